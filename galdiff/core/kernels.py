@@ -1,0 +1,44 @@
+"""B-spline assignment kernels: how a point is shared between the cells of a uniform grid.
+
+Hockney & Eastwood (1988), Computer Simulation Using Particles, ch. 5, for nearest, linear and quadratic; the cubic
+B-spline is the next of the same family.
+"""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+TAPS = {"nearest": 1, "linear": 2, "quadratic": 3, "cubic": 4}
+VARIANCE = {"nearest": 0.0, "linear": 1 / 6, "quadratic": 1 / 4, "cubic": 1 / 3}  # [cell^2], beyond the cell itself
+
+
+def bspline_weights(
+    g: Float[Array, "..."], kernel: str
+) -> tuple[Int[Array, "... tap"], Float[Array, "... tap"]]:
+    """Cells that share a point, and its shares, which sum to 1.
+
+    Args:
+      g: position in units of the cell, measured from the lower edge of cell 0 (the centre of cell k is k + 1/2).
+      kernel: nearest, linear, quadratic or cubic.
+
+    Returns:
+      Cell numbers (int32; may lie outside the grid: the caller drops those) and weights, last axis TAPS[kernel].
+    """
+    if kernel == "nearest":
+        first = jnp.floor(g)
+        weights = [jnp.ones_like(g)]
+    elif kernel == "linear":
+        first = jnp.floor(g - 0.5)
+        u = g - 0.5 - first
+        weights = [1 - u, u]
+    elif kernel == "quadratic":
+        first = jnp.floor(g) - 1
+        u = g - 0.5 - (first + 1)  # in [-1/2, 1/2)
+        weights = [(0.5 - u) ** 2 / 2, 0.75 - u**2, (0.5 + u) ** 2 / 2]
+    elif kernel == "cubic":
+        first = jnp.floor(g - 0.5) - 1
+        u = g - 0.5 - (first + 1)  # in [0, 1)
+        weights = [(1 - u) ** 3 / 6, (3 * u**3 - 6 * u**2 + 4) / 6, (-3 * u**3 + 3 * u**2 + 3 * u + 1) / 6, u**3 / 6]
+    else:
+        raise ValueError(f"kernel is '{kernel}'; choose one of {', '.join(TAPS)}")
+    index = first.astype(jnp.int32)[..., None] + jnp.arange(TAPS[kernel], dtype=jnp.int32)
+    return index, jnp.stack(weights, -1)

@@ -1,0 +1,73 @@
+"""Kinds of NNX variable: trainable bounded physics, and fixed data."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, ArrayLike, Float
+
+
+def to_unbounded(x: ArrayLike, lo: float, hi: float) -> Array:
+    """Inverse of `to_bounded`; infinite at the bounds."""
+    u = (jnp.asarray(x) - lo) / (hi - lo)
+    return (jnp.log(u) - jnp.log1p(-u)) * (hi - lo) / 4 + (lo + hi) / 2
+
+
+def to_bounded(u: Array, lo: float, hi: float) -> Array:
+    """Map the real line to (lo, hi): a logistic with unit slope and fixed point at the centre."""
+    return lo + (hi - lo) * jax.nn.sigmoid((u - (lo + hi) / 2) * 4 / (hi - lo))
+
+
+class Physical(nnx.Param):
+    """A physical parameter, stored unbounded and read through `.bounded`; build it with `physical`."""
+
+    @property
+    def bounded(self) -> Array:
+        """Value in its unit, strictly inside its bounds (any real value where it has none)."""
+        lo, hi = self.lo, self.hi
+        raw = self[...]
+        return raw if lo is None else to_bounded(raw, lo, hi)
+
+
+class Table(nnx.Variable):
+    """Fixed data (a grid, a curve): never trained, not stored in checkpoints, named in the config."""
+
+
+def physical(
+    value: float, *, unit: str, lo: float | None = None, hi: float | None = None, prior: str = "", dtype=jnp.float32
+) -> Physical:
+    """A trainable physical parameter.
+
+    Args:
+      value: starting value [unit].
+      unit: unit of value, bounds and of `.bounded`.
+      lo, hi: open bounds [unit]; give both or neither.
+      prior: what is known about it, in words.
+      dtype: dtype it is stored in (explicit, as weak types make a train step compile several times);
+        float64 is used where JAX runs in double precision.
+
+    Raises:
+      ValueError: value not finite, bounds not ordered, or value not strictly inside.
+    """
+    if not math.isfinite(value):
+        raise ValueError(f"starting value {value} {unit} is not a finite number; give a number")
+    if (lo is None) != (hi is None):
+        raise ValueError(f"bounds are ({lo}, {hi}) {unit}; give both or neither")
+    dtype = jax.dtypes.canonicalize_dtype(jnp.float64) if dtype == jnp.float32 else dtype
+    if lo is None or hi is None:
+        return Physical(jnp.asarray(value, dtype), lo=None, hi=None, unit=unit, prior=prior)
+    if not lo < hi:
+        raise ValueError(f"bounds are ({lo}, {hi}) {unit}; the lower must be below the upper")
+    if not lo < value < hi:
+        raise ValueError(
+            f"starting value {value} {unit} is outside ({lo}, {hi}) {unit}; move it or widen the bounds"
+        )
+    u = (value - lo) / (hi - lo)
+    raw = (math.log(u) - math.log1p(-u)) * (hi - lo) / 4 + (lo + hi) / 2
+    return Physical(jnp.asarray(raw, dtype), lo=lo, hi=hi, unit=unit, prior=prior)
+
+
+def table(value: Float[ArrayLike, "..."], dtype=None) -> Table:
+    """Wrap an array (or a record of arrays) as fixed data."""
+    return Table(jax.tree.map(lambda x: jnp.asarray(x, dtype), value))
