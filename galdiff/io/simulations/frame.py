@@ -1,0 +1,170 @@
+"""From box coordinates to a galaxy at rest at the origin: checks, periodic wrap, centre, bulk velocity."""
+
+import numpy as np
+
+from galdiff import units
+from galdiff.errors import InputError
+from galdiff.io.simulations.convention import Columns
+from galdiff.io.simulations.snapshot import Raw
+
+BULK_RADIUS = 10.0  # [kpc]
+CENTRES = ("median", "shrinking")
+
+
+def _complain(raw: Raw, key: str, text: str) -> InputError:
+    return InputError(f"{raw.path}: {raw.labels.get(key, key)}: {text}")
+
+
+def check_columns(raw: Raw) -> None:
+    """Refuse columns that are no galaxy, naming file, field and how many entries are wrong.
+
+    Raises:
+      InputError: on non-finite values, negative masses or ages, Z outside 0..1, or units that cannot be meant.
+    """
+    if not len(raw.stars["mass"]):
+        raise _complain(raw, "stars.mass", "no stars are left after wind particles are dropped; choose another galaxy")
+    for kind, columns in (("stars", raw.stars), ("gas", raw.gas or {})):
+        for name, values in columns.items():
+            key = f"{kind}.{name}"
+            if bad := int((~np.isfinite(values)).sum()):
+                raise _complain(raw, key, f"{bad} of {values.size} values are NaN or infinite; drop these particles")
+            if name not in ("pos", "vel") and (bad := int((values < 0).sum())):
+                unit = {"age": " Gyr", "mass": " Msun", "mass_now": " Msun"}.get(name, "")
+                raise _complain(
+                    raw,
+                    key,
+                    f"{bad} of {values.size} values of '{name}' are negative (lowest {values.min():.4g}{unit});"
+                    " expected zero or more: repair or drop them",
+                )
+        if "metallicity" in columns and columns["metallicity"].max(initial=0.0) > 1.0:
+            bad, top = int((columns["metallicity"] > 1).sum()), columns["metallicity"].max()
+            raise _complain(
+                raw, f"{kind}.metallicity", f"{bad} values exceed 1 (highest {top:.4g}); expected a metal mass fraction"
+            )
+    _check_scales(raw)
+
+
+def _check_scales(raw: Raw) -> None:
+    """Units that contradict each other: gross factors, which no galaxy shows."""
+    stars = raw.stars
+    mass, speed = stars["mass"].sum(), np.abs(np.median(stars["vel"], 0)).max()
+    if not 1.0 < mass < 1e14:
+        raise _complain(
+            raw, "stars.mass", f"the stars sum to {mass:.3g} Msun; expected 1 to 1e14 Msun: inconsistent mass unit"
+        )
+    if speed > units.C_KMS / 10:
+        raise _complain(
+            raw, "stars.vel", f"the median velocity is {speed:.3g} km/s; expected below 3e4 km/s: inconsistent unit"
+        )
+    if "mass_now" in stars and np.mean(stars["mass_now"] > 1.01 * stars["mass"]) > 0.01:
+        raise _complain(
+            raw,
+            "stars.mass",
+            "more than 1 % of the stars formed with less mass than they have now; inconsistent units of initial and"
+            f" current mass ({raw.labels.get('stars.mass_now', 'mass_now')})",
+        )
+    extent = np.ptp(stars["pos"], axis=0)
+    if raw.box is not None and (extent > 1.01 * raw.box).any():
+        raise _complain(
+            raw,
+            "stars.pos",
+            f"positions extend over {extent.max():.4g} kpc, but the box is {raw.box.max():.4g} kpc wide; inconsistent"
+            " units of Coordinates and Header.BoxSize",
+        )
+
+
+def nearest_image(pos: np.ndarray, anchor: np.ndarray, box: np.ndarray | None) -> np.ndarray:
+    """The periodic image of positions (particle, 3) [kpc] closest to anchor (3,) in a box with edges (3,) [kpc]."""
+    return pos if box is None else pos - box * np.round((pos - anchor) / box)
+
+
+def circular_mean(pos: np.ndarray, box: np.ndarray | None) -> np.ndarray:
+    """A point (3,) [kpc] amid particles that may straddle the faces of a periodic box."""
+    if box is None:
+        return np.median(pos, 0)
+    phase = np.exp(2j * np.pi * pos / box).mean(0)
+    return np.angle(phase) / (2 * np.pi) * box
+
+
+def shrinking_sphere(pos: np.ndarray, mass: np.ndarray, *, shrink: float = 0.9) -> np.ndarray:
+    """Centre (3,) [kpc] of the densest clump: centre of mass in a sphere that shrinks around it (Power et al. 2003,
+    MNRAS 338, 14), from the median position until 1 % of the particles (at least 50) are left.
+    """
+    centre = np.median(pos, 0)
+    radius = np.percentile(np.linalg.norm(pos - centre, axis=1), 90)
+    least = max(50, len(pos) // 100)
+    while True:
+        inside = np.linalg.norm(pos - centre, axis=1) < radius
+        if inside.sum() < least or mass[inside].sum() <= 0:
+            return centre
+        pos, mass = pos[inside], mass[inside]
+        centre = np.average(pos, axis=0, weights=mass)
+        radius *= shrink
+
+
+def half_mass_radius(pos: np.ndarray, mass: np.ndarray) -> float:
+    """Radius [kpc] around the origin that holds half of the mass; pos (particle, 3) [kpc]."""
+    radius = np.linalg.norm(pos, axis=1)
+    order = np.argsort(radius)
+    total = np.cumsum(mass[order])
+    return float(radius[order][np.searchsorted(total, 0.5 * total[-1])])
+
+
+def bulk_velocity(stars: Columns) -> np.ndarray:
+    """Median velocity (3,) [km/s] of the stars within min(10 kpc, half-mass radius); within the half-mass radius
+    where fewer than 10 stars lie inside 10 kpc.
+    """
+    r_half = half_mass_radius(stars["pos"], stars.get("mass_now", stars["mass"]))
+    radius = np.linalg.norm(stars["pos"], axis=1)
+    inside = radius <= min(BULK_RADIUS, r_half)
+    if inside.sum() < 10:
+        inside = radius <= r_half
+    return np.median(stars["vel"][inside], 0)
+
+
+def find_centre(raw: Raw, centre) -> np.ndarray:
+    """Centre (3,) [kpc] in the file's coordinates: given, "median" or "shrinking"; the stars are wrapped first."""
+    if isinstance(centre, str):
+        if centre not in CENTRES:
+            raise InputError(f"centre = '{centre}' is unknown; allowed: {', '.join(CENTRES)}, or three numbers [kpc]")
+        pos = nearest_image(raw.stars["pos"], circular_mean(raw.stars["pos"], raw.box), raw.box)
+        return np.median(pos, 0) if centre == "median" else shrinking_sphere(pos, raw.stars["mass"])
+    point = np.asarray(centre, dtype=float)
+    if point.shape != (3,) or not np.isfinite(point).all():
+        raise InputError(f"centre = {centre} is no point; expected three finite numbers [kpc], 'median' or 'shrinking'")
+    return point
+
+
+def to_rest_frame(raw: Raw, centre="median", r_max_kpc: float | None = None) -> tuple[Columns, Columns | None]:
+    """Stars and gas centred, cut to a sphere if asked, and with the bulk velocity of the inner stars removed.
+
+    Args:
+      raw: checked columns in box coordinates.
+      centre: three numbers [kpc] in the file's (physical) coordinates, "median" or "shrinking".
+      r_max_kpc: keep what lies within this radius [kpc] of the centre.
+    """
+    if r_max_kpc is not None and not r_max_kpc > 0:
+        raise InputError(f"r_max_kpc = {r_max_kpc} is no radius; give a positive number [kpc] or null")
+    point = find_centre(raw, centre)
+    moved = []
+    for columns in (raw.stars, raw.gas):
+        if columns is not None:
+            columns = columns | {"pos": nearest_image(columns["pos"], point, raw.box) - point}
+            if r_max_kpc is not None:
+                inside = np.linalg.norm(columns["pos"], axis=1) <= r_max_kpc
+                columns = {name: values[inside] for name, values in columns.items()}
+        moved.append(columns)
+    stars, gas = moved
+    if not len(stars["mass"]):
+        nearest = np.linalg.norm(nearest_image(raw.stars["pos"], point, raw.box) - point, axis=1).min()
+        raise InputError(
+            f"{raw.path}: no stars within r_max_kpc = {r_max_kpc} kpc of the centre {np.round(point, 3).tolist()} kpc;"
+            f" the nearest star is {nearest:.4g} kpc away: enlarge r_max_kpc or give centre="
+        )
+    if not stars["mass"].sum() > 0:
+        raise InputError(f"{raw.path}: all stars have zero mass; check {raw.labels.get('stars.mass', 'mass')}")
+    bulk = bulk_velocity(stars)
+    stars = stars | {"vel": stars["vel"] - bulk}
+    if gas is not None:
+        gas = gas | {"vel": gas["vel"] - bulk} if len(gas["mass"]) else None
+    return stars, gas

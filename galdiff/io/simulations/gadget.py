@@ -1,0 +1,108 @@
+"""N-body discs of Gadget (Springel 2005, MNRAS 364, 1105): particles without age or metallicity, which are assigned.
+
+PartType2 is the disc, PartType3 the bulge, PartType4 (if there) other stars. Units are the usual ones of such
+models, kpc, km/s and 1e10 Msun, where the file has no attributes. Only the present mass is known: it is taken as the
+mass formed. Default populations are those SimSpin assigns (Harborne et al. 2020, PASA 37, e016).
+"""
+
+import dataclasses
+from collections.abc import Mapping
+
+import h5py
+import numpy as np
+
+from galdiff import units
+from galdiff.cosmology import Cosmology
+from galdiff.errors import InputError
+from galdiff.io.simulations.convention import KPC_CM, Field
+from galdiff.io.simulations.snapshot import Epoch, Raw, read_columns, require_stars
+
+GROUPS = {"PartType2": "disc", "PartType3": "bulge", "PartType4": "stars"}
+FIELDS = {
+    "pos": Field(("Coordinates",), "length", KPC_CM, width=3),
+    "vel": Field(("Velocities", "Velocity"), "velocity", 1e5, width=3),
+    "mass": Field(("Masses", "Mass"), "mass", 1e10 * units.MSUN_G, required=False),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Population:
+    """Age [Gyr] and metal mass fraction Z given to particles that have none, with Gaussian scatter in log10 [dex]."""
+
+    age: float = 5.0
+    metallicity: float = 0.024
+    age_scatter: float = 0.0
+    metallicity_scatter: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self):
+        if not 0 < self.age < 20 or not 0 < self.metallicity < 1:
+            raise InputError(
+                f"populations: age = {self.age} Gyr, metallicity = {self.metallicity}; allowed are 0 < age < 20 Gyr"
+                " and a mass fraction 0 < metallicity < 1"
+            )
+        if self.age_scatter < 0 or self.metallicity_scatter < 0:
+            raise InputError("populations: scatter [dex] is negative; give 0 or a positive number")
+
+    def draw(self, count: int) -> dict[str, np.ndarray]:
+        """Ages [Gyr] and metallicities [1] of `count` particles, kept inside (0, 13.8) Gyr and (0, 1)."""
+        normal = np.random.default_rng(self.seed).standard_normal((2, count))
+        return {
+            "age": np.clip(self.age * 10 ** (self.age_scatter * normal[0]), 1e-5, max(13.8, self.age)),
+            "metallicity": np.clip(self.metallicity * 10 ** (self.metallicity_scatter * normal[1]), 1e-6, 0.99),
+        }
+
+
+DEFAULTS = {
+    "disc": Population(age=5.0, metallicity=0.024),
+    "bulge": Population(age=10.0, metallicity=0.001),
+    "stars": Population(age=5.0, metallicity=0.024),
+}
+
+
+def _population(name: str, given: Mapping) -> Population:
+    if unknown := set(given) - set(DEFAULTS):
+        raise InputError(f"populations: unknown component {', '.join(sorted(unknown))}; allowed: {', '.join(DEFAULTS)}")
+    value = given.get(name, DEFAULTS[name])
+    if isinstance(value, Population):
+        return value
+    allowed = [field.name for field in dataclasses.fields(Population)]
+    if wrong := [key for key in value if key not in allowed]:
+        raise InputError(f"populations.{name}: unknown {', '.join(wrong)}; allowed: {', '.join(allowed)}")
+    return dataclasses.replace(DEFAULTS[name], **value)
+
+
+def recognise(file: h5py.File, paths: frozenset[str]) -> bool:
+    """Disc or bulge particles, and no star that knows its birth."""
+    return any(f"{group}/Coordinates" in paths for group in ("PartType2", "PartType3")) and not any(
+        path.startswith("PartType4/") and ("Formation" in path or "Birth" in path) for path in paths
+    )
+
+
+def read_nbody(file: h5py.File, header: Mapping, populations: Mapping | None = None) -> Raw:
+    """Disc, bulge and other stars of an N-body model, each with its assigned population.
+
+    Args:
+      file: the opened snapshot.
+      header: its attributes.
+      populations: {"disc" | "bulge" | "stars": Population or its fields as a mapping}; the rest keeps its default.
+    """
+    require_stars(file, tuple(GROUPS))
+    epoch = Epoch(1.0, float(header.get("HubbleParam", 1.0)) or 1.0, Cosmology())  # Time is no scale factor here
+    parts, labels = [], {}
+    for group, name in GROUPS.items():
+        if group not in file or not len(file[group]):
+            continue
+        columns, names = read_columns(file[group], FIELDS, epoch, "gadget")
+        count = len(columns["pos"])
+        if "mass" not in columns:
+            table = np.ravel(header.get("MassTable", np.zeros(6)))
+            mass = float(table[int(group[-1])]) if len(table) > int(group[-1]) else 0.0
+            if mass <= 0:
+                raise InputError(f"{file.filename}: {group} has neither Masses nor an entry in Header.MassTable; add one")
+            columns["mass"] = np.full(count, mass * 1e10)
+        columns |= _population(name, populations or {}).draw(count)
+        parts.append(columns)
+        labels = {f"stars.{key}": label for key, label in names.items()} | labels
+    stars = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+    return Raw(file.filename, "gadget", stars | {"mass_now": stars["mass"]}, None, labels)

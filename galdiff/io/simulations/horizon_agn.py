@@ -1,0 +1,43 @@
+"""Horizon-AGN (Dubois et al. 2014, MNRAS 444, 1453), as cut out for SimSpin.
+
+Positions are physical kpc of 3.08e21 cm, masses are solar masses of 2e33 g, gas comes as AMR cells of size `dx`. Every
+initial mass is the current one over 0.88. The unit of the star formation rate (6.3e17 g/s) is not credible, so that
+field is left out.
+"""
+
+from galdiff.io.simulations.convention import MPC_CGS, Convention, Field
+
+_LENGTH = {"kind": "length", "cgs": 3.08e21}
+_MASS = {"kind": "mass", "cgs": 2e33}
+_COMMON = {
+    "pos": Field(("Coordinates",), **_LENGTH, width=3),
+    "vel": Field(("Velocity", "Velocities"), "velocity", 1e5, width=3),
+    "metallicity": Field(("SmoothedMetallicity", "Metallicity")),
+}
+
+
+def _recognise(paths, header) -> bool:
+    """AMR cells, or the header that only this cutout has; the star fields are those of EAGLE."""
+    return "PartType0/dx" in paths or ("NumPart_This" in header and "Time" not in header)
+
+
+CONVENTION = Convention(
+    name="horizon_agn",
+    labels=("horizon",),
+    recognise=_recognise,
+    box=Field(("BoxSize",), "length", MPC_CGS, 1.0, -1.0),
+    stars=_COMMON
+    | {
+        "mass": Field(("InitialMass",), **_MASS),
+        "mass_now": Field(("Mass", "Masses"), **_MASS, required=False),
+        "formation": Field(("StellarFormationTime",)),
+    },
+    gas=_COMMON
+    | {
+        "mass": Field(("Mass", "Masses"), **_MASS),
+        "temperature": Field(("Temperature",), "temperature", required=False),
+        "smoothing": Field(("dx",), **_LENGTH, required=False),
+        "oxygen": Field(("SmoothedElementAbundance/Oxygen",), required=False),
+        "hydrogen": Field(("SmoothedElementAbundance/Hydrogen",), required=False),
+    },
+)

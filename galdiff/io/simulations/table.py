@@ -1,0 +1,151 @@
+"""Stars from a plain table with units: HDF5, NPZ or ECSV.
+
+A column's unit stands in the column (ECSV), in the dataset's attribute `unit` or `units` (HDF5), at the end of its
+name (`x_kpc`, `mass_msun`, `vx_km_s`, `age_gyr`), or in the option units={"mass": "1e10 Msun"}.
+"""
+
+import os
+import zipfile
+from collections.abc import Mapping
+
+import h5py
+import numpy as np
+from astropy import units as u
+from astropy.table import Table
+
+from galdiff.errors import InputError
+from galdiff.io.simulations.snapshot import Raw
+
+COLUMNS = {  # field of StarParticles: unit, names, required
+    "pos": ("kpc", ("pos", "position", "positions", "coordinates"), True),
+    "vel": ("km/s", ("vel", "velocity", "velocities"), True),
+    "mass": ("Msun", ("mass", "mass_formed", "initial_mass", "mass_initial", "m_init"), True),
+    "age": ("Gyr", ("age", "ages"), True),
+    "metallicity": ("", ("metallicity", "Z", "metals", "z_met"), True),
+    "mass_now": ("Msun", ("mass_now", "current_mass"), False),
+    "a_v": ("mag", ("a_v", "A_V", "av"), False),
+    "smoothing": ("kpc", ("smoothing", "hsml", "smoothing_length"), False),
+}
+AXES = {"pos": (("x", "y", "z"), ("pos_x", "pos_y", "pos_z")), "vel": (("vx", "vy", "vz"), ("vel_x", "vel_y", "vel_z"))}
+SUFFIXES = {
+    "_kpc": "kpc", "_pc": "pc", "_mpc": "Mpc", "_km_s": "km/s", "_kms": "km/s", "_msun": "Msun", "_1e10msun": "1e10 Msun",
+    "_gyr": "Gyr", "_myr": "Myr", "_yr": "yr", "_mag": "mag",
+}  # fmt: skip
+
+Quantities = dict[str, tuple[np.ndarray, str]]
+
+
+def _load(path: str) -> Quantities:
+    """Columns and their units ("" where none is stated), by the kind of the file's content."""
+    with open(path, "rb") as file:
+        start = file.read(512)
+    if h5py.is_hdf5(path):
+        return _load_hdf5(path)
+    if start[:2] == b"PK" and zipfile.is_zipfile(path):
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        units = {name.removesuffix("_unit"): str(arrays.pop(name)) for name in list(arrays) if name.endswith("_unit")}
+        return {name: (values, units.get(name, "")) for name, values in arrays.items()}
+    if start.lstrip().startswith(b"# %ECSV"):
+        return _from_astropy(Table.read(path, format="ascii.ecsv"))
+    raise InputError(
+        f"{path}: neither HDF5, NPZ nor ECSV (first bytes {start[:8]!r}); damaged, or another format: give an HDF5"
+        " snapshot, or save a table with astropy's Table.write(..., format='ascii.ecsv')"
+    )
+
+
+def _from_astropy(table: Table) -> Quantities:
+    return {name: (np.asarray(table[name]), str(table[name].unit or "")) for name in table.colnames}
+
+
+def _load_hdf5(path: str) -> Quantities:
+    columns: Quantities = {}
+    with h5py.File(path, "r") as file:
+        datasets: list[h5py.Dataset] = []
+        file.visititems(lambda _, item: datasets.append(item) if isinstance(item, h5py.Dataset) else None)
+        for item in datasets:
+            if item.dtype.names:  # one compound dataset, as astropy writes it
+                return _from_astropy(Table.read(path, format="hdf5", path=item.name))
+            stated = item.attrs.get("unit", item.attrs.get("units", ""))
+            text = stated.decode() if isinstance(stated, bytes) else str(stated)
+            columns[item.name.rsplit("/", 1)[-1]] = (item[()], text)
+    return columns
+
+
+def _pick(columns: Quantities, names: tuple[str, ...]) -> str | None:
+    """The column that goes by one of the names, with or without a unit at its end."""
+    for name in names:
+        for suffix in ("", *SUFFIXES):
+            for found in columns:
+                if found == name + suffix or (len(name) > 1 and found.lower() == (name + suffix).lower()):
+                    return found
+    return None
+
+
+def _convert(path: str, column: str, quantity: tuple[np.ndarray, str], target: str, option: str | None) -> np.ndarray:
+    """Values of a column in the target unit, float64."""
+    values, stated = quantity
+    text = option or stated or next((unit for end, unit in SUFFIXES.items() if column.lower().endswith(end)), "")
+    if not text and target:
+        raise InputError(
+            f"{path}: column '{column}' states no unit; expected one convertible to {target}: set its attribute 'unit',"
+            f" or give units={{'{column}': '{target}'}}"
+        )
+    try:
+        values = np.asarray(values, dtype=np.float64)
+        return values * u.Unit(text).to(u.Unit(target))
+    except (TypeError, ValueError) as error:  # astropy's UnitConversionError is both
+        raise InputError(
+            f"{path}: column '{column}' with unit '{text}' cannot be turned into {target or 'a pure number'} numbers"
+            f" ({' '.join(str(error).split())[:100]}); correct it with units={{'{column}': '...'}}"
+        ) from error
+
+
+def read_table(path: str | os.PathLike, units: Mapping[str, str] | None = None) -> Raw:
+    """Stars of a table; columns as in `COLUMNS`, vectors as (N, 3) or as x, y, z and vx, vy, vz.
+
+    Args:
+      path: HDF5 with one dataset per column, NPZ, or ECSV.
+      units: unit of a column by its name, for columns that state none or a wrong one.
+
+    Raises:
+      InputError: a column is missing, has no or a foreign unit, or another length than the first.
+    """
+    path, options = os.fspath(path), dict(units or {})
+    columns = _load(path)
+    if unknown := set(options) - set(columns):
+        raise InputError(f"{path}: units names {', '.join(sorted(unknown))}; the columns are {', '.join(columns)}")
+    stars: dict[str, np.ndarray] = {}
+    labels: dict[str, str] = {}
+    for key, (unit, names, required) in COLUMNS.items():
+        picked = [_pick(columns, names)]
+        for axes in AXES.get(key, ()):
+            if picked[0] is None:
+                parts = [_pick(columns, (axis,)) for axis in axes]
+                picked = parts if all(parts) else picked
+        chosen = [name for name in picked if name is not None]
+        if not chosen:
+            if required:
+                spelled = " or ".join((names[0], *("/".join(axes) for axes in AXES.get(key, ())[:1])))
+                raise InputError(
+                    f"{path}: no column {spelled} [{unit or '1'}]; columns found: {', '.join(columns) or 'none'}; rename"
+                    " or add it (docs/snapshots.md)"
+                )
+            continue
+        parts = [_convert(path, name, columns[name], unit, options.get(name)) for name in chosen]
+        stars[key] = parts[0] if len(parts) == 1 else _stack(path, chosen, parts)
+        labels[f"stars.{key}"] = "/".join(chosen)
+        count = len(stars["pos"]) if stars["pos"].ndim else 0
+        expected = (count, 3) if key in AXES else (count,)
+        if stars[key].shape != expected:
+            raise InputError(f"{path}: column '{labels[f'stars.{key}']}' has shape {stars[key].shape}; expected {expected}")
+    if not len(stars["pos"]):
+        raise InputError(f"{path}: no stars: the table has no rows; choose another file")
+    return Raw(path, "table", stars, None, labels)
+
+
+def _stack(path: str, names: list[str], parts: list[np.ndarray]) -> np.ndarray:
+    if len({part.shape for part in parts}) > 1:
+        shapes = ", ".join(f"{name} {part.shape}" for name, part in zip(names, parts, strict=True))
+        raise InputError(f"{path}: columns differ in shape ({shapes}); expected one value per star in each")
+    return np.stack(parts, axis=-1)
