@@ -105,9 +105,9 @@ def monotone_slopes(y: Float[ArrayLike, "..."], grid: Float[ArrayLike, "n"], axi
     return jnp.moveaxis(jnp.concatenate([first[None], inner, last[None]]), 0, axis)
 
 
-def _outer(met: Array, age: Array) -> Array:
-    """Products of the met and age weights, met slow and age fast, on one last axis of 4."""
-    return (met[..., :, None] * age[..., None, :]).reshape(*met.shape[:-1], 4)
+def _outer(met: Array, age: Array) -> list[Array]:
+    """Products of the two met and the two age weights, met slow and age fast."""
+    return [met[..., i] * age[..., j] for i in (0, 1) for j in (0, 1)]
 
 
 def node_weights(
@@ -132,16 +132,16 @@ def node_weights(
     if method == "linear":
         i_age, w_age = linear_weights(lg_age, ages)
         i_met, w_met = linear_weights(lgmet, mets)
-        blocks = [_outer(w_met, w_age)]
+        weights = _outer(w_met, w_age)
     elif method == "cubic":
         i_age, w_age, s_age = cubic_weights(lg_age, ages)
         i_met, w_met, s_met = cubic_weights(lgmet, mets)
-        blocks = [_outer(w_met, w_age), _outer(w_met, s_age), _outer(s_met, w_age), _outer(s_met, s_age)]
+        weights = _outer(w_met, w_age) + _outer(w_met, s_age) + _outer(s_met, w_age) + _outer(s_met, s_age)
     else:
         raise ValueError(f"interpolation method is '{method}'; choose one of {', '.join(TAPS)}")
-    node = (i_met[..., :, None] * n_age + i_age[..., None, :]).reshape(*i_met.shape[:-1], 4)
-    index = jnp.concatenate([node + k * n_met * n_age for k in range(len(blocks))], -1)
-    return index, jnp.concatenate(blocks, -1)
+    corner = [i_met[..., i] * n_age + i_age[..., j] for i in (0, 1) for j in (0, 1)]
+    nodes = [node + block * n_met * n_age for block in range(len(weights) // 4) for node in corner]
+    return jnp.stack(nodes, -1), jnp.stack(weights, -1)
 
 
 def expand_nodes(
