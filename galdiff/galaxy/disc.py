@@ -1,0 +1,205 @@
+"""A synthetic disc galaxy: exponential disc, Hernquist bulge and gas disc, in centrifugal balance.
+
+Particles are smooth functions of fixed low-discrepancy nodes and of the parameters, so the galaxy is deterministic and
+differentiable in all its parameters. It spins along +z (counter-clockwise seen from +z) and is centred and at rest.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Float
+from scipy.special import lambertw, ndtri
+from scipy.stats import qmc
+
+from galdiff import cosmology
+from galdiff.core.record import quantity, record
+from galdiff.errors import InputError
+from galdiff.records import Galaxy, GasParticles, StarParticles
+
+DISC_EDGE = 8.0  # scale lengths; 0.3 % of an infinite exponential disc lies outside
+BULGE_EDGE = 20.0  # scale radii; 9 % of an infinite Hernquist sphere lies outside
+GAS_LENGTH, GAS_HEIGHT = 1.5, 0.5  # scale length and height of the gas over those of the stars
+GAS_SIGMA = 10.0  # km/s; typical of HI and CO discs (Leroy et al. 2008, AJ 136, 2782)
+GAS_TEMPERATURE = 8e3  # K, warm neutral medium
+DEPLETION_TIME = 2e9  # yr, gas over star formation rate (Leroy et al. 2008: 1.9 Gyr for H2)
+SIGMA_Z_OVER_R = 0.5  # vertical over radial dispersion of old discs (van der Kruit & Freeman 2011, ARA&A 49, 301)
+AGE_POWER = 0.33  # dispersion grows as age^0.33 (Wielen 1977; Aumer & Binney 2009, MNRAS 397, 1286)
+OXYGEN_OF_METALS, HYDROGEN_OF_LIGHT = 0.43, 0.748  # mass shares; Asplund et al. 2009, ARA&A 47, 481, and 1 - Y/(1-Z)
+
+
+@record
+class Disc:
+    """Parameters of the synthetic disc galaxy, as for a spiral of Milky-Way type."""
+
+    log10_mstar: Float[ArrayLike, ""] = quantity("dex(Msun)", "log10 of the stellar mass formed", default=10.5)
+    r_disc: Float[ArrayLike, ""] = quantity("kpc", "exponential scale length of the disc", default=3.5)
+    height: Float[ArrayLike, ""] = quantity("kpc", "h of the vertical profile sech^2(z/h)", default=0.4)
+    bulge_fraction: float = quantity("", "share of the stars in the bulge (sets a number of particles)", default=0.15)
+    r_bulge: Float[ArrayLike, ""] = quantity(
+        "kpc", "Hernquist scale radius; half of the mass in 2 r_bulge", default=0.5
+    )
+    v_flat: Float[ArrayLike, ""] = quantity(
+        "km/s", "circular velocity where flat: v_flat tanh(R/r_turn)", default=220.0
+    )
+    r_turn: Float[ArrayLike, ""] = quantity("kpc", "radius where the rotation curve turns over", default=1.5)
+    sigma_disc: Float[ArrayLike, ""] = quantity("km/s", "radial dispersion at 2 r_disc and age 10 Gyr", default=40.0)
+    sigma_bulge: Float[ArrayLike, ""] = quantity("km/s", "central dispersion of the bulge, one axis", default=120.0)
+    age_disc: Float[ArrayLike, ""] = quantity("Gyr", "median age at R = r_disc", default=5.0)
+    age_slope: Float[ArrayLike, ""] = quantity("Gyr", "change of age per scale length at R = r_disc", default=-1.2)
+    age_scatter: Float[ArrayLike, ""] = quantity("Gyr", "scatter of ages at R = r_disc", default=2.0)
+    age_bulge: Float[ArrayLike, ""] = quantity("Gyr", "median age of the bulge", default=10.0)
+    log10_z_disc: Float[ArrayLike, ""] = quantity("dex", "log10 Z of the disc at the centre", default=-1.65)
+    z_slope: Float[ArrayLike, ""] = quantity("dex/kpc", "slope of log10 Z in the disc", default=-0.04)
+    z_scatter: Float[ArrayLike, ""] = quantity("dex", "scatter of log10 Z", default=0.1)
+    log10_z_bulge: Float[ArrayLike, ""] = quantity("dex", "log10 Z of the bulge", default=-1.6)
+    gas_fraction: Float[ArrayLike, ""] = quantity("", "gas over gas plus stars, by mass; 0 for no gas", default=0.15)
+
+
+AGE_MAX, BULGE_AGE_SCATTER = 13.0, 1.0  # Gyr at redshift 0
+
+
+def disc_galaxy(
+    disc: Disc | None = None, *, n_stars: int = 100_000, n_gas: int = 20_000, seed: int = 0, redshift: float = 0.0
+) -> Galaxy:
+    """Build the galaxy; differentiable in all fields of disc but bulge_fraction.
+
+    Ages are scaled by the age of the universe at redshift over that today, so that no star is older than it.
+
+    Args:
+      disc: parameters; None for the defaults.
+      n_stars, n_gas: number of particles; n_gas = 0 for no gas. All stars have the same mass, so has all gas.
+      seed: of the scrambling of the nodes.
+      redshift: of the snapshot.
+
+    Raises:
+      InputError: numbers of particles or bulge fraction not possible.
+    """
+    disc = Disc() if disc is None else disc
+    if n_stars < 1 or n_gas < 0:
+        raise InputError(f"n_stars is {n_stars} and n_gas is {n_gas}; give at least 1 star and 0 gas particles")
+    if not 0 <= disc.bulge_fraction <= 1:
+        raise InputError(f"bulge_fraction is {disc.bulge_fraction}; give a share between 0 and 1")
+    n_bulge = round(float(disc.bulge_fraction) * n_stars)
+    young = cosmology.age(cosmology.Cosmology(), redshift) / cosmology.age(cosmology.Cosmology(), 0.0)
+    parts = [
+        disc_stars(disc, disc_variates(_nodes(n_stars - n_bulge, seed))),
+        bulge_stars(disc, bulge_variates(_nodes(n_bulge, seed + 1))),
+    ]
+    joined = {name: jnp.concatenate([part[name] for part in parts]) for name in parts[0]}
+    joined["age"] = joined["age"] * young
+    mass = jnp.full(n_stars, 1.0 / n_stars) * 10.0 ** jnp.asarray(disc.log10_mstar)
+    no_gas = n_gas == 0 or (isinstance(disc.gas_fraction, float | int) and disc.gas_fraction == 0)
+    gas = None if no_gas else gas_disc(disc, disc_variates(_nodes(n_gas, seed + 2)))
+    name = f"synthetic disc galaxy, {n_stars} stars, seed {seed}"
+    return Galaxy(stars=StarParticles(mass=mass, **joined), gas=gas, redshift=float(redshift), name=name)
+
+
+def circular_velocity(disc: Disc, radius: Float[Array, "n"]) -> Float[Array, "n"]:
+    """v_c = v_flat tanh(R / r_turn) [km/s] at radius [kpc]."""
+    return disc.v_flat * jnp.tanh(radius / disc.r_turn)
+
+
+@jax.jit
+def disc_stars(disc: Disc, variates: tuple[np.ndarray, ...]) -> dict[str, Array]:
+    """Positions [kpc], velocities [km/s], ages [Gyr] and metallicities of disc stars.
+
+    `variates` come from `disc_variates`. Mean rotation by the Jeans equation for Sigma and sigma_R^2 both ~ exp(-R/r_disc), and the epicycle ratio of
+    sigma_phi to sigma_R (Binney & Tremaine 2008, eqs. 4.228 and 4.317, without the cross term).
+    """
+    unit_radius, azimuth, unit_height, g = variates
+    radius = disc.r_disc * unit_radius
+    median = _ages(disc.age_disc, disc.age_slope * (unit_radius - 1), disc.age_scatter * g[3])
+    turn = radius / disc.r_turn
+    steep = turn / (jnp.sinh(jnp.minimum(turn, 30.0)) * jnp.cosh(jnp.minimum(turn, 30.0)))  # d ln v_c / d ln R
+    sigma_r = disc.sigma_disc * jnp.exp(1 - unit_radius / 2) * ((median + 0.1) / 10.1) ** AGE_POWER
+    phi_over_r2 = 0.5 * (1 + steep)
+    v_c2 = circular_velocity(disc, radius) ** 2
+    balance = v_c2 - sigma_r**2 * (phi_over_r2 - 1 + 2 * unit_radius)
+    v_phi = jnp.sqrt(0.5 * (balance + jnp.sqrt(balance**2 + (0.2 * v_c2) ** 2)))  # smooth max(balance, 0)
+    vel = (sigma_r * g[0], v_phi + sigma_r * jnp.sqrt(phi_over_r2) * g[1], SIGMA_Z_OVER_R * sigma_r * g[2])
+    log10_z = disc.log10_z_disc + disc.z_slope * radius + disc.z_scatter * g[4]
+    return dict(
+        pos=_cylindrical(radius, azimuth, disc.height * unit_height),
+        vel=_turned(azimuth, *vel),
+        age=median,
+        metallicity=10.0**log10_z,
+    )
+
+
+@jax.jit
+def bulge_stars(disc: Disc, variates: tuple[np.ndarray, ...]) -> dict[str, Array]:
+    """As `disc_stars` for the bulge (`bulge_variates`): Hernquist (1990, ApJ 356, 359), isotropic, without rotation.
+
+    The dispersion falls as sigma_bulge / sqrt(1 + r / 4 r_bulge).
+    """
+    unit_radius, direction, g = variates
+    sigma = disc.sigma_bulge / jnp.sqrt(1 + unit_radius / 4)
+    return dict(
+        pos=disc.r_bulge * (unit_radius[:, None] * direction),
+        vel=sigma[:, None] * g[:3].T,
+        age=_ages(disc.age_bulge, 0.0, BULGE_AGE_SCATTER * g[3]),
+        metallicity=10.0 ** (disc.log10_z_bulge + disc.z_scatter * g[4]),
+    )
+
+
+@jax.jit
+def gas_disc(disc: Disc, variates: tuple[np.ndarray, ...]) -> GasParticles:
+    """Gas on nearly circular orbits in a thinner and wider disc, with the metals of the disc stars."""
+    unit_radius, azimuth, unit_height, g = variates
+    radius = GAS_LENGTH * disc.r_disc * unit_radius
+    fraction = jnp.asarray(disc.gas_fraction)
+    total = 10.0 ** jnp.asarray(disc.log10_mstar) * fraction / (1 - fraction)
+    mass = jnp.full(radius.shape, 1.0 / radius.size) * total
+    metallicity = 10.0 ** (disc.log10_z_disc + disc.z_slope * radius)
+    vel = (GAS_SIGMA * g[0], circular_velocity(disc, radius) + GAS_SIGMA * g[1], GAS_SIGMA * g[2])
+    return GasParticles(
+        pos=_cylindrical(radius, azimuth, GAS_HEIGHT * disc.height * unit_height),
+        vel=_turned(azimuth, *vel),
+        mass=mass,
+        metallicity=metallicity,
+        temperature=jnp.full(radius.shape, GAS_TEMPERATURE, mass.dtype),
+        sfr=mass / DEPLETION_TIME,
+        oxygen=OXYGEN_OF_METALS * metallicity,
+        hydrogen=HYDROGEN_OF_LIGHT * (1 - metallicity),
+    )
+
+
+def _nodes(n: int, seed: int) -> np.ndarray:
+    """n points of a scrambled Sobol sequence in 8 dimensions, strictly inside the unit cube."""
+    power = max(int(np.ceil(np.log2(max(n, 1)))), 0)
+    points = qmc.Sobol(8, scramble=True, rng=np.random.default_rng(seed)).random_base2(power)[:n]
+    return np.clip(points, 1e-7, 1 - 1e-7)
+
+
+def disc_variates(nodes: Float[np.ndarray, "n 8"]) -> tuple[np.ndarray, ...]:
+    """Radius in scale lengths, azimuth, height in h, 5 normal deviates: all that does not depend on parameters."""
+    inside = 1 - (1 + DISC_EDGE) * np.exp(-DISC_EDGE)
+    share = nodes[:, 0] * inside  # 1 - (1 + x) exp(-x) = share, solved by Lambert's W
+    unit_radius = -1 - lambertw(-(1 - share) / np.e, k=-1).real
+    unit_height = np.arctanh(np.clip(2 * nodes[:, 2] - 1, -0.9999, 0.9999))
+    return unit_radius, 2 * np.pi * nodes[:, 1], unit_height, ndtri(nodes[:, 3:]).T
+
+
+def bulge_variates(nodes: Float[np.ndarray, "n 8"]) -> tuple[np.ndarray, ...]:
+    """Radius in Hernquist scale radii, unit vectors, 5 normal deviates."""
+    root = np.sqrt(nodes[:, 0]) * BULGE_EDGE / (1 + BULGE_EDGE)  # M(<r) / M = (r / (r + a))^2
+    cos_theta = 2 * nodes[:, 2] - 1
+    sin_theta, azimuth = np.sqrt(1 - cos_theta**2), 2 * np.pi * nodes[:, 1]
+    direction = np.stack([np.cos(azimuth) * sin_theta, np.sin(azimuth) * sin_theta, cos_theta], -1)
+    return root / (1 - root), direction, ndtri(nodes[:, 3:]).T
+
+
+def _ages(median, shift, scatter):
+    """Ages in (0, AGE_MAX) with the given median, slope and scatter [Gyr] there: a logistic."""
+    share = jnp.asarray(median) / AGE_MAX
+    steep = AGE_MAX * share * (1 - share)
+    return AGE_MAX * jax.nn.sigmoid(jnp.log(share / (1 - share)) + (shift + scatter) / steep)
+
+
+def _cylindrical(radius, azimuth, z):
+    return jnp.stack([radius * jnp.cos(azimuth), radius * jnp.sin(azimuth), z * jnp.ones_like(radius)], -1)
+
+
+def _turned(azimuth, v_r, v_phi, v_z):
+    c, s = jnp.cos(azimuth), jnp.sin(azimuth)
+    return jnp.stack([v_r * c - v_phi * s, v_r * s + v_phi * c, v_z], -1)
