@@ -26,7 +26,7 @@ def read_galaxy(
     path: str | os.PathLike,
     *,
     convention: str | None = None,
-    centre="median",
+    centre="shrinking",
     r_max_kpc: float | None = None,
     cosmology: Cosmology | None = None,
     redshift: float | None = None,
@@ -38,8 +38,8 @@ def read_galaxy(
     Args:
       path: HDF5 snapshot or cutout, or a table (HDF5, NPZ, ECSV) with units.
       convention: one of `KNOWN`; by default found by looking into the file.
-      centre: three numbers [kpc] in the file's physical coordinates, "median" (of the star positions) or "shrinking"
-        (sphere), for files in which a companion pulls the median.
+      centre: three numbers [kpc] in the file's physical coordinates, "shrinking" (sphere, which a companion does not
+        pull), or "median" (of the star positions, as RUBIX and SimSpin do).
       r_max_kpc: keep only what lies within this radius of the centre [kpc].
       cosmology: turns formation times into ages instead of the header's (taken as flat).
       redshift: replaces the redshift of the file; ages stay those of the file.

@@ -87,18 +87,17 @@ def circular_mean(pos: np.ndarray, box: np.ndarray | None) -> np.ndarray:
 
 
 def shrinking_sphere(pos: np.ndarray, mass: np.ndarray, *, shrink: float = 0.9) -> np.ndarray:
-    """Centre (3,) [kpc] of the densest clump: centre of mass in a sphere that shrinks around it (Power et al. 2003,
-    MNRAS 338, 14), from the median position until 1 % of the particles (at least 50) are left.
+    """Centre (3,) [kpc] of the main body: the centre of mass within a sphere that shrinks around it until it holds
+    1 % of the particles, 100 at least (Power et al. 2003, MNRAS 338, 14).
     """
-    centre = np.median(pos, 0)
-    radius = np.percentile(np.linalg.norm(pos - centre, axis=1), 90)
-    least = max(50, len(pos) // 100)
+    least = max(100, len(pos) // 100)
+    centre = np.average(pos, axis=0, weights=mass if mass.sum() > 0 else None)
+    radius = np.linalg.norm(pos - centre, axis=1).max()
     while True:
         inside = np.linalg.norm(pos - centre, axis=1) < radius
-        if inside.sum() < least or mass[inside].sum() <= 0:
+        if inside.sum() < least or not mass[inside].sum() > 0:
             return centre
-        pos, mass = pos[inside], mass[inside]
-        centre = np.average(pos, axis=0, weights=mass)
+        centre = np.average(pos[inside], axis=0, weights=mass[inside])
         radius *= shrink
 
 
@@ -128,14 +127,15 @@ def find_centre(raw: Raw, centre) -> np.ndarray:
         if centre not in CENTRES:
             raise InputError(f"centre = '{centre}' is unknown; allowed: {', '.join(CENTRES)}, or three numbers [kpc]")
         pos = nearest_image(raw.stars["pos"], circular_mean(raw.stars["pos"], raw.box), raw.box)
-        return np.median(pos, 0) if centre == "median" else shrinking_sphere(pos, raw.stars["mass"])
+        mass = raw.stars.get("mass_now", raw.stars["mass"])
+        return np.median(pos, 0) if centre == "median" else shrinking_sphere(pos, mass)
     point = np.asarray(centre, dtype=float)
     if point.shape != (3,) or not np.isfinite(point).all():
         raise InputError(f"centre = {centre} is no point; expected three finite numbers [kpc], 'median' or 'shrinking'")
     return point
 
 
-def to_rest_frame(raw: Raw, centre="median", r_max_kpc: float | None = None) -> tuple[Columns, Columns | None]:
+def to_rest_frame(raw: Raw, centre="shrinking", r_max_kpc: float | None = None) -> tuple[Columns, Columns | None]:
     """Stars and gas centred, cut to a sphere if asked, and with the bulk velocity of the inner stars removed.
 
     Args:

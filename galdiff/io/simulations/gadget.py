@@ -99,7 +99,9 @@ def read_nbody(file: h5py.File, header: Mapping, populations: Mapping | None = N
             table = np.ravel(header.get("MassTable", np.zeros(6)))
             mass = float(table[int(group[-1])]) if len(table) > int(group[-1]) else 0.0
             if mass <= 0:
-                raise InputError(f"{file.filename}: {group} has neither Masses nor an entry in Header.MassTable; add one")
+                raise InputError(
+                    f"{file.filename}: {group} has neither Masses nor an entry in Header.MassTable; add one"
+                )
             columns["mass"] = np.full(count, mass * 1e10)
         columns |= _population(name, populations or {}).draw(count)
         parts.append(columns)

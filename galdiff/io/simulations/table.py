@@ -138,7 +138,9 @@ def read_table(path: str | os.PathLike, units: Mapping[str, str] | None = None) 
         count = len(stars["pos"]) if stars["pos"].ndim else 0
         expected = (count, 3) if key in AXES else (count,)
         if stars[key].shape != expected:
-            raise InputError(f"{path}: column '{labels[f'stars.{key}']}' has shape {stars[key].shape}; expected {expected}")
+            raise InputError(
+                f"{path}: column '{labels[f'stars.{key}']}' has shape {stars[key].shape}; expected {expected}"
+            )
     if not len(stars["pos"]):
         raise InputError(f"{path}: no stars: the table has no rows; choose another file")
     return Raw(path, "table", stars, None, labels)

@@ -1,0 +1,217 @@
+"""Cubes and maps as FITS files that MPDAF, specutils, pPXF scripts and QFitsView open (MUSE's layout).
+
+Outside the aperture DATA and STAT are NaN and DQ is 1, as in MUSE's own cubes; reading puts zeros there. In the file
+the first axis runs to the West (East is left); in records it grows to the East.
+"""
+
+import os
+from collections.abc import Mapping
+
+import numpy as np
+from astropy.io import fits
+
+from galdiff.errors import InputError
+from galdiff.io.atomic import atomic_path, refuse_existing
+from galdiff.io.fits_header import add_provenance, read_wavelength, sky_header, wavelength_header
+from galdiff.io.preflight import BLOCK, check_space, cube_bytes
+from galdiff.records import KinematicMaps, ObservedCube
+
+DATA_UNIT = "10**(-20)*erg/s/cm**2/Angstrom"
+STAT_UNIT = f"({DATA_UNIT})**2"
+OUTSIDE = 1  # value of DQ outside the aperture
+MAPS = {  # record field: extension, unit
+    "flux": ("FLUX", ""),
+    "v": ("V", "km/s"),
+    "sigma": ("SIGMA", "km/s"),
+    "h3": ("H3", ""),
+    "h4": ("H4", ""),
+    "age": ("AGE", "Gyr"),
+    "metallicity": ("Z", ""),
+}
+WEIGHTS = {"light": ("_L", "solLum"), "mass": ("_M", "solMass")}  # suffix, unit of the flux map
+
+
+def _stored(values, inside: np.ndarray, fill: float) -> np.ndarray:
+    """An array (y, x, wave) as the file holds it: (wave, y, x), East left, big-endian float32, `fill` outside."""
+    values = np.asarray(values)
+    out = np.empty((values.shape[2], *values.shape[:2]), dtype=">f4")
+    out[...] = np.moveaxis(values, 2, 0)[:, :, ::-1]
+    out[:, ~inside[:, ::-1]] = fill
+    return out
+
+
+def _check_cube(cube: ObservedCube) -> np.ndarray:
+    """The aperture mask of a cube that may be written; else InputError."""
+    flux, variance, inside = np.asarray(cube.flux), np.asarray(cube.variance), np.asarray(cube.inside, dtype=bool)
+    n_wave = np.asarray(cube.wave).shape
+    if flux.ndim != 3 or variance.shape != flux.shape or inside.shape != flux.shape[:2] or n_wave != flux.shape[2:]:
+        raise InputError(
+            f"cube: flux {flux.shape}, variance {variance.shape}, inside {inside.shape}, wave {n_wave} do not agree;"
+            " expected (y, x, wave), the same, (y, x) and (wave,)"
+        )
+    for name, values in (("flux", flux), ("variance", variance)):
+        bad = int((~np.isfinite(values[inside])).sum())
+        if bad:
+            raise InputError(
+                f"cube.{name} holds {bad} values inside the aperture that are not finite; check the inputs"
+            )
+    if (variance[inside] < 0).any():
+        raise InputError("cube.variance is negative inside the aperture; expected (1e-20 erg/s/cm2/Angstrom)^2 >= 0")
+    if not cube.spaxel_arcsec > 0:
+        raise InputError(
+            f"cube.spaxel_arcsec = {cube.spaxel_arcsec} is no spaxel size; give a positive number [arcsec]"
+        )
+    return inside
+
+
+def write_cube(
+    path: str | os.PathLike,
+    cube: ObservedCube,
+    *,
+    provenance: Mapping,
+    redshift: float,
+    maps: KinematicMaps | Mapping[str, KinematicMaps] | None = None,
+    lsf: tuple | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write a cube as DATA, STAT (variance) and DQ, then maps and the LSF table if given; whole or not at all.
+
+    Args:
+      path: the file to make.
+      cube: flux and variance (y, x, wave) [1e-20 erg/s/cm2/A and its square], wave (wave,) in cube.medium.
+      provenance: what made it (version, config hash, inclination, seed, ...), into the primary header.
+      redshift: of the source, keyword REDSHIFT.
+      maps: one set of maps, or {"light": ..., "mass": ...}, as further images.
+      lsf: (wave, fwhm) [Angstrom], both (n,), as the table LSF.
+      overwrite: replace an existing file.
+
+    Raises:
+      InputError: bad cube, existing file, no room on the disk, or the disk refuses.
+    """
+    refuse_existing(path, overwrite)
+    inside = _check_cube(cube)
+    n_y, n_x, n_wave = np.asarray(cube.flux).shape
+    header = sky_header(n_y, n_x, cube.spaxel_arcsec)
+    header.update(wavelength_header(cube.wave, cube.medium))
+    check_space(path, cube_bytes(n_y, n_x, n_wave))
+    quality = np.where(inside[:, ::-1], 0, OUTSIDE).astype(">i4")
+    hdus = [
+        _primary(provenance, redshift),
+        _image(_stored(cube.flux, inside, np.nan), header, "DATA", DATA_UNIT),
+        _image(_stored(cube.variance, inside, np.nan), header, "STAT", STAT_UNIT),
+        _image(np.broadcast_to(quality, (n_wave, n_y, n_x)).copy(), header, "DQ", ""),
+    ]
+    if maps is not None:
+        hdus += _map_images(maps, cube.spaxel_arcsec)
+    if lsf is not None:
+        hdus.append(_lsf_table(*lsf))
+    _write(path, hdus, overwrite)
+
+
+def write_maps(
+    path: str | os.PathLike,
+    maps: KinematicMaps | Mapping[str, KinematicMaps],
+    *,
+    spaxel_arcsec: float,
+    provenance: Mapping,
+    redshift: float,
+    overwrite: bool = False,
+) -> None:
+    """Write one image per map, with unit and sky coordinates; NaN marks empty spaxels.
+
+    Args:
+      path: the file to make.
+      maps: one set (extensions FLUX, V, SIGMA, H3, H4, AGE, Z), or {"light": ..., "mass": ...} (FLUX_L, FLUX_M, ...;
+        flux in Lsun or Msun); each (y, x).
+      spaxel_arcsec: spaxel size [arcsec].
+      provenance: as in `write_cube`.
+      redshift: of the source.
+      overwrite: replace an existing file.
+    """
+    images = _map_images(maps, spaxel_arcsec)
+    check_space(path, sum(image.data.nbytes + 2 * BLOCK for image in images))
+    _write(path, [_primary(provenance, redshift), *images], overwrite)
+
+
+def _primary(provenance: Mapping, redshift: float) -> fits.PrimaryHDU:
+    hdu = fits.PrimaryHDU()
+    hdu.header["ORIGIN"] = "galdiff"
+    add_provenance(hdu.header, {**provenance, "REDSHIFT": redshift})
+    hdu.header.comments["REDSHIFT"] = "of the source"
+    return hdu
+
+
+def _image(data: np.ndarray, header: fits.Header, name: str, unit: str) -> fits.ImageHDU:
+    hdu = fits.ImageHDU(data, header=header, name=name)
+    if unit:
+        hdu.header["BUNIT"] = unit
+    return hdu
+
+
+def _lsf_table(wave, fwhm) -> fits.BinTableHDU:
+    columns = [
+        fits.Column("WAVE", "D", unit="Angstrom", array=np.asarray(wave, dtype=float)),
+        fits.Column("FWHM", "D", unit="Angstrom", array=np.asarray(fwhm, dtype=float)),
+    ]
+    return fits.BinTableHDU.from_columns(columns, name="LSF")
+
+
+def _map_images(maps: KinematicMaps | Mapping[str, KinematicMaps], spaxel_arcsec: float) -> list[fits.ImageHDU]:
+    """Images of all maps, East left."""
+    if isinstance(maps, KinematicMaps):
+        sets = [(maps, "", "")]
+    else:
+        if unknown := set(maps) - set(WEIGHTS):
+            raise InputError(f"maps: unknown weight {', '.join(sorted(unknown))}; allowed: {', '.join(WEIGHTS)}")
+        sets = [(values, *WEIGHTS[weight]) for weight, values in maps.items()]
+    images = []
+    for values, suffix, flux_unit in sets:
+        for field, (name, unit) in MAPS.items():
+            data = np.asarray(getattr(values, field))
+            header = sky_header(*data.shape, spaxel_arcsec)
+            stored = np.ascontiguousarray(data[:, ::-1], dtype=">f4")
+            images.append(_image(stored, header, name + suffix, flux_unit if field == "flux" else unit))
+    return images
+
+
+def _write(path: str | os.PathLike, hdus: list, overwrite: bool) -> None:
+    with atomic_path(path, overwrite) as temporary:
+        fits.HDUList(hdus).writeto(temporary)
+
+
+def read_cube(path: str | os.PathLike) -> ObservedCube:
+    """Read a cube with DATA and STAT (and DQ) in MUSE's layout; flux and variance float32, zero outside the aperture.
+
+    Raises:
+      InputError: not FITS, truncated, no DATA or STAT, another unit, or no wavelength axis.
+    """
+    path = os.fspath(path)
+    try:
+        with fits.open(path, memmap=False) as hdus:
+            names = [hdu.name for hdu in hdus]
+            if "DATA" not in names or "STAT" not in names:
+                raise InputError(f"{path}: extensions {', '.join(names)}; expected DATA and STAT (variance)")
+            header = hdus["DATA"].header
+            flux, variance = _from_file(hdus, "DATA", DATA_UNIT, path), _from_file(hdus, "STAT", STAT_UNIT, path)
+            inside = np.isfinite(flux).any(2)
+            if "DQ" in names:
+                inside = ~(np.moveaxis(hdus["DQ"].data, 0, 2)[:, ::-1] != 0).all(2)
+    except (OSError, TypeError) as error:  # astropy raises TypeError where a truncated array cannot be shaped
+        raise InputError(
+            f"{path}: no readable FITS cube ({' '.join(str(error).split())[:120]}); check the path, or make it anew"
+        ) from error
+    wave, medium = read_wavelength(header, path)
+    for values in (flux, variance):
+        values[~inside] = 0.0
+    spaxel = float(header["CD2_2"]) * 3600.0
+    return ObservedCube(
+        flux=flux, variance=variance, wave=wave, inside=inside, medium=medium, spaxel_arcsec=float(f"{spaxel:.12g}")
+    )
+
+
+def _from_file(hdus: fits.HDUList, name: str, unit: str, path: str) -> np.ndarray:
+    """A cube of the file as (y, x, wave) float32, x growing to the East."""
+    found = str(hdus[name].header.get("BUNIT", "")).strip()
+    if found != unit:
+        raise InputError(f"{path}: {name} has BUNIT = '{found}'; expected '{unit}': convert it first")
+    return np.ascontiguousarray(np.moveaxis(hdus[name].data, 0, 2)[:, ::-1], dtype=np.float32)
