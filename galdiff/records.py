@@ -95,7 +95,25 @@ class LightDistribution:
 
     mass: Float[Array, "y x v node av"] = quantity("Msun", "mass formed; B-spline weights along v")
     v_nodes: Float[Array, "v"] = quantity("km/s", "line-of-sight velocity of the nodes, uniform")
-    lost: Float[Array, ""] = quantity("Msun", "mass outside the field or the velocity range")
+    lost: Float[Array, ""] = quantity("Msun", "mass outside the rendered field")
+    clipped: Float[Array, ""] = quantity("Msun", "mass beyond the range of velocity or attenuation, kept at its edge")
+
+
+@record
+class Placement:
+    """Where a galaxy sits: what its distance makes of kpc, Lsun and Angstrom."""
+
+    redshift: Float[Array, ""] = quantity("", "systemic redshift")
+    luminosity_distance: Float[Array, ""] = quantity("Mpc", "luminosity distance")
+    kpc_per_arcsec: Float[Array, ""] = quantity("kpc/arcsec", "physical size of one arcsec")
+    pointing: Float[Array, "2"] = quantity("arcsec", "centre of the field (East, North) seen from the galaxy's centre")
+
+
+@record
+class Bank:
+    """What the spectrograph records of one unit of each basis template at each velocity node."""
+
+    response: Float[Array, "v rank wave"] = quantity("1", "recorded luminosity density per template coefficient")
 
 
 @record
@@ -103,7 +121,6 @@ class SpectralCube:
     """Spectra of all spaxels as coefficients of basis templates, before redshift and spectrograph."""
 
     coef: Float[Array, "y x v rank"] = quantity("Lsun/Angstrom", "coefficient of each template at each velocity node")
-    v_nodes: Float[Array, "v"] = quantity("km/s", "line-of-sight velocity of the nodes, uniform")
 
 
 @record

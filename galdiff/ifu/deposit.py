@@ -1,0 +1,129 @@
+"""Stars are deposited as mass in bins of sky position, velocity, population and attenuation.
+
+    H[s, m, n, q] = sum_p mass_p a_s(p) b_m(v_p) w_n(age_p, Z_p) f_q(A_V,p)
+
+The cost does not know the wavelength axis, and memory is that of H: particles pass in chunks.
+"""
+
+import dataclasses
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from galdiff.core.interpolation import node_weights
+from galdiff.core.kernels import TAPS, bspline_weights
+from galdiff.ifu.basis import Attenuation, attenuation_weights
+from galdiff.records import SkyStars
+
+CHUNK_SCALARS = 1 << 19  # weights held at once, per chunk
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Bins:
+    """The axes of the light distribution (host numbers)."""
+
+    n_y: int
+    n_x: int
+    v_nodes: tuple[float, ...]  # uniform [km/s]
+    lg_ages: tuple[float, ...]  # [dex, Gyr]
+    lgmets: tuple[float, ...]  # [dex]
+    interpolation: str  # of the library: linear or cubic
+    kernel: str  # of the sky: nearest, linear, quadratic or cubic
+    attenuation: Attenuation
+
+    @property
+    def n_nodes(self) -> int:
+        """Population nodes: the grid, or four times it for the cubic interpolation (value and slopes)."""
+        return len(self.lg_ages) * len(self.lgmets) * (4 if self.interpolation == "cubic" else 1)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the light distribution."""
+        return (self.n_y, self.n_x, len(self.v_nodes), self.n_nodes, self.attenuation.weights.shape[1])
+
+    @property
+    def taps(self) -> int:
+        """Bins touched by one star."""
+        return TAPS[self.kernel] ** 2 * 4 * (16 if self.interpolation == "cubic" else 4) * self.shape[-1]
+
+
+def sky_weights(gx: Float[Array, "star"], gy: Float[Array, "star"], bins: Bins):
+    """Spaxels that share each star (flat numbers, in bounds) and the shares; what falls outside has share 0."""
+    (ix, wx), (iy, wy) = bspline_weights(gx, bins.kernel), bspline_weights(gy, bins.kernel)
+    wx = jnp.where((ix >= 0) & (ix < bins.n_x), wx, 0)
+    wy = jnp.where((iy >= 0) & (iy < bins.n_y), wy, 0)
+    spaxel = iy.clip(0, bins.n_y - 1)[..., :, None] * bins.n_x + ix.clip(0, bins.n_x - 1)[..., None, :]
+    share = wy[..., :, None] * wx[..., None, :]
+    return spaxel.reshape(*gx.shape, -1), share.reshape(*gx.shape, -1)
+
+
+def velocity_weights(v_los: Float[Array, "star"], v_nodes: tuple[float, ...]):
+    """The four velocity nodes of each star, and cubic B-spline weights; velocities beyond the range count as its edge.
+
+    The B-spline that interpolates needs one coefficient beyond the nodes it lies between, so the range ends two nodes
+    before the last one.
+    """
+    h_v = v_nodes[1] - v_nodes[0]
+    v = jnp.clip(v_los, v_nodes[2], v_nodes[-3])
+    return bspline_weights((v - v_nodes[0]) / h_v + 0.5, "cubic")
+
+
+def star_bins(stars: SkyStars, gx: Array, gy: Array, bins: Bins):
+    """Flat bin numbers and masses of one chunk of stars, shapes (star, taps)."""
+    tiny = jnp.finfo(stars.mass.dtype).tiny
+    spaxel, a = sky_weights(gx, gy, bins)
+    m, b = velocity_weights(stars.v_los, bins.v_nodes)
+    lg_age = jnp.log10(jnp.maximum(stars.age, tiny))
+    lgmet = jnp.log10(jnp.maximum(stars.metallicity, tiny))
+    n, w = node_weights(lg_age, lgmet, bins.lg_ages, bins.lgmets, bins.interpolation)
+    _, _, n_v, n_node, n_av = bins.shape
+    index = (spaxel[:, :, None] * n_v + m[:, None, :])[..., None] * n_node + n[:, None, None, :]
+    mass = (stars.mass[:, None] * a)[:, :, None, None] * b[:, None, :, None] * w[:, None, None, :]
+    if n_av > 1:
+        f = attenuation_weights(stars.a_v, bins.attenuation)
+        index = index[..., None] * n_av + jnp.arange(n_av, dtype=index.dtype)
+        mass = mass[..., None] * f[:, None, None, None, :]
+    return index.reshape(len(gx), -1), mass.reshape(len(gx), -1)
+
+
+def in_chunks(stars: SkyStars, size: int) -> SkyStars:
+    """Pad with massless stars and fold to (chunk, size)."""
+    pad = -len(stars.mass) % size
+
+    def fold(x):
+        return None if x is None else jnp.pad(x, (0, pad), mode="edge").reshape(-1, size)
+
+    folded = dataclasses.replace(stars, **{f.name: fold(getattr(stars, f.name)) for f in dataclasses.fields(stars)})
+    return dataclasses.replace(folded, mass=jnp.pad(stars.mass, (0, pad)).reshape(-1, size))
+
+
+def chunk_size(n_stars: int, taps: int) -> int:
+    """Stars per chunk: bounded weights, and a power of two, so that few sizes are ever compiled."""
+    return max(1, min(CHUNK_SCALARS // taps, 1 << max(n_stars - 1, 1).bit_length()))
+
+
+def deposit(stars: SkyStars, origin: tuple, size: tuple, bins: Bins) -> Float[Array, "y x v node av"]:
+    """Mass formed in bins.
+
+    Args:
+      stars: stars on the sky.
+      origin: lower-left corner (x, y) of the field [kpc].
+      size: spaxel size (x, y) [kpc].
+      bins: the axes.
+
+    Returns:
+      Mass [Msun], shape bins.shape. Mass outside the field is left out.
+    """
+    folded = in_chunks(stars, chunk_size(len(stars.mass), bins.taps))
+
+    @functools.partial(jax.checkpoint, prevent_cse=False)
+    def add(total, chunk):
+        gx, gy = (chunk.x - origin[0]) / size[0], (chunk.y - origin[1]) / size[1]
+        index, mass = star_bins(chunk, gx, gy, bins)
+        return total.at[index.reshape(-1)].add(mass.reshape(-1), mode="promise_in_bounds"), None
+
+    empty = jnp.zeros(math.prod(bins.shape), stars.mass.dtype)
+    return jax.lax.scan(add, empty, folded)[0].reshape(bins.shape)

@@ -1,0 +1,188 @@
+"""All that an observation needs and that depends on neither galaxy nor parameters, laid out once on the host."""
+
+import dataclasses
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+
+from galdiff import units
+from galdiff.core.interpolation import expand_nodes
+from galdiff.errors import InputError
+from galdiff.ifu.bank import velocity_nodes
+from galdiff.ifu.basis import Attenuation, Basis, build_basis, no_attenuation, separate_attenuation
+from galdiff.ifu.deposit import Bins
+from galdiff.ifu.finegrid import FineGrid, fine_grid, resample
+from galdiff.ifu.instrument import Instrument, output_wave, output_wave_vacuum, pixel_edges_vacuum
+from galdiff.ifu.psf import kernel_radius
+from galdiff.ifu.response import REACH, PixelPlan, plan_pixels
+from galdiff.ifu.spread import lsf_fwhm
+from galdiff.records import SSPGrid
+
+MAX_WIDER = 1.3  # factor on LSF and PSF widths up to which kernels are not cut short
+SAMPLES_PER_NATIVE = 3  # fine samples per native sample of the library
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Precision:
+    """How finely the light distribution is binned and the library compressed.
+
+    Args:
+      rank: templates kept: 32 for a quick look, 64 by default, 96 to 128 for gradients in age and metallicity.
+      h_v_kms: spacing of the velocity nodes; by default 1.3 times the smallest total sigma in the band.
+      v_max_kms: largest line-of-sight velocity expected; faster stars are kept at this velocity.
+      kernel: how a star is shared between spaxels: nearest, linear, quadratic or cubic.
+      interpolation: of the library in log age and log Z: linear or cubic (monotone, continuous slopes).
+      a_v_max: largest attenuation [mag]; 0 leaves dust out.
+      a_v_modes: rank of the separation of attenuation in A_V and wavelength.
+      coverage: what to do with pixels outside the library: "error", or "crop" the wavelength range.
+    """
+
+    rank: int = 64
+    h_v_kms: float | None = None
+    v_max_kms: float = 600.0
+    kernel: str = "cubic"
+    interpolation: str = "linear"
+    a_v_max: float = 0.0
+    a_v_modes: int = 6
+    coverage: str = "error"
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class Plan:
+    """The layout of one observation (host numbers, float64)."""
+
+    instrument: Instrument
+    precision: Precision
+    redshift: float  # reference; the observation may move by some 1e-2 from it
+    pixels: slice  # detector pixels that the library covers
+    wave: np.ndarray  # their centres in the instrument's medium [Angstrom]
+    wave_vacuum: np.ndarray  # the same in vacuum [Angstrom]
+    fwhm_template: np.ndarray  # rest-frame FWHM of the library at each pixel [Angstrom]
+    margin: tuple[int, int]  # spaxels (y, x) rendered around the field for the PSF
+    bins: Bins  # of the field with its margin
+    layout: PixelPlan
+    basis: Basis
+    nodes: np.ndarray  # spectra of the population nodes, shape (node, native wave)
+    node_wave: np.ndarray  # native wavelengths in the range that is observed [Angstrom]
+    templates: np.ndarray  # basis templates on the fine axis [Lsun per sample], shape (rank, sample)
+
+    @property
+    def grid(self) -> FineGrid:
+        """The fine wavelength axis."""
+        return self.layout.grid
+
+
+def make_plan(
+    ssp: SSPGrid,
+    instrument: Instrument,
+    redshift: float,
+    precision: Precision | None = None,
+    attenuation_curve: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> Plan:
+    """Lay out an observation.
+
+    Args:
+      ssp: the library.
+      instrument: the spectrograph.
+      redshift: of the galaxy.
+      precision: how finely to work.
+      attenuation_curve: A_wave / A_V at rest-frame wavelengths [Angstrom]; needed where precision.a_v_max > 0.
+
+    Raises:
+      InputError: the library does not cover the instrument's range at this redshift.
+    """
+    precision = precision or Precision()
+    pixels = _covered(ssp, instrument, redshift, precision)
+    wave, wave_vacuum = output_wave(instrument)[pixels], output_wave_vacuum(instrument)[pixels]
+    bounds = pixel_edges_vacuum(instrument)
+    edges = np.stack([bounds[:-1], bounds[1:]], -1)[pixels]
+    fwhm_template = np.interp(wave_vacuum / (1 + redshift), ssp.ssp_wave, ssp.ssp_fwhm)
+    fwhm_inst = lsf_fwhm(instrument.lsf, wave_vacuum)
+    # templates at least: a kernel may be asked to be wider than the instrument's own
+    widest = MAX_WIDER * fwhm_inst / units.FWHM_PER_SIGMA
+    total = np.maximum(fwhm_inst, (1 + redshift) * fwhm_template) / units.FWHM_PER_SIGMA
+    h_v = precision.h_v_kms or 1.3 * float(np.min(total / wave_vacuum)) * units.C_KMS
+    v_nodes = velocity_nodes(precision.v_max_kms, h_v)
+    reach = (np.exp((v_nodes[-1] + 50.0) / units.C_KMS), REACH * widest)
+    lo = (edges[0, 0] - reach[1][0]) / (1 + redshift) / reach[0]
+    hi = (edges[-1, 1] + reach[1][-1]) / (1 + redshift) * reach[0]
+    lo, hi = max(lo, float(ssp.ssp_wave[0])), min(hi, float(ssp.ssp_wave[-1]))
+    use = slice(max(np.searchsorted(ssp.ssp_wave, lo) - 4, 0), np.searchsorted(ssp.ssp_wave, hi) + 4)
+    native = np.asarray(ssp.ssp_wave, np.float64)[use]
+    finest = float(np.min(np.diff(native) / native[1:])) * units.C_KMS / SAMPLES_PER_NATIVE
+    grid = fine_grid(lo, hi, h_v, finest)
+    nodes = np.asarray(
+        expand_nodes(np.asarray(ssp.ssp_flux)[..., use], ssp.ssp_lg_age_gyr, ssp.ssp_lgmet, precision.interpolation),
+        np.float64,
+    )
+    attenuation = _attenuation(attenuation_curve, native, precision)
+    n_fit = len(ssp.ssp_lgmet) * len(ssp.ssp_lg_age_gyr)
+    basis = build_basis(nodes, n_fit, min(precision.rank, n_fit, len(native)), attenuation)
+    margin = kernel_radius(instrument, MAX_WIDER)
+    bins = Bins(
+        n_y=instrument.n_y + 2 * margin[0],
+        n_x=instrument.n_x + 2 * margin[1],
+        v_nodes=tuple(v_nodes),
+        lg_ages=tuple(np.asarray(ssp.ssp_lg_age_gyr, float)),
+        lgmets=tuple(np.asarray(ssp.ssp_lgmet, float)),
+        interpolation=precision.interpolation,
+        kernel=precision.kernel,
+        attenuation=attenuation,
+    )
+    return Plan(
+        instrument=instrument,
+        precision=precision,
+        redshift=redshift,
+        pixels=pixels,
+        wave=wave,
+        wave_vacuum=wave_vacuum,
+        fwhm_template=fwhm_template,
+        margin=margin,
+        bins=bins,
+        layout=plan_pixels(edges, _widths(instrument)[pixels], widest, redshift, grid),
+        basis=basis,
+        nodes=nodes,
+        node_wave=native,
+        templates=resample(native, basis.templates, grid),
+    )
+
+
+def _widths(instrument: Instrument) -> np.ndarray:
+    """Pixel widths in the instrument's own medium [Angstrom]: the flux density is per Angstrom of that medium."""
+    wave = output_wave(instrument)
+    if instrument.grid == "linear":
+        return np.full(len(wave), instrument.wave_step)
+    half = instrument.wave_step / 2 * (np.log(10.0) if instrument.grid == "log10" else 1.0)
+    return wave * 2 * np.sinh(half)
+
+
+def _covered(ssp: SSPGrid, instrument: Instrument, redshift: float, precision: Precision) -> slice:
+    """Pixels inside the library, with room for the largest velocity."""
+    bounds = pixel_edges_vacuum(instrument)
+    room = np.exp(precision.v_max_kms / units.C_KMS)
+    lo, hi = float(ssp.ssp_wave[0]) * (1 + redshift) * room, float(ssp.ssp_wave[-1]) * (1 + redshift) / room
+    inside = np.flatnonzero((bounds[:-1] >= lo) & (bounds[1:] <= hi))
+    name = f"{instrument.name} records {bounds[0]:.0f}-{bounds[-1]:.0f} Angstrom (vacuum)"
+    library = f"library '{ssp.name}' covers {lo:.0f}-{hi:.0f} Angstrom at redshift {redshift:g}"
+    if len(inside) < 2:
+        raise InputError(f"{name}, but {library}: they do not overlap; choose another library, redshift or instrument")
+    if len(inside) < instrument.n_wave:
+        if precision.coverage != "crop":
+            raise InputError(
+                f"{name}, but {library}; choose another library or redshift, narrow the instrument's wave range,"
+                " or set precision.coverage=crop"
+            )
+        warnings.warn(f"{name}, but {library}: {instrument.n_wave - len(inside)} pixels are cut off", stacklevel=3)
+    return slice(int(inside[0]), int(inside[-1]) + 1)
+
+
+def _attenuation(curve, wave: np.ndarray, precision: Precision) -> Attenuation:
+    if precision.a_v_max == 0.0:
+        return no_attenuation(len(wave))
+    if curve is None:
+        raise InputError(
+            f"precision.a_v_max is {precision.a_v_max} mag, but no attenuation curve is given;"
+            " name one (dust.curve), or set a_v_max to 0"
+        )
+    return separate_attenuation(np.asarray(curve(wave), np.float64), precision.a_v_max, precision.a_v_modes)

@@ -1,0 +1,174 @@
+"""The compressed engine as stages: deposit, compress, render.
+
+    light    = Deposit(attenuated, placement)        mass in [y, x, v, node, A_V]
+    spectra  = Synthesis(light)                      coefficients of the basis templates
+    bank     = Templates(placement)                  the templates as the spectrograph records them
+    cube     = Spectrograph(spectra, bank, placement)
+
+A bank made once can be passed to the pipeline as an input, which spares its computation in repeated calls.
+"""
+
+import dataclasses
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from galdiff.core.stage import Stage
+from galdiff.core.variables import Physical, Table, physical, table
+from galdiff.ifu.bank import build_bank
+from galdiff.ifu.deposit import deposit
+from galdiff.ifu.field import field_corner, with_a_v
+from galdiff.ifu.instrument import aperture_mask
+from galdiff.ifu.lsf import added_sigma, fwhm_instrument
+from galdiff.ifu.plan import MAX_WIDER, Plan
+from galdiff.ifu.psf import anchor_waves, anchor_weights, convolve, fwhm_at, psf_kernel, variance_to_subtract
+from galdiff.records import Bank, LightDistribution, ObservedCube, Placement, SkyStars, SpectralCube
+from galdiff.units import FLUX_OF_ONE_LSUN_AT_ONE_MPC
+
+
+class Deposit(Stage):
+    """Sort stars into bins of sky position, velocity, population and attenuation."""
+
+    def __init__(self, *, plan: Plan):
+        self.plan = plan
+
+    def __call__(self, attenuated: SkyStars, placement: Placement) -> LightDistribution:
+        plan, bins = self.plan, self.plan.bins
+        corner, size = field_corner(plan, placement)
+        stars = with_a_v(attenuated, plan)
+        gx, gy = (stars.x - corner[0]) / size[0], (stars.y - corner[1]) / size[1]
+        inside = (gx >= 0) & (gx < bins.n_x) & (gy >= 0) & (gy < bins.n_y)
+        fast = jnp.abs(stars.v_los) > bins.v_nodes[-3]
+        if plan.precision.a_v_max > 0:
+            fast |= stars.a_v > plan.precision.a_v_max
+        return LightDistribution(
+            mass=deposit(stars, corner, size, bins),
+            v_nodes=jnp.asarray(bins.v_nodes, stars.mass.dtype),
+            lost=jnp.sum(jnp.where(inside, 0, stars.mass)),
+            clipped=jnp.sum(jnp.where(inside & fast, stars.mass, 0)),
+        )
+
+
+class Synthesis(Stage):
+    """Turn mass in population nodes into coefficients of the basis templates."""
+
+    def __init__(self, *, plan: Plan):
+        self.coefficients: Table = table(plan.basis.coefficients, jnp.result_type(float))
+
+    def __call__(self, light: LightDistribution) -> SpectralCube:
+        y, x, v, n, q = light.mass.shape
+        c = self.coefficients[...].reshape(n * q, -1)
+        coef = jnp.matmul(light.mass.reshape(-1, n * q), c, precision="highest")
+        return SpectralCube(coef=coef.reshape(y, x, v, -1))
+
+
+def line_spread(plan: Plan, scale: Float[Array, ""], redshift: Float[Array, ""]) -> Float[Array, "wave"]:
+    """Sigma to add at each pixel [Angstrom]; the template's own resolution is removed.
+
+    Args:
+      plan: the observation.
+      scale: factor on the instrument's FWHM.
+      redshift: systemic redshift.
+    """
+    wave = jnp.asarray(plan.wave_vacuum, jnp.result_type(float))
+    variance, _ = added_sigma(wave, fwhm_instrument(plan.instrument, wave, scale), plan.fwhm_template, redshift)
+    positive = variance > 0
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, variance, 1.0)), 0.0)
+
+
+def width_factor(value: float) -> Physical:
+    """A trainable factor on a published width."""
+    return physical(value, lo=0.2, hi=2 * MAX_WIDER, unit="1", prior="one: the instrument as published")
+
+
+class Templates(Stage):
+    """The basis templates as the spectrograph records them, at every velocity node.
+
+    Args:
+      plan: the observation.
+      lsf_scale: factor on the instrument's FWHM; trainable, kernels are complete up to 1.3.
+    """
+
+    def __init__(self, *, plan: Plan, lsf_scale: float = 1.0):
+        self.plan = plan
+        self.lsf_scale = width_factor(lsf_scale)
+        self.templates: Table = table(plan.templates, jnp.result_type(float))
+
+    def __call__(self, placement: Placement) -> Bank:
+        sigma = line_spread(self.plan, self.lsf_scale.bounded, placement.redshift)
+        n_nodes = len(self.plan.bins.v_nodes)
+        return build_bank(self.plan.layout, self.templates[...], n_nodes, sigma, placement.redshift)
+
+
+class Spectrograph(Stage):
+    """Render spectra on the detector and blur them by the point spread function.
+
+    Args:
+      plan: the observation.
+      psf_scale: factor on the instrument's PSF FWHM; trainable, kernels are complete up to 1.3.
+    """
+
+    def __init__(self, *, plan: Plan, psf_scale: float = 1.0):
+        self.plan = plan
+        self.psf_scale = width_factor(psf_scale)
+
+    def __call__(self, spectra: SpectralCube, bank: Bank, placement: Placement) -> ObservedCube:
+        plan = self.plan
+        y, x = spectra.coef.shape[:2]
+        channels = spectra.coef.reshape(y, x, -1)
+        response = bank.response.reshape(channels.shape[-1], -1)
+        lum = sum_bands(
+            (jnp.einsum("yxc,ck->yxk", blurred, response[:, band] * weight, precision="highest"), band)
+            for blurred, band, weight in blur(plan, channels, self.psf_scale.bounded)
+        )
+        return to_flux(plan, lum, placement)
+
+
+def sum_bands(parts) -> Float[Array, "y x wave"]:
+    """Sum of pieces that each cover a band of pixels (a slice); the bands are in order and the last ends the cube."""
+    parts = list(parts)
+    n_wave = parts[-1][1].stop
+    return sum(
+        jnp.pad(part, ((0, 0), (0, 0), (band.start, n_wave - band.stop)))  # no-op for a band that covers all
+        for part, band in parts
+    )
+
+
+def blur(plan: Plan, channels: Float[Array, "y x c"], scale: Float[Array, ""]):
+    """Blur by the PSF at its anchor wavelengths and cut the margin.
+
+    Yields, for each anchor, the blurred channels [y_in, x_in, c], the pixels it serves (a slice) and its weight there.
+    """
+    instr, precision = plan.instrument, plan.precision
+    if instr.psf.kind == "none":
+        yield channels, slice(0, len(plan.wave)), jnp.ones(len(plan.wave), channels.dtype)
+        return
+    anchors = anchor_waves(instr)
+    weights = anchor_weights(plan.wave, anchors)
+    less = variance_to_subtract(instr, precision.kernel)
+    planes = jnp.moveaxis(channels, -1, 0)
+    for anchor, weight in zip(anchors, weights, strict=True):
+        served = weight.nonzero()[0]
+        band = slice(int(served[0]), int(served[-1]) + 1)
+        kernel = psf_kernel(instr, fwhm_at(instr.psf, jnp.asarray(anchor, scale.dtype), scale), plan.margin, less=less)
+        yield (
+            jnp.moveaxis(convolve(planes, kernel.astype(planes.dtype), plan.margin), 0, -1),
+            band,
+            jnp.asarray(weight[band], channels.dtype),
+        )
+
+
+def to_flux(plan: Plan, lum: Float[Array, "y x wave"], placement: Placement) -> ObservedCube:
+    """Flux density at the observer from luminosity per observed Angstrom [Lsun/Angstrom]; noiseless."""
+    instr = plan.instrument
+    inside = aperture_mask(instr)
+    flux = lum * (FLUX_OF_ONE_LSUN_AT_ONE_MPC / placement.luminosity_distance**2)
+    flux = jnp.where(inside[..., None], flux, 0)
+    return ObservedCube(
+        flux=flux,
+        variance=jnp.zeros_like(flux),
+        wave=jnp.asarray(plan.wave, flux.dtype),
+        inside=jnp.asarray(inside),
+        medium=instr.medium,
+        spaxel_arcsec=instr.spaxel_x_arcsec,
+    )
