@@ -1,0 +1,54 @@
+# make demo: set everything up and make a data cube of an embedded galaxy.   make test: style, types and tests.
+# Needs Python >= 3.11, make and git. PYTHON=python3.13 chooses the interpreter; uv is used where it is on the PATH.
+
+ifndef PYTHON
+PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11; do \
+  $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+endif
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+VENV ?= .venv-$(VERSION)
+BIN := $(VENV)/bin
+UV := $(shell command -v uv 2>/dev/null)
+ifdef UV
+MAKE_VENV = $(UV) venv --quiet --clear --python "$(PYTHON)" $(VENV)
+INSTALL = $(UV) pip install --quiet --python $(BIN)/python -c requirements.lock
+else
+MAKE_VENV = $(PYTHON) -m venv --clear $(VENV)
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock
+endif
+OUT ?= outputs/demo
+
+.PHONY: demo test lock clean
+.DEFAULT_GOAL := demo
+
+demo: $(VENV)/.installed
+	$(BIN)/python experiments/simulate.py hydra.run.dir=$(OUT)
+	@echo "The pictures are $(OUT)/maps.png and $(OUT)/spectra.png, the data cube is $(OUT)/cube.fits."
+
+test: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -n 2
+
+$(VENV)/pyvenv.cfg:
+	@test -n "$(VERSION)" || { echo "no Python >= 3.11 found; install one, or name it: make PYTHON=/path/to/python" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is Python $(VERSION); 3.11 or newer is needed: make PYTHON=/path/to/python" >&2; exit 2; }
+	$(MAKE_VENV)
+
+$(VENV)/.installed: $(VENV)/pyvenv.cfg pyproject.toml requirements.lock
+	$(INSTALL) -e .
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/pyvenv.cfg pyproject.toml requirements.lock
+	$(INSTALL) -e '.[test,inference]'
+	@touch $@ $(VENV)/.installed
+
+# Versions of everything for every Python the project supports; needs uv.
+lock:
+	uv pip compile --quiet --universal --python-version 3.11 --extra test --extra inference --upgrade \
+	  --custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
+
+clean:
+	rm -rf .venv-* dist build outputs multirun .pytest_cache .mypy_cache .ruff_cache .hypothesis

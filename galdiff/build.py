@@ -1,0 +1,130 @@
+"""Build objects from a config: one `_target_` node is one constructor call, its other keys the keywords.
+
+The keys mean what they mean to Hydra. A `_partial_` node is a network (or another callable that takes `rngs`): it is
+called with random streams whose key follows from the seed and the node's place in the config, so adding a network in
+one place does not change the initial weights of another. Other partial nodes (an activation, say) stay partial.
+"""
+
+import difflib
+import functools
+import inspect
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+from flax import nnx
+from hydra.utils import get_object
+from omegaconf import OmegaConf
+
+from galdiff.errors import InputError
+
+ALLOWED = ("galdiff", "flax", "jax", "optax", "diffrax", "numpyro")  # packages a config may call
+
+
+def build(config: Any, *, seed: int = 0, path: str = "", allowed: tuple[str, ...] = ALLOWED) -> Any:
+    """Build what a config describes.
+
+    Args:
+      config: OmegaConf node, or plain mappings, lists and scalars.
+      seed: seed of all initial weights.
+      path: place of `config` in the whole config, as in "model.stages"; part of the keys of the weights.
+      allowed: top-level packages that `_target_` may name.
+
+    Returns:
+      The object of a `_target_` node; for other mappings and lists the same with their nodes built.
+
+    Raises:
+      InputError: naming the place in the config, what is wrong, and the remedy.
+    """
+    if OmegaConf.is_config(config):
+        config = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    return _build(config, path, seed, allowed)
+
+
+def key_of(seed: int, path: str) -> jax.Array:
+    """Random key of the node at `path`: the seed's key, folded with a checksum of the path."""
+    return jax.random.fold_in(jax.random.key(seed), zlib.crc32(path.encode()))
+
+
+def _build(node: Any, path: str, seed: int, allowed: tuple[str, ...]) -> Any:
+    def inner(child: Any, name: str | int) -> Any:
+        return _build(child, f"{path}.{name}" if path else str(name), seed, allowed)
+
+    if isinstance(node, list | tuple):
+        return [inner(child, i) for i, child in enumerate(node)]
+    if not isinstance(node, Mapping):
+        return node
+    if "_target_" not in node:
+        return {name: inner(child, name) for name, child in node.items()}
+    kwargs = {n: inner(c, n) for n, c in node.items() if n not in ("_target_", "_partial_", "_args_", "_convert_")}
+    args = inner(node.get("_args_", []), "_args_")
+    where = path or "config"
+    target = _locate(node["_target_"], where, allowed)
+    signature = _signature(target)
+    takes_rngs = signature is not None and "rngs" in signature.parameters
+    if node.get("_partial_") and not takes_rngs:
+        return functools.partial(target, *args, **kwargs)
+    if takes_rngs and "rngs" not in kwargs:
+        if not node.get("_partial_") and signature.parameters["rngs"].default is inspect.Parameter.empty:
+            raise InputError(f"{where}: {node['_target_']} draws its weights from random streams; add _partial_: true")
+        kwargs["rngs"] = nnx.Rngs(key_of(seed, path))
+    return _call(target, args, kwargs, where, node["_target_"], signature)
+
+
+def _locate(name: Any, where: str, allowed: tuple[str, ...]) -> Callable:
+    """The callable called `name`, which must live in an allowed package (and not only be reachable through one)."""
+    if not isinstance(name, str) or name.split(".")[0] not in allowed:
+        raise InputError(f"{where}: _target_ is {name!r}; only these packages may be called: {', '.join(allowed)}")
+    try:
+        target = get_object(name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(f"{where}: there is no {name}{_alternative(name)}") from error
+    home = str(getattr(target, "__module__", None) or name).split(".")[0]
+    if not callable(target) or home not in (*allowed, "jaxlib"):
+        raise InputError(f"{where}: {name} is no class or function of {', '.join(allowed)}; name one")
+    return target
+
+
+def _alternative(name: str) -> str:
+    module, _, attribute = name.rpartition(".")
+    try:
+        known = [n for n in vars(get_object(module)) if not n.startswith("_")]
+    except (ImportError, AttributeError, ValueError, TypeError):
+        return f"; check the module '{module}'"
+    close = difflib.get_close_matches(attribute, known, n=1)
+    return f"; did you mean {module}.{close[0]}?" if close else f"; '{module}' has nothing like it"
+
+
+def _signature(target: Callable) -> inspect.Signature | None:
+    """Signature of what the constructor or function takes; NNX hides it behind a metaclass."""
+    try:
+        return inspect.signature(target.__init__ if inspect.isclass(target) else target)  # type: ignore[misc]
+    except (TypeError, ValueError):
+        return None  # some compiled functions have none
+
+
+def _call(target: Callable, args: list, kwargs: dict, where: str, name: str, signature: inspect.Signature | None):
+    if signature is not None:
+        _check_keywords(signature, args, kwargs, where, name, skip=int(inspect.isclass(target)))
+    try:
+        return target(*args, **kwargs)
+    except ValueError as error:
+        raise InputError(f"{where}: {error}") from error
+    except Exception as error:
+        error.add_note(f"while building {where} ({name})")
+        raise
+
+
+def _check_keywords(signature: inspect.Signature, args: list, kwargs: dict, where: str, name: str, skip: int) -> None:
+    parameters = list(signature.parameters.values())[skip:]
+    known = [p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+    for key in kwargs:
+        if key not in known and not any(p.kind == p.VAR_KEYWORD for p in parameters):
+            close = difflib.get_close_matches(key, known, n=1)
+            hint = f"did you mean '{close[0]}'?" if close else f"it takes {', '.join(known) or 'nothing'}"
+            raise InputError(f"{where}.{key}: {name} takes no '{key}'; {hint}")
+    required = [p.name for p in parameters if p.default is p.empty and p.name in known][len(args) :]
+    missing = [p for p in required if p not in kwargs]
+    if missing:
+        raise InputError(f"{where}: {name} needs {', '.join(missing)}; add {'it' if len(missing) == 1 else 'them'}")

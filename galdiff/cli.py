@@ -1,0 +1,183 @@
+"""The command line: `galdiff EXPERIMENT key=value ...` and `galdiff list`.
+
+Every script in experiments/ decorates its main with `experiment`, so `galdiff simulate` and `python
+experiments/simulate.py` do the same. Bad input ends in one line on stderr with the remedy, and exit code 2.
+"""
+
+import ast
+import difflib
+import functools
+import importlib.metadata
+import os
+import pathlib
+import re
+import runpy
+import sys
+from collections.abc import Callable, Iterable, Sequence
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException, MissingConfigException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from galdiff.errors import InputError
+from galdiff.runtime import project_dir
+
+USAGE = "usage: galdiff EXPERIMENT [key=value ...] [-m]   |   galdiff list   |   galdiff EXPERIMENT --help"
+BAD_INPUT, INTERRUPTED = 2, 130  # exit codes
+EXPECTED = (InputError, HydraException, OmegaConfBaseException)
+
+
+def experiment(config_name: str, conf: str | pathlib.Path | None = None) -> Callable:
+    """Turn `main(cfg)` of a script into a command that reads its config from conf/ and key=value arguments.
+
+    Args:
+      config_name: YAML file in the config folder, without its ending.
+      conf: config folder; the project's by default.
+
+    Returns:
+      A decorator. Called without arguments the decorated main reads `sys.argv` and exits with 0, 2 (bad input: one
+      line on stderr) or 130 (interrupted); other exceptions are bugs and keep their traceback. Called with a config
+      it just runs.
+    """
+
+    def decorate(main: Callable[[DictConfig], object]) -> Callable:
+        @functools.wraps(main)
+        def command(cfg: DictConfig | None = None) -> object:
+            if cfg is not None:
+                return main(cfg)
+            folder = pathlib.Path(conf) if conf is not None else project_dir("conf")
+            return _run(main, config_name, folder.resolve())
+
+        return command
+
+    return decorate
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The `galdiff` console script."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    name = args[0] if args else "--help"
+    try:
+        scripts = {p.stem: p for p in sorted(project_dir("experiments").glob("*.py")) if not p.stem.startswith("_")}
+        if name in scripts:
+            sys.argv = [str(scripts[name]), *args[1:]]
+            runpy.run_path(str(scripts[name]), run_name="__main__")
+        elif name in ("-h", "--help", "help"):
+            print(USAGE, "", *_listing(scripts.values()), sep="\n")
+        elif name == "list":
+            print(*_listing(scripts.values()), sep="\n")
+        elif name == "--version":
+            print(f"galdiff {importlib.metadata.version('galdiff')}")
+        else:
+            raise InputError(f"there is no experiment '{name}'; {_choose(name, ['list', *scripts])}")
+    except InputError as error:
+        _leave(_one_line(str(error)))
+
+
+def _run(main: Callable, config_name: str, conf: pathlib.Path) -> None:
+    """Run an experiment under Hydra; report bad input on one line."""
+    failed: list[Exception] = []
+
+    @functools.wraps(main)
+    def job(cfg: DictConfig) -> object:
+        try:
+            return main(cfg)
+        except EXPECTED as error:
+            if HydraConfig.get().mode != RunMode.RUN:
+                raise  # in a sweep Hydra says which job it was
+            failed.append(error)
+            return None
+
+    chosen = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # hand exceptions over instead of printing a shortened traceback
+    try:
+        hydra.main(config_path=str(conf), config_name=config_name, version_base="1.3")(job)()
+    except EXPECTED as error:
+        failed.append(error)
+    except KeyboardInterrupt:
+        _leave("interrupted", INTERRUPTED)
+    finally:
+        os.environ.pop("HYDRA_FULL_ERROR")
+        if chosen is not None:
+            os.environ["HYDRA_FULL_ERROR"] = chosen
+        GlobalHydra.instance().clear()
+    if failed:
+        if chosen == "1":
+            raise failed[0]
+        _leave(_explain(failed[0], config_name, conf, sys.argv[1:]))
+
+
+def _leave(message: str, code: int = BAD_INPUT) -> None:
+    print(f"galdiff: {message}", file=sys.stderr)
+    raise SystemExit(code)
+
+
+def _explain(error: Exception, config_name: str, conf: pathlib.Path, argv: Sequence[str]) -> str:
+    """One line on what is wrong with the config or the input, with the nearest valid name."""
+    if isinstance(error, MissingConfigException) and error.options:
+        group, _, name = str(error.missing_cfg_file).rpartition("/")
+        return f"{group}={name}: there is no such preset; {_choose(name, error.options)}"
+    bad = re.match(r"Could not (?:override|delete from config: )\s*'([^']+)'", str(error))
+    if bad:
+        key = bad.group(1)
+        keys = _known_keys(config_name, conf, argv)
+        return f"{key}: there is no such key; {_choose(key, keys, many='see --help or --cfg job')}"
+    if isinstance(error, OmegaConfBaseException) and getattr(error, "full_key", None):
+        if "???" in str(error) or "Missing mandatory" in str(error):
+            return f"{error.full_key}: a value is required; give {error.full_key}=VALUE"
+        return f"{error.full_key}: {_one_line(str(error).splitlines()[0])}"
+    return _one_line(str(error))
+
+
+def _known_keys(config_name: str, conf: pathlib.Path, argv: Sequence[str]) -> list[str]:
+    """Config groups and dotted keys of the config, with the presets that the arguments choose."""
+    groups = [str(p.relative_to(conf)) for p in sorted(conf.rglob("*")) if p.is_dir()]
+    presets = []
+    for text in argv:
+        if not text.startswith("-") and "=" in text:
+            key = OverridesParser.create().parse_override(text).key_or_group
+            presets += [text] if key in groups and (conf / key / f"{text.split('=', 1)[1]}.yaml").is_file() else []
+    with hydra.initialize_config_dir(str(conf), version_base="1.3"):
+        config = hydra.compose(config_name, overrides=presets)
+    return [*groups, *_dotted(OmegaConf.to_container(config), "")]
+
+
+def _dotted(node: object, path: str) -> list[str]:
+    keys = []
+    for name, child in node.items() if isinstance(node, dict) else ():
+        keys += [f"{path}{name}", *_dotted(child, f"{path}{name}.")]
+    return keys
+
+
+def _listing(scripts: Iterable[pathlib.Path]) -> list[str]:
+    """Lines that name the experiments and, by group, the presets of the config folder."""
+    lines = ["experiments"]
+    for path in scripts:
+        summary = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split("\n")[0]
+        lines.append(f"  {path.stem:20s} {summary}".rstrip())
+    conf = project_dir("conf")
+    for folder in sorted(p for p in conf.rglob("*") if p.is_dir()):
+        presets = sorted(folder.glob("*.yaml"))
+        if presets:
+            lines += ["", f"{folder.relative_to(conf)}=..."]
+        for path in presets:
+            first = path.read_text(encoding="utf-8").split("\n")[0]
+            lines.append(f"  {path.stem:20s} {first.lstrip('# ') if first.startswith('#') else ''}".rstrip())
+    return lines
+
+
+def _choose(name: str, known: Iterable[str], many: str = "") -> str:
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=1)
+    if close:
+        return f"did you mean '{close[0]}'?"
+    return many or f"choose one of {', '.join(known)}"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

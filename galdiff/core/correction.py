@@ -1,0 +1,88 @@
+"""Corrections: bounded factors on rates and weights, which no choice of network weights can turn into a broken law."""
+
+import abc
+import typing
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+
+class Correction(nnx.Module):
+    """Rescale primitive rates or weights by what drives them; what follows from them is derived afterwards."""
+
+    @abc.abstractmethod
+    def __call__(self, flows, drivers):
+        """Corrected flows, in the same structure, shape and unit.
+
+        Args:
+          flows: pytree (record, dict or bare array) of positive rates or weights, any unit.
+          drivers: what the correction may look at: physical, of order one [1].
+        """
+
+
+@typing.final
+class NoCorrection(Correction):
+    """The physics as it stands: hands back the very same flows."""
+
+    def __call__(self, flows, drivers):
+        """Flows, untouched."""
+        del drivers
+        return flows
+
+
+@typing.final
+class LogGain(Correction):
+    """Multiply each flow by exp(g), g = bound * tanh(net(drivers) / bound); none at start if net's last layer is zero.
+
+    A tree of n flows takes a net with n outputs on the last axis, in the order of the tree (fields of a record as
+    declared, keys of a dict sorted); a bare array takes one output per element of its last axis.
+    """
+
+    def __init__(self, *, net: Callable, bound: float):
+        self.net = net
+        self.bound = _positive(bound)
+
+    def __call__(self, flows, drivers):
+        """Flows times exp(g), |g| < bound; positive flows stay positive."""
+        gain = jnp.exp(_bounded(self.net(drivers), self.bound))
+        leaves, tree = jax.tree.flatten(flows)
+        if jax.tree_util.treedef_is_leaf(tree):
+            _fits(gain, flows.shape[-1])
+            return flows * gain
+        _fits(gain, len(leaves))
+        return jax.tree.unflatten(tree, [leaf * gain[..., i] for i, leaf in enumerate(leaves)])
+
+
+@typing.final
+class SimplexTilt(Correction):
+    """Tilt a distribution: weights * exp(g), rescaled so that their sum over the last axis stays what it was."""
+
+    def __init__(self, *, net: Callable, bound: float):
+        self.net = net
+        self.bound = _positive(bound)
+
+    def __call__(self, flows: Float[Array, "... weight"], drivers) -> Float[Array, "... weight"]:
+        """Weights >= 0 with the sum they came with; all-zero weights stay zero."""
+        gain = jnp.exp(_bounded(self.net(drivers), self.bound))
+        _fits(gain, flows.shape[-1])
+        tilted = flows * gain
+        total = tilted.sum(-1, keepdims=True)
+        return tilted * (flows.sum(-1, keepdims=True) / jnp.where(total > 0, total, 1.0))
+
+
+def _bounded(g: Array, bound: float) -> Array:
+    return bound * jnp.tanh(g / bound)
+
+
+def _positive(bound: float) -> float:
+    if not bound > 0:
+        raise ValueError(f"bound is {bound}; it is the largest |ln(factor)| and must be above 0, for example 1.0")
+    return float(bound)
+
+
+def _fits(gain: Array, n: int) -> None:
+    if gain.shape[-1:] != (n,):
+        raise ValueError(f"the net returns shape {gain.shape}, but there are {n} flows; its last axis must have {n}")
