@@ -94,19 +94,20 @@ def disc_galaxy(
     return Galaxy(stars=StarParticles(mass=mass, **joined), gas=gas, redshift=float(redshift), name=name)
 
 
-def circular_velocity(disc: Disc, radius: Float[Array, "n"]) -> Float[Array, "n"]:
+def circular_velocity(disc: Disc, radius: Float[ArrayLike, "n"]) -> Float[Array, "n"]:
     """v_c = v_flat tanh(R / r_turn) [km/s] at radius [kpc]."""
-    return disc.v_flat * jnp.tanh(radius / disc.r_turn)
+    return jnp.asarray(disc.v_flat) * jnp.tanh(jnp.asarray(radius) / disc.r_turn)
 
 
 @jax.jit
 def disc_stars(disc: Disc, variates: tuple[np.ndarray, ...]) -> dict[str, Array]:
     """Positions [kpc], velocities [km/s], ages [Gyr] and metallicities of disc stars.
 
-    `variates` come from `disc_variates`. Mean rotation by the Jeans equation for Sigma and sigma_R^2 both ~ exp(-R/r_disc), and the epicycle ratio of
-    sigma_phi to sigma_R (Binney & Tremaine 2008, eqs. 4.228 and 4.317, without the cross term).
+    `variates` come from `disc_variates`. Mean rotation by the Jeans equation for Sigma and sigma_R^2 both
+    ~ exp(-R/r_disc), and the epicycle ratio of sigma_phi to sigma_R (Binney & Tremaine 2008, section 4.8.2, without
+    the cross term).
     """
-    unit_radius, azimuth, unit_height, g = variates
+    unit_radius, azimuth, unit_height, g = (jnp.asarray(v) for v in variates)
     radius = disc.r_disc * unit_radius
     median = _ages(disc.age_disc, disc.age_slope * (unit_radius - 1), disc.age_scatter * g[3])
     turn = radius / disc.r_turn
@@ -145,12 +146,12 @@ def bulge_stars(disc: Disc, variates: tuple[np.ndarray, ...]) -> dict[str, Array
 @jax.jit
 def gas_disc(disc: Disc, variates: tuple[np.ndarray, ...]) -> GasParticles:
     """Gas on nearly circular orbits in a thinner and wider disc, with the metals of the disc stars."""
-    unit_radius, azimuth, unit_height, g = variates
+    unit_radius, azimuth, unit_height, g = (jnp.asarray(v) for v in variates)
     radius = GAS_LENGTH * disc.r_disc * unit_radius
     fraction = jnp.asarray(disc.gas_fraction)
     total = 10.0 ** jnp.asarray(disc.log10_mstar) * fraction / (1 - fraction)
     mass = jnp.full(radius.shape, 1.0 / radius.size) * total
-    metallicity = 10.0 ** (disc.log10_z_disc + disc.z_slope * radius)
+    metallicity = jnp.power(10.0, disc.log10_z_disc + disc.z_slope * radius)
     vel = (GAS_SIGMA * g[0], circular_velocity(disc, radius) + GAS_SIGMA * g[1], GAS_SIGMA * g[2])
     return GasParticles(
         pos=_cylindrical(radius, azimuth, GAS_HEIGHT * disc.height * unit_height),

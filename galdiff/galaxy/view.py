@@ -45,18 +45,18 @@ def to_sky(
     pos: Float[Array, "n 3"],
     vel: Float[Array, "n 3"],
     rotation: Float[Array, "3 3"],
-    centre: Float[ArrayLike, "3"] = (0.0, 0.0, 0.0),
-    velocity: Float[ArrayLike, "3"] = (0.0, 0.0, 0.0),
+    centre: Float[Array, "3"] | None = None,
+    velocity: Float[Array, "3"] | None = None,
 ) -> dict[str, Float[Array, "n"]]:
     """Sky coordinates x, y, z [kpc] and v_los [km/s] of particles.
 
     Args:
       pos, vel: positions [kpc] and velocities [km/s] as given.
       rotation: 3 x 3 matrix from the given frame to the sky frame.
-      centre, velocity: what to subtract first [kpc], [km/s].
+      centre, velocity: what to subtract first [kpc], [km/s]; None for nothing.
     """
-    sky = jnp.matmul(pos - jnp.asarray(centre, pos.dtype), rotation.T, precision="highest")
-    v_los = jnp.sum((vel - jnp.asarray(velocity, vel.dtype)) * rotation[2], -1)
+    sky = jnp.matmul(pos if centre is None else pos - centre, rotation.T, precision="highest")
+    v_los = jnp.sum((vel if velocity is None else vel - velocity) * rotation[2], -1)
     return dict(x=sky[:, 0], y=sky[:, 1], z=sky[:, 2], v_los=v_los)
 
 
