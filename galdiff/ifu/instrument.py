@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from galdiff.core.air import air_to_vacuum
 from galdiff.errors import InputError
 from galdiff.ifu.keys import Keys
 from galdiff.ifu.spread import LSF, PSF, lsf_fwhm, psf_fwhm, read_lsf, read_psf
@@ -220,13 +221,4 @@ def _grid(instr: Instrument, index: np.ndarray) -> np.ndarray:
 
 
 def _to_vacuum(instr: Instrument, wave: np.ndarray) -> np.ndarray:
-    return _air_to_vacuum(wave) if instr.medium == "air" else wave
-
-
-def _air_to_vacuum(air: np.ndarray) -> np.ndarray:
-    """Invert Ciddor (1996), Applied Optics 35, 1566, by fixed point [Angstrom]."""
-    vacuum = air
-    for _ in range(4):
-        s2 = (1e4 / vacuum) ** 2
-        vacuum = air * (1.0 + 0.05792105 / (238.0185 - s2) + 0.00167917 / (57.362 - s2))
-    return vacuum
+    return np.asarray(air_to_vacuum(wave), np.float64) if instr.medium == "air" else wave

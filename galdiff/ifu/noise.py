@@ -64,9 +64,9 @@ def reference_flux(
     flux: Cube, wave: Float[Array, "wave"], wave_ref: float | None = None, spaxel: str = "brightest"
 ) -> Float[Array, ""]:
     """Flux density at a wavelength (linear between pixels) in the brightest, or the median lit, spaxel."""
-    wave_ref = 0.5 * (wave[0] + wave[-1]) if wave_ref is None else wave_ref
-    i = jnp.clip(jnp.searchsorted(wave, wave_ref) - 1, 0, wave.shape[0] - 2)
-    u = jnp.clip((wave_ref - wave[i]) / (wave[i + 1] - wave[i]), 0.0, 1.0)
+    at = 0.5 * (wave[0] + wave[-1]) if wave_ref is None else jnp.asarray(wave_ref, wave.dtype)
+    i = jnp.clip(jnp.searchsorted(wave, at) - 1, 0, wave.shape[0] - 2)
+    u = jnp.clip((at - wave[i]) / (wave[i + 1] - wave[i]), 0.0, 1.0)
     image = (1 - u) * flux[..., i] + u * flux[..., i + 1]
     return image.max() if spaxel == "brightest" else _median_lit(image)
 
@@ -74,7 +74,7 @@ def reference_flux(
 def relative_variance(flux: Cube, snr: Float[ArrayLike, ""]) -> Cube:
     """Same S/N at all wavelengths of a spaxel, as RUBIX 0.0.5 and SimSpin 2.10 draw it; for parity with them.
 
-    sigma = flux sqrt(median F_s) / (SNR sqrt(F_s)), F_s the sum of a spaxel over wavelength, median of those with light.
+    sigma = flux sqrt(median F_s) / (SNR sqrt(F_s)), F_s a spaxel's sum over wavelength, median of those with light.
     """
     total = flux.sum(-1, keepdims=True)
     lit = total > 0.0

@@ -87,24 +87,31 @@ def psf_kernel(
 
 
 def convolve(
-    image: Float[Array, "*batch y x"], kernel: Float[Array, "ky kx"], radius: tuple[int, int]
-) -> Float[Array, "*batch y_in x_in"]:
+    image: Float[Array, "..."],
+    kernel: Float[Array, "ky kx"],
+    radius: tuple[int, int],
+    axes: tuple[int, int] = (-2, -1),
+) -> Float[Array, "..."]:
     """Convolve by FFT and cut off the margin.
 
     Args:
       image: rendered with a margin of `radius` on each side, any unit; so light from outside the field comes in.
       kernel: PSF, as `psf_kernel` makes it.
       radius: half-sizes (y, x) of the kernel [spaxel].
+      axes: which axes of the image are y and x; (0, 1) for a cube [y, x, wave], which needs no transposition.
 
     Returns:
-      Image without its margin. Exact: the size of the transform leaves no wrap-around in what is kept.
+      Image without its margin. Exact: the transform is long enough that nothing kept has wrapped around.
     """
-    ry, rx = radius
-    ny, nx = image.shape[-2:]
+    ny, nx = (image.shape[axis] for axis in axes)
     shape = (_fast_size(ny), _fast_size(nx))
-    transfer = jnp.fft.rfft2(kernel, shape)
-    full = jnp.fft.irfft2(jnp.fft.rfft2(image, shape) * transfer, shape)
-    return full[..., 2 * ry : ny, 2 * rx : nx].astype(image.dtype)
+    others = [i for i in range(image.ndim) if i not in {axis % image.ndim for axis in axes}]
+    transfer = jnp.expand_dims(jnp.fft.rfft2(kernel, shape), others)
+    full = jnp.fft.irfft2(jnp.fft.rfft2(image, shape, axes=axes) * transfer, shape, axes=axes)
+    cut = [slice(None)] * image.ndim
+    for axis, r, n in zip(axes, radius, (ny, nx), strict=True):
+        cut[axis] = slice(2 * r, n)
+    return full[tuple(cut)].astype(image.dtype)
 
 
 def anchor_waves(instr: Instrument, count: int = 4) -> np.ndarray:
