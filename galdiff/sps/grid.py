@@ -1,0 +1,125 @@
+"""What every SSP reader ends with: one validated `SSPGrid` in vacuum, Lsun/Angstrom and Msun formed."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import ArrayLike
+
+from galdiff.core import air
+from galdiff.errors import InputError
+from galdiff.records import SSPGrid
+
+MEDIA = ("air", "vacuum")
+NEGATIVE_ALLOWED = 0.01  # fraction of samples: noise of empirical stars dips below zero in saturated lines
+
+
+def fwhm_on(wave: np.ndarray, fwhm: ArrayLike | Sequence) -> np.ndarray:
+    """Resolution FWHM [Angstrom] on a wavelength grid.
+
+    Args:
+      wave: wavelengths [Angstrom], shape (wave,).
+      fwhm: one number, one number per wavelength, or pairs (wavelength, FWHM) to interpolate linearly [Angstrom].
+
+    Returns:
+      FWHM [Angstrom], shape (wave,).
+    """
+    values = np.asarray(fwhm, np.float64)
+    if values.ndim == 2 and values.shape[1] == 2:
+        values = np.interp(wave, values[:, 0], values[:, 1])
+    if values.ndim > 1 or values.size not in (1, wave.size):
+        raise InputError(
+            f"fwhm has shape {values.shape} [Angstrom]; give one number, one for each of the {wave.size} wavelengths,"
+            " or pairs (wavelength, FWHM)"
+        )
+    values = np.broadcast_to(values, wave.shape).copy()
+    if not (np.isfinite(values).all() and (values > 0).all()):
+        raise InputError(f"fwhm holds {values.min()} Angstrom; a resolution is positive and finite; give fwhm=...")
+    return values
+
+
+def make_grid(source: str, *, fwhm: ArrayLike | Sequence, medium: str, **fields: Any) -> SSPGrid:
+    """Validate a library and convert it to vacuum.
+
+    Args:
+      source: file or folder, named in errors.
+      fwhm: resolution [Angstrom], as `fwhm_on` takes it.
+      medium: air or vacuum, of the given wavelengths.
+      **fields: the other fields of `SSPGrid`, in its units but with wavelengths in `medium`.
+
+    Returns:
+      The grid, its arrays numpy; flux keeps its precision, axes are float64.
+
+    Raises:
+      InputError: an axis does not increase, a shape does not fit, or a spectrum is missing, empty or mostly negative.
+    """
+    if medium not in MEDIA:
+        raise InputError(f"{source}: wavelength medium is '{medium}'; choose air or vacuum with medium=...")
+    axes: dict[str, Any] = {
+        name: np.asarray(fields.pop(name), np.float64) for name in ("ssp_wave", "ssp_lg_age_gyr", "ssp_lgmet")
+    }
+    flux: Any = np.asarray(fields.pop("ssp_flux"))
+    _check_axes(source, axes)
+    _check_flux(source, flux, axes)
+    width: Any = fwhm_on(axes["ssp_wave"], fwhm)
+    if medium == "air":
+        axes["ssp_wave"] = air.air_to_vacuum(axes["ssp_wave"])
+        stretch = np.asarray(air.air_per_vacuum(axes["ssp_wave"]))
+        flux, width = (flux * stretch).astype(flux.dtype), width / stretch
+    return SSPGrid(**axes, ssp_flux=flux, ssp_fwhm=width, medium=medium, **fields)
+
+
+def _check_axes(source: str, axes: dict[str, np.ndarray]) -> None:
+    for name, x in axes.items():
+        if x.ndim != 1 or x.size == 0:
+            raise InputError(f"{source}: {name} has shape {x.shape}; it must be one-dimensional and not empty")
+        if not np.isfinite(x).all():
+            raise InputError(
+                f"{source}: {name} holds {int((~np.isfinite(x)).sum())} non-finite values; repair the file"
+            )
+        if (np.diff(x) <= 0).any():
+            i = int(np.argmax(np.diff(x) <= 0))
+            raise InputError(f"{source}: {name} must increase, but goes from {x[i]:g} to {x[i + 1]:g} at {i}; sort it")
+    if axes["ssp_wave"][0] <= 0:
+        raise InputError(f"{source}: ssp_wave starts at {axes['ssp_wave'][0]:g} Angstrom; wavelengths are positive")
+
+
+def _check_flux(source: str, flux: np.ndarray, axes: dict[str, np.ndarray]) -> None:
+    wave, age, met = axes.values()
+    if flux.shape != (met.size, age.size, wave.size):
+        raise InputError(
+            f"{source}: ssp_flux has shape {flux.shape}; (met, age, wave) = {(met.size, age.size, wave.size)} is needed"
+        )
+    bad = ~np.isfinite(flux).all(-1) | ~(flux > 0).any(-1)
+    if bad.any():
+        i, j = np.argwhere(bad)[0]
+        raise InputError(
+            f"{source}: {int(bad.sum())} of {bad.size} spectra are missing (not finite, or nowhere positive), first at"
+            f" Z = {10 ** met[i]:.4g}, age = {10 ** age[j]:.4g} Gyr; complete the grid"
+        )
+    negative = float((flux < 0).mean())
+    if negative > NEGATIVE_ALLOWED:
+        raise InputError(f"{source}: {negative:.1%} of ssp_flux is negative; luminosity densities are positive")
+
+
+def cut_wave(grid: SSPGrid, lo: float, hi: float) -> SSPGrid:
+    """The part of a library from lo to hi [Angstrom, vacuum], both inclusive.
+
+    Raises:
+      InputError: part of the wanted range is outside the library.
+    """
+    wave: Any = np.asarray(grid.ssp_wave)
+    if not lo < hi:
+        raise InputError(f"wavelength range is {lo:g} to {hi:g} Angstrom; the first must be the smaller")
+    if lo < wave[0] or hi > wave[-1]:
+        raise InputError(
+            f"wavelengths {lo:g}-{hi:g} Angstrom are wanted, but the SSP library '{grid.name}' covers"
+            f" {wave[0]:.1f}-{wave[-1]:.1f} (rest frame, vacuum); choose a narrower range or a wider library"
+        )
+    keep = slice(int(np.searchsorted(wave, lo)), int(np.searchsorted(wave, hi, side="right")))
+    if keep.start == keep.stop:
+        raise InputError(f"no wavelength of the SSP library '{grid.name}' lies in {lo:g}-{hi:g} Angstrom; widen it")
+    return dataclasses.replace(
+        grid, ssp_wave=wave[keep], ssp_flux=grid.ssp_flux[..., keep], ssp_fwhm=grid.ssp_fwhm[keep]
+    )

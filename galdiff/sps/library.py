@@ -1,0 +1,67 @@
+"""Open an SSP library of any known format: the reader is chosen by looking at the file."""
+
+import pathlib
+from collections.abc import Callable
+
+from galdiff.errors import InputError
+from galdiff.records import SSPGrid
+from galdiff.sps.dsps import load_dsps
+from galdiff.sps.fsps import make_fsps
+from galdiff.sps.grid import cut_wave
+from galdiff.sps.miles_fits import load_miles
+from galdiff.sps.ppxf import load_ppxf
+
+READERS: dict[str, Callable[..., SSPGrid]] = {"dsps": load_dsps, "ppxf": load_ppxf, "miles": load_miles}
+SIGNATURES = {b"\x89HDF\r\n\x1a\n": "dsps", b"PK\x03\x04": "ppxf"}  # HDF5, zip
+
+
+def load_ssp(
+    path: str | pathlib.Path | None,
+    *,
+    kind: str | None = None,
+    wave_range: tuple[float, float] | None = None,
+    **options,
+) -> SSPGrid:
+    """Open an SSP library.
+
+    Args:
+      path: DSPS HDF5 file, pPXF npz file, or folder of MILES FITS files; not used by kind fsps.
+      kind: dsps, ppxf, miles or fsps, instead of looking at the file.
+      wave_range: part to keep [Angstrom, vacuum].
+      **options: keywords of the reader: `load_dsps`, `load_ppxf`, `load_miles` or `make_fsps`.
+
+    Returns:
+      Library in vacuum Angstrom and Lsun/Angstrom per Msun formed.
+
+    Raises:
+      InputError: no such file, unknown format, or what the reader finds wrong.
+    """
+    if kind == "fsps":
+        return make_fsps(**options) if wave_range is None else make_fsps(wave_range=wave_range, **options)
+    if kind is not None and kind not in READERS:
+        raise InputError(f"SSP library kind is '{kind}'; choose one of {', '.join(READERS)}, fsps")
+    if path is None:
+        raise InputError("no SSP library is given; give its path, or kind=fsps")
+    path = pathlib.Path(path).expanduser()
+    if not path.exists():
+        raise InputError(f"SSP library {path} does not exist; give a DSPS HDF5 file, a pPXF npz file or a MILES folder")
+    reader = READERS[kind or _look(path)]
+    grid = reader(path, **options)
+    return grid if wave_range is None else cut_wave(grid, *wave_range)
+
+
+def _look(path: pathlib.Path) -> str:
+    if path.is_dir():
+        return "miles"
+    try:
+        with path.open("rb") as file:
+            head = file.read(8)
+    except OSError as error:
+        raise InputError(f"SSP library {path} cannot be read ({error}); check its permissions") from error
+    for signature, kind in SIGNATURES.items():
+        if head.startswith(signature):
+            return kind
+    raise InputError(
+        f"SSP library {path} is neither HDF5 (DSPS) nor npz (pPXF); if it is one, it is damaged; MILES spectra are"
+        " given by their folder"
+    )

@@ -1,0 +1,78 @@
+"""Read the SSP libraries of pPXF, `spectra_*.npz` (Cappellari 2023, MNRAS 526, 3273): Lsun/A per Msun formed."""
+
+import pathlib
+import zipfile
+from collections.abc import Sequence
+
+import numpy as np
+
+from galdiff.errors import InputError
+from galdiff.records import SSPGrid
+from galdiff.sps.grid import make_grid
+
+FIELDS = ("templates", "lam", "ages", "metals", "fwhm")
+# Medium of `lam` as pPXF's own examples treat it, and Z of [M/H] = 0 of the isochrones: the files state neither.
+MEDIUM = {"emiles": "air", "fsps": "vacuum", "galaxev": "vacuum", "xsl": "vacuum"}
+SOLAR_Z = {"emiles": 0.019, "fsps": 0.0142, "galaxev": 0.02, "xsl": 0.0152}  # Padova00, MIST, BC03, PARSEC
+
+
+def load_ppxf(
+    path: str | pathlib.Path,
+    *,
+    medium: str | None = None,
+    z_sun: float | None = None,
+    imf: str = "not stated",
+    fwhm: float | Sequence | None = None,
+) -> SSPGrid:
+    """Read a pPXF library.
+
+    Args:
+      path: npz file with templates[wave, age, met] [Lsun/Angstrom/Msun], lam [Angstrom], ages [Gyr], metals [M/H] and
+        fwhm [Angstrom]. The library is recognised by its name, spectra_<library>_<version>.npz.
+      medium: air or vacuum; known for emiles, fsps, galaxev and xsl.
+      z_sun: metal mass fraction at [M/H] = 0; known for the same libraries.
+      imf: initial mass function, which the files do not state.
+      fwhm: resolution [Angstrom], as in `fwhm_on`, instead of the file's.
+
+    Returns:
+      The library in vacuum.
+
+    Raises:
+      InputError: not an npz file, a field is missing, or medium and z_sun are needed and not given.
+    """
+    path = pathlib.Path(path)
+    try:
+        with np.load(path) as file:
+            data = {name: file[name] for name in FIELDS if name in file}
+            found = list(file)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: cannot be read as npz ({error}); give a complete pPXF library") from error
+    missing = [name for name in FIELDS if name not in data and not (name == "fwhm" and fwhm is not None)]
+    if missing:
+        raise InputError(
+            f"{path}: no {', '.join(missing)}, but {', '.join(found)}; a pPXF library holds {', '.join(FIELDS)}"
+        )
+    parts = path.stem.split("_")
+    library = parts[1] if len(parts) > 1 else path.stem
+    medium, z_sun = medium or MEDIUM.get(library), z_sun or SOLAR_Z.get(library)
+    if medium is None or z_sun is None:
+        raise InputError(
+            f"{path}: '{library}' is not one of {', '.join(MEDIUM)}; give medium=air or vacuum and z_sun=<Z at [M/H]=0>"
+        )
+    templates = data["templates"]
+    if templates.ndim != 3:
+        raise InputError(f"{path}: templates has shape {templates.shape}; (wave, age, met) is needed")
+    ages = np.asarray(data["ages"], np.float64)
+    if not (ages > 0).all():
+        raise InputError(f"{path}: ages holds {ages.min():g} Gyr; ages are positive")
+    return make_grid(
+        str(path),
+        fwhm=data["fwhm"] if fwhm is None else fwhm,
+        medium=medium,
+        ssp_wave=data["lam"],
+        ssp_lg_age_gyr=np.log10(ages),
+        ssp_lgmet=np.asarray(data["metals"], np.float64) + np.log10(z_sun),
+        ssp_flux=np.ascontiguousarray(templates.T),
+        name=path.stem,
+        imf=imf,
+    )
