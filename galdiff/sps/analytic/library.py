@@ -1,0 +1,91 @@
+"""The embedded SSP library: `SSPGrid` records computed from formulae, no file needed."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from galdiff.errors import InputError
+from galdiff.records import SSPGrid
+from galdiff.sps.analytic import coefficients, features
+from galdiff.sps.analytic.imf import Imf, named_imf
+from galdiff.sps.analytic.spectra import WAVE_LIMITS, SpectrumCoefficients, default_fwhm, default_wave, profile_grid
+from galdiff.sps.analytic.synthesis import Coefficients, synthesise
+from galdiff.sps.analytic.tracks import TrackCoefficients
+
+LG_AGES_GYR = tuple(float(x) for x in np.round(np.linspace(-3.0, 1.15, 43), 6))  # 1 Myr to 14.1 Gyr, 0.1 dex
+METALLICITIES = (1e-4, 3e-4, 6e-4, 1e-3, 2e-3, 4e-3, 7e-3, 0.01, 0.0142, 0.02, 0.03, 0.04)
+
+
+def default_coefficients() -> Coefficients:
+    """The calibrated scalars that come with the package."""
+    tracks = {name: jnp.asarray(value, float) for name, value in coefficients.TRACKS.items()}
+    laws = jnp.asarray([coefficients.LAWS[name] for name in features.NAMES], float)
+    return Coefficients(tracks=TrackCoefficients(**tracks), spectra=SpectrumCoefficients(laws=laws))
+
+
+def _checked(values, name: str, unit: str, lo: float, hi: float) -> np.ndarray:
+    values = np.atleast_1d(np.asarray(values, float))
+    if values.ndim != 1 or not values.size or not (np.diff(values) > 0).all():
+        raise InputError(f"{name} [{unit}] is not an increasing list of numbers; sort it and drop repeats")
+    if not (values[0] >= lo and values[-1] <= hi):
+        raise InputError(f"{name} spans {values[0]:.6g} to {values[-1]:.6g} {unit}; keep it within {lo} to {hi} {unit}")
+    return values
+
+
+@jax.jit
+def _spectra(params, ages_gyr, metallicities, grid, imf):
+    return synthesise(params, ages_gyr, metallicities, grid, imf)
+
+
+def analytic_ssp(
+    params: Coefficients,
+    *,
+    ages_gyr: Float[Array, "age"],
+    metallicities: Float[Array, "met"],
+    wave: Float[Array, "wave"],
+    imf: Imf | str = "kroupa",
+) -> SSPGrid:
+    """Spectra of simple stellar populations from formulae; differentiable in params and imf.
+
+    Args:
+      params: calibrated scalars, `default_coefficients()`.
+      ages_gyr: ages [Gyr], increasing, 1e-3 to 20; concrete.
+      metallicities: metal mass fractions, increasing, 5e-5 to 0.06; concrete.
+      wave: vacuum wavelengths [Angstrom], increasing, 1000 to 25000; concrete. At least two pixels per
+        `spectra.default_fwhm`, the resolution of the result.
+      imf: mass function, or the name of a published one.
+
+    Raises:
+      InputError: values out of range or not increasing, unknown mass function.
+    """
+    ages = _checked(ages_gyr, "ages_gyr", "Gyr", 1e-3 * (1 - 1e-6), 20.0)
+    mets = _checked(metallicities, "metallicities", "mass fraction", 5e-5, 0.06)
+    waves = _checked(wave, "wave", "Angstrom", WAVE_LIMITS[0] * (1 - 1e-6), WAVE_LIMITS[1] * (1 + 1e-6))
+    name = imf if isinstance(imf, str) else type(imf).__name__
+    law = named_imf(imf) if isinstance(imf, str) else imf
+    as_array = functools.partial(jnp.asarray, dtype=float)
+    fwhm = default_fwhm(waves)
+    return SSPGrid(
+        ssp_wave=as_array(waves),
+        ssp_lg_age_gyr=as_array(np.log10(ages)),
+        ssp_lgmet=as_array(np.log10(mets)),
+        ssp_flux=_spectra(params, as_array(ages), as_array(mets), profile_grid(waves, fwhm), law),
+        ssp_fwhm=as_array(fwhm),
+        name="galdiff analytic",
+        imf=name,
+        medium="vacuum",
+    )
+
+
+def default_grid(imf: Imf | str = "kroupa") -> SSPGrid:
+    """The embedded library: 12 metallicities, 1 Myr to 14 Gyr, 1000 Angstrom to 2.5 micron, per Msun formed."""
+    return analytic_ssp(
+        default_coefficients(),
+        ages_gyr=10.0 ** np.array(LG_AGES_GYR),
+        metallicities=np.array(METALLICITIES),
+        wave=default_wave(),
+        imf=imf,
+    )

@@ -1,0 +1,102 @@
+"""Spectra of stars: a Planck continuum times exp(-opacity) of named features.
+
+The strength of a feature is a smooth law of temperature, gravity and metallicity around the Sun,
+ln a = ln_strength + theta x + theta2 x^2 + gravity (log g - 4.44) + zeta log10(Z / 0.02), x = 5040 K / Teff - 0.873
+(for the continuum bumps a itself). What lines block comes out again elsewhere: the bolometric luminosity is kept.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from galdiff.core.record import quantity, record
+from galdiff.sps.analytic.features import N_SIGNED, profiles
+
+HC_K = 1.438776877e8  # h c / k [Angstrom K]; CODATA 2018
+THETA_SUN = 5040.0 / 5772.0
+WAVE_LIMITS = (1000.0, 25000.0)  # range within which luminosity is counted [Angstrom]
+NORM_WAVE = np.geomspace(*WAVE_LIMITS, 500)
+LOG_T_NODES = np.concatenate([np.arange(3.40, 3.86, 0.02), np.arange(3.88, 4.80, 0.04)])
+LOG_G_NODES = np.array([-0.5, 1.25, 3.0, 4.75])
+LAWS = ("ln_strength", "theta", "theta2", "gravity", "zeta")
+
+
+@record
+class SpectrumCoefficients:
+    """Strength laws of the features, in the order of `features.NAMES`."""
+
+    laws: Float[Array, "feature 5"] = quantity("", "ln_strength, theta, theta2, gravity, zeta of each feature")
+
+
+def default_wave() -> np.ndarray:
+    """Vacuum wavelengths [Angstrom] with 2.1 pixels per resolution element of `default_fwhm`."""
+    fine = np.linspace(np.log(WAVE_LIMITS[0]), np.log(WAVE_LIMITS[1]), 20001)
+    count = np.concatenate([[0.0], np.cumsum(2.1 * _resolving_power(np.exp(fine[1:])) * np.diff(fine))])
+    return np.exp(np.interp(np.linspace(0.0, count[-1], int(count[-1]) + 1), count, fine))
+
+
+def _resolving_power(wave):
+    """lambda / FWHM: 2000 from 3500 to 9300 Angstrom, 400 in the ultraviolet and infrared."""
+    step = lambda x: 1 / (1 + np.exp(-x))  # noqa: E731
+    return 400.0 + 1600.0 * step((np.log(wave / 3350.0)) / 0.008) * step((np.log(9700.0 / wave)) / 0.008)
+
+
+def default_fwhm(wave: np.ndarray) -> np.ndarray:
+    """Resolution FWHM [Angstrom] of the embedded library at a vacuum wavelength [Angstrom]."""
+    return wave / _resolving_power(np.asarray(wave))
+
+
+def strengths(
+    c: SpectrumCoefficients, teff: Float[Array, "star"], log_g: Float[Array, "star"], zeta: Float[Array, ""]
+) -> Float[Array, "star feature"]:
+    """Strength of each feature in stars of one metallicity; teff [K], log_g [dex], zeta = log10(Z / 0.02)."""
+    x = 5040.0 / teff - THETA_SUN
+    terms = jnp.stack([jnp.ones_like(x), x, x**2, log_g - 4.44, jnp.full_like(x, 1.0) * zeta], -1)
+    law = terms @ c.laws.T
+    positive = jnp.exp(3.5 - jax.nn.softplus(3.5 - law[:, :-N_SIGNED]))  # levels off at e^3.5
+    signed = 1.5 * jnp.tanh(law[:, -N_SIGNED:] / 1.5)
+    return jnp.concatenate([positive, signed], -1)
+
+
+def _ln_planck(wave: Array, teff: Array) -> Array:
+    x = HC_K / (wave * teff[:, None])
+    return -5 * jnp.log(wave / 5500.0) - x - jnp.log(-jnp.expm1(-x))
+
+
+def _planck_share(teff: Array) -> Array:
+    """Share of a black body's luminosity inside WAVE_LIMITS."""
+
+    def above(limit):  # luminosity share at wavelengths below the limit
+        x = HC_K / (limit * teff[:, None])
+        n = np.arange(1.0, 40.0)
+        series = jnp.exp(-n * x) * (x**3 / n + 3 * x**2 / n**2 + 6 * x / n**3 + 6 / n**4)
+        return series.sum(-1) * 15 / np.pi**4
+
+    return above(WAVE_LIMITS[1]) - above(WAVE_LIMITS[0])
+
+
+def star_spectra(
+    c: SpectrumCoefficients, teff: Array, log_g: Array, zeta: Array, grid: tuple[Array, Array, Array]
+) -> Float[Array, "star wave"]:
+    """Spectra [1/Angstrom] of stars of one metallicity, per unit of bolometric luminosity.
+
+    Args:
+      c: strength laws.
+      teff: effective temperature [K], (star,).
+      log_g: gravity [dex, cm/s2], (star,).
+      zeta: log10(Z / 0.02), scalar.
+      grid: wavelengths [Angstrom], profiles on them, and profiles on NORM_WAVE.
+    """
+    wave, fine, coarse = grid
+    a = strengths(c, teff, log_g, zeta)
+    norm_wave = jnp.asarray(NORM_WAVE, teff.dtype)
+    weight = jnp.asarray(np.gradient(NORM_WAVE), teff.dtype)
+    total = (jnp.exp(_ln_planck(norm_wave, teff) - a @ coarse) * weight).sum(-1)
+    return jnp.exp(_ln_planck(wave, teff) - a @ fine) * (_planck_share(teff) / total)[:, None]
+
+
+def profile_grid(wave: Float[np.ndarray, "wave"], fwhm: Float[np.ndarray, "wave"]) -> tuple[Array, Array, Array]:
+    """What `star_spectra` needs about concrete wavelengths [Angstrom] and resolution FWHM [Angstrom]."""
+    parts = (wave, profiles(wave, fwhm), profiles(NORM_WAVE, NORM_WAVE * 0.0065))
+    return tuple(jnp.asarray(part, float) for part in parts)

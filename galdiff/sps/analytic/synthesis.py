@@ -1,0 +1,48 @@
+"""Simple stellar populations: representative stars times their spectra."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from galdiff.core.record import quantity, record
+from galdiff.sps.analytic.imf import Imf
+from galdiff.sps.analytic.spectra import LOG_G_NODES, LOG_T_NODES, SpectrumCoefficients, profile_grid, star_spectra
+from galdiff.sps.analytic.tracks import StarPoints, TrackCoefficients, star_points
+
+
+@record
+class Coefficients:
+    """All calibrated scalars of the analytic library."""
+
+    tracks: TrackCoefficients = quantity("", "evolution of stars")
+    spectra: SpectrumCoefficients = quantity("", "spectra of stars")
+
+
+def _shares(x: Array, nodes: np.ndarray) -> Array:
+    """Linear-interpolation weights of points on nodes, last axis; held at the ends."""
+    index = jnp.interp(x, jnp.asarray(nodes, x.dtype), jnp.arange(nodes.size, dtype=x.dtype))
+    return jnp.maximum(1 - jnp.abs(index[..., None] - jnp.arange(nodes.size, dtype=x.dtype)), 0.0)
+
+
+def node_luminosity(points: StarPoints) -> Float[Array, "met age node"]:
+    """Bolometric luminosity [Lsun/Msun formed] by kind of star: LOG_T_NODES x LOG_G_NODES, flattened."""
+    light = points.number * 10**points.log_l
+    hot = _shares(points.log_t, LOG_T_NODES) * light[..., None]
+    table = jnp.einsum("zapt,zapg->zatg", hot, _shares(points.log_g, LOG_G_NODES))
+    return table.reshape(*table.shape[:2], -1)
+
+
+def synthesise(
+    c: Coefficients, ages_gyr: Array, metallicities: Array, grid: tuple[Array, Array, Array], imf: Imf
+) -> Float[Array, "met age wave"]:
+    """Spectra [Lsun/Angstrom per Msun formed]; ages [Gyr], metallicities [mass fraction], grid of `profile_grid`."""
+    table = node_luminosity(star_points(c.tracks, ages_gyr, metallicities, imf))
+    log_t, log_g = (x.reshape(-1) for x in np.meshgrid(LOG_T_NODES, LOG_G_NODES, indexing="ij"))
+    teff, log_g = jnp.asarray(10**log_t, grid[0].dtype), jnp.asarray(log_g, grid[0].dtype)
+
+    def one(args):
+        zeta, weights = args
+        return weights @ star_spectra(c.spectra, teff, log_g, zeta, grid)
+
+    return jax.lax.map(one, (jnp.log10(metallicities / 0.02), table))
