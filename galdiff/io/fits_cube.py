@@ -6,6 +6,7 @@ the first axis runs to the West (East is left); in records it grows to the East.
 
 import os
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from astropy.io import fits
@@ -52,15 +53,11 @@ def _check_cube(cube: ObservedCube) -> np.ndarray:
     for name, values in (("flux", flux), ("variance", variance)):
         bad = int((~np.isfinite(values[inside])).sum())
         if bad:
-            raise InputError(
-                f"cube.{name} holds {bad} values inside the aperture that are not finite; check the inputs"
-            )
+            raise InputError(f"cube.{name} holds {bad} values inside the aperture that are not finite; check inputs")
     if (variance[inside] < 0).any():
         raise InputError("cube.variance is negative inside the aperture; expected (1e-20 erg/s/cm2/Angstrom)^2 >= 0")
     if not cube.spaxel_arcsec > 0:
-        raise InputError(
-            f"cube.spaxel_arcsec = {cube.spaxel_arcsec} is no spaxel size; give a positive number [arcsec]"
-        )
+        raise InputError(f"cube.spaxel_arcsec = {cube.spaxel_arcsec} is no spaxel size; give a positive one [arcsec]")
     return inside
 
 
@@ -92,7 +89,7 @@ def write_cube(
     inside = _check_cube(cube)
     n_y, n_x, n_wave = np.asarray(cube.flux).shape
     header = sky_header(n_y, n_x, cube.spaxel_arcsec)
-    header.update(wavelength_header(cube.wave, cube.medium))
+    header.update(wavelength_header(np.asarray(cube.wave), cube.medium))
     check_space(path, cube_bytes(n_y, n_x, n_wave))
     quality = np.where(inside[:, ::-1], 0, OUTSIDE).astype(">i4")
     hdus = [
@@ -168,7 +165,7 @@ def _map_images(maps: KinematicMaps | Mapping[str, KinematicMaps], spaxel_arcsec
     for values, suffix, flux_unit in sets:
         for field, (name, unit) in MAPS.items():
             data = np.asarray(getattr(values, field))
-            header = sky_header(*data.shape, spaxel_arcsec)
+            header = sky_header(data.shape[0], data.shape[1], spaxel_arcsec)
             stored = np.ascontiguousarray(data[:, ::-1], dtype=">f4")
             images.append(_image(stored, header, name + suffix, flux_unit if field == "flux" else unit))
     return images
@@ -204,9 +201,8 @@ def read_cube(path: str | os.PathLike) -> ObservedCube:
     for values in (flux, variance):
         values[~inside] = 0.0
     spaxel = float(header["CD2_2"]) * 3600.0
-    return ObservedCube(
-        flux=flux, variance=variance, wave=wave, inside=inside, medium=medium, spaxel_arcsec=float(f"{spaxel:.12g}")
-    )
+    arrays: dict[str, Any] = {"flux": flux, "variance": variance, "wave": wave, "inside": inside}
+    return ObservedCube(**arrays, medium=medium, spaxel_arcsec=float(f"{spaxel:.12g}"))
 
 
 def _from_file(hdus: fits.HDUList, name: str, unit: str, path: str) -> np.ndarray:

@@ -31,7 +31,7 @@ def add_provenance(header: fits.Header, provenance: Mapping) -> None:
     """Write {name: value} into a header: short legal names as keywords, others as `HIERARCH GALDIFF name`.
 
     Values that FITS cannot hold (NaN, None, lists, line breaks, letters beyond ASCII) become plain text; text too long
-    for its card is continued, or, under HIERARCH, cut with "...".
+    for its card is continued on the next (cut with "..." where astropy cannot).
     """
     for name, raw in provenance.items():
         key = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "_" for c in str(name)).upper()
@@ -41,8 +41,11 @@ def add_provenance(header: fits.Header, provenance: Mapping) -> None:
             continue
         key = f"HIERARCH GALDIFF {key[:40]}"
         room = CARD - len(key) - len(" = ''")
-        if isinstance(value, str) and len(value) + value.count("'") > room:
-            value = value[: max(room - 3 - value[: room - 3].count("'"), 0)] + "..."
+        try:
+            str(fits.Card(key, value))
+        except ValueError:  # this astropy cannot continue text under HIERARCH
+            text = str(value)
+            value = text[: max(room - 3 - text[: room - 3].count("'"), 0)] + "..."
         header[key] = value
 
 
@@ -80,7 +83,7 @@ def wavelength_header(wave: np.ndarray, medium: str) -> fits.Header:
     linear = np.abs(off).max() <= np.abs(log_off).max()
     if min(np.abs(off).max(), np.abs(log_off).max()) > allowed:
         raise InputError(
-            f"cube.wave is uniform neither in wavelength nor in its logarithm (off by {np.abs(off).max():.3g} Angstrom);"
+            f"cube.wave is uniform neither in wavelength nor in its logarithm (off by {np.abs(off).max():.3g} A);"
             " choose a linear or logarithmic output grid"
         )
     header = fits.Header()
@@ -99,8 +102,8 @@ def read_wavelength(header: fits.Header, path: str) -> tuple[np.ndarray, str]:
     media = {"AWAV": "air", "WAVE": "vacuum"}
     if kind.removesuffix("-LOG") not in media or "CD3_3" not in header or "CRVAL3" not in header:
         raise InputError(
-            f"{path}: CTYPE3 = '{kind}' with CRVAL3, CD3_3 expected to describe AWAV or WAVE [Angstrom], linear or -LOG;"
-            " this is no cube written by galdiff or in MUSE's format"
+            f"{path}: CTYPE3 = '{kind}' with CRVAL3, CD3_3 expected to describe AWAV or WAVE [Angstrom], linear or"
+            " -LOG; this is no cube written by galdiff or in MUSE's format"
         )
     offset = header["CD3_3"] * (np.arange(1, header["NAXIS3"] + 1) - header.get("CRPIX3", 1.0))
     first = header["CRVAL3"]

@@ -25,8 +25,8 @@ def check_space(path: str | os.PathLike, bytes_needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < bytes_needed:
         raise InputError(
-            f"{path}: no space: {bytes_needed / 1e6:.1f} MB are needed, {free / 1e6:.1f} MB are free; free space or choose"
-            " another output folder"
+            f"{path}: no space: {bytes_needed / 1e6:.1f} MB are needed, {free / 1e6:.1f} MB are free; free space or"
+            " choose another output folder"
         )
 
 

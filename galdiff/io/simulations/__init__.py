@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from typing import Any
 
 import h5py
 
@@ -55,7 +56,8 @@ def read_galaxy(
     path = os.fspath(path)
     raw = _read(path, convention, cosmology, units, populations)
     check_columns(raw)
-    stars, gas = to_rest_frame(raw, centre, r_max_kpc)
+    parts: tuple[Any, Any] = to_rest_frame(raw, centre, r_max_kpc)  # records of numpy arrays, not yet on a device
+    stars, gas = parts
     if redshift is not None and not redshift >= 0:
         raise InputError(f"redshift = {redshift} is not allowed; give a number of zero or more, or null")
     return Galaxy(

@@ -17,9 +17,9 @@ Columns = dict[str, np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
-    """A dimension: the unit used inside, its size in cgs, and the code units (in cgs) that can be meant by it."""
+    """A dimension: name and size in cgs of the unit used inside, and the code units [cgs] that can be meant by it."""
 
-    unit: str
+    name: str
     cgs: float
     lowest: float = 0.0
     highest: float = np.inf
@@ -38,18 +38,28 @@ KINDS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Field:
-    """One dataset: the names it goes by, its dimension, and its unit where the file does not tell.
+class Unit:
+    """A code unit: one of `KINDS`, and stored value * cgs * a^a_power * h^h_power = value in cgs."""
 
-    value [cgs] = stored value * cgs * a^a_power * h^h_power. `trusted=False` says that the attributes of the
-    files in circulation are known to be wrong and the unit given here holds.
-    """
-
-    names: tuple[str, ...]
-    kind: str = "pure"
+    kind: str
     cgs: float = 1.0
     a_power: float = 0.0
     h_power: float = 0.0
+
+
+PURE = Unit("pure")
+KELVIN = Unit("temperature")
+
+
+@dataclasses.dataclass(frozen=True)
+class Field:
+    """One dataset: the names it goes by, and its unit where the file does not tell.
+
+    `trusted=False` says that the attributes of the files in circulation are known to be wrong: the unit here holds.
+    """
+
+    names: tuple[str, ...]
+    unit: Unit = PURE
     width: int = 1  # columns of the dataset; 1 means a plain (N,) array
     required: bool = True
     trusted: bool = True

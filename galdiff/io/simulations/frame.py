@@ -26,8 +26,10 @@ def check_columns(raw: Raw) -> None:
     for kind, columns in (("stars", raw.stars), ("gas", raw.gas or {})):
         for name, values in columns.items():
             key = f"{kind}.{name}"
-            if bad := int((~np.isfinite(values)).sum()):
-                raise _complain(raw, key, f"{bad} of {values.size} values are NaN or infinite; drop these particles")
+            if bad := int((~np.isfinite(values)).reshape(len(values), -1).any(1).sum()):
+                raise _complain(
+                    raw, key, f"{bad} of {len(values)} particles have NaN or infinite values; drop these particles"
+                )
             if name not in ("pos", "vel") and (bad := int((values < 0).sum())):
                 unit = {"age": " Gyr", "mass": " Msun", "mass_now": " Msun"}.get(name, "")
                 raise _complain(
@@ -146,15 +148,8 @@ def to_rest_frame(raw: Raw, centre="shrinking", r_max_kpc: float | None = None) 
     if r_max_kpc is not None and not r_max_kpc > 0:
         raise InputError(f"r_max_kpc = {r_max_kpc} is no radius; give a positive number [kpc] or null")
     point = find_centre(raw, centre)
-    moved = []
-    for columns in (raw.stars, raw.gas):
-        if columns is not None:
-            columns = columns | {"pos": nearest_image(columns["pos"], point, raw.box) - point}
-            if r_max_kpc is not None:
-                inside = np.linalg.norm(columns["pos"], axis=1) <= r_max_kpc
-                columns = {name: values[inside] for name, values in columns.items()}
-        moved.append(columns)
-    stars, gas = moved
+    stars = _around(raw.stars, point, raw.box, r_max_kpc)
+    gas = None if raw.gas is None else _around(raw.gas, point, raw.box, r_max_kpc)
     if not len(stars["mass"]):
         nearest = np.linalg.norm(nearest_image(raw.stars["pos"], point, raw.box) - point, axis=1).min()
         raise InputError(
@@ -165,6 +160,15 @@ def to_rest_frame(raw: Raw, centre="shrinking", r_max_kpc: float | None = None) 
         raise InputError(f"{raw.path}: all stars have zero mass; check {raw.labels.get('stars.mass', 'mass')}")
     bulk = bulk_velocity(stars)
     stars = stars | {"vel": stars["vel"] - bulk}
-    if gas is not None:
-        gas = gas | {"vel": gas["vel"] - bulk} if len(gas["mass"]) else None
-    return stars, gas
+    if gas is None or not len(gas["mass"]):
+        return stars, None
+    return stars, gas | {"vel": gas["vel"] - bulk}
+
+
+def _around(columns: Columns, point: np.ndarray, box: np.ndarray | None, r_max_kpc: float | None) -> Columns:
+    """Columns with positions relative to a point, cut to a sphere if asked."""
+    columns = columns | {"pos": nearest_image(columns["pos"], point, box) - point}
+    if r_max_kpc is None:
+        return columns
+    inside = np.linalg.norm(columns["pos"], axis=1) <= r_max_kpc
+    return {name: values[inside] for name, values in columns.items()}

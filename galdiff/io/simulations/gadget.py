@@ -14,14 +14,14 @@ import numpy as np
 from galdiff import units
 from galdiff.cosmology import Cosmology
 from galdiff.errors import InputError
-from galdiff.io.simulations.convention import KPC_CM, Field
+from galdiff.io.simulations.convention import KPC_CM, Columns, Field, Unit
 from galdiff.io.simulations.snapshot import Epoch, Raw, read_columns, require_stars
 
 GROUPS = {"PartType2": "disc", "PartType3": "bulge", "PartType4": "stars"}
 FIELDS = {
-    "pos": Field(("Coordinates",), "length", KPC_CM, width=3),
-    "vel": Field(("Velocities", "Velocity"), "velocity", 1e5, width=3),
-    "mass": Field(("Masses", "Mass"), "mass", 1e10 * units.MSUN_G, required=False),
+    "pos": Field(("Coordinates",), Unit("length", KPC_CM), width=3),
+    "vel": Field(("Velocities", "Velocity"), Unit("velocity", 1e5), width=3),
+    "mass": Field(("Masses", "Mass"), Unit("mass", 1e10 * units.MSUN_G), required=False),
 }
 
 
@@ -66,6 +66,8 @@ def _population(name: str, given: Mapping) -> Population:
     value = given.get(name, DEFAULTS[name])
     if isinstance(value, Population):
         return value
+    if not isinstance(value, Mapping):
+        raise InputError(f"populations.{name} = {value!r}; expected a mapping with age [Gyr] and metallicity")
     allowed = [field.name for field in dataclasses.fields(Population)]
     if wrong := [key for key in value if key not in allowed]:
         raise InputError(f"populations.{name}: unknown {', '.join(wrong)}; allowed: {', '.join(allowed)}")
@@ -89,7 +91,8 @@ def read_nbody(file: h5py.File, header: Mapping, populations: Mapping | None = N
     """
     require_stars(file, tuple(GROUPS))
     epoch = Epoch(1.0, float(header.get("HubbleParam", 1.0)) or 1.0, Cosmology())  # Time is no scale factor here
-    parts, labels = [], {}
+    parts: list[Columns] = []
+    labels: dict[str, str] = {}
     for group, name in GROUPS.items():
         if group not in file or not len(file[group]):
             continue

@@ -5,13 +5,13 @@ initial mass is the current one over 0.88. The unit of the star formation rate (
 field is left out.
 """
 
-from galdiff.io.simulations.convention import MPC_CGS, Convention, Field
+from galdiff.io.simulations.convention import KELVIN, MPC_CGS, Convention, Field, Unit
 
-_LENGTH = {"kind": "length", "cgs": 3.08e21}
-_MASS = {"kind": "mass", "cgs": 2e33}
+_LENGTH = Unit("length", 3.08e21)
+_MASS = Unit("mass", 2e33)
 _COMMON = {
-    "pos": Field(("Coordinates",), **_LENGTH, width=3),
-    "vel": Field(("Velocity", "Velocities"), "velocity", 1e5, width=3),
+    "pos": Field(("Coordinates",), _LENGTH, width=3),
+    "vel": Field(("Velocity", "Velocities"), Unit("velocity", 1e5), width=3),
     "metallicity": Field(("SmoothedMetallicity", "Metallicity")),
 }
 
@@ -25,18 +25,18 @@ CONVENTION = Convention(
     name="horizon_agn",
     labels=("horizon",),
     recognise=_recognise,
-    box=Field(("BoxSize",), "length", MPC_CGS, 1.0, -1.0),
+    box=Field(("BoxSize",), Unit("length", MPC_CGS, 1.0, -1.0)),
     stars=_COMMON
     | {
-        "mass": Field(("InitialMass",), **_MASS),
-        "mass_now": Field(("Mass", "Masses"), **_MASS, required=False),
+        "mass": Field(("InitialMass",), _MASS),
+        "mass_now": Field(("Mass", "Masses"), _MASS, required=False),
         "formation": Field(("StellarFormationTime",)),
     },
     gas=_COMMON
     | {
-        "mass": Field(("Mass", "Masses"), **_MASS),
-        "temperature": Field(("Temperature",), "temperature", required=False),
-        "smoothing": Field(("dx",), **_LENGTH, required=False),
+        "mass": Field(("Mass", "Masses"), _MASS),
+        "temperature": Field(("Temperature",), KELVIN, required=False),
+        "smoothing": Field(("dx",), _LENGTH, required=False),
         "oxygen": Field(("SmoothedElementAbundance/Oxygen",), required=False),
         "hydrogen": Field(("SmoothedElementAbundance/Hydrogen",), required=False),
     },

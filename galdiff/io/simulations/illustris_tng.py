@@ -3,17 +3,17 @@
 import numpy as np
 
 from galdiff import units
-from galdiff.io.simulations.convention import MPC_CGS, MSUN_CGS, YEAR_S, Columns, Convention, Field
+from galdiff.io.simulations.convention import MPC_CGS, MSUN_CGS, YEAR_S, Columns, Convention, Field, Unit
 
 HYDROGEN = 0.76  # mass fraction assumed in AREPO's ElectronAbundance and mean molecular weight
 GAMMA = 5.0 / 3.0
 
-_LENGTH = {"kind": "length", "cgs": MPC_CGS / 1e3, "a_power": 1.0, "h_power": -1.0}
-_MASS = {"kind": "mass", "cgs": 1e10 * MSUN_CGS, "h_power": -1.0}
+_LENGTH = Unit("length", MPC_CGS / 1e3, 1.0, -1.0)
+_MASS = Unit("mass", 1e10 * MSUN_CGS, h_power=-1.0)
 _DENSITY_CGS = 1e10 * MSUN_CGS / (MPC_CGS / 1e3) ** 3
 _COMMON = {
-    "pos": Field(("Coordinates",), **_LENGTH, width=3),
-    "vel": Field(("Velocities",), "velocity", 1e5, 0.5, width=3),
+    "pos": Field(("Coordinates",), _LENGTH, width=3),
+    "vel": Field(("Velocities",), Unit("velocity", 1e5, 0.5), width=3),
     "metallicity": Field(("GFM_Metallicity",)),
 }
 
@@ -58,17 +58,17 @@ CONVENTION = Convention(
     gas_rule=_gas_rule,
     stars=_COMMON
     | {
-        "mass": Field(("GFM_InitialMass",), **_MASS),
-        "mass_now": Field(("Masses",), **_MASS, required=False),
+        "mass": Field(("GFM_InitialMass",), _MASS),
+        "mass_now": Field(("Masses",), _MASS, required=False),
         "formation": Field(("GFM_StellarFormationTime",)),
     },
     gas=_COMMON
     | {
-        "mass": Field(("Masses",), **_MASS),
-        "energy": Field(("InternalEnergy",), "energy", 1e10, required=False),
+        "mass": Field(("Masses",), _MASS),
+        "energy": Field(("InternalEnergy",), Unit("energy", 1e10), required=False),
         "electrons": Field(("ElectronAbundance",), required=False),
-        "density": Field(("Density",), "density", _DENSITY_CGS, -3.0, 2.0, required=False),
-        "sfr": Field(("StarFormationRate",), "sfr", MSUN_CGS / YEAR_S, required=False),
+        "density": Field(("Density",), Unit("density", _DENSITY_CGS, -3.0, 2.0), required=False),
+        "sfr": Field(("StarFormationRate",), Unit("sfr", MSUN_CGS / YEAR_S), required=False),
         "metals": Field(("GFM_Metals",), width=10, required=False),
     },
 )

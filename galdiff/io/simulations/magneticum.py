@@ -5,14 +5,14 @@ to the initial mass (helium over current mass would be an unphysical 0.44). The 
 (6.3e35 g/s) are not credible; read as Msun/yr the values are normal.
 """
 
-from galdiff.io.simulations.convention import MPC_CGS, MSUN_CGS, YEAR_S, Columns, Convention, Field
+from galdiff.io.simulations.convention import KELVIN, MPC_CGS, MSUN_CGS, YEAR_S, Columns, Convention, Field, Unit
 
-_LENGTH = {"kind": "length", "cgs": MPC_CGS / 1e3, "a_power": 1.0, "h_power": -1.0}
-_MASS = {"kind": "mass", "cgs": 1e10 * MSUN_CGS, "h_power": -1.0}
+_LENGTH = Unit("length", MPC_CGS / 1e3, 1.0, -1.0)
+_MASS = Unit("mass", 1e10 * MSUN_CGS, h_power=-1.0)
 _COMMON = {
-    "pos": Field(("Coordinates",), **_LENGTH, width=3),
-    "vel": Field(("Velocity", "Velocities"), "velocity", 1e5, 0.5, width=3),
-    "metals": Field(("Metallicity",), **_MASS, width=11, trusted=False),
+    "pos": Field(("Coordinates",), _LENGTH, width=3),
+    "vel": Field(("Velocity", "Velocities"), Unit("velocity", 1e5, 0.5), width=3),
+    "metals": Field(("Metallicity",), _MASS, width=11, trusted=False),
 }
 
 
@@ -43,15 +43,15 @@ CONVENTION = Convention(
     gas_rule=_gas_rule,
     stars=_COMMON
     | {
-        "mass": Field(("InitialMass",), **_MASS),
-        "mass_now": Field(("Mass", "Masses"), **_MASS, required=False),
+        "mass": Field(("InitialMass",), _MASS),
+        "mass_now": Field(("Mass", "Masses"), _MASS, required=False),
         "formation": Field(("StellarFormationTime",)),
     },
     gas=_COMMON
     | {
-        "mass": Field(("Mass", "Masses"), **_MASS),
-        "temperature": Field(("Temperature",), "temperature", required=False),
-        "sfr": Field(("StarFormationRate",), "sfr", MSUN_CGS / YEAR_S, required=False, trusted=False),
-        "smoothing": Field(("SmoothingLength",), **_LENGTH, required=False),
+        "mass": Field(("Mass", "Masses"), _MASS),
+        "temperature": Field(("Temperature",), KELVIN, required=False),
+        "sfr": Field(("StarFormationRate",), Unit("sfr", MSUN_CGS / YEAR_S), required=False, trusted=False),
+        "smoothing": Field(("SmoothingLength",), _LENGTH, required=False),
     },
 )

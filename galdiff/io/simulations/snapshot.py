@@ -51,7 +51,7 @@ def open_hdf5(path: str) -> Iterator[h5py.File]:
     try:
         with h5py.File(path, "r") as file:
             yield file
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # h5py raises either for damaged files
         size = os.path.getsize(path)
         raise InputError(
             f"{path}: HDF5 cannot be read ({' '.join(str(error).split())}); the file has {size} bytes and is probably"
@@ -120,27 +120,29 @@ def stellar_ages(formation: np.ndarray, a: float, cosmology: Cosmology) -> np.nd
     t = int da / (a H) from birth to a; in s = a^(3/2) the integrand 2/3 / sqrt(Om + (1 - Om) s^(-2w)) / H0 is smooth,
     and an integral over the interval itself keeps the precision of young stars (a difference of two times would not).
     """
-    om, w = float(cosmology.omega_m), float(cosmology.w)
+    om, w = float(np.asarray(cosmology.omega_m)), float(np.asarray(cosmology.w))
     low, high = formation**1.5, a**1.5
     total = np.zeros_like(formation)
     for node, weight in zip((NODES + 1.0) / 2.0, WEIGHTS / 2.0, strict=True):
         s = low + (high - low) * node
         total += weight / np.sqrt(om + (1.0 - om) * s ** (-2.0 * w))
-    return np.maximum(units.MPC_KMS_PER_GYR / float(cosmology.h0) * (2.0 / 3.0) * (high - low) * total, 1e-5)
+    return np.maximum(
+        units.MPC_KMS_PER_GYR / float(np.asarray(cosmology.h0)) * (2.0 / 3.0) * (high - low) * total, 1e-5
+    )
 
 
 def conversion(attributes: Mapping, field: Field, epoch: Epoch, where: str) -> float:
     """Factor from stored values to the internal unit of the field, by its attributes, else by its convention."""
-    kind = KINDS[field.kind]
-    if field.kind == "pure":
+    kind = KINDS[field.unit.kind]
+    if field.unit.kind == "pure":
         return 1.0
-    cgs, a_power, h_power = field.cgs, field.a_power, field.h_power
+    cgs, a_power, h_power = field.unit.cgs, field.unit.a_power, field.unit.h_power
     for names in ATTRIBUTES:
         if field.trusted and names[0] in attributes:
             cgs, a_power, h_power = (float(np.ravel(attributes.get(name, 0.0))[0]) for name in names)
             if not kind.lowest <= cgs <= kind.highest:
                 raise InputError(
-                    f"{where}: its attribute '{names[0]}' = {cgs:.4g} is no unit of {field.kind} in cgs (expected"
+                    f"{where}: its attribute '{names[0]}' = {cgs:.4g} is no unit of {field.unit.kind} in cgs (expected"
                     f" {kind.lowest:.0e} to {kind.highest:.0e}); correct the attribute or delete it to use the"
                     " convention's unit"
                 )
@@ -154,7 +156,7 @@ def _missing(group: h5py.Group, field: Field, convention: str, path: str) -> Inp
     hint = f"nearest names: {', '.join(near)}" if near else f"fields found: {', '.join(sorted(names)) or 'none'}"
     return InputError(
         f"{path}: {group.name.strip('/')} has no {' or '.join(field.names)}, which files of '{convention}' hold"
-        f" ({KINDS[field.kind].unit}); {hint}; add the field, or name another convention="
+        f" ({KINDS[field.unit.kind].name}); {hint}; add the field, or name another convention="
     )
 
 
@@ -169,7 +171,7 @@ def read_columns(
     path = group.file.filename
     columns: Columns = {}
     labels: dict[str, str] = {}
-    count = None
+    count = -1  # set by the first field
     for key, field in fields.items():
         name = next((name for name in field.names if isinstance(group.get(name), h5py.Dataset)), None)
         if name is None:
@@ -178,8 +180,8 @@ def read_columns(
             continue
         dataset = group[name]
         label = f"{group.name.strip('/')}/{name}"
-        count = dataset.shape[0] if count is None and dataset.ndim else count
-        expected = (count, field.width) if field.width > 1 else (count,)
+        count = dataset.shape[0] if count < 0 and dataset.ndim else count
+        expected: tuple[int, ...] = (count, field.width) if field.width > 1 else (count,)
         if dataset.shape != expected and not (field.width == 1 and dataset.shape == (count, 1)):
             raise InputError(
                 f"{path}: {label} has shape {dataset.shape}; expected {expected}: one row per particle, as in the"
@@ -254,6 +256,6 @@ def _check_formation(formation: np.ndarray, a: float, where: str) -> None:
     late = formation > a * (1 + 1e-5)  # single precision in the file
     if late.any():
         raise InputError(
-            f"{where}: {int(late.sum())} of {formation.size} stars form at a = {formation.max():.5g}, after the snapshot"
-            f" (a = {a:.5g}); expected scale factors at birth, not ages or redshifts"
+            f"{where}: {int(late.sum())} of {formation.size} stars form at a = {formation.max():.5g}, after the"
+            f" snapshot (a = {a:.5g}); expected scale factors at birth, not ages or redshifts"
         )

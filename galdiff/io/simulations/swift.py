@@ -6,14 +6,14 @@ No factor h anywhere; velocities are peculiar; one unit of star formation rate i
 import numpy as np
 
 from galdiff import units
-from galdiff.io.simulations.convention import Columns, Convention, Field
+from galdiff.io.simulations.convention import KELVIN, Columns, Convention, Field, Unit
 
-_LENGTH = {"kind": "length", "cgs": units.MPC_CM, "a_power": 1.0}
-_MASS = {"kind": "mass", "cgs": 1e10 * units.MSUN_G}
+_LENGTH = Unit("length", units.MPC_CM, 1.0)
+_MASS = Unit("mass", 1e10 * units.MSUN_G)
 _SFR_CGS = 1e10 * units.MSUN_G / (units.MPC_CM / 1e5)  # mass unit over Mpc/(km/s)
 _COMMON = {
-    "pos": Field(("Coordinates",), **_LENGTH, width=3),
-    "vel": Field(("Velocities",), "velocity", 1e5, width=3),
+    "pos": Field(("Coordinates",), _LENGTH, width=3),
+    "vel": Field(("Velocities",), Unit("velocity", 1e5), width=3),
     "metallicity": Field(("MetalMassFractions", "SmoothedMetalMassFractions")),
 }
 
@@ -36,16 +36,16 @@ CONVENTION = Convention(
     gas_rule=_gas_rule,
     stars=_COMMON
     | {
-        "mass": Field(("InitialMasses",), **_MASS),
-        "mass_now": Field(("Masses",), **_MASS, required=False),
+        "mass": Field(("InitialMasses",), _MASS),
+        "mass_now": Field(("Masses",), _MASS, required=False),
         "formation": Field(("BirthScaleFactors",)),
     },
     gas=_COMMON
     | {
-        "mass": Field(("Masses",), **_MASS),
-        "temperature": Field(("Temperatures",), "temperature", required=False),
-        "sfr": Field(("StarFormationRates",), "sfr", _SFR_CGS, required=False),
-        "smoothing": Field(("SmoothingLengths",), **_LENGTH, required=False),
+        "mass": Field(("Masses",), _MASS),
+        "temperature": Field(("Temperatures",), KELVIN, required=False),
+        "sfr": Field(("StarFormationRates",), Unit("sfr", _SFR_CGS), required=False),
+        "smoothing": Field(("SmoothingLengths",), _LENGTH, required=False),
         "oxygen": Field(("ElementMassFractions/Oxygen",), required=False),
         "hydrogen": Field(("ElementMassFractions/Hydrogen",), required=False),
     },

@@ -14,7 +14,7 @@ from astropy import units as u
 from astropy.table import Table
 
 from galdiff.errors import InputError
-from galdiff.io.simulations.snapshot import Raw
+from galdiff.io.simulations.snapshot import Raw, open_hdf5
 
 COLUMNS = {  # field of StarParticles: unit, names, required
     "pos": ("kpc", ("pos", "position", "positions", "coordinates"), True),
@@ -26,9 +26,12 @@ COLUMNS = {  # field of StarParticles: unit, names, required
     "a_v": ("mag", ("a_v", "A_V", "av"), False),
     "smoothing": ("kpc", ("smoothing", "hsml", "smoothing_length"), False),
 }
-AXES = {"pos": (("x", "y", "z"), ("pos_x", "pos_y", "pos_z")), "vel": (("vx", "vy", "vz"), ("vel_x", "vel_y", "vel_z"))}
+AXES = {
+    "pos": (("x", "y", "z"), ("pos_x", "pos_y", "pos_z")),
+    "vel": (("vx", "vy", "vz"), ("vel_x", "vel_y", "vel_z")),
+}
 SUFFIXES = {
-    "_kpc": "kpc", "_pc": "pc", "_mpc": "Mpc", "_km_s": "km/s", "_kms": "km/s", "_msun": "Msun", "_1e10msun": "1e10 Msun",
+    "_kpc": "kpc", "_pc": "pc", "_mpc": "Mpc", "_km_s": "km/s", "_kms": "km/s", "_msun": "Msun",
     "_gyr": "Gyr", "_myr": "Myr", "_yr": "yr", "_mag": "mag",
 }  # fmt: skip
 
@@ -41,45 +44,74 @@ def _load(path: str) -> Quantities:
         start = file.read(512)
     if h5py.is_hdf5(path):
         return _load_hdf5(path)
-    if start[:2] == b"PK" and zipfile.is_zipfile(path):
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        units = {name.removesuffix("_unit"): str(arrays.pop(name)) for name in list(arrays) if name.endswith("_unit")}
-        return {name: (values, units.get(name, "")) for name, values in arrays.items()}
-    if start.lstrip().startswith(b"# %ECSV"):
-        return _from_astropy(Table.read(path, format="ascii.ecsv"))
+    try:
+        if start[:2] == b"PK":
+            return _load_npz(path)
+        if start.lstrip().startswith(b"# %ECSV"):
+            return _from_astropy(Table.read(path, format="ascii.ecsv"))
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise InputError(
+            f"{path}: the table cannot be read ({' '.join(str(error).split())[:120]}); it is probably truncated or"
+            " damaged: write it again"
+        ) from error
     raise InputError(
         f"{path}: neither HDF5, NPZ nor ECSV (first bytes {start[:8]!r}); damaged, or another format: give an HDF5"
         " snapshot, or save a table with astropy's Table.write(..., format='ascii.ecsv')"
     )
 
 
+def _load_npz(path: str) -> Quantities:
+    with np.load(path, allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    units = {name.removesuffix("_unit"): str(arrays.pop(name)) for name in list(arrays) if name.endswith("_unit")}
+    return {name: (values, units.get(name, "")) for name, values in arrays.items()}
+
+
 def _from_astropy(table: Table) -> Quantities:
-    return {name: (np.asarray(table[name]), str(table[name].unit or "")) for name in table.colnames}
+    return {name: (_filled(table[name]), str(table[name].unit or "")) for name in table.colnames}
+
+
+def _filled(column) -> np.ndarray:
+    """Values with NaN, to be reported later, where the table masks them."""
+    masked = np.ma.asarray(column)
+    return np.ma.filled(masked.astype(float), np.nan) if np.ma.is_masked(masked) else np.asarray(column)
 
 
 def _load_hdf5(path: str) -> Quantities:
     columns: Quantities = {}
-    with h5py.File(path, "r") as file:
+    with open_hdf5(path) as file:
         datasets: list[h5py.Dataset] = []
-        file.visititems(lambda _, item: datasets.append(item) if isinstance(item, h5py.Dataset) else None)
+        stars = file["stars"] if isinstance(file.get("stars"), h5py.Group) else file
+        stars.visititems(lambda _, item: datasets.append(item) if isinstance(item, h5py.Dataset) else None)
         for item in datasets:
             if item.dtype.names:  # one compound dataset, as astropy writes it
                 return _from_astropy(Table.read(path, format="hdf5", path=item.name))
             stated = item.attrs.get("unit", item.attrs.get("units", ""))
             text = stated.decode() if isinstance(stated, bytes) else str(stated)
-            columns[item.name.rsplit("/", 1)[-1]] = (item[()], text)
+            name = item.name.rsplit("/", 1)[-1]
+            if name in columns:
+                raise InputError(f"{path}: '{name}' occurs more than once; put the stars' columns into a group 'stars'")
+            columns[name] = (item[()], text)
     return columns
 
 
-def _pick(columns: Quantities, names: tuple[str, ...]) -> str | None:
-    """The column that goes by one of the names, with or without a unit at its end."""
-    for name in names:
-        for suffix in ("", *SUFFIXES):
-            for found in columns:
-                if found == name + suffix or (len(name) > 1 and found.lower() == (name + suffix).lower()):
-                    return found
+def _pick(columns: Quantities, name: str) -> str | None:
+    """The column of this name, with or without a unit at its end; the case of a single letter matters (z is no Z)."""
+    for suffix in ("", *SUFFIXES):
+        for found in columns:
+            if found == name + suffix or (len(name) > 1 and found.lower() == (name + suffix).lower()):
+                return found
     return None
+
+
+def _names_of(columns: Quantities, key: str, names: tuple[str, ...]) -> list[str]:
+    """The column of a field, or its three components; empty if it is not there."""
+    for spelling in (*((name,) for name in names), *AXES.get(key, ())):
+        picked = [_pick(columns, name) for name in spelling]
+        found = [name for name in picked if name is not None]
+        if len(found) == len(picked):
+            return found
+    return []
 
 
 def _convert(path: str, column: str, quantity: tuple[np.ndarray, str], target: str, option: str | None) -> np.ndarray:
@@ -118,18 +150,13 @@ def read_table(path: str | os.PathLike, units: Mapping[str, str] | None = None) 
     stars: dict[str, np.ndarray] = {}
     labels: dict[str, str] = {}
     for key, (unit, names, required) in COLUMNS.items():
-        picked = [_pick(columns, names)]
-        for axes in AXES.get(key, ()):
-            if picked[0] is None:
-                parts = [_pick(columns, (axis,)) for axis in axes]
-                picked = parts if all(parts) else picked
-        chosen = [name for name in picked if name is not None]
+        chosen = _names_of(columns, key, names)
         if not chosen:
             if required:
                 spelled = " or ".join((names[0], *("/".join(axes) for axes in AXES.get(key, ())[:1])))
                 raise InputError(
-                    f"{path}: no column {spelled} [{unit or '1'}]; columns found: {', '.join(columns) or 'none'}; rename"
-                    " or add it (docs/snapshots.md)"
+                    f"{path}: no column {spelled} [{unit or '1'}]; columns found: {', '.join(columns) or 'none'};"
+                    " rename or add it (docs/snapshots.md)"
                 )
             continue
         parts = [_convert(path, name, columns[name], unit, options.get(name)) for name in chosen]
@@ -138,9 +165,7 @@ def read_table(path: str | os.PathLike, units: Mapping[str, str] | None = None) 
         count = len(stars["pos"]) if stars["pos"].ndim else 0
         expected = (count, 3) if key in AXES else (count,)
         if stars[key].shape != expected:
-            raise InputError(
-                f"{path}: column '{labels[f'stars.{key}']}' has shape {stars[key].shape}; expected {expected}"
-            )
+            raise InputError(f"{path}: column '{'/'.join(chosen)}' has shape {stars[key].shape}; expected {expected}")
     if not len(stars["pos"]):
         raise InputError(f"{path}: no stars: the table has no rows; choose another file")
     return Raw(path, "table", stars, None, labels)
