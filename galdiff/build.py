@@ -62,11 +62,11 @@ def _build(node: Any, path: str, seed: int, allowed: tuple[str, ...]) -> Any:
     where = path or "config"
     target = _locate(node["_target_"], where, allowed)
     signature = _signature(target)
-    takes_rngs = signature is not None and "rngs" in signature.parameters
-    if node.get("_partial_") and not takes_rngs:
+    rngs = signature.parameters.get("rngs") if signature is not None else None
+    if node.get("_partial_") and rngs is None:
         return functools.partial(target, *args, **kwargs)
-    if takes_rngs and "rngs" not in kwargs:
-        if not node.get("_partial_") and signature.parameters["rngs"].default is inspect.Parameter.empty:
+    if rngs is not None and "rngs" not in kwargs:
+        if not node.get("_partial_") and rngs.default is inspect.Parameter.empty:
             raise InputError(f"{where}: {node['_target_']} draws its weights from random streams; add _partial_: true")
         kwargs["rngs"] = nnx.Rngs(key_of(seed, path))
     return _call(target, args, kwargs, where, node["_target_"], signature)

@@ -16,20 +16,21 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 
 import hydra
+import yaml
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException, MissingConfigException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 from galdiff.errors import InputError
 from galdiff.runtime import project_dir
 
 USAGE = "usage: galdiff EXPERIMENT [key=value ...] [-m]   |   galdiff list   |   galdiff EXPERIMENT --help"
 BAD_INPUT, INTERRUPTED = 2, 130  # exit codes
-EXPECTED = (InputError, HydraException, OmegaConfBaseException)
+EXPECTED = (InputError, HydraException, OmegaConfBaseException, yaml.YAMLError)
 
 
 def experiment(config_name: str, conf: str | pathlib.Path | None = None) -> Callable:
@@ -51,7 +52,8 @@ def experiment(config_name: str, conf: str | pathlib.Path | None = None) -> Call
             if cfg is not None:
                 return main(cfg)
             folder = pathlib.Path(conf) if conf is not None else project_dir("conf")
-            return _run(main, config_name, folder.resolve())
+            _run(main, config_name, folder.resolve())
+            return None
 
         return command
 
@@ -64,19 +66,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     name = args[0] if args else "--help"
     try:
         scripts = {p.stem: p for p in sorted(project_dir("experiments").glob("*.py")) if not p.stem.startswith("_")}
-        if name in scripts:
-            sys.argv = [str(scripts[name]), *args[1:]]
-            runpy.run_path(str(scripts[name]), run_name="__main__")
-        elif name in ("-h", "--help", "help"):
+        if name in ("-h", "--help", "help"):
             print(USAGE, "", *_listing(scripts.values()), sep="\n")
         elif name == "list":
             print(*_listing(scripts.values()), sep="\n")
         elif name == "--version":
             print(f"galdiff {importlib.metadata.version('galdiff')}")
-        else:
+        elif name not in scripts:
             raise InputError(f"there is no experiment '{name}'; {_choose(name, ['list', *scripts])}")
     except InputError as error:
         _leave(_one_line(str(error)))
+    if name in scripts:
+        sys.argv = [str(scripts[name]), *args[1:]]
+        runpy.run_path(str(scripts[name]), run_name="__main__")
 
 
 def _run(main: Callable, config_name: str, conf: pathlib.Path) -> None:
@@ -119,19 +121,20 @@ def _leave(message: str, code: int = BAD_INPUT) -> None:
 
 def _explain(error: Exception, config_name: str, conf: pathlib.Path, argv: Sequence[str]) -> str:
     """One line on what is wrong with the config or the input, with the nearest valid name."""
+    if isinstance(error, OverrideParseException):
+        return f"{error.override}: cannot read this override ({error.message.splitlines()[0]}); write key=value"
     if isinstance(error, MissingConfigException) and error.options:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
         return f"{group}={name}: there is no such preset; {_choose(name, error.options)}"
-    bad = re.match(r"Could not (?:override|delete from config: )\s*'([^']+)'", str(error))
-    if bad:
-        key = bad.group(1)
-        keys = _known_keys(config_name, conf, argv)
-        return f"{key}: there is no such key; {_choose(key, keys, many='see --help or --cfg job')}"
-    if isinstance(error, OmegaConfBaseException) and getattr(error, "full_key", None):
-        if "???" in str(error) or "Missing mandatory" in str(error):
-            return f"{error.full_key}: a value is required; give {error.full_key}=VALUE"
-        return f"{error.full_key}: {_one_line(str(error).splitlines()[0])}"
-    return _one_line(str(error))
+    overridden = re.match(r"Could not override '([^']+)'", str(error))
+    key = overridden.group(1) if overridden else getattr(error, "full_key", None)
+    if isinstance(error, MissingMandatoryValue):
+        return f"{key}: a value is required; give {key}=VALUE"
+    if overridden or isinstance(error, ConfigAttributeError | ConfigKeyError):
+        known = _known_keys(config_name, conf, argv)
+        return f"{key}: there is no such key; {_choose(str(key), known, many='see --cfg job for all of them')}"
+    text = str(error).splitlines()[0] if isinstance(error, OmegaConfBaseException) else str(error)
+    return f"{key}: {_one_line(text)}" if key else _one_line(text)
 
 
 def _known_keys(config_name: str, conf: pathlib.Path, argv: Sequence[str]) -> list[str]:
@@ -159,7 +162,7 @@ def _listing(scripts: Iterable[pathlib.Path]) -> list[str]:
     lines = ["experiments"]
     for path in scripts:
         summary = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split("\n")[0]
-        lines.append(f"  {path.stem:20s} {summary}".rstrip())
+        lines.append(f"  {path.stem:24s} {summary}".rstrip())
     conf = project_dir("conf")
     for folder in sorted(p for p in conf.rglob("*") if p.is_dir()):
         presets = sorted(folder.glob("*.yaml"))
@@ -167,7 +170,7 @@ def _listing(scripts: Iterable[pathlib.Path]) -> list[str]:
             lines += ["", f"{folder.relative_to(conf)}=..."]
         for path in presets:
             first = path.read_text(encoding="utf-8").split("\n")[0]
-            lines.append(f"  {path.stem:20s} {first.lstrip('# ') if first.startswith('#') else ''}".rstrip())
+            lines.append(f"  {path.stem:24s} {first.lstrip('# ') if first.startswith('#') else ''}".rstrip())
     return lines
 
 

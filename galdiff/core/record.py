@@ -37,8 +37,9 @@ def unit_of(cls: type, name: str) -> str:
 def _dims(annotation) -> tuple[str, ...] | None:
     """Names of the axes in a jaxtyping annotation (also inside `... | None`)."""
     for part in (annotation, *typing.get_args(annotation)):
-        if hasattr(part, "dim_str"):
-            return tuple(part.dim_str.split())
+        axes = getattr(part, "dim_str", None)
+        if axes is not None:
+            return tuple(axes.split())
     return None
 
 

@@ -1,0 +1,331 @@
+"""Building from configs, the settings of a process, and the command line with its one-line errors."""
+
+import importlib.metadata
+import os
+import pathlib
+import subprocess
+import sys
+import textwrap
+
+import jax
+import numpy as np
+import pytest
+from flax import nnx
+from omegaconf import OmegaConf
+
+from galdiff import cli, runtime
+from galdiff.build import build, key_of
+from galdiff.core.correction import LogGain
+from galdiff.core.pipeline import Pipeline
+from galdiff.errors import InputError
+
+NET = {"_target_": "flax.nnx.Linear", "_partial_": True, "in_features": 2, "out_features": 3}
+GAIN = {"_target_": "galdiff.core.correction.LogGain", "bound": 1.5, "net": NET}
+
+
+# --- build ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_config_is_the_constructor_calls():
+    config = OmegaConf.create({"width": 1.5, "gain": {**GAIN, "bound": "${width}"}, "rest": [1, {"a": 2.5}]})
+    built = build(config)
+    assert isinstance(built["gain"], LogGain)
+    assert isinstance(built["gain"].net, nnx.Linear)
+    assert built["gain"].bound == 1.5
+    assert built["rest"] == [1, {"a": 2.5}]
+
+
+def test_an_empty_pipeline_is_built_with_types_named_by_path():
+    node = {
+        "_target_": "galdiff.core.pipeline.Pipeline",
+        "stages": {},
+        "inputs": {"stars": "galdiff.records.StarParticles"},
+    }
+    built = build(node)
+    assert isinstance(built, Pipeline)
+    assert built.describe().startswith("stars: StarParticles (input)\n    pos [kpc] position")
+
+
+def test_initial_weights_depend_on_the_seed_and_the_place_alone():
+    def weights(config, *place, **kwargs):
+        built = build(config, **kwargs)
+        for name in place:
+            built = built[name]
+        return np.asarray(built.net.kernel[...])
+
+    alone = weights({"a": GAIN}, "a")
+    np.testing.assert_array_equal(weights({"new": GAIN, "a": GAIN}, "a"), alone)  # a neighbour changes nothing
+    np.testing.assert_array_equal(weights(GAIN, path="a"), alone)  # nor does building a part alone
+    assert (weights({"new": GAIN, "a": GAIN}, "new") != alone).all()
+    assert (weights({"a": GAIN}, "a", seed=1) != alone).all()
+    assert (jax.random.key_data(key_of(0, "a.net")) != jax.random.key_data(key_of(0, "b.net"))).any()
+
+
+def test_partial_nodes_without_random_streams_stay_partial():
+    node = {"_target_": "jax.nn.leaky_relu", "_partial_": True, "negative_slope": 0.5}
+    assert float(build(node)(-2.0)) == -1.0
+    assert callable(build({"_target_": "optax.adam", "learning_rate": 0.1}).update)
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"a": {"b": {"_target_": "os.system", "command": "true"}}}, r"a\.b: _target_ is 'os\.system'; only these"),
+        ({"a": {"_target_": "galdiff.runtime.subprocess.run"}}, r"a: galdiff\.runtime\.subprocess\.run is no class"),
+        ({"a": {"_target_": 3}}, "a: _target_ is 3"),
+        ({"a": {"_target_": "galdiff.core.correction.LogGian"}}, r"a: there is no .*did you mean .*\.LogGain\?"),
+        ({"a": {"_target_": "galdiff.core.corection.LogGain"}}, "a: there is no .*check the module"),
+        ({"a": [GAIN | {"bond": 1.0}]}, r"a\.0\.bond: .*LogGain takes no 'bond'; did you mean 'bound'"),
+        ({"a": {"_target_": "galdiff.core.correction.LogGain", "net": NET}}, r"a: .*LogGain needs bound; add it"),
+        ({"a": GAIN | {"bound": -1.0}}, r"a: bound is -1.0; .* above 0"),
+        ({"a": {**GAIN, "net": {k: v for k, v in NET.items() if k != "_partial_"}}}, r"a\.net: .*add _partial_: true"),
+    ],
+)
+def test_build_errors_name_the_place_in_the_config(config, said):
+    with pytest.raises(InputError, match=said):
+        build(OmegaConf.create(config))
+
+
+def test_a_bug_in_a_constructor_keeps_its_type_and_says_where(monkeypatch):
+    def broken(*, net, bound):
+        raise ZeroDivisionError("bug")
+
+    broken.__module__ = "galdiff.core.correction"
+    monkeypatch.setattr("galdiff.core.correction.LogGain", broken)
+    with pytest.raises(ZeroDivisionError) as caught:
+        build({"a": GAIN})
+    assert caught.value.__notes__ == ["while building a (galdiff.core.correction.LogGain)"]
+
+
+# --- runtime -------------------------------------------------------------------------------------------------------
+
+
+def test_the_mesh_has_a_data_axis_over_the_devices_asked_for():
+    assert dict(runtime.data_mesh().shape) == {"data": len(jax.devices()), "model": 1}
+    assert dict(runtime.data_mesh(1).shape) == {"data": 1, "model": 1}
+    with pytest.raises(InputError, match="99 devices asked for, but there are"):
+        runtime.data_mesh(99)
+
+
+def test_configure_sets_precision_devices_and_cache_in_a_fresh_process(tmp_path):
+    code = f"""
+        from galdiff import runtime
+        runtime.configure(precision="float64", platforms="cpu", cpu_devices=3, cache_dir={str(tmp_path)!r})
+        import jax, jax.numpy as jnp
+        assert jnp.ones(2).dtype == jnp.float64 and len(jax.devices()) == 3
+        assert jax.config.jax_compilation_cache_dir == {str(tmp_path)!r}
+        try:
+            runtime.configure(cpu_devices=4)
+        except runtime.InputError as error:
+            print(error)
+    """
+    env = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, env=env)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "cpu_devices=4 comes after JAX has started; configure it first"
+
+
+def test_settings_that_do_not_exist_are_refused():
+    with pytest.raises(InputError, match="precision is 'half'; choose float32 or float64"):
+        runtime.configure(precision="half")
+    with pytest.raises(InputError, match="no folder 'nowhere'"):
+        runtime.project_dir("nowhere")
+
+
+def test_versions_name_what_decides_numbers():
+    found = runtime.versions()
+    assert found["jax"] == jax.__version__
+    assert found["galdiff"] == importlib.metadata.version("galdiff")
+    assert found["python"].startswith(f"{sys.version_info.major}.{sys.version_info.minor}")
+    assert all(isinstance(v, str) and v for v in found.values())
+
+
+# --- command line --------------------------------------------------------------------------------------------------
+
+SCRIPT = '''
+"""A dummy experiment."""
+import pathlib
+import sys
+
+from galdiff import cli
+from galdiff.errors import InputError
+
+
+@cli.experiment("dummy", conf=pathlib.Path(__file__).parents[1] / "conf")
+def main(cfg):
+    """Do what the config says."""
+    if cfg.do == "input":
+        raise InputError("mass holds 3 negative values [Msun];\\n drop them")
+    if cfg.do == "interrupt":
+        raise KeyboardInterrupt
+    if cfg.do == "bug":
+        raise ZeroDivisionError("a bug")
+    if cfg.do == "missing":
+        print(cfg.input.path)
+    if cfg.do == "typo":
+        print(cfg.view.inclinaton)
+    print("spaxels", cfg.instrument.spaxels, "inclination", cfg.view.inclination)
+
+
+if __name__ == "__main__":
+    main()
+'''
+
+CONF = {
+    "dummy.yaml": """
+        defaults:
+          - {instrument: muse_wfm}
+          - _self_
+          - {override hydra/job_logging: none}
+          - {override hydra/hydra_logging: none}
+        do: nothing
+        input: {path: "???"}
+        view: {inclination: 60.0, position_angle: 0.0}
+        hydra: {run: {dir: out}, sweep: {dir: sweep}, output_subdir: null}
+    """,
+    "instrument/muse_wfm.yaml": "# MUSE, wide field\nspaxels: 300\n",
+    "instrument/manga.yaml": "# MaNGA, 127 fibres\nspaxels: 74\nfibres: 127\n",
+}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> pathlib.Path:
+    """A throw-away project with one experiment and two presets of an instrument."""
+    root = tmp_path_factory.mktemp("project")
+    for name, text in CONF.items():
+        (root / "conf" / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / "conf" / name).write_text(textwrap.dedent(text))
+    (root / "experiments").mkdir()
+    (root / "experiments" / "dummy.py").write_text(SCRIPT)
+    return root
+
+
+@pytest.fixture
+def galdiff(project, monkeypatch, tmp_path, capfd):
+    """Call the `galdiff` command in this process: exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli, "project_dir", lambda name: project / name)
+    monkeypatch.setattr(sys, "argv", ["galdiff"])
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+
+    def call(*args):
+        code = 0
+        try:
+            cli.main(args)
+        except SystemExit as leaving:
+            code = leaving.code
+        return code, *capfd.readouterr()
+
+    return call
+
+
+def test_an_experiment_runs_with_overrides_and_presets(galdiff):
+    assert galdiff("dummy") == (0, "spaxels 300 inclination 60.0\n", "")
+    assert galdiff("dummy", "instrument=manga", "view.inclination=5")[1] == "spaxels 74 inclination 5\n"
+    assert "HYDRA_FULL_ERROR" not in os.environ
+
+
+def test_a_sweep_runs_every_combination(galdiff):
+    code, out, _ = galdiff("dummy", "-m", "view.inclination=1,2")
+    assert code == 0
+    assert [line for line in out.splitlines() if "spaxels 300" in line] == [
+        "spaxels 300 inclination 1",
+        "spaxels 300 inclination 2",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["dumy"], "there is no experiment 'dumy'; did you mean 'dummy'?"),
+        (["dummy", "instrument=muse_wmf"], "instrument=muse_wmf: there is no such preset; did you mean 'muse_wfm'?"),
+        (["dummy", "instrument=x"], "instrument=x: there is no such preset; choose one of manga, muse_wfm"),
+        (["dummy", "instrumnt=manga"], "instrumnt: there is no such key; did you mean 'instrument'?"),
+        (["dummy", "view.inclinaton=3"], "view.inclinaton: there is no such key; did you mean 'view.inclination'?"),
+        (
+            ["dummy", "instrument=manga", "instrument.fibers=3"],
+            "instrument.fibers: there is no such key; did you mean 'instrument.fibres'?",
+        ),
+        (["dummy", "do=input"], "mass holds 3 negative values [Msun]; drop them"),
+        (["dummy", "do=missing"], "input.path: a value is required; give input.path=VALUE"),
+        (["dummy", "do=typo"], "view.inclinaton: there is no such key; did you mean 'view.inclination'?"),
+    ],
+)
+def test_bad_input_is_one_line_with_the_remedy_and_exit_code_2(galdiff, args, said):
+    assert galdiff(*args) == (2, "", f"galdiff: {said}\n")
+
+
+def test_a_broken_override_is_one_line(galdiff):
+    code, out, err = galdiff("dummy", "view.inclination=[1")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "view.inclination=[1" in err
+
+
+def test_a_broken_config_file_is_one_line(galdiff, project):
+    path = project / "conf" / "instrument" / "broken.yaml"
+    path.write_text("a: [1\n")
+    code, out, err = galdiff("dummy", "instrument=broken")
+    path.unlink()
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "broken.yaml" in err
+
+
+def test_bad_input_in_a_sweep_says_which_job_it_was(galdiff):
+    code, _, err = galdiff("dummy", "-m", "do=nothing,input")
+    assert code == 2
+    assert "do=input" in err
+    assert err.endswith("galdiff: mass holds 3 negative values [Msun]; drop them\n")
+
+
+def test_an_interrupt_exits_with_130_and_a_bug_keeps_its_traceback(galdiff, capfd):
+    assert galdiff("dummy", "do=interrupt") == (130, "", "galdiff: interrupted\n")
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        galdiff("dummy", "do=bug")
+
+
+def test_the_full_error_is_there_for_who_asks_for_it(galdiff, monkeypatch):
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    with pytest.raises(InputError, match="negative values"):
+        galdiff("dummy", "do=input")
+    assert os.environ["HYDRA_FULL_ERROR"] == "1"
+
+
+def test_list_names_experiments_and_presets_with_their_first_lines(galdiff):
+    code, out, _ = galdiff("list")
+    assert code == 0
+    assert [" ".join(line.split()) for line in out.splitlines()] == [
+        "experiments",
+        "dummy A dummy experiment.",
+        "",
+        "instrument=...",
+        "manga MaNGA, 127 fibres",
+        "muse_wfm MUSE, wide field",
+    ]
+    assert galdiff()[1].startswith("usage: galdiff EXPERIMENT")
+    assert galdiff("--version")[1] == f"galdiff {importlib.metadata.version('galdiff')}\n"
+
+
+def test_a_script_behaves_like_the_command(project, tmp_path):
+    script = str(project / "experiments" / "dummy.py")
+
+    def call(*args):
+        return subprocess.run([sys.executable, script, *args], capture_output=True, text=True, cwd=tmp_path)
+
+    good, bad = call("instrument=manga"), call("instrument=muse_wmf")
+    assert (good.returncode, good.stdout) == (0, "spaxels 74 inclination 60.0\n")
+    assert (bad.returncode, bad.stdout) == (2, "")
+    assert bad.stderr == "galdiff: instrument=muse_wmf: there is no such preset; did you mean 'muse_wfm'?\n"
+
+
+def test_a_decorated_main_takes_a_config_directly():
+    @cli.experiment("unused")
+    def main(cfg):
+        return cfg.x + 1
+
+    assert main(OmegaConf.create({"x": 1})) == 2
+
+
+def test_python_m_galdiff_is_the_same_command():
+    done = subprocess.run([sys.executable, "-m", "galdiff", "--version"], capture_output=True, text=True)
+    assert done.stdout.startswith("galdiff ")
+    assert done.returncode == 0

@@ -1,0 +1,182 @@
+"""The shape of the code: imports point down, nothing happens at import, and the budgets of the style hold."""
+
+import ast
+import functools
+import graphlib
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+PACKAGE = pathlib.Path(__file__).resolve().parent.parent / "galdiff"
+FILES = sorted(PACKAGE.rglob("*.py"))
+LAYERS = [
+    {"errors"},
+    {"units", "runtime"},
+    {"core"},
+    {"records", "nn", "cosmology"},
+    {"halo", "baryons", "sfh", "galaxy", "sps", "dust", "kinematics", "ifu"},
+    {"inference", "observables"},
+    {"build"},
+    {"train", "io", "plotting"},
+    {"cli"},
+    {"__main__", "__init__"},  # entry points: anything below
+]
+LAYER = {part: i for i, parts in enumerate(LAYERS) for part in parts}
+FILE_LINES, FUNCTION_LINES, PARAMETERS, PUBLIC_NAMES = 300, 60, 8, 40
+PRINTING = {"cli.py"}  # the one place that talks to a terminal
+
+
+def label(path: pathlib.Path) -> str:
+    return str(path.relative_to(PACKAGE))
+
+
+def module_name(path: pathlib.Path) -> str:
+    return ".".join(["galdiff", *path.relative_to(PACKAGE).with_suffix("").parts]).removesuffix(".__init__")
+
+
+MODULES = {module_name(path): path for path in FILES}
+
+
+@functools.cache
+def tree(path: pathlib.Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def part(name: str) -> str:
+    """Part of the package a module belongs to: galdiff.ifu.bank -> ifu."""
+    return [*name.split("."), "__init__"][1]
+
+
+def imports(path: pathlib.Path) -> set[str]:
+    """Modules of galdiff that a file imports, wherever in the file."""
+    found = set()
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{label(path)}:{node.lineno} has a relative import; write galdiff. in full"
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                found.add(full if full in MODULES else node.module)
+    return {name for name in found if name.split(".")[0] == "galdiff"}
+
+
+def functions(path: pathlib.Path):
+    return [n for n in ast.walk(tree(path)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+def public(path: pathlib.Path):
+    """Public functions and classes of a module, and public methods of public classes."""
+    for node in tree(path).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+            yield node
+            for inner in node.body if isinstance(node, ast.ClassDef) else ():
+                if isinstance(inner, ast.FunctionDef) and not inner.name.startswith("_"):
+                    yield inner
+
+
+def overloaded(node) -> bool:
+    return any(ast.unparse(d).endswith("overload") for d in node.decorator_list)
+
+
+@pytest.mark.parametrize("path", FILES, ids=label)
+def test_imports_point_down(path):
+    own = part(module_name(path))
+    assert own in LAYER, f"'{own}' has no layer; put it into LAYERS"
+    for name in imports(path):
+        other = part(name)
+        if other == "__init__":  # `from galdiff import units` names the part itself, a bare galdiff only its docstring
+            continue
+        assert other == own or LAYER[other] < LAYER[own], f"{label(path)} imports {name}, which is not below it"
+
+
+def test_no_two_modules_import_each_other():
+    graph = {name: imports(path) - {name} for name, path in MODULES.items()}
+    graphlib.TopologicalSorter(graph).prepare()  # raises CycleError with the cycle
+    assert graph["galdiff.cli"] >= {"galdiff.errors", "galdiff.runtime"}
+
+
+def test_importing_everything_does_nothing():
+    code = """
+import importlib, json, sys
+opened = []
+sys.addaudithook(lambda event, args: opened.append(str(args[0])) if event == "open" else None)
+for name in json.loads(sys.argv[1]):
+    importlib.import_module(name)
+import jax
+assert not jax.config.jax_enable_x64 and not jax.config.jax_debug_nans
+assert jax.config.jax_compilation_cache_dir is None
+data = [p for p in opened if p.endswith((".yaml", ".yml", ".h5", ".hdf5", ".npz", ".npy", ".csv", ".json"))]
+assert not [p for p in data if "galdiff" in p or "conf" in p], data
+for name in json.loads(sys.argv[1]):
+    for key, value in vars(sys.modules[name]).items():
+        assert not isinstance(value, jax.Array), f"{name}.{key} is a JAX array made at import"
+jax.config.update("jax_num_cpu_devices", 3)  # refused once a backend exists
+assert len(jax.devices()) == 3
+"""
+    names = [name for name in MODULES if not name.endswith("__main__")]
+    env = {k: v for k, v in os.environ.items() if not k.startswith("XLA_")} | {"JAX_PLATFORMS": "cpu"}
+    done = subprocess.run([sys.executable, "-c", code, json.dumps(names)], capture_output=True, text=True, env=env)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+@pytest.mark.parametrize("path", FILES, ids=label)
+def test_files_functions_and_parameter_lists_stay_small(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= FILE_LINES
+    for node in functions(path):
+        where = f"{label(path)}:{node.lineno} {node.name}"
+        assert node.end_lineno - node.lineno + 1 <= FUNCTION_LINES, where
+        # A constructor spells its settings by keyword, like its config: those do not count.
+        given = [a.arg for a in (*node.args.posonlyargs, *node.args.args) if a.arg not in ("self", "cls")]
+        extra = node.args.kwonlyargs if node.name != "__init__" else []
+        assert len(given) + len(extra) <= PARAMETERS, where
+
+
+@pytest.mark.parametrize("path", FILES, ids=label)
+def test_what_is_public_is_documented(path):
+    if path.read_text(encoding="utf-8").strip():
+        assert ast.get_docstring(tree(path)), f"{label(path)} has no docstring"
+    missing = [
+        f"{node.lineno} {node.name}" for node in public(path) if not ast.get_docstring(node) and not overloaded(node)
+    ]
+    assert not missing, f"{label(path)}: no docstring: {missing}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=label)
+def test_habits_to_avoid_stay_out(path):
+    for node in ast.walk(tree(path)):
+        where = f"{label(path)}:{getattr(node, 'lineno', 0)}"
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            assert called != "print" or path.name in PRINTING, f"{where} prints"
+            assert called not in ("hasattr", "sys.exit", "exit", "quit"), f"{where} calls {called}"
+            assert called != "warnings.simplefilter", f"{where} silences warnings"
+        if isinstance(node, ast.ExceptHandler):
+            assert node.type is not None, f"{where} has a bare except"
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = [a.name for a in node.names] + [getattr(node, "module", None) or ""]
+            assert "*" not in names, f"{where} has a star import"
+            assert not any(n.startswith("jax._src") for n in names), f"{where} imports private JAX"
+            settings = any(a.name == "config" for a in node.names) and getattr(node, "module", "") == "jax"
+            assert not settings, f"{where} imports jax.config"
+        if isinstance(node, ast.Attribute) and ast.unparse(node) == "jax.config.update":
+            assert path.name in ("runtime.py", "cli.py"), f"{where} changes a JAX setting"
+
+
+def test_the_top_level_api_stays_small():
+    names = [n for node in tree(PACKAGE / "__init__.py").body if isinstance(node, ast.ImportFrom) for n in node.names]
+    assert len(names) <= PUBLIC_NAMES
+
+
+def test_the_lock_file_names_no_host_and_serves_every_python():
+    lock = (PACKAGE.parent / "requirements.lock").read_text(encoding="utf-8")
+    assert "://" not in lock
+    assert "--index" not in lock
+    project = (PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8")
+    for name in ("jax", "flax", "hydra-core", "pytest", "numpyro"):
+        assert f'"{name}' in project
+        assert f"\n{name}==" in lock
