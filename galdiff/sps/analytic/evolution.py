@@ -2,11 +2,14 @@
 
 Zero-age main sequence: Tout, Pols, Eggleton & Han (1996, MNRAS 281, 257), eqs. 1-2. Lifetimes, end of the main
 sequence and base of the giant branch: Hurley, Pols & Tout (2000, MNRAS 315, 543, "HPT"), eqs. 4-10 and appendix A. The
-fits hold for 1e-4 <= Z <= 0.03 and 0.1 <= m <= 100 Msun; Z is held at those limits beyond them.
+fits hold for 1e-4 <= Z <= 0.03 and 0.1 <= m <= 100 Msun; Z is held at those limits beyond them. Ages and metallicities
+are never traced, so this file is NumPy in float64 (m^19.5 overflows float32) and costs no compilation.
 """
 
-import jax.numpy as jnp
-from jaxtyping import Array, Float
+import numpy as np
+from jaxtyping import Float
+
+Array = np.ndarray
 
 ZETA_LIMITS = (-2.3, 0.17609)  # log10(Z / 0.02) of the tracks
 
@@ -70,66 +73,57 @@ LBGB_C2, LBGB_C3 = 9.301992, 4.637345  # eq. 10
 
 def track_zeta(metallicity: Float[Array, "..."]) -> Float[Array, "..."]:
     """log10(Z / 0.02) [dex], held inside the range of the fits."""
-    return jnp.clip(jnp.log10(metallicity / 0.02), *ZETA_LIMITS)
+    return np.clip(np.log10(metallicity / 0.02), *ZETA_LIMITS)
 
 
 def _poly(coefficients: tuple[float, ...], zeta: Array) -> Array:
-    total = jnp.zeros_like(zeta) + coefficients[-1]
+    total = np.zeros_like(zeta) + coefficients[-1]
     for c in coefficients[-2::-1]:
         total = total * zeta + c
     return total
 
 
-def _power(m: Array, exponent, order: float) -> Array:
-    """m^exponent / max(m, 1)^order: numerator and denominator share the scale, so that float32 holds m^19.5."""
-    return jnp.exp(exponent * jnp.log(m) - order * jnp.log(jnp.maximum(m, 1.0)))
-
-
 def zams_luminosity(m: Float[Array, "..."], zeta: Float[Array, "..."]) -> Float[Array, "..."]:
     """Luminosity on the zero-age main sequence [Lsun] (Tout et al. 1996, eq. 1); m [Msun], zeta [dex]."""
     a, b, c, d, e, f, g = (_poly(row, zeta) for row in ZAMS_L)
-    p = lambda exponent: _power(m, exponent, 11.0)  # noqa: E731
-    top = a * p(5.5) + b * p(11.0)
-    return top / (c * p(0.0) + p(3.0) + d * p(5.0) + e * p(7.0) + f * p(8.0) + g * p(9.5))
+    top = a * m**5.5 + b * m**11.0
+    return top / (c + m**3.0 + d * m**5.0 + e * m**7.0 + f * m**8.0 + g * m**9.5)
 
 
 def zams_radius(m: Float[Array, "..."], zeta: Float[Array, "..."]) -> Float[Array, "..."]:
     """Radius on the zero-age main sequence [Rsun] (Tout et al. 1996, eq. 2); m [Msun], zeta [dex]."""
     a, b, c, d, e, f, g, h, i = (_poly(row, zeta) for row in ZAMS_R)
-    p = lambda exponent: _power(m, exponent, 19.0)  # noqa: E731
-    top = a * p(2.5) + b * p(6.5) + c * p(11.0) + d * p(19.0) + e * p(19.5)
-    return top / (f * p(0.0) + g * p(2.0) + h * p(8.5) + p(18.5) + i * p(19.5))
+    top = a * m**2.5 + b * m**6.5 + c * m**11.0 + d * m**19.0 + e * m**19.5
+    return top / (f + g * m**2.0 + h * m**8.5 + m**18.5 + i * m**19.5)
 
 
 def giant_branch_time(m: Float[Array, "..."], zeta: Float[Array, "..."]) -> Float[Array, "..."]:
     """Age at the base of the giant branch [Gyr] (HPT eq. 4); m [Msun], zeta [dex]."""
     a1, a2, a3, a4, a5 = (_poly(HPT[n], zeta) for n in range(1, 6))
-    p = lambda exponent: _power(m, exponent, 7.0)  # noqa: E731
-    myr = (a1 * p(0.0) + a2 * p(4.0) + a3 * p(5.5) + p(7.0)) / (a4 * p(2.0) + a5 * p(7.0))
+    myr = (a1 + a2 * m**4.0 + a3 * m**5.5 + m**7.0) / (a4 * m**2.0 + a5 * m**7.0)
     return myr * 1e-3
 
 
 def main_sequence_time(m: Float[Array, "..."], zeta: Float[Array, "..."]) -> Float[Array, "..."]:
     """Age at the end of the main sequence [Gyr] (HPT eqs. 5-7); m [Msun], zeta [dex]."""
     a6, a7, a8, a9, a10 = (_poly(HPT[n], zeta) for n in range(6, 11))
-    x = jnp.clip(0.95 - 0.03 * (zeta + 0.30103), 0.95, 0.99)
-    mu = jnp.maximum(0.5, 1 - 0.01 * jnp.maximum(a6 * m**-a7, a8 + a9 * m**-a10))
-    return jnp.maximum(mu, x) * giant_branch_time(m, zeta)
+    x = np.clip(0.95 - 0.03 * (zeta + 0.30103), 0.95, 0.99)
+    mu = np.maximum(0.5, 1 - 0.01 * np.maximum(a6 * m**-a7, a8 + a9 * m**-a10))
+    return np.maximum(mu, x) * giant_branch_time(m, zeta)
 
 
 def turnoff_luminosity(m: Float[Array, "..."], zeta: Float[Array, "..."]) -> Float[Array, "..."]:
     """Luminosity at the end of the main sequence [Lsun] (HPT eq. 8); m [Msun], zeta [dex]."""
     a11, a12, a13, a14, a15, a16 = (_poly(HPT[n], zeta) for n in range(11, 17))
-    p = lambda exponent: _power(m, exponent, 7.0)  # noqa: E731
-    top = a11 * a14 * p(3.0) + a12 * a14 * p(4.0) + a13 * p(a16 + 1.8)
-    return top / (a14 * p(0.0) + a15 * p(5.0) + p(a16))
+    top = a11 * a14 * m**3.0 + a12 * a14 * m**4.0 + a13 * m ** (a16 + 1.8)
+    return top / (a14 + a15 * m**5.0 + m**a16)
 
 
 def turnoff_radius(m: Float[Array, "..."], zeta: Float[Array, "..."]) -> Float[Array, "..."]:
     """Radius at the end of the main sequence [Rsun] (HPT eq. 9); m [Msun], zeta [dex]."""
-    sigma = jnp.log10(0.02) + zeta
-    upper = jnp.clip(0.1461 + 0.1237 * (sigma + 2), 0.097, 0.1461)
-    a17 = 10 ** jnp.maximum(0.097 - 0.1072 * (sigma + 3), upper)
+    sigma = np.log10(0.02) + zeta
+    upper = np.clip(0.1461 + 0.1237 * (sigma + 2), 0.097, 0.1461)
+    a17 = 10 ** np.maximum(0.097 - 0.1072 * (sigma + 3), upper)
     a18, a19, a20, a21, a22 = (_poly(HPT[n], zeta) for n in range(18, 23))
     a23, a24, a25, a26 = (_poly(HPT[n], zeta) for n in range(23, 27))
 
@@ -137,20 +131,18 @@ def turnoff_radius(m: Float[Array, "..."], zeta: Float[Array, "..."]) -> Float[A
         return a20 * (a18 + a19 * m**a21) / (a20 + m**a22)
 
     def heavy(m):
-        p = lambda exponent: _power(m, exponent, 7.0)  # noqa: E731
-        return (RTMS_C1 * p(3.0) + a23 * p(a26) + a24 * p(a26 + 1.5)) / (a25 * p(0.0) + p(5.0))
+        return (RTMS_C1 * m**3.0 + a23 * m**a26 + a24 * m ** (a26 + 1.5)) / (a25 + m**5.0)
 
-    share = jnp.clip((m - a17) / 0.1, 0.0, 1.0)
+    share = np.clip((m - a17) / 0.1, 0.0, 1.0)
     between = light(a17) * (1 - share) + heavy(a17 + 0.1) * share
-    radius = jnp.where(m <= a17, light(m), jnp.where(m >= a17 + 0.1, heavy(m), between))
-    return jnp.maximum(radius, jnp.where(m < 0.5, 1.5 * zams_radius(m, zeta), 0.0))
+    radius = np.where(m <= a17, light(m), np.where(m >= a17 + 0.1, heavy(m), between))
+    return np.maximum(radius, np.where(m < 0.5, 1.5 * zams_radius(m, zeta), 0.0))
 
 
 def giant_base_luminosity(m: Float[Array, "..."], zeta: Float[Array, "..."]) -> Float[Array, "..."]:
     """Luminosity at the base of the giant branch [Lsun] (HPT eq. 10); m [Msun], zeta [dex]."""
     a27, a28, a29, a30, a31, a32 = (_poly(HPT[n], zeta) for n in range(27, 33))
-    p = lambda exponent: _power(m, exponent, 7.0)  # noqa: E731
-    return (a27 * p(a31) + a28 * p(LBGB_C2)) / (a29**a32 * p(0.0) + a30 * p(LBGB_C3) + p(a32))
+    return (a27 * m**a31 + a28 * m**LBGB_C2) / (a29**a32 + a30 * m**LBGB_C3 + m**a32)
 
 
 def helium_flash_mass(zeta: Float[Array, "..."]) -> Float[Array, "..."]:

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import expit
 
+from galdiff.core.air import air_to_vacuum
 from galdiff.sps.analytic import lines
 from galdiff.units import FWHM_PER_SIGMA
 
@@ -90,15 +91,9 @@ NAMES = (*LINES, *BANDS, *SMOOTH, *BUMPS)
 N_SIGNED = len(BUMPS)  # the last of NAMES: strength enters linearly
 
 
-def refraction(wave: np.ndarray) -> np.ndarray:
-    """Refractive index of standard air minus 1, Morton (1991, ApJS 77, 119) eq. 3; wave in vacuum [Angstrom]."""
-    s2 = (1e4 / wave) ** 2
-    return 6.4328e-5 + 2.94981e-2 / (146 - s2) + 2.5540e-4 / (41 - s2)
-
-
 def to_vacuum(wave: float) -> float:
-    """Vacuum wavelength [Angstrom] of an air wavelength; unchanged below 2000, where tables are in vacuum."""
-    return float(wave * (1 + refraction(np.asarray(wave)))) if wave >= 2000.0 else wave
+    """Vacuum wavelength [Angstrom] of a wavelength in air."""
+    return float(air_to_vacuum(np.asarray(wave)))
 
 
 def _line_group(wave: np.ndarray, sigma: np.ndarray, group, width: float, wing: float) -> np.ndarray:

@@ -11,8 +11,15 @@ from galdiff.errors import InputError
 from galdiff.records import SSPGrid
 from galdiff.sps.analytic import coefficients, features
 from galdiff.sps.analytic.imf import Imf, named_imf
-from galdiff.sps.analytic.spectra import WAVE_LIMITS, SpectrumCoefficients, default_fwhm, default_wave, profile_grid
+from galdiff.sps.analytic.spectra import (
+    WAVE_LIMITS,
+    SpectrumCoefficients,
+    atmosphere_tables,
+    default_fwhm,
+    default_wave,
+)
 from galdiff.sps.analytic.synthesis import Coefficients, synthesise
+from galdiff.sps.analytic.tables import track_tables
 from galdiff.sps.analytic.tracks import TrackCoefficients
 
 LG_AGES_GYR = tuple(float(x) for x in np.round(np.linspace(-3.0, 1.15, 43), 6))  # 1 Myr to 14.1 Gyr, 0.1 dex
@@ -35,9 +42,7 @@ def _checked(values, name: str, unit: str, lo: float, hi: float) -> np.ndarray:
     return values
 
 
-@jax.jit
-def _spectra(params, ages_gyr, metallicities, grid, imf):
-    return synthesise(params, ages_gyr, metallicities, grid, imf)
+_spectra = jax.jit(synthesise)
 
 
 def analytic_ssp(
@@ -68,11 +73,12 @@ def analytic_ssp(
     law = named_imf(imf) if isinstance(imf, str) else imf
     as_array = functools.partial(jnp.asarray, dtype=float)
     fwhm = default_fwhm(waves)
+    tables = (track_tables(ages, mets), atmosphere_tables(waves, fwhm))
     return SSPGrid(
         ssp_wave=as_array(waves),
         ssp_lg_age_gyr=as_array(np.log10(ages)),
         ssp_lgmet=as_array(np.log10(mets)),
-        ssp_flux=_spectra(params, as_array(ages), as_array(mets), profile_grid(waves, fwhm), law),
+        ssp_flux=_spectra(params, as_array(mets), jax.tree.map(as_array, tables), law),
         ssp_fwhm=as_array(fwhm),
         name="galdiff analytic",
         imf=name,

@@ -1,8 +1,9 @@
 """Absorption lines: air wavelengths [Angstrom] and solar equivalent widths [Angstrom], by group.
 
-Wavelengths and widths are those of the solar disc spectrum (Moore, Minnaert & Houtgast 1966, NBS Monograph 61), rounded,
-for the lines that matter at R = 2000; weaker lines are part of the smooth blanketing. Hydrogen and helium lines and
-those of hot stars have relative strengths only. Each group scales with one law of temperature, gravity and metallicity.
+Wavelengths and widths are those of the solar disc spectrum (Moore, Minnaert & Houtgast 1966, NBS Monograph 61),
+rounded, for the lines that matter at R = 2000; weaker lines are part of the smooth blanketing. Hydrogen and helium
+lines have relative strengths only, and so have the ultraviolet blends. One law of temperature, gravity and metallicity
+scales each group.
 """
 
 IRON = (
@@ -52,9 +53,15 @@ MG_BLUE = "3829.4 .87,3832.3 1.68,3838.3 1.92"
 CA_HK = "3933.66 20.3,3968.47 15.5"
 CA_TRIPLET = "8498.02 1.4,8542.09 3.6,8662.14 2.7"
 CA_4227 = "4226.73 1.48"
-HELIUM = "3819.6 .6,4026.2 1.0,4120.8 .3,4143.8 .4,4387.9 .6,4471.5 1.1,4921.9 .6,5015.7 .3,5875.6 .9,6678.2 .7,7065.2 .6,10830.3 1."
+HELIUM = (
+    "3819.6 .6,4026.2 1.0,4120.8 .3,4143.8 .4,4387.9 .6,4471.5 1.1,4921.9 .6,5015.7 .3,5875.6 .9,6678.2 .7,7065.2 .6,"
+    "10830.3 1."
+)
 MAGNESIUM_UV = "2795.5 9.,2802.7 8.,2852.1 6."
-IRON_UV = "2345.0 8.,2378.0 8.,2402.0 9.,2490.0 8.,2530.0 6.,2598.0 9.,2625.0 7.,2720.0 6.,2750.0 7.,2967.0 5.,3000.0 6.,3057.0 5."
+IRON_UV = (
+    "2345.0 8.,2378.0 8.,2402.0 9.,2490.0 8.,2530.0 6.,"
+    "2598.0 9.,2625.0 7.,2720.0 6.,2750.0 7.,2967.0 5.,3000.0 6.,3057.0 5."
+)
 
 
 def parse(text: str) -> tuple[tuple[float, float], ...]:

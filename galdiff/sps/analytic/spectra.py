@@ -59,44 +59,53 @@ def strengths(
     return jnp.concatenate([positive, signed], -1)
 
 
-def _ln_planck(wave: Array, teff: Array) -> Array:
+@record
+class AtmosphereTables:
+    """Continua and opacity profiles that no coefficient touches, tabulated once on the host."""
+
+    teff: Float[Array, "star"] = quantity("K", "effective temperature of the kinds of star")
+    log_g: Float[Array, "star"] = quantity("dex", "gravity of the kinds of star [cm/s2]")
+    share: Float[Array, "star"] = quantity("", "share of a black body's luminosity inside WAVE_LIMITS")
+    ln_planck: Float[Array, "star wave"] = quantity("", "ln of the Planck function per wavelength, up to a constant")
+    profiles: Float[Array, "feature wave"] = quantity("", "opacity profiles")
+    norm_ln_planck: Float[Array, "star norm"] = quantity("", "ln_planck on NORM_WAVE")
+    norm_profiles: Float[Array, "feature norm"] = quantity("", "profiles on NORM_WAVE")
+    norm_weight: Float[Array, "norm"] = quantity("Angstrom", "quadrature weights of NORM_WAVE")
+
+
+def _ln_planck(wave: np.ndarray, teff: np.ndarray) -> np.ndarray:
     x = HC_K / (wave * teff[:, None])
-    return -5 * jnp.log(wave / 5500.0) - x - jnp.log(-jnp.expm1(-x))
+    return -5 * np.log(wave / 5500.0) - x - np.log(-np.expm1(-x))
 
 
-def _planck_share(teff: Array) -> Array:
-    """Share of a black body's luminosity inside WAVE_LIMITS."""
-
-    def above(limit):  # luminosity share at wavelengths below the limit
+def _planck_share(teff: np.ndarray) -> np.ndarray:
+    def below(limit):  # luminosity share at wavelengths below the limit
         x = HC_K / (limit * teff[:, None])
-        n = np.arange(1.0, 40.0)
-        series = jnp.exp(-n * x) * (x**3 / n + 3 * x**2 / n**2 + 6 * x / n**3 + 6 / n**4)
+        n = np.arange(1.0, 60.0)
+        series = np.exp(-n * x) * (x**3 / n + 3 * x**2 / n**2 + 6 * x / n**3 + 6 / n**4)
         return series.sum(-1) * 15 / np.pi**4
 
-    return above(WAVE_LIMITS[1]) - above(WAVE_LIMITS[0])
+    return below(WAVE_LIMITS[1]) - below(WAVE_LIMITS[0])
 
 
-def star_spectra(
-    c: SpectrumCoefficients, teff: Array, log_g: Array, zeta: Array, grid: tuple[Array, Array, Array]
-) -> Float[Array, "star wave"]:
-    """Spectra [1/Angstrom] of stars of one metallicity, per unit of bolometric luminosity.
-
-    Args:
-      c: strength laws.
-      teff: effective temperature [K], (star,).
-      log_g: gravity [dex, cm/s2], (star,).
-      zeta: log10(Z / 0.02), scalar.
-      grid: wavelengths [Angstrom], profiles on them, and profiles on NORM_WAVE.
-    """
-    wave, fine, coarse = grid
-    a = strengths(c, teff, log_g, zeta)
-    norm_wave = jnp.asarray(NORM_WAVE, teff.dtype)
-    weight = jnp.asarray(np.gradient(NORM_WAVE), teff.dtype)
-    total = (jnp.exp(_ln_planck(norm_wave, teff) - a @ coarse) * weight).sum(-1)
-    return jnp.exp(_ln_planck(wave, teff) - a @ fine) * (_planck_share(teff) / total)[:, None]
+def atmosphere_tables(wave: Float[np.ndarray, "wave"], fwhm: Float[np.ndarray, "wave"]) -> AtmosphereTables:
+    """Tables for the kinds of star LOG_T_NODES x LOG_G_NODES; wave, resolution fwhm [Angstrom]."""
+    log_t, log_g = (x.reshape(-1) for x in np.meshgrid(LOG_T_NODES, LOG_G_NODES, indexing="ij"))
+    teff = 10**log_t
+    return AtmosphereTables(
+        teff=teff,
+        log_g=log_g,
+        share=_planck_share(teff),
+        ln_planck=_ln_planck(wave, teff),
+        profiles=profiles(wave, fwhm),
+        norm_ln_planck=_ln_planck(NORM_WAVE, teff),
+        norm_profiles=profiles(NORM_WAVE, NORM_WAVE * 0.0065),
+        norm_weight=np.gradient(NORM_WAVE),
+    )
 
 
-def profile_grid(wave: Float[np.ndarray, "wave"], fwhm: Float[np.ndarray, "wave"]) -> tuple[Array, Array, Array]:
-    """What `star_spectra` needs about concrete wavelengths [Angstrom] and resolution FWHM [Angstrom]."""
-    parts = (wave, profiles(wave, fwhm), profiles(NORM_WAVE, NORM_WAVE * 0.0065))
-    return tuple(jnp.asarray(part, float) for part in parts)
+def star_spectra(c: SpectrumCoefficients, t: AtmosphereTables, zeta: Float[Array, ""]) -> Float[Array, "star wave"]:
+    """Spectra [1/Angstrom] of all kinds of star at zeta = log10(Z / 0.02), per unit of bolometric luminosity."""
+    a = strengths(c, t.teff, t.log_g, zeta)
+    total = jnp.exp(t.norm_ln_planck - a @ t.norm_profiles) @ t.norm_weight
+    return jnp.exp(t.ln_planck - a @ t.profiles) * (t.share / total)[:, None]

@@ -7,7 +7,14 @@ from jaxtyping import Array, Float
 
 from galdiff.core.record import quantity, record
 from galdiff.sps.analytic.imf import Imf
-from galdiff.sps.analytic.spectra import LOG_G_NODES, LOG_T_NODES, SpectrumCoefficients, profile_grid, star_spectra
+from galdiff.sps.analytic.spectra import (
+    LOG_G_NODES,
+    LOG_T_NODES,
+    AtmosphereTables,
+    SpectrumCoefficients,
+    star_spectra,
+)
+from galdiff.sps.analytic.tables import TrackTables
 from galdiff.sps.analytic.tracks import StarPoints, TrackCoefficients, star_points
 
 
@@ -34,15 +41,21 @@ def node_luminosity(points: StarPoints) -> Float[Array, "met age node"]:
 
 
 def synthesise(
-    c: Coefficients, ages_gyr: Array, metallicities: Array, grid: tuple[Array, Array, Array], imf: Imf
+    c: Coefficients, metallicities: Float[Array, "met"], tables: tuple[TrackTables, AtmosphereTables], imf: Imf
 ) -> Float[Array, "met age wave"]:
-    """Spectra [Lsun/Angstrom per Msun formed]; ages [Gyr], metallicities [mass fraction], grid of `profile_grid`."""
-    table = node_luminosity(star_points(c.tracks, ages_gyr, metallicities, imf))
-    log_t, log_g = (x.reshape(-1) for x in np.meshgrid(LOG_T_NODES, LOG_G_NODES, indexing="ij"))
-    teff, log_g = jnp.asarray(10**log_t, grid[0].dtype), jnp.asarray(log_g, grid[0].dtype)
+    """Spectra [Lsun/Angstrom per Msun formed] of the populations that the tables are about.
+
+    Args:
+      c: calibrated scalars.
+      metallicities: metal mass fractions, those of the tables.
+      tables: from `track_tables` and `atmosphere_tables`.
+      imf: mass function.
+    """
+    tracks, atmospheres = tables
+    light = node_luminosity(star_points(c.tracks, tracks, imf))
 
     def one(args):
         zeta, weights = args
-        return weights @ star_spectra(c.spectra, teff, log_g, zeta, grid)
+        return weights @ star_spectra(c.spectra, atmospheres, zeta)
 
-    return jax.lax.map(one, (jnp.log10(metallicities / 0.02), table))
+    return jax.lax.map(one, (jnp.log10(metallicities / 0.02), light))

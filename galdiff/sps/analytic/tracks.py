@@ -11,13 +11,11 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from galdiff.core.record import quantity, record
-from galdiff.sps.analytic import evolution as evo
-from galdiff.sps.analytic.imf import Imf, number_density
+from galdiff.sps.analytic.imf import LN10, Imf, number_density
+from galdiff.sps.analytic.tables import LN_TIMES, LOG_T_SUN, TrackTables, log_t_of
 
-LOG_T_SUN, LOG_G_SUN = float(np.log10(5772.0)), 4.438  # IAU 2015 B3
-N_MS, N_SUBGIANT, N_RGB, N_HELIUM, N_AGB = 44, 6, 14, 3, 10
-MS_FLOOR = 0.05  # lowest mass on the main sequence [Msun]
-MASS_TABLE = np.geomspace(0.5, 130.0, 400)  # for the inverse of the lifetime [Msun]
+LOG_G_SUN = 4.438  # [cm/s2], IAU 2015 B3
+N_SUBGIANT, N_RGB, N_HELIUM, N_AGB = 6, 14, 3, 10
 GIANT_ASCENT = 5  # 1 - 1/p = 5/6: p = 6 for low-mass stars (HPT section 5.2)
 
 
@@ -45,14 +43,10 @@ class TrackCoefficients:
     clump_log_l: Float[Array, ""] = quantity("dex", "log luminosity of the red clump at Z = 0.02")
     clump_log_l_zeta: Float[Array, ""] = quantity("", "its slope with zeta")
     clump_warmth: Float[Array, ""] = quantity("dex", "log Teff of the clump above the giant branch at Z = 0.02")
-    clump_warmth_zeta: Float[Array, ""] = quantity(
-        "", "growth of ln(warmth) per -zeta: towards blue horizontal branches"
-    )
+    clump_warmth_zeta: Float[Array, ""] = quantity("", "growth of ln(warmth) per -zeta: horizontal branch")
     helium_share: Float[Array, ""] = quantity("", "ln of helium-burning over main-sequence time at 3 Msun")
     helium_share_mass: Float[Array, ""] = quantity("", "its slope with ln mass")
-    helium_bright: Float[Array, ""] = quantity(
-        "dex", "log luminosity of helium burning above the turn-off's, massive stars"
-    )
+    helium_bright: Float[Array, ""] = quantity("dex", "log luminosity of helium burning above the turn-off's")
     loop_share: Float[Array, ""] = quantity("", "logit of the share of helium burning spent in the blue, massive stars")
     loop_share_zeta: Float[Array, ""] = quantity("", "its slope with zeta")
     loop_log_t: Float[Array, ""] = quantity("dex", "log Teff of blue loops at 5 Msun")
@@ -83,14 +77,6 @@ def giant_log_t(c: TrackCoefficients, log_l, log_m, zeta):
     return c.giant_log_t + c.giant_slope * x + c.giant_knee_slope * knee + shift
 
 
-def _turnoff(age: Array, zeta: Array) -> Array:
-    """ln of the mass [Msun] that leaves the main sequence at `age` (met, age) [Gyr]; held inside MASS_TABLE."""
-    ln_m = jnp.asarray(np.log(MASS_TABLE), age.dtype)
-    ln_t = jnp.log(evo.main_sequence_time(jnp.exp(ln_m), zeta[:, None]))
-    flip = lambda lt, x: jnp.interp(x, lt[::-1], ln_m[::-1])  # noqa: E731
-    return jax.vmap(flip)(ln_t, jnp.log(age))
-
-
 def _inside(imf: Imf, ln_lo: Array, ln_hi: Array) -> Array:
     """Share of a cell in ln mass that lies between the cut-offs of the mass function."""
     lo, hi = jnp.maximum(ln_lo, jnp.log(imf.m_lo)), jnp.minimum(ln_hi, jnp.log(imf.m_hi))
@@ -107,144 +93,112 @@ def _warm(c: TrackCoefficients, log_m, zeta):
     return c.ms_warmth + c.ms_warmth_zeta * zeta + c.dwarf_warmth * cool
 
 
-def _log_t(log_l, radius):
-    return LOG_T_SUN + 0.25 * (log_l - 2 * jnp.log10(radius))
-
-
-def main_sequence(c: TrackCoefficients, age: Array, zeta: Array, imf: Imf) -> StarPoints:
-    """Main sequence from MS_FLOOR to the turn-off, in cells that narrow towards the turn-off."""
-    ln_to = _turnoff(age, zeta)[..., None]
-    u = np.linspace(0.0, 1.0, N_MS + 1) ** 2
-    reach = ln_to - np.log(MS_FLOOR)
-    ln_hi, ln_lo = ln_to - reach * u[:-1], ln_to - reach * u[1:]
-    ln_m = (ln_hi + ln_lo) / 2
-    m, z = jnp.exp(ln_m), zeta[:, None, None]
-    m_fit = jnp.maximum(m, 0.1)
-    tau = jnp.clip(age[..., None] / evo.main_sequence_time(m_fit, z), 0.0, 1.0)
-    log_l0, log_l1 = (jnp.log10(f(m_fit, z)) for f in (evo.zams_luminosity, evo.turnoff_luminosity))
-    log_r0, log_r1 = (jnp.log10(f(m_fit, z)) for f in (evo.zams_radius, evo.turnoff_radius))
-    log_l = log_l0 + (log_l1 - log_l0) * (c.ms_brightening * tau + (1 - c.ms_brightening) * tau**2)
-    log_r = log_r0 + (log_r1 - log_r0) * (c.ms_expansion * tau + (1 - c.ms_expansion) * tau**3)
-    log_l = log_l + 2.5 * jnp.log10(m / m_fit)  # below 0.1 Msun stars hardly shine
-    log_m = ln_m / jnp.log(10.0)
-    log_t = _log_t(log_l, 10**log_r) + _warm(c, log_m, z)
-    number = number_density(imf, m) * m * (ln_hi - ln_lo) * _inside(imf, ln_lo, ln_hi)
+def main_sequence(c: TrackCoefficients, t: TrackTables, imf: Imf) -> StarPoints:
+    """Main sequence up to the turn-off."""
+    ln_m = (t.ln_hi + t.ln_lo) / 2
+    log_m = ln_m / LN10
+    log_l = t.log_l_zams + t.log_l_gain * (c.ms_brightening * t.tau + (1 - c.ms_brightening) * t.tau**2)
+    log_r = t.log_r_zams + t.log_r_gain * (c.ms_expansion * t.tau + (1 - c.ms_expansion) * t.tau**3)
+    log_t = log_t_of(log_l, log_r) + _warm(c, log_m, t.zeta)
+    m = jnp.exp(ln_m)
+    number = number_density(imf, m) * m * (t.ln_hi - t.ln_lo) * _inside(imf, t.ln_lo, t.ln_hi)
     return StarPoints(number=number, log_l=log_l, log_t=log_t, log_g=_gravity(log_m, log_l, log_t))
 
 
 @record
 class _Phase:
-    """Points of a phase: time since the end of the main sequence, time spent, light and temperature."""
+    """Points of a phase: time spent, light and temperature, in the order in which a star passes them."""
 
-    start: Array = quantity("Gyr", "time since the end of the main sequence when the point begins")
     time: Array = quantity("Gyr", "time spent at the point")
     log_l: Array = quantity("dex", "log10 luminosity [Lsun]")
     log_t: Array = quantity("dex", "log10 effective temperature [K]")
 
 
-def _subgiants(c, m, log_m, zeta) -> _Phase:
-    share = (np.arange(N_SUBGIANT) + 0.5) / N_SUBGIANT
-    gap = evo.giant_branch_time(m, zeta) - evo.main_sequence_time(m, zeta)
-    time = gap * jnp.exp(c.subgiant_time) / N_SUBGIANT * np.ones(N_SUBGIANT)
-    l0 = jnp.log10(evo.turnoff_luminosity(m, zeta))
-    l1 = giant_base(m, zeta)
-    log_l = l0 + (l1 - l0) * share
-    t0 = _log_t(l0, evo.turnoff_radius(m, zeta)) + _warm(c, log_m, zeta)
-    log_t = t0 + (giant_log_t(c, l1, log_m, zeta) - t0) * share**1.5
-    return _Phase(start=jnp.cumsum(time, -1) - time, time=time, log_l=log_l, log_t=log_t)
+def _subgiants(c: TrackCoefficients, t: TrackTables) -> _Phase:
+    share = (np.arange(N_SUBGIANT, dtype=np.float32) + 0.5) / N_SUBGIANT
+    log_m = jnp.log10(t.m)
+    log_l = t.log_l_end + (t.log_l_base - t.log_l_end) * share
+    start = t.log_t_end + _warm(c, log_m, t.zeta)
+    end = giant_log_t(c, t.log_l_base, log_m, t.zeta)
+    time = t.gap_time * jnp.exp(c.subgiant_time) / N_SUBGIANT
+    return _Phase(time=jnp.broadcast_to(time, log_l.shape), log_l=log_l, log_t=start + (end - start) * share**1.5)
 
 
-def giant_base(m, zeta):
-    """log10 luminosity [Lsun] at the base of the giant branch, at most 0.4 dex above the turn-off."""
-    cap = jnp.log10(evo.turnoff_luminosity(m, zeta)) + 0.4
-    return jnp.minimum(jnp.log10(evo.giant_base_luminosity(m, zeta)), cap)
+def _massive(t: TrackTables):
+    """0 where helium ignites in a flash, 1 where it does not."""
+    return jax.nn.sigmoid((t.m - t.flash_mass) / 0.12)
 
 
-def _red_giants(c, m, log_m, zeta) -> _Phase:
-    base = giant_base(m, zeta)
-    degenerate = jax.nn.sigmoid((evo.helium_flash_mass(zeta) - m) / 0.12)
-    tip = base + 0.1 + (jnp.maximum(c.rgb_tip + c.rgb_tip_zeta * zeta - base, 0.1) - 0.1) * degenerate
-    edges = base + (tip - base) * np.linspace(0.0, 1.0, N_RGB + 1)
-    log_a = jnp.maximum(-4.8, jnp.minimum(-5.7 + 0.8 * m, -4.1 + 0.14 * m))  # HPT eq. 43, per Myr
+def _red_giants(c: TrackCoefficients, t: TrackTables) -> _Phase:
+    base, zeta = t.log_l_base, t.zeta
+    tip = jnp.maximum(c.rgb_tip + c.rgb_tip_zeta * zeta - base, 0.1) * (1 - _massive(t)) + 0.1 * _massive(t)
+    edges = base + tip * np.linspace(0.0, 1.0, N_RGB + 1, dtype=np.float32)
+    log_a = jnp.maximum(-4.8, jnp.minimum(-5.7 + 0.8 * t.m, -4.1 + 0.14 * t.m))  # HPT eq. 43, per Myr
     log_d = 5.37 + 0.135 * zeta  # HPT eq. 38
     left = 10 ** (-log_a - log_d + GIANT_ASCENT / 6 * (log_d - edges)) / GIANT_ASCENT * 1e-3  # time to infinity [Gyr]
     time = (left[..., :-1] - left[..., 1:]) * jnp.exp(c.rgb_time)
     log_l = (edges[..., 1:] + edges[..., :-1]) / 2
-    start = jnp.cumsum(time, -1) - time
-    return _Phase(start=start, time=time, log_l=log_l, log_t=giant_log_t(c, log_l, log_m, zeta))
+    return _Phase(time=time, log_l=log_l, log_t=giant_log_t(c, log_l, jnp.log10(t.m), zeta))
 
 
-def _helium_burning(c, m, log_m, zeta) -> _Phase:
+def _helium_light(c: TrackCoefficients, t: TrackTables):
+    """log10 luminosity of core helium burning [Lsun]."""
+    low = c.clump_log_l + c.clump_log_l_zeta * t.zeta
+    return low * (1 - _massive(t)) + (t.log_l_end + c.helium_bright) * _massive(t)
+
+
+def _helium_burning(c: TrackCoefficients, t: TrackTables) -> _Phase:
     """Red clump or horizontal branch, then (massive stars) the blue loop."""
-    massive = jax.nn.sigmoid((m - evo.helium_flash_mass(zeta)) / 0.12)
-    ratio = jnp.exp(c.helium_share + c.helium_share_mass * (log_m - 0.477) * 2.302585)
-    total = jnp.exp(c.clump_time) * (1 - massive) + massive * ratio * evo.main_sequence_time(m, zeta)
-    blue = jax.nn.sigmoid(c.loop_share + c.loop_share_zeta * zeta) * jax.nn.sigmoid((log_m - 0.6) / 0.06)
-    low = c.clump_log_l + c.clump_log_l_zeta * zeta
-    high = jnp.log10(evo.turnoff_luminosity(m, zeta)) + c.helium_bright
-    log_l = low * (1 - massive) + high * massive + np.linspace(-0.05, 0.05, N_HELIUM)
-    spread = np.linspace(0.5, 1.5, N_HELIUM)
-    warmth = c.clump_warmth * jnp.exp(-c.clump_warmth_zeta * zeta) * (1 - massive) + c.clump_warmth * massive
-    red_t = giant_log_t(c, log_l, log_m, zeta) + warmth * spread
-    blue_t = c.loop_log_t + c.loop_log_t_mass * (log_m - 0.7) + 0.08 * (spread - 1)
-    blue_t = jnp.broadcast_to(jnp.maximum(blue_t, red_t), red_t.shape)
-    time = jnp.concatenate([(1 - blue) * np.ones(N_HELIUM), blue * np.ones(N_HELIUM)], -1) * total / N_HELIUM
+    log_m, massive = jnp.log10(t.m), _massive(t)
+    ratio = jnp.exp(c.helium_share + c.helium_share_mass * (log_m - 0.477) * LN10)
+    total = jnp.exp(c.clump_time) * (1 - massive) + massive * ratio * t.ms_time
+    blue = jax.nn.sigmoid(c.loop_share + c.loop_share_zeta * t.zeta) * jax.nn.sigmoid((log_m - 0.6) / 0.06)
+    steps = np.linspace(-1.0, 1.0, N_HELIUM, dtype=np.float32)
+    log_l = _helium_light(c, t) + 0.05 * steps
+    warmth = c.clump_warmth * (jnp.exp(-c.clump_warmth_zeta * t.zeta) * (1 - massive) + massive)
+    red_t = giant_log_t(c, log_l, log_m, t.zeta) + warmth * (1 + 0.5 * steps)
+    blue_t = jnp.maximum(c.loop_log_t + c.loop_log_t_mass * (log_m - 0.7) + 0.04 * steps, red_t)
+    time = [jnp.broadcast_to(total * part / N_HELIUM, log_l.shape) for part in (1 - blue, blue)]
     both = lambda a, b: jnp.concatenate([a, b], -1)  # noqa: E731
-    start = jnp.cumsum(time, -1) - time
-    return _Phase(start=start, time=time, log_l=both(log_l, log_l), log_t=both(red_t, blue_t))
+    return _Phase(time=both(*time), log_l=both(log_l, log_l), log_t=both(red_t, blue_t))
 
 
-def _asymptotic_giants(c, m, log_m, zeta) -> _Phase:
+def _asymptotic_giants(c: TrackCoefficients, t: TrackTables) -> _Phase:
+    log_m = jnp.log10(t.m)
     exists = jax.nn.sigmoid((0.88 - log_m) / 0.03)  # up to about 7.6 Msun
-    massive = jax.nn.sigmoid((m - evo.helium_flash_mass(zeta)) / 0.12)
-    helium = (c.clump_log_l + c.clump_log_l_zeta * zeta) * (1 - massive)
-    base = helium + (jnp.log10(evo.turnoff_luminosity(m, zeta)) + c.helium_bright) * massive + 0.3
-    tip = jnp.maximum(c.agb_tip + c.agb_tip_mass * log_m, base + 0.2)
-    log_l = base + (tip - base) * (np.arange(N_AGB) + 0.5) / N_AGB
+    base = _helium_light(c, t) + 0.3
+    reach = jnp.maximum(c.agb_tip + c.agb_tip_mass * log_m - base, 0.2)
+    log_l = base + reach * (np.arange(N_AGB, dtype=np.float32) + 0.5) / N_AGB
     crowd = 10 ** (-c.agb_crowding * (log_l - base))
-    crowd = crowd / crowd.sum(-1, keepdims=True)
-    time = exists * jnp.exp(c.agb_time + c.agb_time_mass * log_m * 2.302585) * crowd
-    start = jnp.cumsum(time, -1) - time
-    return _Phase(start=start, time=time, log_l=log_l, log_t=giant_log_t(c, log_l, log_m, zeta) + c.agb_warmth)
+    time = exists * jnp.exp(c.agb_time + c.agb_time_mass * log_m * LN10) * crowd / crowd.sum(-1, keepdims=True)
+    return _Phase(time=time, log_l=log_l, log_t=giant_log_t(c, log_l, log_m, t.zeta) + c.agb_warmth)
 
 
-def evolved_stars(c: TrackCoefficients, age: Array, zeta: Array, imf: Imf) -> StarPoints:
+def _look_up(table: Array, ln_time: Array) -> Array:
+    """Linear interpolation of (met, time) tables at ln times (met, age, point)."""
+    step = (LN_TIMES[-1] - LN_TIMES[0]) / (LN_TIMES.size - 1)
+    x = jnp.clip((ln_time - LN_TIMES[0]) / step, 0.0, LN_TIMES.size - 1.001)
+    low = jnp.floor(x).astype(jnp.int32)
+    pick = lambda index: jnp.take_along_axis(table, index.reshape(index.shape[0], -1), 1).reshape(x.shape)  # noqa: E731
+    return pick(low) * (1 - x + low) + pick(low + 1) * (x - low)
+
+
+def evolved_stars(c: TrackCoefficients, t: TrackTables, imf: Imf) -> StarPoints:
     """All stars past the main sequence; their initial masses lie just above the turn-off."""
-    z = zeta[:, None, None]
-    ln_to = _turnoff(age, zeta)
-    m = jnp.exp(ln_to)[..., None]
-    log_m = jnp.log10(m)
-    phases = [f(c, m, log_m, z) for f in (_subgiants, _red_giants, _helium_burning, _asymptotic_giants)]
-    offset = jnp.cumsum(jnp.stack([p.time.sum(-1) for p in phases], -1), -1)
-    offset = jnp.concatenate([jnp.zeros_like(offset[..., :1]), offset[..., :-1]], -1)
-    start = jnp.concatenate([p.start + offset[..., k, None] for k, p in enumerate(phases)], -1)
+    phases = [f(c, t) for f in (_subgiants, _red_giants, _helium_burning, _asymptotic_giants)]
     time, log_l, log_t = (
         jnp.concatenate([getattr(p, name) for p in phases], -1) for name in ("time", "log_l", "log_t")
     )
-    full = age[..., None]
-    since = jnp.clip(full - start - time / 2, 0.05 * full, None)  # when these stars left the main sequence
-    shape = since.shape
-    flat = lambda x: _turnoff(x.reshape(shape[0], -1), zeta).reshape(shape)  # noqa: E731
-    ln_m = flat(since)
-    rate = (flat(since * 0.98) - flat(since * 1.02)) / 0.04  # -d ln m / d ln t
-    width = rate * time / since
+    since = t.age - (jnp.cumsum(time, -1) - time / 2)  # when these stars left the main sequence
+    since = jnp.maximum(since, 0.05 * t.age)
+    ln_m = _look_up(t.ln_m_of_time, jnp.log(since))
+    width = _look_up(t.rate_of_time, jnp.log(since)) * time / since  # in ln mass
     number = number_density(imf, jnp.exp(ln_m)) * jnp.exp(ln_m) * width
     number = number * _inside(imf, ln_m - width / 2, ln_m + width / 2)
-    return StarPoints(number=number, log_l=log_l, log_t=log_t, log_g=_gravity(ln_m / jnp.log(10.0), log_l, log_t))
+    return StarPoints(number=number, log_l=log_l, log_t=log_t, log_g=_gravity(ln_m / LN10, log_l, log_t))
 
 
-def star_points(
-    c: TrackCoefficients, ages_gyr: Float[Array, "age"], metallicities: Float[Array, "met"], imf: Imf
-) -> StarPoints:
-    """Representative stars of each population.
-
-    Args:
-      c: calibrated scalars.
-      ages_gyr: ages [Gyr].
-      metallicities: metal mass fractions.
-      imf: mass function; numbers are per solar mass formed.
-    """
-    zeta = evo.track_zeta(metallicities)
-    age = jnp.broadcast_to(ages_gyr, (zeta.shape[0], ages_gyr.shape[0]))
-    parts = (main_sequence(c, age, zeta, imf), evolved_stars(c, age, zeta, imf))
+def star_points(c: TrackCoefficients, tables: TrackTables, imf: Imf) -> StarPoints:
+    """Representative stars of each population, numbers per solar mass formed."""
+    parts = (main_sequence(c, tables, imf), evolved_stars(c, tables, imf))
     return jax.tree.map(lambda *x: jnp.concatenate(x, -1), *parts)
