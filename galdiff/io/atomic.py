@@ -55,7 +55,8 @@ def atomic_path(path: str | os.PathLike, overwrite: bool = False) -> Iterator[pa
 
 def _advice(path: pathlib.Path, error: OSError) -> str:
     reason = " ".join(str(error.strerror or error).split())
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or "space" in reason:
+    short = "space" in reason or "requested and" in reason  # astropy's and numpy's words for a short write
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or short:
         remedy = "free space or choose another output folder"
     elif error.errno in (errno.ENOENT, errno.ENOTDIR):
         remedy = "create the folder first"

@@ -5,11 +5,13 @@ the first axis runs to the West (East is left); in records it grows to the East.
 """
 
 import os
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from astropy.io import fits
+from astropy.utils.exceptions import AstropyUserWarning
 
 from galdiff.errors import InputError
 from galdiff.io.atomic import atomic_path, refuse_existing
@@ -18,7 +20,8 @@ from galdiff.io.preflight import BLOCK, check_space, cube_bytes
 from galdiff.records import KinematicMaps, ObservedCube
 
 DATA_UNIT = "10**(-20)*erg/s/cm**2/Angstrom"
-STAT_UNIT = f"({DATA_UNIT})**2"
+STAT_UNIT = "10**(-40)*erg**2/s**2/cm**4/Angstrom**2"  # astropy cannot parse MUSE's own "(...)**2"
+READABLE = {"DATA": (DATA_UNIT,), "STAT": (STAT_UNIT, f"({DATA_UNIT})**2")}
 OUTSIDE = 1  # value of DQ outside the aperture
 MAPS = {  # record field: extension, unit
     "flux": ("FLUX", ""),
@@ -184,16 +187,17 @@ def read_cube(path: str | os.PathLike) -> ObservedCube:
     """
     path = os.fspath(path)
     try:
-        with fits.open(path, memmap=False) as hdus:
+        with warnings.catch_warnings(), fits.open(path, memmap=False) as hdus:
+            warnings.filterwarnings("error", message="File may have been truncated")
             names = [hdu.name for hdu in hdus]
             if "DATA" not in names or "STAT" not in names:
                 raise InputError(f"{path}: extensions {', '.join(names)}; expected DATA and STAT (variance)")
             header = hdus["DATA"].header
-            flux, variance = _from_file(hdus, "DATA", DATA_UNIT, path), _from_file(hdus, "STAT", STAT_UNIT, path)
+            flux, variance = _from_file(hdus, "DATA", path), _from_file(hdus, "STAT", path)
             inside = np.isfinite(flux).any(2)
             if "DQ" in names:
                 inside = ~(np.moveaxis(hdus["DQ"].data, 0, 2)[:, ::-1] != 0).all(2)
-    except (OSError, TypeError) as error:  # astropy raises TypeError where a truncated array cannot be shaped
+    except (OSError, TypeError, AstropyUserWarning) as error:  # a TypeError where a short array gets its shape
         raise InputError(
             f"{path}: no readable FITS cube ({' '.join(str(error).split())[:120]}); check the path, or make it anew"
         ) from error
@@ -205,9 +209,9 @@ def read_cube(path: str | os.PathLike) -> ObservedCube:
     return ObservedCube(**arrays, medium=medium, spaxel_arcsec=float(f"{spaxel:.12g}"))
 
 
-def _from_file(hdus: fits.HDUList, name: str, unit: str, path: str) -> np.ndarray:
+def _from_file(hdus: fits.HDUList, name: str, path: str) -> np.ndarray:
     """A cube of the file as (y, x, wave) float32, x growing to the East."""
     found = str(hdus[name].header.get("BUNIT", "")).strip()
-    if found != unit:
-        raise InputError(f"{path}: {name} has BUNIT = '{found}'; expected '{unit}': convert it first")
+    if found not in READABLE[name]:
+        raise InputError(f"{path}: {name} has BUNIT = '{found}'; expected '{READABLE[name][0]}': convert it first")
     return np.ascontiguousarray(np.moveaxis(hdus[name].data, 0, 2)[:, ::-1], dtype=np.float32)

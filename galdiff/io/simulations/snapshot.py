@@ -243,7 +243,7 @@ def read_cosmological(
         stars=stars,
         gas=gas,
         labels=labels,
-        redshift=1.0 / epoch.a - 1.0,
+        redshift=round(1.0 / epoch.a - 1.0, 12),  # a = 1 in single precision is today
         box=box_size(file, header, convention, epoch),
     )
 

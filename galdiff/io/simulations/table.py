@@ -49,7 +49,7 @@ def _load(path: str) -> Quantities:
             return _load_npz(path)
         if start.lstrip().startswith(b"# %ECSV"):
             return _from_astropy(Table.read(path, format="ascii.ecsv"))
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise InputError(
             f"{path}: the table cannot be read ({' '.join(str(error).split())[:120]}); it is probably truncated or"
             " damaged: write it again"
@@ -61,7 +61,7 @@ def _load(path: str) -> Quantities:
 
 
 def _load_npz(path: str) -> Quantities:
-    with np.load(path, allow_pickle=False) as archive:
+    with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
         arrays = {name: archive[name] for name in archive.files}
     units = {name.removesuffix("_unit"): str(arrays.pop(name)) for name in list(arrays) if name.endswith("_unit")}
     return {name: (values, units.get(name, "")) for name, values in arrays.items()}

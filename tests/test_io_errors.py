@@ -1,0 +1,316 @@
+"""Bad input and bad disks: one line that names file and field with the remedy, and never a half-written file."""
+
+import os
+import resource
+
+import h5py
+import numpy as np
+import pytest
+from astropy.io import fits
+from simulation_files import N_STAR, A, header, write_eagle, write_magneticum
+from test_fits_cube import make_cube, make_maps
+
+from galdiff.errors import InputError
+from galdiff.io import preflight
+from galdiff.io.atomic import atomic_path
+from galdiff.io.fits_cube import read_cube, write_cube, write_maps
+from galdiff.io.preflight import check_output, cube_bytes
+from galdiff.io.simulations import read_galaxy
+
+
+def refusal(path, **kwargs) -> str:
+    """The message of a refused file: one line that begins with its path."""
+    with pytest.raises(InputError) as error:
+        read_galaxy(path, **kwargs)
+    text = str(error.value)
+    assert "\n" not in text
+    assert len(text) < 600
+    return text
+
+
+@pytest.fixture
+def eagle(tmp_path):
+    def make(**changes):
+        write_eagle(tmp_path / "e.hdf5", **changes)
+        return tmp_path / "e.hdf5"
+
+    return make
+
+
+def with_value(shape, index, value, fill=0.5):
+    values = np.full(shape, fill)
+    values[index] = value
+    return values
+
+
+def test_truncated_hdf5_is_named_as_such(eagle):
+    path = eagle()
+    path.write_bytes(path.read_bytes()[:-3000])
+    text = refusal(path)
+    assert str(path) in text
+    assert "truncated" in text
+    assert "copy it again" in text
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"hello, no galaxy", b"PK\x03\x04 broken zip", b"# %ECSV 1.0\n# ---\nrubbish"],
+    ids=["empty", "text", "zip", "ecsv"],
+)
+def test_files_that_are_nothing_we_know_are_refused(tmp_path, content):
+    path = tmp_path / "x.hdf5"
+    path.write_bytes(content)
+    assert str(path) in refusal(path)
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path):
+    assert "does not exist" in refusal(tmp_path / "none.hdf5")
+    assert "is a folder" in refusal(tmp_path)
+
+
+def test_an_unknown_convention_lists_what_is_there_and_what_is_known(tmp_path, eagle):
+    with h5py.File(tmp_path / "u.hdf5", "w") as file:
+        file["PartType4/Where"] = np.zeros((4, 3))
+    text = refusal(tmp_path / "u.hdf5")
+    assert "PartType4/Where" in text
+    assert "illustris_tng" in text
+    assert "allowed: " in refusal(eagle(), convention="eagel")
+
+
+def test_no_stars_is_said(tmp_path, eagle):
+    with h5py.File(tmp_path / "gas.hdf5", "w") as file:
+        header(file, Time=A)
+        file["PartType0/Coordinates"] = np.zeros((4, 3))
+    assert "no stars" in refusal(tmp_path / "gas.hdf5")
+    path = eagle()
+    with h5py.File(path, "r+") as file:
+        del file["PartType4"]
+        file.create_group("PartType4")
+        file["Header"].attrs["RunLabel"] = "EAGLE"
+    assert "no stars" in refusal(path)
+    np.savez(tmp_path / "t.npz", pos_kpc=np.zeros((0, 3)), vel_km_s=np.zeros((0, 3)), mass_msun=np.zeros(0),
+             age_gyr=np.zeros(0), metallicity=np.zeros(0))  # fmt: skip
+    assert "no stars" in refusal(tmp_path / "t.npz")
+
+
+def test_a_missing_field_names_the_nearest_ones(eagle):
+    path = eagle(InitialMass=None)
+    with h5py.File(path, "r+") as file:
+        file["PartType4/InitialMasses"] = np.ones(N_STAR)
+    text = refusal(path)
+    assert "PartType4 has no InitialMass" in text
+    assert "InitialMasses" in text
+
+
+def test_a_wrong_shape_is_named(eagle):
+    assert f"expected ({N_STAR}, 3)" in refusal(eagle(Velocity=np.zeros((N_STAR, 2))))
+    assert "PartType4/SmoothedMetallicity has shape (7,)" in refusal(eagle(SmoothedMetallicity=np.zeros(7)))
+
+
+def test_nan_positions_are_counted(eagle):
+    text = refusal(eagle(Coordinates=with_value((N_STAR, 3), (slice(2, 5), 1), np.nan)))
+    assert "PartType4/Coordinates: 3 of 300 particles have NaN" in text
+
+
+def test_negative_masses_and_bad_metallicities_are_counted(eagle):
+    assert "2 of 300 values of 'mass' are negative" in refusal(eagle(InitialMass=with_value(N_STAR, [0, 1], -1.0)))
+    assert "2 of 300 values of 'metallicity' are neg" in refusal(
+        eagle(SmoothedMetallicity=with_value(N_STAR, [0, 1], -1))
+    )
+    assert "exceed 1 (highest 1.5)" in refusal(eagle(SmoothedMetallicity=with_value(N_STAR, 3, 1.5)))
+
+
+def test_formation_after_the_snapshot_or_before_time_is_refused(eagle):
+    text = refusal(eagle(StellarFormationTime=with_value(N_STAR, 3, 0.9)))
+    assert "PartType4/StellarFormationTime: 1 of 300 stars form at a = 0.9, after the snapshot" in text
+    assert "are not positive" in refusal(eagle(StellarFormationTime=with_value(N_STAR, 3, -1.0)))
+
+
+def test_units_that_contradict_each_other_are_refused(eagle):
+    path = eagle()
+    with h5py.File(path, "r+") as file:
+        file["PartType4/Coordinates"].attrs["CGSConversionFactor"] = np.array([1.989e43])  # a mass
+    assert "is no unit of length" in refusal(path)
+    assert "box is" in refusal(eagle(box=0.001))
+    assert "formed with less mass than they have now" in refusal(eagle(Mass=np.full(N_STAR, 1.0)))
+    path = eagle(attributes=False)
+    with h5py.File(path, "r+") as file:
+        file["PartType4/InitialMass"][...] *= 1e12
+    assert "inconsistent mass unit" in refusal(path)
+    path = eagle()
+    with h5py.File(path, "r+") as file:
+        file["Header"].attrs["Redshift"] = 3.0
+    assert "contradict" in refusal(path)
+
+
+def test_a_header_without_hubble_parameter_is_refused(eagle):
+    path = eagle()
+    with h5py.File(path, "r+") as file:
+        del file["Header"].attrs["HubbleParam"]
+    assert "HubbleParam" in refusal(path)
+
+
+def test_an_empty_sphere_says_where_the_nearest_star_is(eagle):
+    text = refusal(eagle(), centre=(0.0, 0.0, 0.0), r_max_kpc=1.0)
+    assert "the nearest star is" in text
+    assert "no radius" in refusal(eagle(), r_max_kpc=-1.0)
+    assert "no point" in refusal(eagle(), centre=(1.0, 2.0))
+    assert "allowed: median" in refusal(eagle(), centre="middle")
+
+
+def table(path, **changes):
+    rng = np.random.default_rng(0)
+    columns = {"pos_kpc": rng.normal(size=(50, 3)), "vel_km_s": rng.normal(size=(50, 3)), "mass_msun": np.full(50, 1e6)}
+    columns |= {"age_gyr": np.full(50, 1.0), "metallicity": np.full(50, 0.01)} | changes
+    np.savez(path, **{name: values for name, values in columns.items() if values is not None})
+    return path
+
+
+def test_tables_refuse_missing_units_and_say_how_to_state_them(tmp_path):
+    text = refusal(table(tmp_path / "t.npz", age_gyr=None, age=np.ones(50)))
+    assert "column 'age' states no unit" in text
+    assert "units={'age': 'Gyr'}" in text
+    assert "cannot be turned into Gyr" in refusal(tmp_path / "t.npz", units={"age": "kpc"})
+    assert "cannot be turned into Gyr" in refusal(tmp_path / "t.npz", units={"age": "fortnite"})
+    assert "units names agee" in refusal(tmp_path / "t.npz", units={"agee": "Gyr"})
+
+
+def test_tables_refuse_missing_negative_and_misshapen_columns(tmp_path):
+    assert "no column age [Gyr]" in refusal(table(tmp_path / "a.npz", age_gyr=None))
+    text = refusal(table(tmp_path / "b.npz", age_gyr=with_value(50, 3, -1.0)))
+    assert "1 of 50 values of 'age' are negative (lowest -1 Gyr)" in text
+    assert "expected (50,)" in refusal(table(tmp_path / "c.npz", mass_msun=np.ones(49)))
+    assert "expected (50, 3)" in refusal(table(tmp_path / "d.npz", vel_km_s=np.ones((50, 2))))
+    text = refusal(table(tmp_path / "e.npz", pos_kpc=None, x_kpc=np.ones(50), y_kpc=np.ones(50), z_kpc=np.ones(9)))
+    assert "differ in shape" in text
+
+
+def test_populations_of_discs_are_checked(data_dir):
+    path = data_dir / "sims/SimSpin_example_HDF5.hdf5"
+    assert "unknown component disk" in refusal(path, populations={"disk": {}})
+    assert "allowed: age" in refusal(path, populations={"disc": {"aeg": 1.0}})
+    assert "0 < age < 20 Gyr" in refusal(path, populations={"disc": {"age": -1.0}})
+
+
+def test_a_companion_file_of_elements_is_no_reason_to_crash(tmp_path):
+    write_magneticum(tmp_path / "m.hdf5")
+    with h5py.File(tmp_path / "m.hdf5", "r+") as file:
+        del file["PartType4/Metallicity"]
+        file["PartType4/Metallicity"] = np.zeros((N_STAR, 9))
+    assert "expected (300, 11)" in refusal(tmp_path / "m.hdf5")
+
+
+# --- output ---------------------------------------------------------------------------------------------------------
+
+
+def leftovers(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_an_existing_cube_stays_unless_overwriting_is_allowed(tmp_path):
+    path = tmp_path / "c.fits"
+    path.write_text("precious")
+    with pytest.raises(InputError, match="overwrite=true"):
+        write_cube(path, make_cube(), provenance={}, redshift=0.0)
+    with pytest.raises(InputError, match="overwrite=true"):
+        write_maps(path, make_maps(), spaxel_arcsec=0.2, provenance={}, redshift=0.0)
+    assert path.read_text() == "precious"
+    write_cube(path, make_cube(), provenance={}, redshift=0.0, overwrite=True)
+    assert read_cube(path).flux.shape == make_cube().flux.shape
+    assert leftovers(tmp_path) == ["c.fits"]
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt, OSError(28, "No space left on device"), RuntimeError])
+def test_a_failure_while_writing_leaves_the_old_file_and_no_other(tmp_path, failure):
+    path = tmp_path / "c.json"
+    path.write_text("old")
+    expected = InputError if isinstance(failure, OSError) else failure
+
+    def write():
+        with atomic_path(path, overwrite=True) as temporary:
+            temporary.write_text("half")
+            assert (temporary.suffix, temporary.parent) == (".json", tmp_path)
+            raise failure
+
+    with pytest.raises(expected):
+        write()
+    assert path.read_text() == "old"
+    assert leftovers(tmp_path) == ["c.json"]
+
+
+def test_a_disk_that_refuses_in_the_middle_leaves_nothing(tmp_path):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20000, before[1]))  # a real failing write, in the middle of DATA
+    try:
+        with pytest.raises(InputError, match="free space or choose another output folder"):
+            write_cube(tmp_path / "c.fits", make_cube(), provenance={}, redshift=0.0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert leftovers(tmp_path) == []
+
+
+def test_a_full_disk_is_noticed_before_writing(tmp_path, monkeypatch):
+    usage = preflight.shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _: usage)
+    for attempt in (
+        lambda: write_cube(tmp_path / "c.fits", make_cube(), provenance={}, redshift=0.0),
+        lambda: check_output(tmp_path / "deep" / "er", cube_bytes(300, 300, 3721), overwrite=False),
+    ):
+        with pytest.raises(InputError, match=r"MB are free; free space"):
+            attempt()
+    assert leftovers(tmp_path) == []
+
+
+def test_the_expected_size_covers_the_file_closely(tmp_path):
+    cube = make_cube()
+    write_cube(tmp_path / "c.fits", cube, provenance={"version": "x"}, redshift=0.0)
+    size, expected = os.path.getsize(tmp_path / "c.fits"), cube_bytes(*cube.flux.shape)
+    assert size <= expected < size + 30 * 2880
+
+
+def test_the_preflight_refuses_existing_results_and_makes_the_folder(tmp_path):
+    check_output(tmp_path / "new" / "run", 10, overwrite=False)
+    assert (tmp_path / "new" / "run").is_dir()
+    (tmp_path / "new" / "run" / "maps.png").write_text("x")
+    (tmp_path / "new" / "run" / "other.txt").write_text("x")
+    with pytest.raises(InputError, match=r"maps\.png: exists already"):
+        check_output(tmp_path / "new" / "run", 10, overwrite=False)
+    check_output(tmp_path / "new" / "run", 10, overwrite=True)
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InputError, match="cannot be created"):
+        check_output(tmp_path / "file" / "run", 10, overwrite=False)
+
+
+def test_a_missing_output_folder_is_said(tmp_path):
+    with pytest.raises(InputError, match="create the folder first"):
+        write_cube(tmp_path / "no" / "c.fits", make_cube(), provenance={}, redshift=0.0)
+
+
+def test_broken_cubes_are_not_written(tmp_path):
+    for name, value, message in (("flux", np.nan, "not finite"), ("variance", -1.0, "negative")):
+        cube = make_cube()
+        getattr(cube, name)[3, 3, 3] = value
+        with pytest.raises(InputError, match=message):
+            write_cube(tmp_path / "c.fits", cube, provenance={}, redshift=0.0)
+    with pytest.raises(InputError, match="no spaxel size"):
+        write_cube(tmp_path / "c.fits", make_cube(spaxel=0.0), provenance={}, redshift=0.0)
+    with pytest.raises(InputError, match="do not agree"):
+        write_cube(tmp_path / "c.fits", make_cube(wave=np.arange(1.0, 5.0)), provenance={}, redshift=0.0)
+    assert leftovers(tmp_path) == []
+
+
+def test_files_that_are_no_cube_are_refused(tmp_path):
+    path = tmp_path / "c.fits"
+    write_cube(path, make_cube(), provenance={}, redshift=0.0)
+    whole = path.read_bytes()
+    for content in (b"", b"no fits at all" * 300, whole[:9000]):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=str(path)):
+            read_cube(path)
+    fits.PrimaryHDU(np.zeros((3, 3))).writeto(path, overwrite=True)
+    with pytest.raises(InputError, match="expected DATA and STAT"):
+        read_cube(path)
+    path.write_bytes(whole)
+    fits.setval(path, "BUNIT", value="Jy", extname="DATA")
+    with pytest.raises(InputError, match="BUNIT = 'Jy'"):
+        read_cube(path)
