@@ -41,5 +41,8 @@ def air_per_vacuum(wave: Float[ArrayLike, "..."]) -> Float[Array, "..."]:
 
     A flux density per Angstrom of air, times this, is the flux density per Angstrom of vacuum.
     """
-    step = 1e-4
-    return (vacuum_to_air(wave * (1 + step)) - vacuum_to_air(wave * (1 - step))) / (2 * step * wave)
+    xp: Any = jnp if isinstance(wave, jax.Array) else np
+    wavenumber2 = (1e4 / xp.maximum(wave, SHORTEST)) ** 2
+    slope = 5.792105e-2 / (238.0185 - wavenumber2) ** 2 + 1.67917e-3 / (57.362 - wavenumber2) ** 2  # per wavenumber2
+    index = 1 + refractivity(wave)
+    return (index + xp.where(wavenumber2 < (1e4 / SHORTEST) ** 2, 2 * wavenumber2 * slope, 0.0)) / index**2

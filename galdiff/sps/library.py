@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from galdiff.errors import InputError
 from galdiff.records import SSPGrid
+from galdiff.sps.analytic import default_grid
 from galdiff.sps.dsps import load_dsps
 from galdiff.sps.fsps import make_fsps
 from galdiff.sps.grid import cut_wave
@@ -12,6 +13,7 @@ from galdiff.sps.miles_fits import load_miles
 from galdiff.sps.ppxf import load_ppxf
 
 READERS: dict[str, Callable[..., SSPGrid]] = {"dsps": load_dsps, "ppxf": load_ppxf, "miles": load_miles}
+MAKERS: dict[str, Callable[..., SSPGrid]] = {"analytic": default_grid, "fsps": make_fsps}
 SIGNATURES = {b"\x89HDF\r\n\x1a\n": "dsps", b"PK\x03\x04": "ppxf"}  # HDF5, zip
 
 
@@ -25,10 +27,11 @@ def load_ssp(
     """Open an SSP library.
 
     Args:
-      path: DSPS HDF5 file, pPXF npz file, or folder of MILES FITS files; not used by kind fsps.
-      kind: dsps, ppxf, miles or fsps, instead of looking at the file.
+      path: DSPS HDF5 file, pPXF npz file, or folder of MILES FITS files; None for the embedded analytic library.
+      kind: dsps, ppxf, miles, or (without a path) analytic or fsps, instead of looking at the file.
       wave_range: part to keep [Angstrom, vacuum].
-      **options: keywords of the reader: `load_dsps`, `load_ppxf`, `load_miles` or `make_fsps`.
+      **options: keywords of the reader: `load_dsps`, `load_ppxf`, `load_miles`, `make_fsps`, or
+        `default_grid` (imf).
 
     Returns:
       Library in vacuum Angstrom and Lsun/Angstrom per Msun formed.
@@ -36,12 +39,16 @@ def load_ssp(
     Raises:
       InputError: no such file, unknown format, or what the reader finds wrong.
     """
-    if kind == "fsps":
-        return make_fsps(**options) if wave_range is None else make_fsps(wave_range=wave_range, **options)
-    if kind is not None and kind not in READERS:
-        raise InputError(f"SSP library kind is '{kind}'; choose one of {', '.join(READERS)}, fsps")
+    if kind is not None and kind not in READERS and kind not in MAKERS:
+        raise InputError(f"SSP library kind is '{kind}'; choose one of {', '.join((*READERS, *MAKERS))}")
     if path is None:
-        raise InputError("no SSP library is given; give its path, or kind=fsps")
+        kind = kind or "analytic"
+        if kind not in MAKERS:
+            raise InputError(f"SSP library kind '{kind}' is read from a path; give it, or choose {', '.join(MAKERS)}")
+        grid = MAKERS[kind](**options)
+        return grid if wave_range is None else cut_wave(grid, *wave_range)
+    if kind in MAKERS:
+        raise InputError(f"SSP library kind '{kind}' is computed, not read from {path}; leave out the path or the kind")
     path = pathlib.Path(path).expanduser()
     if not path.exists():
         raise InputError(f"SSP library {path} does not exist; give a DSPS HDF5 file, a pPXF npz file or a MILES folder")
