@@ -88,6 +88,7 @@ def test_no_stars_is_said(tmp_path, eagle):
         file.create_group("PartType4")
         file["Header"].attrs["RunLabel"] = "EAGLE"
     assert "no stars" in refusal(path)
+    assert "no stars" in refusal(path, convention="eagle")
     np.savez(tmp_path / "t.npz", pos_kpc=np.zeros((0, 3)), vel_km_s=np.zeros((0, 3)), mass_msun=np.zeros(0),
              age_gyr=np.zeros(0), metallicity=np.zeros(0))  # fmt: skip
     assert "no stars" in refusal(tmp_path / "t.npz")
@@ -192,7 +193,7 @@ def test_populations_of_discs_are_checked(data_dir):
     assert "0 < age < 20 Gyr" in refusal(path, populations={"disc": {"age": -1.0}})
 
 
-def test_a_companion_file_of_elements_is_no_reason_to_crash(tmp_path):
+def test_a_table_of_elements_of_another_width_is_refused(tmp_path):
     write_magneticum(tmp_path / "m.hdf5")
     with h5py.File(tmp_path / "m.hdf5", "r+") as file:
         del file["PartType4/Metallicity"]

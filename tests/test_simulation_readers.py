@@ -349,3 +349,24 @@ def test_the_reader_never_looks_at_the_name(tmp_path, data_dir):
     copy = tmp_path / "illustris.npz"
     copy.write_bytes((data_dir / "sims/SimSpin_example_EAGLE.hdf5").read_bytes())
     assert read_galaxy(copy).name.startswith("eagle")
+
+
+def test_the_run_label_decides_between_conventions_that_share_names_but_never_against_the_fields(tmp_path):
+    write_eagle(tmp_path / "h.hdf5")
+    with h5py.File(tmp_path / "h.hdf5", "r+") as file:
+        assert read_galaxy(tmp_path / "h.hdf5").name.startswith("eagle")
+        file["Header"].attrs["RunLabel"] = np.array(["Colibre"], dtype=h5py.string_dtype())
+        file.flush()
+        assert read_galaxy(tmp_path / "h.hdf5").name.startswith("eagle")
+        file["Header"].attrs["RunLabel"] = np.array(["HorizonAGN"], dtype=h5py.string_dtype())
+        file["Header"].attrs["BoxSize"] = 100.0
+        file.flush()
+        assert read_galaxy(tmp_path / "h.hdf5").name.startswith("horizon_agn")
+
+
+def test_one_part_of_a_split_snapshot_is_read_with_a_warning(tmp_path):
+    write_eagle(tmp_path / "e.0.hdf5")
+    with h5py.File(tmp_path / "e.0.hdf5", "r+") as file:
+        file["Header"].attrs["NumFilesPerSnapshot"] = np.array([16])
+    with pytest.warns(UserWarning, match="one of 16 files"):
+        read_galaxy(tmp_path / "e.0.hdf5")

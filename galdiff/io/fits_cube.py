@@ -54,10 +54,10 @@ def _check_cube(cube: ObservedCube) -> np.ndarray:
             " expected (y, x, wave), the same, (y, x) and (wave,)"
         )
     for name, values in (("flux", flux), ("variance", variance)):
-        bad = int((~np.isfinite(values[inside])).sum())
-        if bad:
+        # row by row: cubes are large, and a masked copy would double the memory
+        if bad := sum(int((~np.isfinite(row[mask])).sum()) for row, mask in zip(values, inside, strict=True)):
             raise InputError(f"cube.{name} holds {bad} values inside the aperture that are not finite; check inputs")
-    if (variance[inside] < 0).any():
+    if any((row[mask] < 0).any() for row, mask in zip(variance, inside, strict=True)):
         raise InputError("cube.variance is negative inside the aperture; expected (1e-20 erg/s/cm2/Angstrom)^2 >= 0")
     if not cube.spaxel_arcsec > 0:
         raise InputError(f"cube.spaxel_arcsec = {cube.spaxel_arcsec} is no spaxel size; give a positive one [arcsec]")
@@ -94,7 +94,7 @@ def write_cube(
     header = sky_header(n_y, n_x, cube.spaxel_arcsec)
     header.update(wavelength_header(np.asarray(cube.wave), cube.medium))
     check_space(path, cube_bytes(n_y, n_x, n_wave))
-    quality = np.where(inside[:, ::-1], 0, OUTSIDE).astype(">i4")
+    quality = np.where(inside[:, ::-1], 0, OUTSIDE).astype(np.uint8)
     hdus = [
         _primary(provenance, redshift),
         _image(_stored(cube.flux, inside, np.nan), header, "DATA", DATA_UNIT),

@@ -13,8 +13,8 @@ BLOCK = 2880  # [byte] FITS block
 
 
 def cube_bytes(n_y: int, n_x: int, n_wave: int) -> int:
-    """Size [byte] of a cube file: data and variance in float32, quality in int32, and headers."""
-    return 3 * (4 * n_y * n_x * n_wave + BLOCK) + 20 * BLOCK
+    """Size [byte] of a cube file: data and variance in float32, quality in bytes, and headers."""
+    return 9 * n_y * n_x * n_wave + 23 * BLOCK
 
 
 def check_space(path: str | os.PathLike, bytes_needed: int) -> None:

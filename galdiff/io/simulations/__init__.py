@@ -53,7 +53,7 @@ def read_galaxy(
     Raises:
       InputError: on one line, naming file, field, what was expected and the remedy.
     """
-    path = os.fspath(path)
+    path = os.path.expanduser(os.fspath(path))
     raw = _read(path, convention, cosmology, units, populations)
     check_columns(raw)
     parts: tuple[Any, Any] = to_rest_frame(raw, centre, r_max_kpc)  # records of numpy arrays, not yet on a device
@@ -87,9 +87,15 @@ def _read(path: str, convention: str | None, cosmology, units, populations) -> R
         return read_cosmological(file, header_of(file), CONVENTIONS[found], cosmology)
 
 
-def _by_label(header: Mapping) -> Convention | None:
+def _by_label(paths: frozenset[str], header: Mapping) -> Convention | None:
+    """The convention that the run's label names, if at least half of its star fields are there."""
     label = str(header.get("RunLabel", "")).lower()
-    return next((c for c in CONVENTIONS.values() if any(label.startswith(name) for name in c.labels)), None)
+    for convention in CONVENTIONS.values():
+        if any(label.startswith(name) for name in convention.labels):
+            wanted = [field.names for field in convention.stars.values() if field.required]
+            present = sum(any(f"PartType4/{name}" in paths for name in names) for names in wanted)
+            return convention if 2 * present >= len(wanted) else None
+    return None
 
 
 def recognise(file: h5py.File) -> str:
@@ -99,7 +105,7 @@ def recognise(file: h5py.File) -> str:
       InputError: no convention fits; says what was found and what is known.
     """
     paths, header = dataset_paths(file), header_of(file)
-    if (labelled := _by_label(header)) is not None:
+    if (labelled := _by_label(paths, header)) is not None:
         return labelled.name
     for name, convention in CONVENTIONS.items():
         if convention.recognise(paths, header):

@@ -96,7 +96,8 @@ def shrinking_sphere(pos: np.ndarray, mass: np.ndarray, *, shrink: float = 0.9) 
     centre = np.average(pos, axis=0, weights=mass if mass.sum() > 0 else None)
     radius = np.linalg.norm(pos - centre, axis=1).max()
     while True:
-        inside = np.linalg.norm(pos - centre, axis=1) < radius
+        offset = pos - centre
+        inside = np.einsum("ij,ij->i", offset, offset) < radius**2
         if inside.sum() < least or not mass[inside].sum() > 0:
             return centre
         centre = np.average(pos[inside], axis=0, weights=mass[inside])

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import difflib
 import os
+import warnings
 from collections.abc import Iterator, Mapping
 
 import h5py
@@ -225,6 +226,8 @@ def read_cosmological(
     """Stars and gas of a snapshot of a cosmological simulation."""
     require_stars(file, ("PartType4",))
     epoch = read_epoch(header, convention.header, file.filename)
+    if (parts := int(header.get("NumFilesPerSnapshot", 1))) > 1:
+        warnings.warn(f"{file.filename} is one of {parts} files of a snapshot: the galaxy may be cut", stacklevel=2)
     stars, names = read_columns(file["PartType4"], convention.stars, epoch, convention.name)
     labels = {f"stars.{key}": name for key, name in names.items()}
     stars = convention.stars_rule(stars)
