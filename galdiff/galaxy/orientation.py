@@ -5,6 +5,8 @@ Stars outside the half-mass radius are masked by weights, so all shapes are stat
 found by bisection, which is faster than a sort on every backend and needs no extra memory.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,6 +27,9 @@ def weighted_quantile(x: Float[Array, "n"], weight: Float[Array, "n"], q: float)
       x: values, any unit.
       weight: weights >= 0, any unit; elements of weight zero do not count.
       q: share of the weight, in (0, 1].
+
+    Returns:
+      The element [unit of x]; 0 where there is no weight.
     """
     x, weight = jax.lax.stop_gradient((x, weight))
     target = q * jnp.sum(weight)
@@ -39,7 +44,8 @@ def weighted_quantile(x: Float[Array, "n"], weight: Float[Array, "n"], q: float)
         enough = jnp.sum(jnp.where(x <= middle, weight, 0)) >= target
         return jnp.where(enough, lo, middle), jnp.where(enough, middle, hi)
 
-    return jax.lax.fori_loop(0, steps, halve, (low, high))[1]
+    found = jax.lax.fori_loop(0, steps, halve, (low, high))[1]
+    return jnp.where(target > 0, found, 0)
 
 
 def half_mass_radius(pos: Float[Array, "n 3"], mass: Float[Array, "n"]) -> Float[Array, ""]:
@@ -185,6 +191,7 @@ def shape_frame(
     return jnp.stack([x_g, jnp.cross(z_g, x_g), z_g])
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def find_centre(
     method: str, pos: Float[Array, "n 3"], vel: Float[Array, "n 3"], mass: Float[Array, "n"]
 ) -> tuple[Float[Array, "3"], Float[Array, "3"]]:
@@ -197,6 +204,7 @@ def find_centre(
     return centre, systemic_velocity(pos - centre, vel, mass)
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def find_frame(
     method: str, pos: Float[Array, "n 3"], vel: Float[Array, "n 3"], mass: Float[Array, "n"]
 ) -> Float[Array, "3 3"]:

@@ -17,6 +17,7 @@ from galdiff.galaxy.orientation import CENTRES, ORIENTATIONS, find_centre, find_
 from galdiff.records import Galaxy, SkyGas, SkyStars
 
 
+@jax.jit
 def rotation_matrix(
     inclination: Float[ArrayLike, ""], theta: Float[ArrayLike, ""], azimuth: Float[ArrayLike, ""] = 0.0
 ) -> Float[Array, "3 3"]:
@@ -41,6 +42,7 @@ def _about_z(angle):
     return jnp.array([[c, -s, zero], [s, c, zero], [zero, zero, zero + 1]])
 
 
+@jax.jit
 def to_sky(
     pos: Float[Array, "n 3"],
     vel: Float[Array, "n 3"],
