@@ -97,8 +97,9 @@ def spline_with_ultraviolet(wave: Wave, knots: tuple[float, ...], values: Array,
       ultraviolet: function of the wavenumber that gives A(wave)/A(V).
     """
     x = _inverse_micron(wave, BLUE_LIMIT)
+    values = values.astype(x.dtype)
     knots = (*knots, 1e4 / 2700.0, 1e4 / 2600.0)
-    values = jnp.concatenate([values, ultraviolet(jnp.asarray(knots[-2:], values.dtype))])
+    values = jnp.concatenate([values, ultraviolet(jnp.asarray(knots[-2:], x.dtype))]).astype(x.dtype)
     # the spline is linear in its values: coefficients [power, interval] by one product
     coef = jnp.asarray(_spline_operator(knots), values.dtype) @ values
     edges = np.asarray(knots[1:-2])

@@ -38,7 +38,8 @@ def kernel_radius(instr: Instrument, max_scale: float = 1.0) -> tuple[int, int]:
     ends = output_wave(instr)[[0, -1]]  # the width is monotonic, or nearly so
     width = psf_fwhm(psf, ends)
     reach = float(width.max()) * max_scale * (3.0 if psf.kind == "moffat" else 5.0 / FWHM_PER_SIGMA)
-    return max(1, math.ceil(reach / instr.spaxel_y_arcsec)), max(1, math.ceil(reach / instr.spaxel_x_arcsec))
+    ry, rx = (max(1, math.ceil(reach / s - 1e-6)) for s in (instr.spaxel_y_arcsec, instr.spaxel_x_arcsec))
+    return ry, rx
 
 
 def variance_to_subtract(instr: Instrument, assignment: str) -> tuple[float, float]:
