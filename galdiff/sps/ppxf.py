@@ -42,7 +42,7 @@ def load_ppxf(
     """
     path = pathlib.Path(path)
     try:
-        with np.load(path) as file:
+        with path.open("rb") as handle, np.load(handle) as file:
             data = {name: file[name] for name in FIELDS if name in file}
             found = list(file)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
