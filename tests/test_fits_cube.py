@@ -68,6 +68,7 @@ def test_round_trip_is_exact_in_single_precision(tmp_path, medium):
 
 def test_the_primary_has_no_data_and_extensions_come_in_the_order_of_muse(written):
     with fits.open(written[0]) as hdus:
+        hdus.verify("exception")
         assert hdus[0].data is None
         assert [hdu.name for hdu in hdus][:5] == ["PRIMARY", "DATA", "STAT", "DQ", "FLUX"]
         assert hdus[-1].name == "LSF"

@@ -11,7 +11,7 @@ from simulation_files import N_STAR, A, header, write_eagle, write_magneticum
 from test_fits_cube import make_cube, make_maps
 
 from galdiff.errors import InputError
-from galdiff.io import preflight
+from galdiff.io import fits_cube, preflight
 from galdiff.io.atomic import atomic_path
 from galdiff.io.fits_cube import read_cube, write_cube, write_maps
 from galdiff.io.preflight import check_output, cube_bytes
@@ -148,7 +148,19 @@ def test_a_header_without_hubble_parameter_is_refused(eagle):
     path = eagle()
     with h5py.File(path, "r+") as file:
         del file["Header"].attrs["HubbleParam"]
-    assert "HubbleParam" in refusal(path)
+    assert "no h of H0 = 100 h km/s/Mpc (HubbleParam or h)" in refusal(path)
+
+
+def test_text_where_numbers_belong_is_refused(eagle):
+    path = eagle()
+    for name in ("HubbleParam", "BoxSize"):
+        with h5py.File(path, "r+") as file:
+            before = file["Header"].attrs[name]
+            file["Header"].attrs[name] = "big"
+        assert f"Header.{name} holds" in refusal(path)
+        with h5py.File(path, "r+") as file:
+            file["Header"].attrs[name] = before
+    assert "PartType4/Mass holds |S2 entries" in refusal(eagle(Mass=np.array(["a"] * N_STAR, dtype="S2")))
 
 
 def test_an_empty_sphere_says_where_the_nearest_star_is(eagle):
@@ -156,6 +168,7 @@ def test_an_empty_sphere_says_where_the_nearest_star_is(eagle):
     assert "the nearest star is" in text
     assert "no radius" in refusal(eagle(), r_max_kpc=-1.0)
     assert "no point" in refusal(eagle(), centre=(1.0, 2.0))
+    assert "no point" in refusal(eagle(), centre=("a", 1.0, 2.0))
     assert "allowed: median" in refusal(eagle(), centre="middle")
 
 
@@ -237,6 +250,21 @@ def test_a_failure_while_writing_leaves_the_old_file_and_no_other(tmp_path, fail
         write()
     assert path.read_text() == "old"
     assert leftovers(tmp_path) == ["c.json"]
+
+
+def test_an_interrupt_between_data_and_variance_leaves_nothing(tmp_path, monkeypatch):
+    image = fits_cube._image
+
+    def interrupted(data, header, name, unit):
+        if name == "STAT":
+            assert len(leftovers(tmp_path)) == 1  # the temporary file, with DATA in it
+            raise KeyboardInterrupt
+        return image(data, header, name, unit)
+
+    monkeypatch.setattr(fits_cube, "_image", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_cube(tmp_path / "c.fits", make_cube(), provenance={}, redshift=0.0)
+    assert leftovers(tmp_path) == []
 
 
 def test_a_disk_that_refuses_in_the_middle_leaves_nothing(tmp_path):

@@ -6,7 +6,7 @@ the first axis runs to the West (East is left); in records it grows to the East.
 
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -39,7 +39,8 @@ def _stored(values, inside: np.ndarray, fill: float) -> np.ndarray:
     """An array (y, x, wave) as the file holds it: (wave, y, x), East left, big-endian float32, `fill` outside."""
     values = np.asarray(values)
     out = np.empty((values.shape[2], *values.shape[:2]), dtype=">f4")
-    out[...] = np.moveaxis(values, 2, 0)[:, :, ::-1]
+    for k in range(0, len(out), 64):  # in blocks that fit the cache
+        out[k : k + 64] = np.moveaxis(values[:, :, k : k + 64], 2, 0)[:, :, ::-1]
     out[:, ~inside[:, ::-1]] = fill
     return out
 
@@ -95,17 +96,18 @@ def write_cube(
     header.update(wavelength_header(np.asarray(cube.wave), cube.medium))
     check_space(path, cube_bytes(n_y, n_x, n_wave))
     quality = np.where(inside[:, ::-1], 0, OUTSIDE).astype(np.uint8)
-    hdus = [
-        _primary(provenance, redshift),
-        _image(_stored(cube.flux, inside, np.nan), header, "DATA", DATA_UNIT),
-        _image(_stored(cube.variance, inside, np.nan), header, "STAT", STAT_UNIT),
-        _image(np.broadcast_to(quality, (n_wave, n_y, n_x)).copy(), header, "DQ", ""),
-    ]
-    if maps is not None:
-        hdus += _map_images(maps, cube.spaxel_arcsec)
-    if lsf is not None:
-        hdus.append(_lsf_table(*lsf))
-    _write(path, hdus, overwrite)
+    small = [] if maps is None else _map_images(maps, cube.spaxel_arcsec)
+    small += [] if lsf is None else [_lsf_table(*lsf)]
+
+    def hdus() -> Iterator:
+        """One after the other, so that memory holds one copy of the cube at a time."""
+        yield _primary(provenance, redshift)
+        yield _image(_stored(cube.flux, inside, np.nan), header, "DATA", DATA_UNIT)
+        yield _image(_stored(cube.variance, inside, np.nan), header, "STAT", STAT_UNIT)
+        yield _image(np.broadcast_to(quality, (n_wave, n_y, n_x)).copy(), header, "DQ", "")
+        yield from small
+
+    _write(path, hdus(), overwrite)
 
 
 def write_maps(
@@ -174,9 +176,15 @@ def _map_images(maps: KinematicMaps | Mapping[str, KinematicMaps], spaxel_arcsec
     return images
 
 
-def _write(path: str | os.PathLike, hdus: list, overwrite: bool) -> None:
+def _write(path: str | os.PathLike, hdus: Iterable, overwrite: bool) -> None:
+    """Write the primary and append the extensions to a file that appears when it is whole."""
     with atomic_path(path, overwrite) as temporary:
-        fits.HDUList(hdus).writeto(temporary)
+        for hdu in hdus:
+            if isinstance(hdu, fits.PrimaryHDU):
+                hdu.writeto(temporary)
+                continue
+            with fits.open(temporary, mode="append", memmap=False) as file:
+                file.append(hdu)
 
 
 def read_cube(path: str | os.PathLike) -> ObservedCube:

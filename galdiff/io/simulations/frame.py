@@ -132,7 +132,10 @@ def find_centre(raw: Raw, centre) -> np.ndarray:
         pos = nearest_image(raw.stars["pos"], circular_mean(raw.stars["pos"], raw.box), raw.box)
         mass = raw.stars.get("mass_now", raw.stars["mass"])
         return np.median(pos, 0) if centre == "median" else shrinking_sphere(pos, mass)
-    point = np.asarray(centre, dtype=float)
+    try:
+        point = np.asarray(centre, dtype=float)
+    except (TypeError, ValueError):
+        point = np.full(3, np.nan)
     if point.shape != (3,) or not np.isfinite(point).all():
         raise InputError(f"centre = {centre} is no point; expected three finite numbers [kpc], 'median' or 'shrinking'")
     return point

@@ -86,10 +86,18 @@ def header_of(file: h5py.File) -> dict:
     return merged
 
 
+def _numeric(values, where: str) -> np.ndarray:
+    """Values as float64; text is refused."""
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{where} holds {np.asarray(values).dtype} entries that are no numbers; repair it") from error
+
+
 def _number(header: Mapping, names: tuple[str, ...], path: str, meaning: str, default: float | None = None) -> float:
     for name in names:
         if name in header:
-            value = float(np.asarray(header[name]).reshape(-1)[0])
+            value = _numeric(np.ravel(header[name])[:1], f"{path}: Header.{name}").item()
             if not np.isfinite(value) or (value <= 0 and meaning != "w"):
                 raise InputError(f"{path}: Header.{name} = {value} is no {meaning}; repair the attribute")
             return value
@@ -105,9 +113,10 @@ def read_epoch(header: Mapping, names: Header, path: str) -> Epoch:
     h = _number(header, names.hubble, path, "h of H0 = 100 h km/s/Mpc")
     omega_m = _number(header, names.omega_m, path, "matter density")
     w = _number(header, names.w, path, "w", default=-1.0)
-    if "Redshift" in header and abs(a * (1.0 + float(header["Redshift"])) - 1.0) > 1e-3:
+    redshift = _numeric(header.get("Redshift", 1.0 / a - 1.0), f"{path}: Header.Redshift").item()
+    if abs(a * (1.0 + redshift) - 1.0) > 1e-3:
         raise InputError(
-            f"{path}: scale factor {a:.6g} and Header.Redshift = {float(header['Redshift']):.6g} contradict each other"
+            f"{path}: scale factor {a:.6g} and Header.Redshift = {redshift:.6g} contradict each other"
             " (a = 1/(1+z) expected); repair the header"
         )
     if not 0.1 < h < 2.0 or a > 1.01:
@@ -188,7 +197,7 @@ def read_columns(
                 f"{path}: {label} has shape {dataset.shape}; expected {expected}: one row per particle, as in the"
                 " first field of the group"
             )
-        values = np.asarray(dataset[()], dtype=np.float64).reshape(expected)
+        values = _numeric(dataset[()], f"{path}: {label}").reshape(expected)
         columns[key] = values * conversion(dataset.attrs, field, epoch, f"{path}: {label}")
         labels[key] = label
     return columns, labels
@@ -196,7 +205,7 @@ def read_columns(
 
 def box_size(file: h5py.File, header: Mapping, convention: Convention, epoch: Epoch) -> np.ndarray | None:
     """Edges of the periodic box [kpc], (3,), or None where there is none."""
-    edges = np.ravel(np.asarray(header.get("BoxSize", 0.0), dtype=float))
+    edges = np.ravel(_numeric(header.get("BoxSize", 0.0), f"{file.filename}: Header.BoxSize"))
     if not (edges > 0).all():
         return None
     field, attributes = convention.stars["pos"], file["PartType4"][convention.stars["pos"].names[0]].attrs
