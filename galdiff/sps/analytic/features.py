@@ -13,7 +13,7 @@ from galdiff.core.air import air_to_vacuum
 from galdiff.sps.analytic import lines
 from galdiff.units import FWHM_PER_SIGMA
 
-BALMER = tuple((wave, width, "vacuum") for wave, width in lines.hydrogen(2, 16))
+BALMER = tuple((wave, width, "vacuum") for wave, width in lines.hydrogen(2, 22))
 PASCHEN = tuple((wave, width, "vacuum") for wave, width in lines.hydrogen(3, 18))
 LYMAN = tuple((wave, width, "vacuum") for wave, width in lines.hydrogen(1, 3))
 
@@ -115,7 +115,7 @@ def _band(wave: np.ndarray, sigma: np.ndarray, band) -> np.ndarray:
 
 def _edge(wave: np.ndarray, limit: float, width: float) -> np.ndarray:
     """Bound-free opacity below a series limit, ~ wave^3; the merging lines round it off redwards."""
-    return (wave / limit) ** 3 * expit(-(wave - limit * (1 + 2.5 * width)) / (limit * width))
+    return (wave / limit) ** 3 * expit(-(wave - limit * (1 + 4.0 * width)) / (limit * width))
 
 
 def _bump(wave: np.ndarray, centre: float, width: float) -> np.ndarray:

@@ -1,5 +1,7 @@
 """Initial mass functions, per solar mass formed, differentiable in slopes, breaks and cut-offs."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -75,7 +77,12 @@ def chabrier() -> LognormalPowerLaw:
     return LognormalPowerLaw(**{name: jnp.asarray(value, float) for name, value in values.items()})
 
 
-NAMED = {"kroupa": kroupa, "kroupa_revised": kroupa_revised, "salpeter": salpeter, "chabrier": chabrier}
+NAMED: dict[str, Callable[[], Imf]] = {
+    "kroupa": kroupa,
+    "kroupa_revised": kroupa_revised,
+    "salpeter": salpeter,
+    "chabrier": chabrier,
+}
 
 
 def named_imf(name: str) -> Imf:

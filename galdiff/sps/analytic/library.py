@@ -5,7 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import ArrayLike, Float
 
 from galdiff.errors import InputError
 from galdiff.records import SSPGrid
@@ -48,9 +48,9 @@ _spectra = jax.jit(synthesise)
 def analytic_ssp(
     params: Coefficients,
     *,
-    ages_gyr: Float[Array, "age"],
-    metallicities: Float[Array, "met"],
-    wave: Float[Array, "wave"],
+    ages_gyr: Float[ArrayLike, "age"],
+    metallicities: Float[ArrayLike, "met"],
+    wave: Float[ArrayLike, "wave"],
     imf: Imf | str = "kroupa",
 ) -> SSPGrid:
     """Spectra of simple stellar populations from formulae; differentiable in params and imf.

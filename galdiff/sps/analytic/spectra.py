@@ -5,6 +5,8 @@ ln a = ln_strength + theta x + theta2 x^2 + gravity (log g - 4.44) + zeta log10(
 (for the continuum bumps a itself). What lines block comes out again elsewhere: the bolometric luminosity is kept.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -92,7 +94,7 @@ def atmosphere_tables(wave: Float[np.ndarray, "wave"], fwhm: Float[np.ndarray, "
     """Tables for the kinds of star LOG_T_NODES x LOG_G_NODES; wave, resolution fwhm [Angstrom]."""
     log_t, log_g = (x.reshape(-1) for x in np.meshgrid(LOG_T_NODES, LOG_G_NODES, indexing="ij"))
     teff = 10**log_t
-    return AtmosphereTables(
+    values: dict[str, Any] = dict(
         teff=teff,
         log_g=log_g,
         share=_planck_share(teff),
@@ -102,6 +104,7 @@ def atmosphere_tables(wave: Float[np.ndarray, "wave"], fwhm: Float[np.ndarray, "
         norm_profiles=profiles(NORM_WAVE, NORM_WAVE * 0.0065),
         norm_weight=np.gradient(NORM_WAVE),
     )
+    return AtmosphereTables(**values)
 
 
 def star_spectra(c: SpectrumCoefficients, t: AtmosphereTables, zeta: Float[Array, ""]) -> Float[Array, "star wave"]:

@@ -1,5 +1,7 @@
 """What the published fits say about the ages and metallicities of a library, tabulated once on the host."""
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -65,7 +67,7 @@ def track_tables(ages_gyr: Float[np.ndarray, "age"], metallicities: Float[np.nda
     m = np.exp(ln_to)
     end_l, end_r = np.log10(evo.turnoff_luminosity(m, z)), np.log10(evo.turnoff_radius(m, z))
     ms_time = evo.main_sequence_time(m, z)
-    return TrackTables(
+    values: dict[str, Any] = dict(
         zeta=z,
         age=age[:, None],
         ln_hi=ln_hi,
@@ -85,3 +87,4 @@ def track_tables(ages_gyr: Float[np.ndarray, "age"], metallicities: Float[np.nda
         ln_m_of_time=ln_m,
         rate_of_time=rate,
     )
+    return TrackTables(**values)

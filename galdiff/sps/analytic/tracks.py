@@ -176,8 +176,8 @@ def _asymptotic_giants(c: TrackCoefficients, t: TrackTables) -> _Phase:
 
 def _look_up(table: Array, ln_time: Array) -> Array:
     """Linear interpolation of (met, time) tables at ln times (met, age, point)."""
-    step = (LN_TIMES[-1] - LN_TIMES[0]) / (LN_TIMES.size - 1)
-    x = jnp.clip((ln_time - LN_TIMES[0]) / step, 0.0, LN_TIMES.size - 1.001)
+    first, last = float(LN_TIMES[0]), float(LN_TIMES[-1])
+    x = jnp.clip((ln_time - first) / (last - first) * (LN_TIMES.size - 1), 0.0, LN_TIMES.size - 1.001)
     low = jnp.floor(x).astype(jnp.int32)
     pick = lambda index: jnp.take_along_axis(table, index.reshape(index.shape[0], -1), 1).reshape(x.shape)  # noqa: E731
     return pick(low) * (1 - x + low) + pick(low + 1) * (x - low)
