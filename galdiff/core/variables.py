@@ -60,9 +60,7 @@ def physical(
     if not lo < hi:
         raise ValueError(f"bounds are ({lo}, {hi}) {unit}; the lower must be below the upper")
     if not lo < value < hi:
-        raise ValueError(
-            f"starting value {value} {unit} is outside ({lo}, {hi}) {unit}; move it or widen the bounds"
-        )
+        raise ValueError(f"starting value {value} {unit} is outside ({lo}, {hi}) {unit}; move it or widen the bounds")
     u = (value - lo) / (hi - lo)
     raw = (math.log(u) - math.log1p(-u)) * (hi - lo) / 4 + (lo + hi) / 2
     return Physical(jnp.asarray(raw, dtype), lo=lo, hi=hi, unit=unit, prior=prior)
