@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 from galdiff.core.record import check
 from galdiff.dust.attenuation import BirthCloudDust, DustScreen, GasColumnDust, birth_cloud_fraction
@@ -247,6 +248,15 @@ def test_the_gas_stage_reads_stars_and_gas_and_can_do_without_gas(disc):
     np.testing.assert_allclose(stage(stars, gas).a_v, line_of_sight_av(stars, gas, dust, GRID), rtol=1e-6)
     assert (stage(stars).a_v == 0.0).all()
     assert (stage(stars, None).a_v == 0.0).all()
+
+
+def test_the_opacity_of_the_gas_stage_is_trainable_under_jit(disc):
+    stars, gas, _ = disc
+    graph, state = nnx.split(GasColumnDust(grid=GRID))
+    total = jax.jit(jax.value_and_grad(lambda s: nnx.merge(graph, s)(stars, gas).a_v.sum()))
+    value, gradient = total(state)
+    assert value > 0.0
+    assert jax.tree.leaves(gradient)[0] > 0.0
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,12 @@ def test_the_radius_of_a_moffat_is_three_widths_in_the_spaxels_of_each_axis():
     assert kernel_radius(chromatic)[0] == 14  # the blue end is wider
 
 
+def test_one_point_per_spaxel_samples_the_centres():
+    kernel = psf_kernel(instrument(fwhm=2.3548200450309493), 2.3548200450309493, (2, 2), sub=1)
+    r2 = np.add.outer(np.arange(-2, 3) ** 2, np.arange(-2, 3) ** 2)
+    np.testing.assert_allclose(kernel, np.exp(-r2 / 2) / np.exp(-r2 / 2).sum(), rtol=1e-10)
+
+
 def test_no_psf_is_a_single_spaxel():
     instr = from_mapping(BASE)
     assert kernel_radius(instr) == (0, 0)

@@ -24,7 +24,7 @@ def fwhm_instrument(
       wave: observed wavelength [Angstrom]; air or vacuum makes a difference below 1e-3 of the width.
       scale: factor on the FWHM [1]; may be trained.
     """
-    return scale * lsf_fwhm(instr.lsf, wave, jnp)
+    return scale * lsf_fwhm(instr.lsf, jnp.asarray(wave), jnp)
 
 
 def added_sigma(

@@ -60,8 +60,9 @@ def psf_kernel(
     *,
     beta: Float[ArrayLike, ""] | None = None,
     less: tuple[float, float] = (0.0, 0.0),
+    sub: int = SUB,
 ) -> Float[Array, "ky kx"]:
-    """PSF averaged over 11 x 11 points of each spaxel, with sum 1; differentiable in fwhm and beta.
+    """PSF averaged over sub x sub points of each spaxel, with sum 1; differentiable in fwhm and beta.
 
     Args:
       instr: gives the kind of PSF and the spaxel sizes.
@@ -69,13 +70,14 @@ def psf_kernel(
       radius: half-sizes (y, x) [spaxel], static; the kernel is (2 ry + 1, 2 rx + 1).
       beta: Moffat exponent [1]; the instrument's own where None.
       less: variance (y, x) taken off a Gaussian [arcsec^2], from `variance_to_subtract`.
+      sub: points per spaxel and axis; 1 takes the value at the centre, as RUBIX does.
     """
     fwhm = jnp.asarray(fwhm)
     kind = instr.psf.kind
     if kind == "none":
         return jnp.ones((1, 1), fwhm.dtype)
-    y = _sub_points(radius[0], instr.spaxel_y_arcsec).astype(fwhm.dtype)
-    x = _sub_points(radius[1], instr.spaxel_x_arcsec).astype(fwhm.dtype)
+    y = _sub_points(radius[0], instr.spaxel_y_arcsec, sub).astype(fwhm.dtype)
+    x = _sub_points(radius[1], instr.spaxel_x_arcsec, sub).astype(fwhm.dtype)
     if kind == "gaussian":
         ky = _gaussian(y, fwhm, less[0], instr.spaxel_y_arcsec)
         kx = _gaussian(x, fwhm, less[1], instr.spaxel_x_arcsec)
@@ -129,10 +131,10 @@ def anchor_weights(wave: ArrayLike, anchors: np.ndarray) -> np.ndarray:
     return np.stack([np.interp(wave, anchors, row) for row in np.eye(len(anchors))])
 
 
-def _sub_points(radius: int, spaxel: float) -> Float[Array, "k sub"]:
+def _sub_points(radius: int, spaxel: float, sub: int) -> Float[Array, "k sub"]:
     """Offsets [arcsec] of the sub-points of each spaxel from the centre of the kernel."""
     centre = np.arange(-radius, radius + 1)[:, None]
-    return jnp.asarray((centre + (np.arange(SUB) - (SUB - 1) / 2) / SUB) * spaxel)
+    return jnp.asarray((centre + (np.arange(sub) - (sub - 1) / 2) / sub) * spaxel)
 
 
 def _gaussian(points: Float[Array, "k sub"], fwhm: Float[Array, ""], less: float, spaxel: float) -> Float[Array, "k"]:
