@@ -155,7 +155,9 @@ def test_systemic_velocity_is_taken_from_stars_and_gas():
 
 
 def test_inclination_and_roll_of_the_reference_galaxy(data_dir):
-    ref = np.load(data_dir / "ifu" / "reference_shared.npz")
+    with np.load(data_dir / "ifu" / "reference_shared.npz") as ref_file:
+        names = ("raw_coords_kpc", "raw_velocity_kms", "coords_kpc", "velocity_kms", "mass_msun")
+        ref = {name: ref_file[name] for name in (*names, "inclination_deg", "roll_deg")}
     rotation = tuple(map(tuple, np.asarray(rotation_matrix(ref["inclination_deg"], ref["roll_deg"]))))
     galaxy = galaxy_of(ref["raw_coords_kpc"], ref["raw_velocity_kms"], ref["mass_msun"])
     for angles in (

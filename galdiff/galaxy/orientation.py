@@ -136,7 +136,7 @@ def angular_momentum_frame(
     """
     radius = half_mass_radius(pos, mass)
     weight = _inside(pos, _order_one(mass), radius)
-    scaled = pos / jnp.maximum(radius, jnp.finfo(pos.dtype).tiny)
+    scaled = pos / jnp.where(radius > 0, radius, 1)
     z_g = _unit(_angular_momentum(scaled, vel, weight), (0.0, 0.0, 1.0))
     helper = jnp.where(jnp.abs(z_g[0]) < 0.9, jnp.eye(3, dtype=pos.dtype)[0], jnp.eye(3, dtype=pos.dtype)[1])
     a = _unit(helper - jnp.dot(helper, z_g) * z_g, (1.0, 0.0, 0.0))
@@ -170,7 +170,7 @@ def shape_frame(
     pos, vel, mass = jax.lax.stop_gradient((pos, vel, mass))
     radius = half_mass_radius(pos, mass)
     weight = _inside(pos, _order_one(mass), radius)
-    pos = pos / jnp.maximum(radius, jnp.finfo(pos.dtype).tiny)
+    pos = pos / jnp.where(radius > 0, radius, 1)
 
     def step(state):
         axes, ratios, _, n = state

@@ -6,6 +6,9 @@ The model is convolved with the B-spline of the velocity nodes, so nothing has t
 least squares in a box; its derivative is that of the solution (implicit function theorem), not of the iterations.
 """
 
+import functools
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,11 +26,12 @@ def gauss_hermite_profile(v: Float[Array, "v"], parameters: Float[Array, "5"]) -
     """L(v) for parameters (gamma, V, sigma, h3, h4) [gamma's unit per unit of v]; eqs. 5 to 9 of the paper."""
     gamma, mean, sigma, h3, h4 = parameters
     w = (v - mean) / sigma
-    third = (2 * np.sqrt(2.0) * w**3 - 3 * np.sqrt(2.0) * w) / np.sqrt(6.0)
-    fourth = (4 * w**4 - 12 * w**2 + 3) / np.sqrt(24.0)
-    return gamma / (sigma * np.sqrt(2 * np.pi)) * jnp.exp(-(w**2) / 2) * (1 + h3 * third + h4 * fourth)
+    third = (2 * math.sqrt(2.0) * w**3 - 3 * math.sqrt(2.0) * w) / math.sqrt(6.0)
+    fourth = (4 * w**4 - 12 * w**2 + 3) / math.sqrt(24.0)
+    return gamma / (sigma * math.sqrt(2 * math.pi)) * jnp.exp(-(w**2) / 2) * (1 + h3 * third + h4 * fourth)
 
 
+@functools.partial(jax.jit, static_argnames="n_iter")
 def fit_gauss_hermite(
     profile: Float[Array, "*spaxel v"], v_nodes: Float[Array, "v"], n_iter: int = 12
 ) -> tuple[Float[Array, "*spaxel"], ...]:
@@ -78,10 +82,10 @@ def _start(data, grid):
     w = (grid - mean[:, None]) / sigma[:, None]
     third, fourth = (jnp.sum(data * w**power, -1) for power in (3, 4))
     widening = (2 / sigma**2, (1 / 3 - 1 / 30) / sigma**4)  # of the fourth moment by the B-spline: 6 s^2/3, 3/9 - 1/30
-    h3 = jnp.clip(third / (4 * np.sqrt(3)), -0.15, 0.15)
-    h4 = jnp.clip((fourth - widening[0] - widening[1] - 3) / (8 * np.sqrt(6)), -0.15, 0.15)
-    sigma = sigma / jnp.sqrt(1 + np.sqrt(6) * h4)
-    return jnp.stack([jnp.ones_like(mean), mean - np.sqrt(3) * h3 * sigma, sigma, h3, h4], -1)
+    h3 = jnp.clip(third / (4 * math.sqrt(3)), -0.15, 0.15)
+    h4 = jnp.clip((fourth - widening[0] - widening[1] - 3) / (8 * math.sqrt(6)), -0.15, 0.15)
+    sigma = sigma / jnp.sqrt(1 + math.sqrt(6) * h4)
+    return jnp.stack([jnp.ones_like(mean), mean - math.sqrt(3) * h3 * sigma, sigma, h3, h4], -1)
 
 
 def _model(parameters, n_v):

@@ -6,6 +6,9 @@ i_met * n_age + i_age; the cubic one appends blocks d/dage, d/dmet and d2/(dage 
 carry too, so that the interpolated products are as accurate as the interpolated spectra.
 """
 
+import functools
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
@@ -116,6 +119,7 @@ def population_maps(
     return sums[0], blank(age, filled), blank(met, filled)
 
 
+@functools.partial(jax.jit, static_argnames="gauss_hermite")
 def kinematic_maps(light: LightDistribution, tables: NodeTables, *, gauss_hermite: bool = True) -> KinematicMaps:
     """Maps of a light distribution; differentiable in it, NaN in empty spaxels.
 

@@ -4,6 +4,8 @@ Maps are (y, x), x to the East and y to the North, centred on the middle of the 
 counts in part, so everything is differentiable in the maps. Empty spaxels (NaN) weigh nothing.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,11 +27,12 @@ class KinematicSummary:
     v_over_sigma: Float[Array, ""] = quantity("", "V/sigma inside r_half")
 
 
-def spaxel_grid(shape: tuple[int, int], spaxel: float) -> tuple[np.ndarray, np.ndarray]:
+def spaxel_grid(shape: tuple[int, ...], spaxel: ArrayLike) -> tuple[Array, Array]:
     """x and y of spaxel centres, each of shape (y, x) [unit of spaxel]."""
     y, x = (np.arange(n) - (n - 1) / 2 for n in shape)
-    grid_y, grid_x = np.meshgrid(y * spaxel, x * spaxel, indexing="ij")
-    return grid_x, grid_y
+    grid_y, grid_x = np.meshgrid(y, x, indexing="ij")
+    scale = jnp.asarray(spaxel, float)
+    return grid_x.astype(scale.dtype) * scale, grid_y.astype(scale.dtype) * scale
 
 
 def elliptical_radius(x, y, ellipticity: ArrayLike = 0.0, position_angle: ArrayLike = 0.0) -> Array:
@@ -46,13 +49,14 @@ def elliptical_radius(x, y, ellipticity: ArrayLike = 0.0, position_angle: ArrayL
     return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
 
 
-def coverage(radius: Array, edge: ArrayLike, spaxel: float) -> Array:
+def coverage(radius: Array, edge: ArrayLike, spaxel: ArrayLike) -> Array:
     """Share of a spaxel inside the ellipse `edge`: a normal step with the dispersion of a pixel, spaxel/sqrt(12)."""
-    return jax.scipy.stats.norm.cdf((edge - radius) * np.sqrt(12.0) / spaxel)
+    return jax.scipy.stats.norm.cdf((edge - radius) * math.sqrt(12.0) / spaxel)
 
 
+@jax.jit
 def half_light_radius(
-    flux: Float[Array, "y x"], spaxel: float, ellipticity: ArrayLike = 0.0, position_angle: ArrayLike = 0.0
+    flux: Float[Array, "y x"], spaxel: ArrayLike, ellipticity: ArrayLike = 0.0, position_angle: ArrayLike = 0.0
 ) -> Float[Array, ""]:
     """Semi-major axis of the ellipse that holds half of the flux in the field, from the growth curve.
 
@@ -86,7 +90,7 @@ def half_light_radius(
     return jnp.where(total > 0, root - excess(root, flux, radius) / jnp.where(slope > 0, slope, 1), jnp.nan)
 
 
-def flux_shape(flux: Float[Array, "y x"], spaxel: float) -> tuple[Float[Array, ""], Float[Array, ""]]:
+def flux_shape(flux: Float[Array, "y x"], spaxel: ArrayLike) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """Ellipticity [1] and position angle of the major axis [deg, 0 to 180] from second moments about the centroid.
 
     For a thin disc the ellipticity is 1 - cos(inclination). NaN in flux counts as none.
@@ -142,7 +146,8 @@ def v_over_sigma(flux, v, sigma, weight: ArrayLike = 1.0) -> Float[Array, ""]:
     return jnp.where(bottom > 0, ratio, jnp.nan)
 
 
-def summarise(maps: KinematicMaps, spaxel: float) -> KinematicSummary:
+@jax.jit
+def summarise(maps: KinematicMaps, spaxel: ArrayLike) -> KinematicSummary:
     """All summaries of a galaxy's maps, inside the ellipse of half of the flux.
 
     The systemic velocity is the flux-weighted mean inside that ellipse; R in lambda_R is the distance on the sky.
@@ -162,7 +167,7 @@ def summarise(maps: KinematicMaps, spaxel: float) -> KinematicSummary:
         ellipticity=ellipticity,
         position_angle=angle,
         kinematic_angle=kinematic_position_angle(maps.flux, maps.v),
-        lambda_r=lambda_r(maps.flux, v, maps.sigma, np.hypot(x, y), inside),
+        lambda_r=lambda_r(maps.flux, v, maps.sigma, elliptical_radius(x, y), inside),
         v_over_sigma=v_over_sigma(maps.flux, v, maps.sigma, inside),
     )
 
