@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from galdiff import runtime
 from galdiff.cli import experiment
+from galdiff.core.interpolation import TAPS
 from galdiff.errors import InputError
 from galdiff.io.atomic import atomic_path
 from galdiff.io.preflight import check_output
@@ -24,7 +25,7 @@ from galdiff.sps.interpolate import node_table, spectrum
 from galdiff.sps.library import load_ssp
 
 FILES = ("interpolation_gradients.png", "interpolation_gradients.json")
-LARGEST_STEP = 0.02  # relative to the value
+LARGEST_STEP = 0.01  # relative to the value
 
 
 def first_step(value: float, nodes: np.ndarray) -> float:
@@ -78,6 +79,8 @@ def draw(path: pathlib.Path, wave: np.ndarray, results: dict[str, dict], title: 
 @experiment("interpolation_gradients")
 def main(cfg: DictConfig) -> None:
     runtime.configure(precision="float64")
+    if cfg.method not in TAPS:
+        raise InputError(f"method is '{cfg.method}'; choose one of {', '.join(TAPS)}")
     folder = pathlib.Path(cfg.output)
     check_output(folder, 2_000_000, cfg.overwrite, FILES)
     grid = load_ssp(**OmegaConf.to_container(cfg.ssp, resolve=True))

@@ -1,5 +1,7 @@
 """Readers of SSP libraries: units, media, resolution, published mass-to-light ratios, lookup, clipping and errors."""
 
+import json
+import runpy
 import sys
 import types
 
@@ -9,12 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from astropy.io import fits
+from omegaconf import OmegaConf
 
 from galdiff import units
 from galdiff.core import air
 from galdiff.core.record import check
 from galdiff.errors import InputError
 from galdiff.records import SSPGrid
+from galdiff.runtime import project_dir
 from galdiff.sps.clip import clip_report, warn_clipped
 from galdiff.sps.grid import cut_wave, fwhm_on, make_grid
 from galdiff.sps.interpolate import node_table, spectrum
@@ -353,6 +357,27 @@ def test_library_says_what_it_cannot_open(tmp_path):
         load_ssp(text, kind="bc03")
     with pytest.raises(InputError, match="leave out the path"):
         load_ssp(text, kind="fsps")
+
+
+def test_unknown_option_of_a_reader_is_an_error_that_lists_the_options(tmp_path):
+    with pytest.raises(InputError, match="kind 'dsps' has no option z_sun; its options are fwhm, imf, medium"):
+        load_ssp(write_dsps(tmp_path / "a.h5"), z_sun=0.02)
+
+
+def test_gradient_experiment_meets_its_tolerance_and_leaves_figure_and_summary(tmp_path):
+    script = runpy.run_path(str(project_dir("experiments") / "interpolation_gradients.py"))
+    config = OmegaConf.load(project_dir("conf") / "interpolation_gradients.yaml")
+    config.update(output=str(tmp_path / "out"), age=1.0)
+    config.ssp.path = str(write_dsps(tmp_path / "a.h5"))
+    script["main"](config)
+    summary = json.loads((tmp_path / "out" / "interpolation_gradients.json").read_text())
+    assert summary["passed"]
+    assert max(summary["max_relative_difference"].values()) < 1e-9
+    assert (tmp_path / "out" / "interpolation_gradients.png").stat().st_size > 10_000
+    with pytest.raises(InputError, match="exists already"):
+        script["main"](config)
+    with pytest.raises(InputError, match=r"age is 30, but .* spans 0.1 to 10"):
+        script["main"](OmegaConf.merge(config, {"age": 30.0, "overwrite": True}))
 
 
 def test_clipped_stars_are_counted_by_number_and_mass_and_warned_about_once():

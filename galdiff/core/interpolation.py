@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Int
 
+from galdiff.errors import InputError
+
 TAPS = {"linear": 4, "cubic": 16}  # node spectra per particle
 
 
@@ -138,7 +140,7 @@ def node_weights(
         i_met, w_met, s_met = cubic_weights(lgmet, mets)
         weights = _outer(w_met, w_age) + _outer(w_met, s_age) + _outer(s_met, w_age) + _outer(s_met, s_age)
     else:
-        raise ValueError(f"interpolation method is '{method}'; choose one of {', '.join(TAPS)}")
+        raise InputError(f"interpolation method is '{method}'; choose one of {', '.join(TAPS)}")
     corner = [i_met[..., i] * n_age + i_age[..., j] for i in (0, 1) for j in (0, 1)]
     nodes = [node + block * n_met * n_age for block in range(len(weights) // 4) for node in corner]
     return jnp.stack(nodes, -1), jnp.stack(weights, -1)
@@ -168,5 +170,5 @@ def expand_nodes(
         cross = (monotone_slopes(by_age, mets, axis=0) + monotone_slopes(by_met, ages, axis=1)) / 2
         blocks = [flux, by_age, by_met, cross]
     else:
-        raise ValueError(f"interpolation method is '{method}'; choose one of {', '.join(TAPS)}")
+        raise InputError(f"interpolation method is '{method}'; choose one of {', '.join(TAPS)}")
     return jnp.concatenate([b.reshape(-1, *flux.shape[2:]) for b in blocks])

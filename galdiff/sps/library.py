@@ -1,5 +1,6 @@
 """Open an SSP library of any known format: the reader is chosen by looking at the file."""
 
+import inspect
 import pathlib
 from collections.abc import Callable
 
@@ -45,16 +46,26 @@ def load_ssp(
         kind = kind or "analytic"
         if kind not in MAKERS:
             raise InputError(f"SSP library kind '{kind}' is read from a path; give it, or choose {', '.join(MAKERS)}")
-        grid = MAKERS[kind](**options)
+        grid = _call(kind, MAKERS[kind], **options)
         return grid if wave_range is None else cut_wave(grid, *wave_range)
     if kind in MAKERS:
         raise InputError(f"SSP library kind '{kind}' is computed, not read from {path}; leave out the path or the kind")
     path = pathlib.Path(path).expanduser()
     if not path.exists():
         raise InputError(f"SSP library {path} does not exist; give a DSPS HDF5 file, a pPXF npz file or a MILES folder")
-    reader = READERS[kind or _look(path)]
-    grid = reader(path, **options)
+    kind = kind or _look(path)
+    grid = _call(kind, READERS[kind], path, **options)
     return grid if wave_range is None else cut_wave(grid, *wave_range)
+
+
+def _call(kind: str, reader: Callable[..., SSPGrid], *args, **options) -> SSPGrid:
+    """Call a reader, with a readable error for a keyword it does not know."""
+    known = inspect.signature(reader).parameters
+    extra = [] if "parameters" in known else sorted(options.keys() - known.keys())
+    if extra:
+        keywords = ", ".join(list(known)[len(args) :])
+        raise InputError(f"SSP library kind '{kind}' has no option {', '.join(extra)}; its options are {keywords}")
+    return reader(*args, **options)
 
 
 def _look(path: pathlib.Path) -> str:
