@@ -1,10 +1,8 @@
-"""What every stage promises: jit, vmap, finite gradients, single precision, a sound record, and NNX's tree mode.
+"""What every stage promises: compilation, batches, finite gradients, single precision, a sound record, tree mode.
 
-A stage joins by one entry in BUILDERS: a function that makes the stage and the records it reads, at small size. It is
-called afresh for every precision, so it holds no arrays of its own.
+The cases are in stage_builders.py.
 """
 
-import dataclasses
 import importlib
 import inspect
 import os
@@ -21,116 +19,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from jaxtyping import Array, Float
+from stage_builders import BUILDERS
 
 import galdiff
-from galdiff.core.record import check, quantity, record
+from galdiff.core.record import check
 from galdiff.core.stage import Stage
-from galdiff.core.variables import physical, table
-from galdiff.dust.attenuation import BirthCloudDust, DustScreen, GasColumnDust
-from galdiff.dust.column import ColumnGrid
-from galdiff.galaxy.view import GasView, StarView
-from galdiff.ifu.placement import AtRedshift
-from galdiff.kinematics.maps import MapMaker, node_tables
-from galdiff.records import Galaxy, GasParticles, LightDistribution, SkyGas, SkyStars, StarParticles
-
-
-@record
-class Ages:
-    """Ages of a toy population."""
-
-    age: Float[Array, "star"] = quantity("Gyr", "age")
-    mass: Float[Array, "star"] | None = quantity("Msun", "mass", default=None)
-
-
-class Older(Stage):
-    """The example of a stage: it keeps all the promises."""
-
-    def __init__(self, *, by: float = 1.0):
-        self.by = physical(by, lo=0.0, hi=5.0, unit="Gyr")
-        self.curve = table(np.linspace(1.0, 2.0, 3))
-
-    def __call__(self, ages: Ages) -> Ages:
-        return dataclasses.replace(ages, age=ages.age * self.curve[...] + self.by.bounded)
-
-
-def older():
-    return Older(by=0.5), {"ages": Ages(age=jnp.array([0.1, 1.0, 10.0]))}
-
-
-def random(*shape: int, lo: float = 0.0, hi: float = 1.0, seed: int = 0) -> jax.Array:
-    """The same numbers in every precision, between lo and hi."""
-    return jnp.asarray(np.random.default_rng([seed, *shape]).uniform(lo, hi, shape), jnp.result_type(float))
-
-
-def galaxy() -> Galaxy:
-    pos = random(6, 3, lo=-5.0, hi=5.0) * jnp.array([1.0, 1.0, 0.2])
-    vel = jnp.stack([-pos[:, 1], pos[:, 0], 0 * pos[:, 0]], -1) * 30.0  # it turns, so it has an axis
-    stars = StarParticles(
-        pos=pos,
-        vel=vel,
-        mass=random(6, lo=1e5, hi=1e6, seed=1),
-        age=random(6, lo=0.01, hi=12.0, seed=2),
-        metallicity=random(6, lo=1e-3, hi=0.03, seed=3),
-    )
-    gas = GasParticles(pos=pos, vel=vel, mass=stars.mass, metallicity=stars.metallicity)
-    return Galaxy(stars=stars, gas=gas, redshift=0.1, name="toy")
-
-
-def sky_stars() -> SkyStars:
-    xyz = {name: random(5, lo=-0.9, hi=0.9, seed=i) for i, name in enumerate("xyz")}
-    return SkyStars(
-        **xyz,
-        v_los=random(5, lo=-100.0, hi=100.0, seed=4),
-        mass=random(5, lo=1e5, hi=1e6, seed=5),
-        age=random(5, lo=0.005, hi=0.05, seed=6),
-        metallicity=random(5, lo=1e-3, hi=0.03, seed=7),
-        a_v=random(5, seed=8),
-    )
-
-
-def sky_gas() -> SkyGas:
-    xyz = {name: random(4, lo=-0.9, hi=0.9, seed=10 + i) for i, name in enumerate("xyz")}
-    return SkyGas(
-        **xyz,
-        v_los=random(4, lo=-100.0, hi=100.0, seed=14),
-        mass=random(4, lo=1e6, hi=1e7, seed=15),
-        metallicity=random(4, lo=1e-3, hi=0.03, seed=16),
-        temperature=random(4, lo=1e3, hi=1e4, seed=17),
-    )
-
-
-def light() -> LightDistribution:
-    v = jnp.linspace(-400.0, 400.0, 17)
-    profile = jnp.exp(-((v / 120.0) ** 2) / 2)  # a line that can be fitted
-    mass = random(2, 3, 1, 6, 1, lo=0.5) * profile[:, None, None]
-    return LightDistribution(mass=mass, v_nodes=v, lost=jnp.asarray(0.0), clipped=jnp.asarray(0.0))
-
-
-def maps():
-    tables = node_tables(np.linspace(-1.0, 1.0, 3), np.array([-2.5, -1.5]))
-    return MapMaker(tables=tables), {"light": light()}
-
-
-def gas_column():
-    grid = ColumnGrid(half_width=1.0, half_depth=1.0, cell=0.5, cell_z=0.5)
-    return GasColumnDust(grid=grid), {"sky_stars": sky_stars(), "sky_gas": sky_gas()}
-
-
-# Stage class -> function without arguments that returns (stage, records by name).
-BUILDERS: dict[type[Stage], Callable] = {
-    Older: older,
-    StarView: lambda: (StarView(inclination=50.0), {"galaxy": galaxy()}),
-    GasView: lambda: (GasView(inclination=50.0), {"galaxy": galaxy()}),
-    DustScreen: lambda: (DustScreen(a_v=0.7), {"sky_stars": sky_stars()}),
-    BirthCloudDust: lambda: (
-        BirthCloudDust(a_v=0.3, a_v_birth=0.6, t_birth=0.01, width=0.1),
-        {"sky_stars": sky_stars()},
-    ),
-    GasColumnDust: gas_column,
-    AtRedshift: lambda: (AtRedshift(redshift=0.1), {}),
-    MapMaker: maps,
-}
 
 
 def stages_of_the_package() -> set[type[Stage]]:
@@ -146,7 +39,7 @@ def stages_of_the_package() -> set[type[Stage]]:
 
 def test_every_stage_has_a_builder_here():
     missing = sorted(cls.__qualname__ for cls in stages_of_the_package() - BUILDERS.keys())
-    assert not missing, f"add builders for {missing}"
+    assert not missing, f"add to stage_builders.py: {missing}"
 
 
 @pytest.fixture(params=BUILDERS, ids=lambda cls: cls.__name__, scope="module")
@@ -238,9 +131,9 @@ SINGLE = """
 import pickle, sys
 import jax, numpy as np
 from flax import nnx
-import test_contracts
+import stage_builders
 made = {}
-for cls, builder in test_contracts.BUILDERS.items():
+for cls, builder in stage_builders.BUILDERS.items():
     stage, records = builder()
     graph, state = nnx.split(stage)
     out = jax.jit(lambda s, r: nnx.merge(graph, s)(**r))(state, records)

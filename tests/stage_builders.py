@@ -1,0 +1,200 @@
+"""One small case of every stage, for the contracts in test_contracts.py.
+
+A stage joins by one entry in BUILDERS: a function that makes the stage and the records it reads, at small size. It is
+called afresh for every precision, so it keeps no JAX arrays.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from galdiff.core.record import quantity, record
+from galdiff.core.stage import Stage
+from galdiff.core.variables import physical, table
+from galdiff.cosmology import Cosmology
+from galdiff.dust.attenuation import BirthCloudDust, DustScreen, GasColumnDust
+from galdiff.dust.column import ColumnGrid
+from galdiff.galaxy.view import GasView, StarView
+from galdiff.ifu.direct import DirectSpectrograph
+from galdiff.ifu.instrument import make_instrument
+from galdiff.ifu.placement import AtRedshift, place
+from galdiff.ifu.plan import Plan, Precision, make_plan
+from galdiff.ifu.rows import Rows
+from galdiff.ifu.stages import Deposit, Spectrograph, Synthesis, Templates
+from galdiff.kinematics.maps import MapMaker, node_tables
+from galdiff.records import (
+    Galaxy,
+    GasParticles,
+    LightDistribution,
+    Placement,
+    SkyGas,
+    SkyStars,
+    SSPGrid,
+    StarParticles,
+)
+
+
+@record
+class Ages:
+    """Ages of a toy population."""
+
+    age: Float[Array, "star"] = quantity("Gyr", "age")
+    mass: Float[Array, "star"] | None = quantity("Msun", "mass", default=None)
+
+
+class Older(Stage):
+    """The example of a stage: it keeps all the promises."""
+
+    def __init__(self, *, by: float = 1.0):
+        self.by = physical(by, lo=0.0, hi=5.0, unit="Gyr")
+        self.curve = table(np.linspace(1.0, 2.0, 3))
+
+    def __call__(self, ages: Ages) -> Ages:
+        return dataclasses.replace(ages, age=ages.age * self.curve[...] + self.by.bounded)
+
+
+def older():
+    return Older(by=0.5), {"ages": Ages(age=jnp.array([0.1, 1.0, 10.0]))}
+
+
+def random(*shape: int, lo: float = 0.0, hi: float = 1.0, seed: int = 0) -> jax.Array:
+    """The same numbers in every precision, between lo and hi."""
+    return jnp.asarray(np.random.default_rng([seed, *shape]).uniform(lo, hi, shape), jnp.result_type(float))
+
+
+def galaxy() -> Galaxy:
+    pos = random(6, 3, lo=-5.0, hi=5.0) * jnp.array([1.0, 1.0, 0.2])
+    vel = jnp.stack([-pos[:, 1], pos[:, 0], 0 * pos[:, 0]], -1) * 30.0  # it turns, so it has an axis
+    stars = StarParticles(
+        pos=pos,
+        vel=vel,
+        mass=random(6, lo=1e5, hi=1e6, seed=1),
+        age=random(6, lo=0.01, hi=12.0, seed=2),
+        metallicity=random(6, lo=1e-3, hi=0.03, seed=3),
+    )
+    gas = GasParticles(pos=pos, vel=vel, mass=stars.mass, metallicity=stars.metallicity)
+    return Galaxy(stars=stars, gas=gas, redshift=0.1, name="toy")
+
+
+def sky_stars() -> SkyStars:
+    xyz = {name: random(5, lo=-0.9, hi=0.9, seed=i) for i, name in enumerate("xyz")}
+    return SkyStars(
+        **xyz,
+        v_los=random(5, lo=-100.0, hi=100.0, seed=4),
+        mass=random(5, lo=1e5, hi=1e6, seed=5),
+        age=random(5, lo=0.005, hi=0.05, seed=6),
+        metallicity=random(5, lo=1e-3, hi=0.03, seed=7),
+        a_v=random(5, seed=8),
+    )
+
+
+def sky_gas() -> SkyGas:
+    xyz = {name: random(4, lo=-0.9, hi=0.9, seed=10 + i) for i, name in enumerate("xyz")}
+    return SkyGas(
+        **xyz,
+        v_los=random(4, lo=-100.0, hi=100.0, seed=14),
+        mass=random(4, lo=1e6, hi=1e7, seed=15),
+        metallicity=random(4, lo=1e-3, hi=0.03, seed=16),
+        temperature=random(4, lo=1e3, hi=1e4, seed=17),
+    )
+
+
+def light() -> LightDistribution:
+    v = jnp.linspace(-400.0, 400.0, 17)
+    profile = jnp.exp(-((v / 120.0) ** 2) / 2)  # a line that can be fitted
+    mass = random(2, 3, 1, 6, 1, lo=0.5) * profile[:, None, None]
+    return LightDistribution(mass=mass, v_nodes=v, lost=jnp.asarray(0.0), clipped=jnp.asarray(0.0))
+
+
+def maps():
+    tables = node_tables(np.linspace(-1.0, 1.0, 3), np.array([-2.5, -1.5]))
+    return MapMaker(tables=tables), {"light": light()}
+
+
+def gas_column():
+    grid = ColumnGrid(half_width=1.0, half_depth=1.0, cell=0.5, cell_z=0.5)
+    return GasColumnDust(grid=grid), {"sky_stars": sky_stars(), "sky_gas": sky_gas()}
+
+
+@functools.cache
+def plan() -> Plan:
+    """A small observation: two metallicities, three ages, a few lines, dust."""
+    wave = np.linspace(4000.0, 6000.0, 801)
+    lines = 1.0 - sum(0.5 * np.exp(-(((wave - centre) / 4.0) ** 2)) for centre in (4861.0, 5175.0))
+    tilt = (wave / 5000.0) ** np.linspace(-2.0, 0.5, 6).reshape(2, 3, 1)
+    ssp = SSPGrid(
+        ssp_wave=wave,
+        ssp_lg_age_gyr=np.array([-2.0, 0.0, 1.0]),
+        ssp_lgmet=np.array([-2.5, -1.5]),
+        ssp_flux=tilt * lines * np.array([1e-1, 1e-2, 1e-3])[:, None],
+        ssp_fwhm=np.full(wave.shape, 2.5),
+    )
+    instrument = make_instrument(
+        name="small",
+        n_x=3,
+        n_y=3,
+        spaxel_x_arcsec=1.0,
+        wave={
+            "grid": "linear",
+            "start_angstrom": 5200.0,
+            "end_angstrom": 5400.0,
+            "step_angstrom": 4.0,
+            "medium": "vacuum",
+        },
+        lsf={"kind": "constant", "fwhm_angstrom": 6.0},
+        psf={"kind": "gaussian", "fwhm_arcsec": 1.2},
+    )
+    precision = Precision(rank=4, v_max_kms=300.0, a_v_max=3.0, a_v_modes=3)
+    return make_plan(ssp, instrument, 0.05, precision, curve)
+
+
+def curve(wave):
+    return (5500.0 / wave) ** 0.7
+
+
+def placement() -> Placement:
+    return place(Cosmology(), jnp.asarray(0.05, jnp.result_type(float)))
+
+
+def chain(n: int) -> tuple[Stage, dict]:
+    """Stage n of deposit, synthesis, templates, spectrograph, with what the earlier ones make."""
+    where = placement()
+    stages = [Deposit(bins=plan().bins), Synthesis(plan=plan()), Templates(plan=plan()), Spectrograph(plan=plan())]
+    if n == 0:
+        return stages[0], {"attenuated": sky_stars(), "placement": where}
+    if n == 2:
+        return stages[2], {"placement": where}
+    light = stages[0](sky_stars(), where)
+    if n == 1:
+        return stages[1], {"light": light}
+    return stages[3], {"spectra": stages[1](light), "bank": stages[2](where), "placement": where}
+
+
+# Stage class -> function without arguments that returns (stage, records by name).
+BUILDERS: dict[type[Stage], Callable] = {
+    Older: older,
+    StarView: lambda: (StarView(inclination=50.0), {"galaxy": galaxy()}),
+    GasView: lambda: (GasView(inclination=50.0), {"galaxy": galaxy()}),
+    DustScreen: lambda: (DustScreen(a_v=0.7), {"sky_stars": sky_stars()}),
+    BirthCloudDust: lambda: (
+        BirthCloudDust(a_v=0.3, a_v_birth=0.6, t_birth=0.01, width=0.1),
+        {"sky_stars": sky_stars()},
+    ),
+    GasColumnDust: gas_column,
+    Deposit: lambda: chain(0),
+    Synthesis: lambda: chain(1),
+    Templates: lambda: chain(2),
+    Spectrograph: lambda: chain(3),
+    Rows: lambda: (Rows(plan=plan()), {"attenuated": sky_stars(), "placement": placement()}),
+    DirectSpectrograph: lambda: (
+        DirectSpectrograph(plan=plan(), curve=curve),
+        {"attenuated": sky_stars(), "placement": placement()},
+    ),
+    AtRedshift: lambda: (AtRedshift(redshift=0.1), {}),
+    MapMaker: maps,
+}
