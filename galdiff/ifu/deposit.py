@@ -11,6 +11,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from galdiff.core.interpolation import node_weights
@@ -18,7 +19,7 @@ from galdiff.core.kernels import TAPS, bspline_weights
 from galdiff.ifu.basis import Attenuation, attenuation_weights
 from galdiff.records import SkyStars
 
-CHUNK_SCALARS = 1 << 19  # weights held at once, per chunk
+CHUNK_SCALARS = 1 << 18  # weights held at once, per chunk
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -27,9 +28,10 @@ class Bins:
 
     n_y: int
     n_x: int
-    v_nodes: tuple[float, ...]  # uniform [km/s]
-    lg_ages: tuple[float, ...]  # [dex, Gyr]
-    lgmets: tuple[float, ...]  # [dex]
+    spaxel_arcsec: tuple[float, float]  # (x, y)
+    v_nodes: np.ndarray  # uniform [km/s]
+    lg_ages: np.ndarray  # [dex, Gyr]
+    lgmets: np.ndarray  # [dex]
     interpolation: str  # of the library: linear or cubic
     kernel: str  # of the sky: nearest, linear, quadratic or cubic
     attenuation: Attenuation
@@ -60,7 +62,7 @@ def sky_weights(gx: Float[Array, "star"], gy: Float[Array, "star"], bins: Bins):
     return spaxel.reshape(*gx.shape, -1), share.reshape(*gx.shape, -1)
 
 
-def velocity_weights(v_los: Float[Array, "star"], v_nodes: tuple[float, ...]):
+def velocity_weights(v_los: Float[Array, "star"], v_nodes: np.ndarray):
     """The four velocity nodes of each star, and cubic B-spline weights; velocities beyond the range count as its edge.
 
     The B-spline that interpolates needs one coefficient beyond the nodes it lies between, so the range ends two nodes
@@ -71,22 +73,38 @@ def velocity_weights(v_los: Float[Array, "star"], v_nodes: tuple[float, ...]):
     return bspline_weights((v - v_nodes[0]) / h_v + 0.5, "cubic")
 
 
-def star_bins(stars: SkyStars, gx: Array, gy: Array, bins: Bins):
-    """Flat bin numbers and masses of one chunk of stars, shapes (star, taps)."""
+def population_weights(stars: SkyStars, bins: Bins):
+    """Population nodes (and attenuation modes) of each star, flat numbers, and weights; last axis the taps."""
     tiny = jnp.finfo(stars.mass.dtype).tiny
-    spaxel, a = sky_weights(gx, gy, bins)
-    m, b = velocity_weights(stars.v_los, bins.v_nodes)
-    lg_age = jnp.log10(jnp.maximum(stars.age, tiny))
-    lgmet = jnp.log10(jnp.maximum(stars.metallicity, tiny))
+    lg_age, lgmet = (jnp.log10(jnp.maximum(x, tiny)) for x in (stars.age, stars.metallicity))
     n, w = node_weights(lg_age, lgmet, bins.lg_ages, bins.lgmets, bins.interpolation)
-    _, _, n_v, n_node, n_av = bins.shape
-    index = (spaxel[:, :, None] * n_v + m[:, None, :])[..., None] * n_node + n[:, None, None, :]
-    mass = (stars.mass[:, None] * a)[:, :, None, None] * b[:, None, :, None] * w[:, None, None, :]
-    if n_av > 1:
-        f = attenuation_weights(stars.a_v, bins.attenuation)
-        index = index[..., None] * n_av + jnp.arange(n_av, dtype=index.dtype)
-        mass = mass[..., None] * f[:, None, None, None, :]
-    return index.reshape(len(gx), -1), mass.reshape(len(gx), -1)
+    n_av = bins.shape[-1]
+    if n_av == 1:
+        return n, w
+    f = attenuation_weights(stars.a_v, bins.attenuation)
+    node = n[..., :, None] * n_av + jnp.arange(n_av, dtype=n.dtype)
+    return node.reshape(*n.shape[:-1], -1), (w[..., :, None] * f[..., None, :]).reshape(*n.shape[:-1], -1)
+
+
+def add_stars(total: Float[Array, "bin"], stars: SkyStars, gx: Array, gy: Array, bins: Bins) -> Float[Array, "bin"]:
+    """Add one chunk of stars to the flat bins.
+
+    Taps lie on a leading axis or apart, and stars on the last: loops over stars vectorise, loops over taps do not.
+    """
+    spaxel, a = (jnp.moveaxis(x, -1, 0) for x in sky_weights(gx, gy, bins))
+    node_v, b = (jnp.moveaxis(x, -1, 0) for x in velocity_weights(stars.v_los, bins.v_nodes))
+    node, w = population_weights(stars, bins)
+    taps = range(node.shape[-1])
+    n_pop = bins.shape[3] * bins.shape[4]
+    first = ((spaxel[:, None] * bins.shape[2] + node_v) * n_pop).reshape(-1, len(gx))
+    share = (stars.mass * a[:, None] * b).reshape(-1, len(gx))
+
+    def add(total, tap):
+        first, share = tap
+        index = jnp.concatenate([first + node[:, n] for n in taps])
+        return total.at[index].add(jnp.concatenate([share * w[:, n] for n in taps]), mode="promise_in_bounds"), None
+
+    return jax.lax.scan(add, total, (first, share))[0]
 
 
 def in_chunks(stars: SkyStars, size: int) -> SkyStars:
@@ -122,8 +140,7 @@ def deposit(stars: SkyStars, origin: tuple, size: tuple, bins: Bins) -> Float[Ar
     @functools.partial(jax.checkpoint, prevent_cse=False)
     def add(total, chunk):
         gx, gy = (chunk.x - origin[0]) / size[0], (chunk.y - origin[1]) / size[1]
-        index, mass = star_bins(chunk, gx, gy, bins)
-        return total.at[index.reshape(-1)].add(mass.reshape(-1), mode="promise_in_bounds"), None
+        return add_stars(total, chunk, gx, gy, bins), None
 
     empty = jnp.zeros(math.prod(bins.shape), stars.mass.dtype)
     return jax.lax.scan(add, empty, folded)[0].reshape(bins.shape)

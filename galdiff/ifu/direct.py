@@ -93,8 +93,8 @@ class DirectSpectrograph(Stage):
 
     def __call__(self, attenuated: SkyStars, placement: Placement) -> ObservedCube:
         plan = self.plan
-        stars = with_a_v(attenuated, plan)
-        fine = coadd(stars, *field_corner(plan, placement), plan, self.nodes[...], self.k[...])
+        stars = with_a_v(attenuated, plan.bins)
+        fine = coadd(stars, *field_corner(plan.bins, placement), plan, self.nodes[...], self.k[...])
         sigma = line_spread(plan, self.lsf_scale.bounded, placement.redshift)
         operator = response(plan.layout, sigma, placement.redshift)
         recorded = apply_response(operator, fine, (0,), plan.layout.n_pixel, offset=reach(plan))[0]

@@ -123,9 +123,10 @@ def make_plan(
     bins = Bins(
         n_y=instrument.n_y + 2 * margin[0],
         n_x=instrument.n_x + 2 * margin[1],
-        v_nodes=tuple(v_nodes),
-        lg_ages=tuple(np.asarray(ssp.ssp_lg_age_gyr, float)),
-        lgmets=tuple(np.asarray(ssp.ssp_lgmet, float)),
+        spaxel_arcsec=(instrument.spaxel_x_arcsec, instrument.spaxel_y_arcsec),
+        v_nodes=v_nodes,
+        lg_ages=np.asarray(ssp.ssp_lg_age_gyr, float),
+        lgmets=np.asarray(ssp.ssp_lgmet, float),
         interpolation=precision.interpolation,
         kernel=precision.kernel,
         attenuation=attenuation,

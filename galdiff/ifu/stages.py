@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 from galdiff.core.stage import Stage
 from galdiff.core.variables import Physical, Table, physical, table
 from galdiff.ifu.bank import build_bank
-from galdiff.ifu.deposit import deposit
+from galdiff.ifu.deposit import Bins, deposit
 from galdiff.ifu.field import field_corner, with_a_v
 from galdiff.ifu.instrument import aperture_mask
 from galdiff.ifu.lsf import added_sigma, fwhm_instrument
@@ -29,23 +29,23 @@ from galdiff.units import FLUX_OF_ONE_LSUN_AT_ONE_MPC
 class Deposit(Stage):
     """Sort stars into bins of sky position, velocity, population and attenuation."""
 
-    def __init__(self, *, plan: Plan):
-        self.plan = plan
+    def __init__(self, *, bins: Bins):
+        self.bins = bins
 
     def __call__(self, attenuated: SkyStars, placement: Placement) -> LightDistribution:
-        plan, bins = self.plan, self.plan.bins
-        corner, size = field_corner(plan, placement)
-        stars = with_a_v(attenuated, plan)
+        bins = self.bins
+        corner, size = field_corner(bins, placement)
+        stars = with_a_v(attenuated, bins)
         gx, gy = (stars.x - corner[0]) / size[0], (stars.y - corner[1]) / size[1]
         inside = (gx >= 0) & (gx < bins.n_x) & (gy >= 0) & (gy < bins.n_y)
-        fast = jnp.abs(stars.v_los) > bins.v_nodes[-3]
-        if plan.precision.a_v_max > 0:
-            fast |= stars.a_v > plan.precision.a_v_max
+        beyond = jnp.abs(stars.v_los) > bins.v_nodes[-3]
+        if bins.attenuation.a_v_max > 0:
+            beyond |= stars.a_v > bins.attenuation.a_v_max
         return LightDistribution(
             mass=deposit(stars, corner, size, bins),
             v_nodes=jnp.asarray(bins.v_nodes, stars.mass.dtype),
             lost=jnp.sum(jnp.where(inside, 0, stars.mass)),
-            clipped=jnp.sum(jnp.where(inside & fast, stars.mass, 0)),
+            clipped=jnp.sum(jnp.where(inside & beyond, stars.mass, 0)),
         )
 
 

@@ -1,0 +1,66 @@
+"""Which engine makes the cube: chosen from the size of the problem, or named.
+
+    compressed   Deposit, Synthesis, Templates, Spectrograph: the default
+    rows         the same without the light distribution, where that would not fit in memory
+    direct       star by star, exact: fastest for few stars
+"""
+
+from galdiff.core.kernels import TAPS
+from galdiff.core.stage import Stage
+from galdiff.errors import InputError
+from galdiff.ifu.direct import DirectSpectrograph
+from galdiff.ifu.plan import Plan
+from galdiff.ifu.rows import Rows
+from galdiff.ifu.stages import Deposit, Spectrograph, Synthesis, Templates
+
+ENGINES = ("auto", "compressed", "rows", "direct")
+MAX_LIGHT_BYTES = 1 << 30  # of a light distribution
+
+# Rough cost on one core [ns], measured by benchmarks/ifu.py: their ratio decides, not their size.
+NS_PER_SAMPLE = 0.9  # direct engine: one star, one fine sample, one spaxel (and once for the spectrum itself)
+NS_PER_TAP = 7.0  # compressed engine: one star, one bin
+NS_PER_FLOP = 0.006  # matrix products
+
+
+def choose_engine(n_stars: int, plan: Plan) -> str:
+    """Name of the fastest engine for n_stars that fits in memory."""
+    bins, rank = plan.bins, plan.basis.templates.shape[0]
+    y, x, v, node, av = bins.shape
+    spatial = TAPS[bins.kernel] ** 2
+    channels = y * x * v
+    direct = n_stars * plan.grid.n * (4 + spatial) * NS_PER_SAMPLE
+    products = channels * rank * (node * av + len(plan.wave)) * 2 * NS_PER_FLOP
+    if direct < products + n_stars * bins.taps * NS_PER_TAP:
+        return "direct"
+    return "rows" if channels * node * av * 4 > MAX_LIGHT_BYTES else "compressed"
+
+
+def ifu_stages(
+    *, plan: Plan, engine: str = "auto", n_stars: int = 1_000_000, curve=None, lsf_scale: float = 1.0, psf_scale: float = 1.0
+) -> dict[str, Stage]:
+    """Stages that turn `attenuated` stars at a `placement` into a `cube`, keyed by the records they make.
+
+    Args:
+      plan: the observation.
+      engine: auto, compressed, rows or direct.
+      n_stars: how many stars to expect; auto decides by it.
+      curve: attenuation curve, where the plan has dust (the direct engine evaluates it itself).
+      lsf_scale, psf_scale: factors on the instrument's widths, trainable.
+
+    Raises:
+      InputError: unknown engine.
+    """
+    if engine not in ENGINES:
+        raise InputError(f"engine is '{engine}'; choose one of {', '.join(ENGINES)}")
+    if engine == "auto":
+        engine = choose_engine(n_stars, plan)
+    if engine == "direct":
+        return {"cube": DirectSpectrograph(plan=plan, curve=curve, lsf_scale=lsf_scale, psf_scale=psf_scale)}
+    front = {"spectra": Rows(plan=plan)}
+    if engine == "compressed":
+        front = {"light": Deposit(bins=plan.bins), "spectra": Synthesis(plan=plan)}
+    return {
+        **front,
+        "bank": Templates(plan=plan, lsf_scale=lsf_scale),
+        "cube": Spectrograph(plan=plan, psf_scale=psf_scale),
+    }

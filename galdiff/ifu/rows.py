@@ -1,0 +1,58 @@
+"""Template coefficients star by star: for fields whose light distribution would not fit in memory.
+
+Instead of bins of mass per population node, each star's own coefficients are added to D[spaxel, velocity, template].
+The result equals deposit and synthesis; memory does not know the number of nodes, time grows with the rank.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from galdiff.core.stage import Stage
+from galdiff.core.variables import Table, table
+from galdiff.ifu.deposit import chunk_size, in_chunks, population_weights, sky_weights, velocity_weights
+from galdiff.ifu.field import field_corner, with_a_v
+from galdiff.ifu.plan import Plan
+from galdiff.records import Placement, SkyStars, SpectralCube
+
+
+def add_rows(total: Float[Array, "bin rank"], stars: SkyStars, corner, size, bins, coefficients) -> Array:
+    """Add the coefficients of one chunk of stars to D, flat over spaxels and velocity nodes."""
+    spaxel, a = sky_weights((stars.x - corner[0]) / size[0], (stars.y - corner[1]) / size[1], bins)
+    node_v, b = velocity_weights(stars.v_los, bins.v_nodes)
+    node, w = population_weights(stars, bins)
+    rows = stars.mass[:, None] * jnp.einsum("st,str->sr", w, coefficients[node], precision="highest")
+    index = (spaxel[:, :, None] * len(bins.v_nodes) + node_v[:, None, :]).reshape(len(rows), -1)
+    share = (a[:, :, None] * b[:, None, :]).reshape(len(rows), -1)
+
+    def add(total, tap):
+        index, share = tap
+        return total.at[index].add(share[:, None] * rows, mode="promise_in_bounds"), None
+
+    return jax.lax.scan(add, total, (index.T, share.T))[0]
+
+
+class Rows(Stage):
+    """Spectra of all spaxels straight from the stars; does the work of `Deposit` and `Synthesis`."""
+
+    def __init__(self, *, plan: Plan):
+        self.bins = plan.bins
+        self.coefficients: Table = table(plan.basis.coefficients, jnp.result_type(float))
+
+    def __call__(self, attenuated: SkyStars, placement: Placement) -> SpectralCube:
+        bins = self.bins
+        corner, size = field_corner(bins, placement)
+        coefficients = self.coefficients[...].reshape(bins.shape[3] * bins.shape[4], -1)
+        rank = coefficients.shape[-1]
+        stars = with_a_v(attenuated, bins)
+
+        @functools.partial(jax.checkpoint, prevent_cse=False)
+        def add(total, chunk):
+            return add_rows(total, chunk, corner, size, bins, coefficients), None
+
+        n_taps = bins.taps // 4 + rank * 4
+        empty = jnp.zeros((bins.n_y * bins.n_x * len(bins.v_nodes), rank), stars.mass.dtype)
+        total = jax.lax.scan(add, empty, in_chunks(stars, chunk_size(len(stars.mass), n_taps)))[0]
+        return SpectralCube(coef=total.reshape(bins.n_y, bins.n_x, len(bins.v_nodes), rank))

@@ -1,0 +1,98 @@
+"""Large fields in tiles: each is an observation of its own with a shifted pointing and the stars that reach it."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from galdiff.ifu.deposit import Bins
+from galdiff.ifu.field import field_corner
+from galdiff.ifu.instrument import Instrument
+from galdiff.records import ObservedCube, Placement, SkyStars
+
+TILE = 48  # spaxels on a side
+REACH = 2  # spaxels by which a kernel shares a star beyond its own spaxel
+
+
+@dataclasses.dataclass(frozen=True)
+class Tile:
+    """A part of the field."""
+
+    y: slice  # spaxels of the whole field
+    x: slice
+    pointing: tuple[float, float]  # its centre seen from that of the whole field (East, North) [arcsec]
+
+
+def tile_instrument(instr: Instrument, size: int = TILE) -> Instrument:
+    """The same spectrograph with the field of one tile and a square aperture."""
+    return dataclasses.replace(
+        instr, n_x=min(size, instr.n_x), n_y=min(size, instr.n_y), aperture="square", aperture_arcsec=0.0
+    )
+
+
+def tiles_of(instr: Instrument, size: int = TILE) -> Iterator[Tile]:
+    """Tiles that cover the field; those at the far edges overlap their neighbours rather than leave the field."""
+    step_y, step_x = min(size, instr.n_y), min(size, instr.n_x)
+    for i in range(math.ceil(instr.n_y / step_y)):
+        for j in range(math.ceil(instr.n_x / step_x)):
+            y0, x0 = min(i * step_y, instr.n_y - step_y), min(j * step_x, instr.n_x - step_x)
+            east = (x0 + step_x / 2 - instr.n_x / 2) * instr.spaxel_x_arcsec
+            north = (y0 + step_y / 2 - instr.n_y / 2) * instr.spaxel_y_arcsec
+            yield Tile(y=slice(y0, y0 + step_y), x=slice(x0, x0 + step_x), pointing=(east, north))
+
+
+def point_at(placement: Placement, tile: Tile) -> Placement:
+    """Placement whose field is centred on a tile."""
+    offset = jnp.asarray(tile.pointing, placement.pointing.dtype)
+    return dataclasses.replace(placement, pointing=placement.pointing + offset)
+
+
+def stars_of(stars: SkyStars, bins: Bins, placement: Placement) -> np.ndarray:
+    """Numbers of the stars that reach the bins, repeated up to a power of two with -1, so that few sizes compile.
+
+    Args:
+      stars: stars on the sky, concrete.
+      bins: of the tile, with its margin.
+      placement: of the tile.
+    """
+    corner, size = field_corner(bins, placement)
+    gx, gy = (np.asarray((stars.x - corner[0]) / size[0]), np.asarray((stars.y - corner[1]) / size[1]))
+    near = (gx > -REACH) & (gx < bins.n_x + REACH) & (gy > -REACH) & (gy < bins.n_y + REACH)
+    index = np.flatnonzero(near)
+    full = 1 << max(len(index) - 1, 0).bit_length()
+    return np.concatenate([index, np.full(full - len(index), -1)]).astype(np.int32)
+
+
+def take(stars: SkyStars, index: np.ndarray) -> SkyStars:
+    """Stars by number; -1 gives a massless one."""
+    chosen = jax.tree.map(lambda x: x[jnp.asarray(index)], stars)
+    return dataclasses.replace(chosen, mass=jnp.where(jnp.asarray(index) < 0, 0, chosen.mass))
+
+
+def observe_in_tiles(
+    observe: Callable[[SkyStars, Placement], ObservedCube],
+    stars: SkyStars,
+    placement: Placement,
+    instr: Instrument,
+    bins: Bins,
+    size: int = TILE,
+) -> Iterator[tuple[Tile, ObservedCube]]:
+    """Observe tile after tile.
+
+    Args:
+      observe: makes the cube of one tile (jitted; its plan is that of `tile_instrument`).
+      stars: all stars on the sky, concrete.
+      placement: of the whole field.
+      instr: the whole field.
+      bins: of one tile.
+      size: spaxels on a side of a tile.
+
+    Yields:
+      Each tile with its cube; apply the aperture of the whole field to what you assemble.
+    """
+    for tile in tiles_of(instr, size):
+        here = point_at(placement, tile)
+        yield tile, observe(take(stars, stars_of(stars, bins, here)), here)

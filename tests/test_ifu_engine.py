@@ -1,0 +1,253 @@
+"""The IFU engines against the reference cubes, each other, and finite differences."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from ifu_reference import SHARPEST, load_reference
+
+from galdiff.dust.curves import attenuation_curve
+from galdiff.errors import InputError
+from galdiff.ifu.direct import DirectSpectrograph
+from galdiff.ifu.engine import choose_engine, ifu_stages
+from galdiff.ifu.instrument import make_instrument
+from galdiff.ifu.rubix_rule import rubix_cube
+from galdiff.ifu.stages import Deposit, Spectrograph, Synthesis, Templates
+
+pytestmark = pytest.mark.filterwarnings("ignore:instrument reference. the wavelength step", "ignore:templates are broader")
+
+
+@pytest.fixture(scope="module")
+def synthetic(request):
+    return load_reference(request.config.rootpath / "tests/data/ifu_reference_synthetic.npz")
+
+
+@pytest.fixture(scope="module")
+def shared(data_dir):
+    return load_reference(data_dir / "ifu/reference_shared.npz", data_dir / "ssp/ssp_miles_basti_kb.h5")
+
+
+def observe(plan, stars, placement, engine="compressed", curve=None):
+    """Cube by an engine, by hand."""
+    made = {"attenuated": stars, "placement": placement}
+    for name, stage in ifu_stages(plan=plan, engine=engine, curve=curve).items():
+        made[name] = stage(**{read: made[read] for read in stage.reads()})
+    return made["cube"]
+
+
+def errors(lum, expected):
+    """RMS and largest error relative to the RMS and to the largest value, and largest relative pixel error."""
+    expected = expected.astype(float)
+    rms = np.sqrt(np.mean((lum - expected) ** 2) / np.mean(expected**2))
+    lit = expected > 1e-3 * expected.max()
+    return rms, np.abs(lum - expected).max() / expected.max(), np.abs(lum[lit] / expected[lit] - 1).max()
+
+
+def made(ref, engine, **settings):
+    plan = ref.plan(**settings)
+    return ref.lum(jax.jit(lambda s: observe(plan, s, ref.placement, engine))(ref.stars))
+
+
+MILKY_WAY = functools.partial(attenuation_curve, "ccm89", r_v=3.1)
+CUBES = [("cube_lsf", {}), ("cube_pixel", {"fwhm": SHARPEST}), ("cube_lsf_cic", {"kernel": "linear"})]
+
+
+@pytest.mark.parametrize(("cube", "settings"), CUBES)
+def test_the_direct_engine_reproduces_the_synthetic_cubes(synthetic, cube, settings):
+    assert max(errors(made(synthetic, "direct", h_v_kms=40, **settings), synthetic.data[cube])) < 1e-4
+
+
+@pytest.mark.parametrize(("cube", "settings"), CUBES)
+def test_the_direct_engine_reproduces_the_miles_cubes(shared, cube, settings):
+    assert max(errors(made(shared, "direct", h_v_kms=40, **settings), shared.data[cube])) < 1e-4
+
+
+def test_the_compressed_engine_reproduces_the_synthetic_cube(synthetic):
+    rms, largest, pixel = errors(made(synthetic, "compressed", rank=24, h_v_kms=40), synthetic.data["cube_lsf"])
+    assert rms < 1e-5
+    assert max(largest, pixel) < 1e-4
+
+
+def test_the_compressed_engine_reproduces_the_miles_cube(shared):
+    rms, largest, pixel = errors(made(shared, "compressed", rank=64, h_v_kms=40), shared.data["cube_lsf"])
+    assert rms < 1e-4
+    assert max(largest, pixel) < 1e-3
+
+
+def particle_gradients(ref, **settings):
+    """Gradients of the reference's weighted sum, relative errors by name."""
+    plan, weight, index = ref.plan(kernel="linear", **settings), ref.data["grad_weight"], ref.data["grad_index"]
+    to_lum = float(ref.lum(dataclasses.replace(observe(plan, ref.stars, ref.placement), flux=1.0)))
+    loss = lambda s: jnp.sum(weight * observe(plan, s, ref.placement).flux) * to_lum
+    g, s = jax.jit(jax.grad(loss))(ref.stars), ref.stars
+    found = dict(
+        x=g.x, y=g.y, mass=g.mass, vlos=g.v_los, log10age=g.age * s.age * np.log(10), log10Z=g.metallicity * s.metallicity * np.log(10)
+    )  # fmt: skip
+    wanted = {name: ref.data[f"grad_{name}"] for name in found}
+    return {name: np.abs(found[name][index] - w).max() / np.abs(w).max() for name, w in wanted.items()}
+
+
+def test_gradients_agree_with_the_synthetic_reference(synthetic):
+    errors = particle_gradients(synthetic, rank=24, h_v_kms=40)
+    assert errors.pop("vlos") < 5e-3
+    assert max(errors.values()) < 1e-5
+
+
+def test_gradients_agree_with_the_miles_reference(shared):
+    errors = particle_gradients(shared, rank=96, h_v_kms=40)
+    assert errors["vlos"] < 2e-2
+    assert max(errors["log10age"], errors["log10Z"]) < 5e-3
+    assert max(errors["x"], errors["y"], errors["mass"]) < 1e-3
+
+
+def test_the_rubix_rule_is_reproduced(shared):
+    edges = shared.data["kpc_edges"]
+    rule = jax.jit(lambda s: rubix_cube(s, shared.ssp, shared.data["wave_angstrom"], 0.05, (edges, edges)))
+    rms, largest, pixel = errors(np.asarray(rule(shared.stars)), shared.data["cube_rubix_rule_f64"])
+    assert max(rms, largest, pixel) < 1e-3
+
+
+def test_dust_of_each_star_is_in_the_compressed_cube(shared):
+    settings = dict(h_v_kms=40, a_v_max=float(shared.stars.a_v.max()), a_v_modes=6, curve=MILKY_WAY, rank=96)
+    plan = shared.plan(**settings)
+    for engine, bound in (("compressed", 1e-3), ("direct", 1e-4)):
+        cube = jax.jit(lambda s, e=engine: observe(plan, s, shared.placement, e, MILKY_WAY))(shared.stars)
+        rms, largest, _ = errors(shared.lum(cube), shared.data["cube_lsf_dust"])
+        assert rms < bound / 2, engine
+        assert largest < bound, engine
+
+
+@pytest.mark.parametrize("psf", ["gauss", "moffat"])
+def test_the_psf_brings_in_light_from_outside_and_agrees_inside(synthetic, psf):
+    base = synthetic.instrument(synthetic.fwhm)
+    kind = dict(kind="gaussian") if psf == "gauss" else dict(kind="moffat", beta=2.5)
+    data = {"name": "psf", "n_x": base.n_x, "n_y": base.n_y, "spaxel_x_arcsec": 1.0}
+    wave = dict(grid="linear", start_angstrom=base.wave_start, end_angstrom=base.wave_start + (base.n_wave - 1) * 1.25)
+    wave |= dict(step_angstrom=1.25, medium="vacuum")
+    lsf = dict(kind="table", wave_angstrom=list(base.lsf.wave), fwhm_angstrom=list(base.lsf.values))
+    instr = make_instrument(**data, wave=wave, lsf=lsf, psf=dict(fwhm_arcsec=1.5, **kind))
+    plan = synthetic.plan(instrument=instr, rank=24, h_v_kms=40)
+    with_psf = synthetic.lum(observe(plan, synthetic.stars, synthetic.placement))
+    reference = synthetic.data[f"cube_lsf_psf{psf}"]
+    # the reference loses light at the border; more comes in here, and the centre is the same but for the kernel's cut
+    assert (with_psf.sum(-1) > 0.99 * reference.sum(-1)).all()
+    centre = with_psf[2, 2].sum() / reference[2, 2].sum()
+    np.testing.assert_allclose(centre, 1.0, atol=0.06)
+
+
+def test_rows_equal_deposit_and_synthesis(synthetic):
+    plan = synthetic.plan(rank=24, h_v_kms=40, kernel="cubic", interpolation="cubic")
+    a, b = (observe(plan, synthetic.stars, synthetic.placement, e).flux for e in ("compressed", "rows"))
+    np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9 * float(a.max()))
+
+
+def test_cubic_interpolation_agrees_between_engines(synthetic):
+    plan = synthetic.plan(rank=40, h_v_kms=40, interpolation="cubic")
+    a, b = (observe(plan, synthetic.stars, synthetic.placement, e).flux for e in ("compressed", "direct"))
+    assert errors(np.asarray(a), np.asarray(b))[1] < 1e-4
+
+
+PARTICLE = ("x", "y", "v_los", "mass", "age", "metallicity", "a_v")
+
+
+def test_gradients_of_all_inputs_agree_with_central_differences(synthetic):
+    """Particles, redshift, LSF and PSF width, A_V; smooth kernel, float64."""
+    curve = lambda wave: (5500.0 / wave) ** 0.7
+    base = synthetic.instrument(synthetic.fwhm)
+    instr = dataclasses.replace(base, psf=dataclasses.replace(base.psf, kind="gaussian", fwhm_arcsec=1.5, power=-0.2))
+    plan = synthetic.plan(instrument=instr, rank=16, h_v_kms=40, kernel="cubic", interpolation="cubic", a_v_max=2.0, curve=curve)
+    stars = jax.tree.map(lambda v: v[:24], dataclasses.replace(synthetic.stars, a_v=jnp.linspace(0.1, 1.9, 300)))
+    weight = jax.random.normal(jax.random.key(0), (5, 5, len(plan.wave)))
+    stages = dict(d=Deposit(bins=plan.bins), s=Synthesis(plan=plan))
+
+    @jax.jit
+    def loss(stars, redshift, lsf, psf):
+        templates, spectrograph = Templates(plan=plan), Spectrograph(plan=plan)
+        templates.lsf_scale.set_value(lsf)
+        spectrograph.psf_scale.set_value(psf)
+        placement = dataclasses.replace(synthetic.placement, redshift=redshift)
+        spectra = stages["s"](stages["d"](stars, placement))
+        return jnp.sum(weight * spectrograph(spectra, templates(placement), placement).flux)
+
+    scales = Templates(plan=plan).lsf_scale[...], Spectrograph(plan=plan).psf_scale[...]
+    point = (stars, jnp.asarray(0.0203), *scales)
+    grad = jax.jit(jax.grad(loss, argnums=(0, 1, 2, 3)))(*point)
+    rng = np.random.default_rng(1)
+    for name in PARTICLE:
+        value, g = getattr(stars, name), getattr(grad[0], name)
+        step = 1e-5 * np.abs(np.asarray(value)).mean()
+        toward = rng.normal(size=value.shape)
+        moved = [loss(dataclasses.replace(stars, **{name: value + s * step * toward}), *point[1:]) for s in (1, -1)]
+        check_slope(name, (moved[0] - moved[1]) / (2 * step), (g * toward).sum(), np.abs(g).max())
+    for i, (name, step) in enumerate((("redshift", 1e-7), ("lsf", 1e-5), ("psf", 1e-5)), start=1):
+        up, down = list(point), list(point)
+        up[i], down[i] = up[i] + step, down[i] - step
+        check_slope(name, (loss(*up) - loss(*down)) / (2 * step), grad[i], abs(grad[i]))
+
+
+def check_slope(name, numeric, exact, scale):
+    assert abs(numeric - exact) < 1e-6 * max(abs(exact), scale), f"{name}: {numeric} by differences, {exact} exact"
+
+
+def test_gradients_are_finite_at_the_edges(synthetic):
+    """Stars outside the field, on spaxel edges, without mass, beyond the library and the velocity range."""
+    plan = synthetic.plan(rank=16, h_v_kms=40, kernel="cubic", v_max_kms=200.0)
+    edges = synthetic.data["kpc_edges"]
+    n = 6
+    stars = jax.tree.map(lambda v: v[:n], synthetic.stars)
+    stars = dataclasses.replace(
+        stars,
+        x=jnp.array([edges[0], edges[1], 1e4, -1e4, 0.0, edges[-1]]),
+        y=jnp.array([edges[0], edges[2], 0.0, 0.0, 0.0, edges[-1]]),
+        v_los=jnp.array([0.0, 1e4, -1e4, 200.0, -200.0, 0.0]),
+        mass=jnp.array([1.0, 1.0, 1.0, 0.0, 1.0, 0.0]),
+        age=jnp.array([1e-9, 1e3, 1.0, 0.0, 10 ** synthetic.ssp.ssp_lg_age_gyr[0], 1.0]),
+        metallicity=jnp.array([0.0, 1.0, 0.02, 1e-9, 10 ** synthetic.ssp.ssp_lgmet[2], 0.01]),
+    )
+    for engine in ("compressed", "direct"):
+        value, grad = jax.value_and_grad(lambda s, e=engine: observe(plan, s, synthetic.placement, e).flux.sum())(stars)
+        assert jnp.isfinite(value)
+        assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(grad)), engine
+
+
+def test_single_precision_agrees_with_double(synthetic):
+    plan = synthetic.plan(rank=24, h_v_kms=40, kernel="cubic")
+    low = lambda tree: jax.tree.map(lambda v: v.astype(jnp.float32), tree)
+    exact = observe(plan, synthetic.stars, synthetic.placement).flux
+    with jax.enable_x64(False):
+        single = observe(plan, low(synthetic.stars), low(synthetic.placement)).flux
+    assert single.dtype == jnp.float32
+    assert errors(np.asarray(single, float), np.asarray(exact))[1] < 1e-5
+
+
+def test_mass_is_conserved_and_losses_are_counted(synthetic):
+    plan = synthetic.plan(rank=16, h_v_kms=40, v_max_kms=100.0)
+    stars = synthetic.stars
+    light = Deposit(bins=plan.bins)(stars, synthetic.placement)
+    np.testing.assert_allclose(light.mass.sum() + light.lost, stars.mass.sum(), rtol=1e-12)
+    expected, _, _ = np.histogram2d(stars.y, stars.x, [synthetic.data["kpc_edges"]] * 2, weights=stars.mass)
+    np.testing.assert_allclose(light.mass.sum((2, 3, 4)), expected, rtol=1e-9)
+    inside = (np.abs(stars.x) < synthetic.data["kpc_edges"][-1]) & (np.abs(stars.y) < synthetic.data["kpc_edges"][-1])
+    limit = plan.bins.v_nodes[-3]
+    np.testing.assert_allclose(light.clipped, stars.mass[inside & (np.abs(stars.v_los) > limit)].sum(), rtol=1e-9)
+
+
+def test_few_stars_take_the_direct_engine_and_many_the_compressed_one(shared):
+    plan = shared.plan()
+    assert choose_engine(10, plan) == "direct"
+    assert choose_engine(1_000_000, plan) == "compressed"
+    with pytest.raises(InputError, match="engine is 'fast'; choose one of"):
+        ifu_stages(plan=plan, engine="fast")
+
+
+def test_a_library_that_does_not_cover_the_band_is_an_error(shared):
+    with pytest.raises(InputError, match="covers .* at redshift"):
+        instr = dataclasses.replace(shared.instrument(shared.fwhm), wave_start=3000.0)
+        shared.plan(instrument=instr)
+    with pytest.warns(UserWarning, match="pixels are cut off"):
+        plan = shared.plan(instrument=instr, coverage="crop")
+    assert plan.wave[0] > 3541 * 1.05
+    assert DirectSpectrograph(plan=plan) is not None
