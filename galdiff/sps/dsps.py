@@ -60,13 +60,7 @@ def load_dsps(
     if flux.ndim != 3 or flux.shape[-1] != wave.size:
         raise InputError(f"{path}: ssp_flux has shape {flux.shape}; (met, age, wave) with {wave.size} wave is needed")
     if fwhm is None:
-        fwhm = attrs.get("resolution_fwhm_angstrom")
-    if fwhm is None:
-        fwhm = FALLBACK_FWHM
-        warnings.warn(
-            f"{path} does not state its resolution: FWHM {FALLBACK_FWHM} Angstrom is assumed; give fwhm=...",
-            stacklevel=2,
-        )
+        fwhm = _stated_fwhm(path, attrs)
     lsun = float(attrs.get("lsun_cgs", units.LSUN_ERG_S)) / units.LSUN_ERG_S
     stated = "air" if str(attrs.get("wave_medium", "vacuum")).lower().startswith("air") else "vacuum"
     return make_grid(
@@ -80,6 +74,16 @@ def load_dsps(
         name=str(attrs.get("title", path.stem)),
         imf=str(imf or attrs.get("imf", "not stated")),
     )
+
+
+def _stated_fwhm(path: pathlib.Path, attrs: dict) -> float:
+    if "resolution_fwhm_angstrom" in attrs:
+        return float(attrs["resolution_fwhm_angstrom"])
+    warnings.warn(
+        f"{path} does not state its resolution: FWHM {FALLBACK_FWHM} Angstrom is assumed; give fwhm=...",
+        stacklevel=4,
+    )
+    return FALLBACK_FWHM
 
 
 def _plain(value):

@@ -36,13 +36,7 @@ def make_fsps(
     Raises:
       InputError: python-fsps is not there, or not usable, or too old to know its resolution.
     """
-    try:
-        fsps = importlib.import_module("fsps")
-    except (ImportError, OSError, RuntimeError) as error:
-        raise InputError(
-            f"kind 'fsps' needs python-fsps, which does not import ({error}); install it (`pip install fsps`, with FSPS"
-            " itself in $SPS_HOME), or give the path of an SSP file"
-        ) from error
+    fsps = _import_fsps()
     if imf_type not in IMFS:
         raise InputError(f"imf_type is {imf_type}; choose {', '.join(f'{k} ({v})' for k, v in IMFS.items())}")
     fixed = {"zcontinuous": 0, "sfh": 0, "vactoair_flag": False, "zred": 0.0}
@@ -77,6 +71,16 @@ def make_fsps(
         ),
         *wave_range,
     )
+
+
+def _import_fsps():
+    try:
+        return importlib.import_module("fsps")
+    except (ImportError, OSError, RuntimeError) as error:
+        raise InputError(
+            f"kind 'fsps' needs python-fsps, which does not import ({error}); install it (`pip install fsps`, with FSPS"
+            " itself in $SPS_HOME), or give the path of an SSP file"
+        ) from error
 
 
 def _text(name) -> str:
