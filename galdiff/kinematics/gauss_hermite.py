@@ -33,7 +33,7 @@ def gauss_hermite_profile(v: Float[Array, "v"], parameters: Float[Array, "5"]) -
 
 @functools.partial(jax.jit, static_argnames="n_iter")
 def fit_gauss_hermite(
-    profile: Float[Array, "*spaxel v"], v_nodes: Float[Array, "v"], n_iter: int = 12
+    profile: Float[Array, "*spaxel v"], v_nodes: Float[Array, "v"], n_iter: int = 20
 ) -> tuple[Float[Array, "*spaxel"], ...]:
     """Fit gamma, V, sigma, h3, h4 to velocity distributions given by cubic B-spline weights.
 
