@@ -125,7 +125,9 @@ def gas_column():
 def plan() -> Plan:
     """A small observation: two metallicities, three ages, a few lines, dust."""
     wave = np.linspace(4000.0, 6000.0, 801)
-    lines = 1.0 - sum(0.5 * np.exp(-(((wave - centre) / 4.0) ** 2)) for centre in (4861.0, 5175.0))
+    depth = np.random.default_rng(0).uniform(0.1, 0.8, (4, 2, 3, 1))  # so that every node has a spectrum of its own
+    centres = (4990.0, 5030.0, 5065.0, 5100.0)
+    lines = 1.0 - sum(d * np.exp(-(((wave - c) / 6.0) ** 2)) for d, c in zip(depth, centres, strict=True))
     tilt = (wave / 5000.0) ** np.linspace(-2.0, 0.5, 6).reshape(2, 3, 1)
     ssp = SSPGrid(
         ssp_wave=wave,
