@@ -4,18 +4,25 @@ import dataclasses
 import functools
 
 import jax
+import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 from ifu_reference import SHARPEST, load_reference
 
+from galdiff.core.compiled import compiled
+from galdiff.core.pipeline import Pipeline
+from galdiff.core.variables import Physical
 from galdiff.dust.curves import attenuation_curve
 from galdiff.errors import InputError
 from galdiff.ifu.direct import DirectSpectrograph
 from galdiff.ifu.engine import choose_engine, ifu_stages
 from galdiff.ifu.instrument import make_instrument
 from galdiff.ifu.rubix_rule import rubix_cube
-from galdiff.ifu.stages import Deposit, Spectrograph, Synthesis, Templates
+from galdiff.ifu.stages import Deposit
+from galdiff.records import Placement, SkyStars
+from galdiff.units import FLUX_OF_ONE_LSUN_AT_ONE_MPC
 
 pytestmark = pytest.mark.filterwarnings("ignore:instrument reference. the wavelength step", "ignore:templates are broader")
 
@@ -30,12 +37,16 @@ def shared(data_dir):
     return load_reference(data_dir / "ifu/reference_shared.npz", data_dir / "ssp/ssp_miles_basti_kb.h5")
 
 
+def engine_of(plan, engine="compressed", curve=None, wanted="cube"):
+    """The engine as a compiled function of stars and placement."""
+    inputs = {"attenuated": SkyStars, "placement": Placement}
+    run, state = compiled(Pipeline(stages=ifu_stages(plan=plan, engine=engine, curve=curve), inputs=inputs), [wanted])
+    return lambda stars, placement: run(state, attenuated=stars, placement=placement)[wanted]
+
+
 def observe(plan, stars, placement, engine="compressed", curve=None):
-    """Cube by an engine, by hand."""
-    made = {"attenuated": stars, "placement": placement}
-    for name, stage in ifu_stages(plan=plan, engine=engine, curve=curve).items():
-        made[name] = stage(**{read: made[read] for read in stage.reads()})
-    return made["cube"]
+    """Cube by an engine."""
+    return engine_of(plan, engine, curve)(stars, placement)
 
 
 def errors(lum, expected):
@@ -48,7 +59,7 @@ def errors(lum, expected):
 
 def made(ref, engine, **settings):
     plan = ref.plan(**settings)
-    return ref.lum(jax.jit(lambda s: observe(plan, s, ref.placement, engine))(ref.stars))
+    return ref.lum(observe(plan, ref.stars, ref.placement, engine))
 
 
 MILKY_WAY = functools.partial(attenuation_curve, "ccm89", r_v=3.1)
@@ -80,9 +91,9 @@ def test_the_compressed_engine_reproduces_the_miles_cube(shared):
 def particle_gradients(ref, **settings):
     """Gradients of the reference's weighted sum, relative errors by name."""
     plan, weight, index = ref.plan(kernel="linear", **settings), ref.data["grad_weight"], ref.data["grad_index"]
-    to_lum = float(ref.lum(dataclasses.replace(observe(plan, ref.stars, ref.placement), flux=1.0)))
-    loss = lambda s: jnp.sum(weight * observe(plan, s, ref.placement).flux) * to_lum
-    g, s = jax.jit(jax.grad(loss))(ref.stars), ref.stars
+    to_lum = float(ref.placement.luminosity_distance) ** 2 / FLUX_OF_ONE_LSUN_AT_ONE_MPC
+    run = engine_of(plan)
+    g, s = jax.grad(lambda s: jnp.sum(weight * run(s, ref.placement).flux) * to_lum)(ref.stars), ref.stars
     found = dict(
         x=g.x, y=g.y, mass=g.mass, vlos=g.v_los, log10age=g.age * s.age * np.log(10), log10Z=g.metallicity * s.metallicity * np.log(10)
     )  # fmt: skip
@@ -114,7 +125,7 @@ def test_dust_of_each_star_is_in_the_compressed_cube(shared):
     settings = dict(h_v_kms=40, a_v_max=float(shared.stars.a_v.max()), a_v_modes=6, curve=MILKY_WAY, rank=96)
     plan = shared.plan(**settings)
     for engine, bound in (("compressed", 1e-3), ("direct", 1e-4)):
-        cube = jax.jit(lambda s, e=engine: observe(plan, s, shared.placement, e, MILKY_WAY))(shared.stars)
+        cube = observe(plan, shared.stars, shared.placement, engine, MILKY_WAY)
         rms, largest, _ = errors(shared.lum(cube), shared.data["cube_lsf_dust"])
         assert rms < bound / 2, engine
         assert largest < bound, engine
@@ -161,19 +172,17 @@ def test_gradients_of_all_inputs_agree_with_central_differences(synthetic):
     plan = synthetic.plan(instrument=instr, rank=16, h_v_kms=40, kernel="cubic", interpolation="cubic", a_v_max=2.0, curve=curve)
     stars = jax.tree.map(lambda v: v[:24], dataclasses.replace(synthetic.stars, a_v=jnp.linspace(0.1, 1.9, 300)))
     weight = jax.random.normal(jax.random.key(0), (5, 5, len(plan.wave)))
-    stages = dict(d=Deposit(bins=plan.bins), s=Synthesis(plan=plan))
+    inputs = {"attenuated": SkyStars, "placement": Placement}
+    graph, widths, tables = nnx.split(Pipeline(stages=ifu_stages(plan=plan, engine="compressed"), inputs=inputs), Physical, ...)
+    widths, unflatten = jax.flatten_util.ravel_pytree(widths)
 
     @jax.jit
-    def loss(stars, redshift, lsf, psf):
-        templates, spectrograph = Templates(plan=plan), Spectrograph(plan=plan)
-        templates.lsf_scale.set_value(lsf)
-        spectrograph.psf_scale.set_value(psf)
+    def loss(stars, redshift, *widths):
         placement = dataclasses.replace(synthetic.placement, redshift=redshift)
-        spectra = stages["s"](stages["d"](stars, placement))
-        return jnp.sum(weight * spectrograph(spectra, templates(placement), placement).flux)
+        pipeline = nnx.merge(graph, unflatten(jnp.stack(widths)), tables)
+        return jnp.sum(weight * pipeline(attenuated=stars, placement=placement, wanted=["cube"])["cube"].flux)
 
-    scales = Templates(plan=plan).lsf_scale[...], Spectrograph(plan=plan).psf_scale[...]
-    point = (stars, jnp.asarray(0.0203), *scales)
+    point = (stars, jnp.asarray(0.0203), *widths)
     grad = jax.jit(jax.grad(loss, argnums=(0, 1, 2, 3)))(*point)
     rng = np.random.default_rng(1)
     for name in PARTICLE:
@@ -182,7 +191,7 @@ def test_gradients_of_all_inputs_agree_with_central_differences(synthetic):
         toward = rng.normal(size=value.shape)
         moved = [loss(dataclasses.replace(stars, **{name: value + s * step * toward}), *point[1:]) for s in (1, -1)]
         check_slope(name, (moved[0] - moved[1]) / (2 * step), (g * toward).sum(), np.abs(g).max())
-    for i, (name, step) in enumerate((("redshift", 1e-7), ("lsf", 1e-5), ("psf", 1e-5)), start=1):
+    for i, (name, step) in enumerate((("redshift", 1e-7), ("LSF or PSF", 1e-5), ("PSF or LSF", 1e-5)), start=1):
         up, down = list(point), list(point)
         up[i], down[i] = up[i] + step, down[i] - step
         check_slope(name, (loss(*up) - loss(*down)) / (2 * step), grad[i], abs(grad[i]))
@@ -208,7 +217,8 @@ def test_gradients_are_finite_at_the_edges(synthetic):
         metallicity=jnp.array([0.0, 1.0, 0.02, 1e-9, 10 ** synthetic.ssp.ssp_lgmet[2], 0.01]),
     )
     for engine in ("compressed", "direct"):
-        value, grad = jax.value_and_grad(lambda s, e=engine: observe(plan, s, synthetic.placement, e).flux.sum())(stars)
+        run = engine_of(plan, engine)
+        value, grad = jax.value_and_grad(lambda s, run=run: run(s, synthetic.placement).flux.sum())(stars)
         assert jnp.isfinite(value)
         assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(grad)), engine
 
@@ -245,7 +255,7 @@ def test_few_stars_take_the_direct_engine_and_many_the_compressed_one(shared):
 
 def test_a_library_that_does_not_cover_the_band_is_an_error(shared):
     with pytest.raises(InputError, match="covers .* at redshift"):
-        instr = dataclasses.replace(shared.instrument(shared.fwhm), wave_start=3000.0)
+        instr = dataclasses.replace(shared.instrument(shared.fwhm), wave_start=3000.0, n_wave=2000)
         shared.plan(instrument=instr)
     with pytest.warns(UserWarning, match="pixels are cut off"):
         plan = shared.plan(instrument=instr, coverage="crop")

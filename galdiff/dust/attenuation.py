@@ -33,6 +33,14 @@ def birth_cloud_fraction(age: Float[Array, "star"], t_birth: Float[Array, ""], w
     return jax.nn.sigmoid(-log_ratio / width)
 
 
+class NoDust(Stage):
+    """No dust: stars as they are, with the attenuation they were given."""
+
+    def __call__(self, sky_stars: SkyStars) -> SkyStars:
+        """Pass the stars on."""
+        return sky_stars
+
+
 class DustScreen(Stage):
     """One screen in front of all stars."""
 
