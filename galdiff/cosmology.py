@@ -18,9 +18,9 @@ _NODES, _WEIGHTS = (_NODES + 1) / 2, _WEIGHTS / 2  # on (0, 1)
 class Cosmology:
     """A flat universe of matter and dark energy with constant equation of state."""
 
-    h0: Float[ArrayLike, ""] = quantity("km/s/Mpc", "Hubble constant", default=67.66)
-    omega_m: Float[ArrayLike, ""] = quantity("", "matter density today over critical", default=0.30966)
-    w: Float[ArrayLike, ""] = quantity("", "equation of state of dark energy", default=-1.0)
+    h0: Float[Array, ""] | float = quantity("km/s/Mpc", "Hubble constant", default=67.66)
+    omega_m: Float[Array, ""] | float = quantity("", "matter density today over critical", default=0.30966)
+    w: Float[Array, ""] | float = quantity("", "equation of state of dark energy", default=-1.0)
 
 
 def efunc(cosmo: Cosmology, redshift: ArrayLike) -> Array:

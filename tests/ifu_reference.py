@@ -30,7 +30,9 @@ class Reference:
             name="reference", n_x=n, n_y=n, spaxel_x_arcsec=1.0,
             wave=dict(grid="linear", start_angstrom=wave[0], end_angstrom=wave[-1],
                       step_angstrom=float(self.data["dl_angstrom"]), medium="vacuum"),
-            lsf=dict(kind="table", wave_angstrom=wave.tolist(), fwhm_angstrom=np.broadcast_to(fwhm, wave.shape).tolist()),
+            lsf=dict(
+                kind="table", wave_angstrom=wave.tolist(), fwhm_angstrom=np.broadcast_to(fwhm, wave.shape).tolist()
+            ),
             psf=dict(kind="none"),
         )  # fmt: skip
 

@@ -47,7 +47,7 @@ def separate_attenuation(k: np.ndarray, a_v_max: float, n_modes: int) -> Attenua
 def attenuation_weights(a_v: Float[Array, "star"], attenuation: Attenuation) -> Float[Array, "star av"]:
     """f_q(A_V) of each star; A_V beyond the range counts as its edge."""
     if attenuation.a_v_max == 0.0:
-        return jnp.ones(a_v.shape + (1,), a_v.dtype)
+        return jnp.ones((*a_v.shape, 1), a_v.dtype)
     t = (2 * jnp.clip(a_v, 0.0, attenuation.a_v_max) / attenuation.a_v_max - 1)[..., None]
     coefficients = jnp.asarray(attenuation.weights, a_v.dtype)
     ahead, behind = jnp.zeros_like(t), jnp.zeros_like(t)  # Clenshaw
@@ -75,7 +75,9 @@ def build_basis(nodes: np.ndarray, n_fit: int, rank: int, attenuation: Attenuati
       attenuation: its separable form on the same wavelengths.
     """
     levels = np.linspace(0.0, attenuation.a_v_max, attenuation.weights.shape[1])
-    f = np.asarray(np.polynomial.chebyshev.chebval(2 * levels / max(attenuation.a_v_max, 1e-30) - 1, attenuation.weights))
+    f = np.asarray(
+        np.polynomial.chebyshev.chebval(2 * levels / max(attenuation.a_v_max, 1e-30) - 1, attenuation.weights)
+    )
     dimming = f.T @ attenuation.modes  # (level, wave)
     sample = (nodes[:n_fit, None] * dimming).reshape(-1, nodes.shape[1])
     sample = sample / sample.mean(1, keepdims=True)
@@ -93,4 +95,4 @@ def build_basis(nodes: np.ndarray, n_fit: int, rank: int, attenuation: Attenuati
 
 def project(nodes, modes, templates):
     """C[n, q] = projection of L_n g_q on the templates; works on NumPy and JAX arrays, shape (node, av, rank)."""
-    return ((nodes[:, None] * modes) @ templates.T)
+    return (nodes[:, None] * modes) @ templates.T

@@ -81,7 +81,7 @@ def population_weights(stars: SkyStars, bins: Bins):
     n_av = bins.shape[-1]
     if n_av == 1:
         return n, w
-    f = attenuation_weights(stars.a_v, bins.attenuation)
+    f = attenuation_weights(jnp.asarray(stars.a_v), bins.attenuation)
     node = n[..., :, None] * n_av + jnp.arange(n_av, dtype=n.dtype)
     return node.reshape(*n.shape[:-1], -1), (w[..., :, None] * f[..., None, :]).reshape(*n.shape[:-1], -1)
 
@@ -118,6 +118,13 @@ def in_chunks(stars: SkyStars, size: int) -> SkyStars:
     return dataclasses.replace(folded, mass=jnp.pad(stars.mass, (0, pad)).reshape(-1, size))
 
 
+def empty_sum(shape: tuple[int, ...], stars: Float[Array, "star"]) -> Array:
+    """Zeros to sum over stars into; where each device has stars of its own, the sum is each device's own too."""
+    empty = jnp.zeros(shape, stars.dtype)
+    own = tuple(jax.typeof(stars).vma)
+    return jax.lax.pcast(empty, own, to="varying") if own else empty
+
+
 def chunk_size(n_stars: int, taps: int) -> int:
     """Stars per chunk: bounded weights, and a power of two, so that few sizes are ever compiled."""
     return max(1, min(CHUNK_SCALARS // taps, 1 << max(n_stars - 1, 1).bit_length()))
@@ -142,5 +149,5 @@ def deposit(stars: SkyStars, origin: tuple, size: tuple, bins: Bins) -> Float[Ar
         gx, gy = (chunk.x - origin[0]) / size[0], (chunk.y - origin[1]) / size[1]
         return add_stars(total, chunk, gx, gy, bins), None
 
-    empty = jnp.zeros(math.prod(bins.shape), stars.mass.dtype)
+    empty = empty_sum((math.prod(bins.shape),), stars.mass)
     return jax.lax.scan(add, empty, folded)[0].reshape(bins.shape)

@@ -30,7 +30,12 @@ EDGE = 4  # samples of the spline beyond the shifted spectrum
 
 
 def coadd(
-    stars: SkyStars, corner: tuple, size: tuple, plan: Plan, nodes: Float[Array, "node sample"], k: Float[Array, "sample"]
+    stars: SkyStars,
+    corner: tuple,
+    size: tuple,
+    plan: Plan,
+    nodes: Float[Array, "node sample"],
+    k: Float[Array, "sample"],
 ) -> Float[Array, "spaxel sample"]:
     """Sum of shifted spectra in each spaxel.
 
@@ -100,7 +105,6 @@ class DirectSpectrograph(Stage):
         recorded = apply_response(operator, fine, (0,), plan.layout.n_pixel, offset=reach(plan))[0]
         planes = recorded.reshape(plan.bins.n_y, plan.bins.n_x, -1)
         lum = sum_bands(
-            (blurred[..., band] * weight, band)
-            for blurred, band, weight in blur(plan, planes, self.psf_scale.bounded)
+            (blurred[..., band] * weight, band) for blurred, band, weight in blur(plan, planes, self.psf_scale.bounded)
         )
         return to_flux(plan, lum, placement)

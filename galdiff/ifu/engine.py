@@ -1,8 +1,8 @@
 """Which engine makes the cube: chosen from the size of the problem, or named.
 
-    compressed   Deposit, Synthesis, Templates, Spectrograph: the default
-    rows         the same without the light distribution, where that would not fit in memory
-    direct       star by star, exact: fastest for few stars
+compressed   Deposit, Synthesis, Templates, Spectrograph: the default
+rows         the same without the light distribution, where that would not fit in memory
+direct       star by star, exact: fastest for few stars
 """
 
 from galdiff.core.kernels import TAPS
@@ -36,7 +36,13 @@ def choose_engine(n_stars: int, plan: Plan) -> str:
 
 
 def ifu_stages(
-    *, plan: Plan, engine: str = "auto", n_stars: int = 1_000_000, curve=None, lsf_scale: float = 1.0, psf_scale: float = 1.0
+    *,
+    plan: Plan,
+    engine: str = "auto",
+    n_stars: int = 1_000_000,
+    curve=None,
+    lsf_scale: float = 1.0,
+    psf_scale: float = 1.0,
 ) -> dict[str, Stage]:
     """Stages that turn `attenuated` stars at a `placement` into a `cube`, keyed by the records they make.
 
@@ -56,7 +62,7 @@ def ifu_stages(
         engine = choose_engine(n_stars, plan)
     if engine == "direct":
         return {"cube": DirectSpectrograph(plan=plan, curve=curve, lsf_scale=lsf_scale, psf_scale=psf_scale)}
-    front = {"spectra": Rows(plan=plan)}
+    front: dict[str, Stage] = {"spectra": Rows(plan=plan)}
     if engine == "compressed":
         front = {"light": Deposit(bins=plan.bins), "spectra": Synthesis(plan=plan)}
     return {

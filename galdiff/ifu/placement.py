@@ -1,7 +1,7 @@
 """Redshift, distance and pointing of an observation."""
 
 import jax.numpy as jnp
-from jaxtyping import ArrayLike
+from jaxtyping import Array, ArrayLike
 
 from galdiff import cosmology, units
 from galdiff.core.stage import Stage
@@ -13,7 +13,7 @@ from galdiff.records import Placement
 MAX_REDSHIFT = 20.0
 
 
-def place(cosmo: Cosmology, redshift: ArrayLike, pointing: ArrayLike = (0.0, 0.0)) -> Placement:
+def place(cosmo: Cosmology, redshift: ArrayLike, pointing: Array | tuple[float, ...] = (0.0, 0.0)) -> Placement:
     """Placement at the cosmological distance of a redshift."""
     redshift = jnp.asarray(redshift)
     return Placement(

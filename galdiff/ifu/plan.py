@@ -99,38 +99,18 @@ def make_plan(
     edges = np.stack([bounds[:-1], bounds[1:]], -1)[pixels]
     fwhm_template = np.interp(wave_vacuum / (1 + redshift), ssp.ssp_wave, ssp.ssp_fwhm)
     fwhm_inst = lsf_fwhm(instrument.lsf, wave_vacuum)
-    # templates at least: a kernel may be asked to be wider than the instrument's own
     widest = MAX_WIDER * fwhm_inst / units.FWHM_PER_SIGMA
     total = np.maximum(fwhm_inst, (1 + redshift) * fwhm_template) / units.FWHM_PER_SIGMA
     h_v = precision.h_v_kms or 1.3 * float(np.min(total / wave_vacuum)) * units.C_KMS
     v_nodes = velocity_nodes(precision.v_max_kms, h_v)
-    reach = (np.exp((v_nodes[-1] + 50.0) / units.C_KMS), REACH * widest)
-    lo = (edges[0, 0] - reach[1][0]) / (1 + redshift) / reach[0]
-    hi = (edges[-1, 1] + reach[1][-1]) / (1 + redshift) * reach[0]
-    lo, hi = max(lo, float(ssp.ssp_wave[0])), min(hi, float(ssp.ssp_wave[-1]))
-    use = slice(max(np.searchsorted(ssp.ssp_wave, lo) - 4, 0), np.searchsorted(ssp.ssp_wave, hi) + 4)
+    grid, use = _fine_axis(ssp, edges, REACH * widest, redshift, v_nodes)
     native = np.asarray(ssp.ssp_wave, np.float64)[use]
-    finest = float(np.min(np.diff(native) / native[1:])) * units.C_KMS / SAMPLES_PER_NATIVE
-    grid = fine_grid(lo, hi, h_v, finest)
-    nodes = np.asarray(
-        expand_nodes(np.asarray(ssp.ssp_flux)[..., use], ssp.ssp_lg_age_gyr, ssp.ssp_lgmet, precision.interpolation),
-        np.float64,
-    )
+    flux = np.asarray(ssp.ssp_flux)[..., use]
+    nodes = np.asarray(expand_nodes(flux, ssp.ssp_lg_age_gyr, ssp.ssp_lgmet, precision.interpolation), np.float64)
     attenuation = _attenuation(attenuation_curve, native, precision)
-    n_fit = len(ssp.ssp_lgmet) * len(ssp.ssp_lg_age_gyr)
+    n_fit = flux.shape[0] * flux.shape[1]
     basis = build_basis(nodes, n_fit, min(precision.rank, n_fit, len(native)), attenuation)
     margin = kernel_radius(instrument, MAX_WIDER)
-    bins = Bins(
-        n_y=instrument.n_y + 2 * margin[0],
-        n_x=instrument.n_x + 2 * margin[1],
-        spaxel_arcsec=(instrument.spaxel_x_arcsec, instrument.spaxel_y_arcsec),
-        v_nodes=v_nodes,
-        lg_ages=np.asarray(ssp.ssp_lg_age_gyr, float),
-        lgmets=np.asarray(ssp.ssp_lgmet, float),
-        interpolation=precision.interpolation,
-        kernel=precision.kernel,
-        attenuation=attenuation,
-    )
     return Plan(
         instrument=instrument,
         precision=precision,
@@ -140,12 +120,40 @@ def make_plan(
         wave_vacuum=wave_vacuum,
         fwhm_template=fwhm_template,
         margin=margin,
-        bins=bins,
+        bins=_bins(ssp, instrument, margin, v_nodes, precision, attenuation),
         layout=plan_pixels(edges, _widths(instrument)[pixels], widest, redshift, grid),
         basis=basis,
         nodes=nodes,
         node_wave=native,
         templates=resample(native, basis.templates, grid),
+    )
+
+
+def _fine_axis(ssp: SSPGrid, edges, reach, redshift: float, v_nodes: np.ndarray) -> tuple[FineGrid, slice]:
+    """Fine axis that serves the pixels at all velocities, and the library's samples that it needs."""
+    shift = np.exp((v_nodes[-1] + 50.0) / units.C_KMS)
+    lo = max((edges[0, 0] - reach[0]) / (1 + redshift) / shift, float(ssp.ssp_wave[0]))
+    hi = min((edges[-1, 1] + reach[-1]) / (1 + redshift) * shift, float(ssp.ssp_wave[-1]))
+    use = slice(max(np.searchsorted(ssp.ssp_wave, lo) - 4, 0), np.searchsorted(ssp.ssp_wave, hi) + 4)
+    native = np.asarray(ssp.ssp_wave, np.float64)[use]
+    finest = float(np.min(np.diff(native) / native[1:])) * units.C_KMS / SAMPLES_PER_NATIVE
+    return fine_grid(lo, hi, v_nodes[1] - v_nodes[0], finest), use
+
+
+def _bins(
+    ssp: SSPGrid, instrument: Instrument, margin, v_nodes, precision: Precision, attenuation: Attenuation
+) -> Bins:
+    """Bins of the field with its margin."""
+    return Bins(
+        n_y=instrument.n_y + 2 * margin[0],
+        n_x=instrument.n_x + 2 * margin[1],
+        spaxel_arcsec=(instrument.spaxel_x_arcsec, instrument.spaxel_y_arcsec),
+        v_nodes=v_nodes,
+        lg_ages=np.asarray(ssp.ssp_lg_age_gyr, float),
+        lgmets=np.asarray(ssp.ssp_lgmet, float),
+        interpolation=precision.interpolation,
+        kernel=precision.kernel,
+        attenuation=attenuation,
     )
 
 

@@ -39,9 +39,7 @@ class PixelPlan:
     grid: FineGrid
 
 
-def plan_pixels(
-    edges: np.ndarray, width: np.ndarray, sigma: np.ndarray, redshift: float, grid: FineGrid
-) -> PixelPlan:
+def plan_pixels(edges: np.ndarray, width: np.ndarray, sigma: np.ndarray, redshift: float, grid: FineGrid) -> PixelPlan:
     """Lay out the blocks.
 
     Args:
@@ -53,10 +51,15 @@ def plan_pixels(
     """
     n_pixel = len(edges)
     pad = -n_pixel % BLOCK
-    blocked = lambda x: np.concatenate([x, np.repeat(x[-1:], pad, 0)]).reshape(-1, BLOCK)
+
+    def blocked(x):
+        return np.concatenate([x, np.repeat(x[-1:], pad, 0)]).reshape(-1, BLOCK)
+
+    def sample(wave):
+        return (np.log(wave) - np.log1p(redshift) - grid.log_start) / grid.step
+
     lo, hi, wide = blocked(edges[:, 0]), blocked(edges[:, 1]), blocked(width)
     reach = REACH * np.hypot(blocked(sigma), SHARPENING * grid.step * hi)
-    sample = lambda wave: (np.log(wave) - np.log1p(redshift) - grid.log_start) / grid.step
     start = np.floor(sample((lo - reach).min(1))).astype(int) - GUARD
     stop = np.ceil(sample((hi + reach).max(1))).astype(int) + GUARD
     return PixelPlan(

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from galdiff.core.stage import Stage
 from galdiff.core.variables import Table, table
-from galdiff.ifu.deposit import chunk_size, in_chunks, population_weights, sky_weights, velocity_weights
+from galdiff.ifu.deposit import chunk_size, empty_sum, in_chunks, population_weights, sky_weights, velocity_weights
 from galdiff.ifu.field import field_corner, with_a_v
 from galdiff.ifu.plan import Plan
 from galdiff.records import Placement, SkyStars, SpectralCube
@@ -53,6 +53,6 @@ class Rows(Stage):
             return add_rows(total, chunk, corner, size, bins, coefficients), None
 
         n_taps = bins.taps // 4 + rank * 4
-        empty = jnp.zeros((bins.n_y * bins.n_x * len(bins.v_nodes), rank), stars.mass.dtype)
+        empty = empty_sum((bins.n_y * bins.n_x * len(bins.v_nodes), rank), stars.mass)
         total = jax.lax.scan(add, empty, in_chunks(stars, chunk_size(len(stars.mass), n_taps)))[0]
         return SpectralCube(coef=total.reshape(bins.n_y, bins.n_x, len(bins.v_nodes), rank))

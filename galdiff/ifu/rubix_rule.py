@@ -50,15 +50,15 @@ def rubix_cube(
       Luminosity density [Lsun/Angstrom, not divided by 1+z]; stars outside the field are dropped.
     """
     (x0, dx, nx), (y0, dy, ny) = ((e[0], (e[-1] - e[0]) / (len(e) - 1), len(e) - 1) for e in edges)
-    wave = jnp.asarray(wave, stars.mass.dtype)
+    centres = jnp.asarray(wave, stars.mass.dtype)
 
     def add(cube, star):
         ix, iy = jnp.floor((star.x - x0) / dx).astype(int), jnp.floor((star.y - y0) / dy).astype(int)
         inside = (ix >= 0) & (ix < nx) & (iy >= 0) & (iy < ny)
-        spectrum = jnp.where(inside, rubix_spectrum(star, ssp, wave, redshift), 0.0)
+        spectrum = jnp.where(inside, rubix_spectrum(star, ssp, centres, redshift), 0.0)
         return cube.at[iy.clip(0, ny - 1), ix.clip(0, nx - 1)].add(spectrum), None
 
-    return jax.lax.scan(add, jnp.zeros((ny, nx, len(wave)), wave.dtype), stars)[0]
+    return jax.lax.scan(add, jnp.zeros((ny, nx, len(wave)), centres.dtype), stars)[0]
 
 
 def _backward(wave: Array) -> Array:

@@ -8,7 +8,7 @@
 A bank made once can be passed to the pipeline as an input, which spares its computation in repeated calls.
 """
 
-import dataclasses
+import functools
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -40,7 +40,7 @@ class Deposit(Stage):
         inside = (gx >= 0) & (gx < bins.n_x) & (gy >= 0) & (gy < bins.n_y)
         beyond = jnp.abs(stars.v_los) > bins.v_nodes[-3]
         if bins.attenuation.a_v_max > 0:
-            beyond |= stars.a_v > bins.attenuation.a_v_max
+            beyond |= jnp.asarray(stars.a_v) > bins.attenuation.a_v_max
         return LightDistribution(
             mass=deposit(stars, corner, size, bins),
             v_nodes=jnp.asarray(bins.v_nodes, stars.mass.dtype),
@@ -71,7 +71,9 @@ def line_spread(plan: Plan, scale: Float[Array, ""], redshift: Float[Array, ""])
       redshift: systemic redshift.
     """
     wave = jnp.asarray(plan.wave_vacuum, jnp.result_type(float))
-    variance, _ = added_sigma(wave, fwhm_instrument(plan.instrument, wave, scale), plan.fwhm_template, redshift)
+    variance, _ = added_sigma(
+        wave, fwhm_instrument(plan.instrument, wave, scale), jnp.asarray(plan.fwhm_template), redshift
+    )
     positive = variance > 0
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, variance, 1.0)), 0.0)
 
@@ -128,10 +130,8 @@ def sum_bands(parts) -> Float[Array, "y x wave"]:
     """Sum of pieces that each cover a band of pixels (a slice); the bands are in order and the last ends the cube."""
     parts = list(parts)
     n_wave = parts[-1][1].stop
-    return sum(
-        jnp.pad(part, ((0, 0), (0, 0), (band.start, n_wave - band.stop)))  # no-op for a band that covers all
-        for part, band in parts
-    )
+    padded = [jnp.pad(part, ((0, 0), (0, 0), (band.start, n_wave - band.stop))) for part, band in parts]
+    return functools.reduce(jnp.add, padded)
 
 
 def blur(plan: Plan, channels: Float[Array, "y x c"], scale: Float[Array, ""]):
