@@ -120,9 +120,8 @@ def in_chunks(stars: SkyStars, size: int) -> SkyStars:
 
 def empty_sum(shape: tuple[int, ...], stars: Float[Array, "star"]) -> Array:
     """Zeros to sum over stars into; where each device has stars of its own, the sum is each device's own too."""
-    empty = jnp.zeros(shape, stars.dtype)
-    own = tuple(jax.typeof(stars).vma)
-    return jax.lax.pcast(empty, own, to="varying") if own else empty
+    zero = jnp.where(stars[0] > 0, jnp.zeros_like(stars[0]), 0)  # takes its sharding type from the stars
+    return jnp.broadcast_to(zero, shape)
 
 
 def chunk_size(n_stars: int, taps: int) -> int:

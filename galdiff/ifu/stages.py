@@ -171,4 +171,5 @@ def to_flux(plan: Plan, lum: Float[Array, "y x wave"], placement: Placement) -> 
         inside=jnp.asarray(inside),
         medium=instr.medium,
         spaxel_arcsec=instr.spaxel_x_arcsec,
+        spaxel_y_arcsec=instr.spaxel_y_arcsec,
     )
