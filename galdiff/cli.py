@@ -60,6 +60,38 @@ def experiment(config_name: str, conf: str | pathlib.Path | None = None) -> Call
     return decorate
 
 
+def check_kinds(config: DictConfig, group: str = "", ignore: Iterable[str] = ()) -> None:
+    """Refuse values of another kind than the defaults of the project's config have, before anything is computed.
+
+    A number stays a number and a switch a switch; where the default is null, a number or null is expected. Texts and
+    lists are left to who reads them.
+
+    Args:
+      config: the composed config.
+      group: name of the YAML file in the config folder that holds the defaults.
+      ignore: keys whose null or number may be something else.
+
+    Raises:
+      InputError: naming the key, its value and what is expected.
+    """
+    conf = project_dir("conf")
+    defaults = yaml.safe_load((conf / f"{group}.yaml").read_text(encoding="utf-8"))
+    for chosen in (p for node in config if (conf / str(node)).is_dir() for p in (conf / str(node)).glob("*.yaml")):
+        preset = yaml.safe_load(chosen.read_text(encoding="utf-8"))
+        if preset.get("_target_") == config[chosen.parent.name].get("_target_"):
+            defaults[chosen.parent.name] = {k: v for k, v in preset.items() if v is not None}
+    for key in _dotted(defaults, ""):
+        default = functools.reduce(lambda node, name: node[name], key.split("."), defaults)
+        value = OmegaConf.select(config, key)
+        if key.startswith("hydra") or key in ignore or isinstance(default, str | list | dict) or value is None:
+            continue
+        expected = bool if isinstance(default, bool) else int | float
+        whole = isinstance(default, int) and isinstance(value, float) and value != int(value)
+        if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool) or whole:
+            words = {True: "true or false", False: "a whole number" if whole else "a number"}[expected is bool]
+            raise InputError(f"{key} is '{value}'; expected {words}, such as {default}")
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """The `galdiff` console script."""
     args = list(sys.argv[1:] if argv is None else argv)

@@ -132,7 +132,13 @@ class ObservedCube:
     wave: Float[Array, "wave"] = quantity("Angstrom", "pixel centres in the instrument's medium")
     inside: Bool[Array, "y x"] = quantity("", "spaxels inside the aperture")
     medium: str = static("medium of wave: air or vacuum", default="vacuum")
-    spaxel_arcsec: float = static("spaxel size [arcsec]", default=1.0)
+    spaxel_arcsec: float = static("spaxel size along x [arcsec]", default=1.0)
+    spaxel_y_arcsec: float | None = static("spaxel size along y [arcsec]; None for square ones", default=None)
+
+    @property
+    def spaxel_size(self) -> tuple[float, float]:
+        """Size of a spaxel along x and y [arcsec]."""
+        return self.spaxel_arcsec, self.spaxel_arcsec if self.spaxel_y_arcsec is None else self.spaxel_y_arcsec
 
 
 @record

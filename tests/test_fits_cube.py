@@ -1,5 +1,6 @@
 """Cubes and maps in FITS: exact round trips, sky and wavelength coordinates, and the tools that open them."""
 
+import dataclasses
 import warnings
 
 import astropy.units as u
@@ -218,3 +219,13 @@ def test_specutils_opens_the_cube_with_the_right_wavelengths_and_variance(writte
     np.testing.assert_allclose(
         cube.uncertainty.array[10, 3], written[1].variance[3, ::-1, 10], rtol=1e-6, err_msg="variance"
     )
+
+
+def test_oblong_spaxels_survive_and_are_in_the_header(tmp_path):
+    cube = dataclasses.replace(make_cube(spaxel=0.69), spaxel_y_arcsec=0.29)
+    write_cube(tmp_path / "c.fits", cube, provenance={}, redshift=0.0, maps=make_maps())
+    again = read_cube(tmp_path / "c.fits")
+    assert (again.spaxel_arcsec, again.spaxel_y_arcsec) == (0.69, 0.29)
+    for name in ("DATA", "V"):
+        header = fits.getheader(tmp_path / "c.fits", name)
+        np.testing.assert_allclose([-header["CD1_1"] * 3600, header["CD2_2"] * 3600], [0.69, 0.29], rtol=1e-9)

@@ -60,8 +60,8 @@ def _check_cube(cube: ObservedCube) -> np.ndarray:
             raise InputError(f"cube.{name} holds {bad} values inside the aperture that are not finite; check inputs")
     if any((row[mask] < 0).any() for row, mask in zip(variance, inside, strict=True)):
         raise InputError("cube.variance is negative inside the aperture; expected (1e-20 erg/s/cm2/Angstrom)^2 >= 0")
-    if not cube.spaxel_arcsec > 0:
-        raise InputError(f"cube.spaxel_arcsec = {cube.spaxel_arcsec} is no spaxel size; give a positive one [arcsec]")
+    if not min(cube.spaxel_size) > 0:
+        raise InputError(f"cube.spaxel_arcsec = {cube.spaxel_size} is no spaxel size; give positive ones [arcsec]")
     return inside
 
 
@@ -92,11 +92,11 @@ def write_cube(
     refuse_existing(path, overwrite)
     inside = _check_cube(cube)
     n_y, n_x, n_wave = np.asarray(cube.flux).shape
-    header = sky_header(n_y, n_x, cube.spaxel_arcsec)
+    header = sky_header(n_y, n_x, cube.spaxel_size)
     header.update(wavelength_header(np.asarray(cube.wave), cube.medium))
     check_space(path, cube_bytes(n_y, n_x, n_wave))
     quality = np.where(inside[:, ::-1], 0, OUTSIDE).astype(np.uint8)
-    small = [] if maps is None else _map_images(maps, cube.spaxel_arcsec)
+    small = [] if maps is None else _map_images(maps, cube.spaxel_size)
     small += [] if lsf is None else [_lsf_table(*lsf)]
 
     def hdus() -> Iterator:
@@ -114,7 +114,7 @@ def write_maps(
     path: str | os.PathLike,
     maps: KinematicMaps | Mapping[str, KinematicMaps],
     *,
-    spaxel_arcsec: float,
+    spaxel_arcsec: float | tuple[float, float],
     provenance: Mapping,
     redshift: float,
     overwrite: bool = False,
@@ -125,7 +125,7 @@ def write_maps(
       path: the file to make.
       maps: one set (extensions FLUX, V, SIGMA, H3, H4, AGE, Z), or {"light": ..., "mass": ...} (FLUX_L, FLUX_M, ...;
         flux in Lsun or Msun); each (y, x).
-      spaxel_arcsec: spaxel size [arcsec].
+      spaxel_arcsec: spaxel size, or that along (x, y) [arcsec].
       provenance: as in `write_cube`.
       redshift: of the source.
       overwrite: replace an existing file.
@@ -158,7 +158,9 @@ def _lsf_table(wave, fwhm) -> fits.BinTableHDU:
     return fits.BinTableHDU.from_columns(columns, name="LSF")
 
 
-def _map_images(maps: KinematicMaps | Mapping[str, KinematicMaps], spaxel_arcsec: float) -> list[fits.ImageHDU]:
+def _map_images(
+    maps: KinematicMaps | Mapping[str, KinematicMaps], spaxel_arcsec: float | tuple[float, float]
+) -> list[fits.ImageHDU]:
     """Images of all maps, East left."""
     if isinstance(maps, KinematicMaps):
         sets = [(maps, "", "")]
@@ -212,9 +214,9 @@ def read_cube(path: str | os.PathLike) -> ObservedCube:
     wave, medium = read_wavelength(header, path)
     for values in (flux, variance):
         values[~inside] = 0.0
-    spaxel = float(header["CD2_2"]) * 3600.0
+    x, y = (float(f"{abs(float(header[key])) * 3600.0:.12g}") for key in ("CD1_1", "CD2_2"))
     arrays: dict[str, Any] = {"flux": flux, "variance": variance, "wave": wave, "inside": inside}
-    return ObservedCube(**arrays, medium=medium, spaxel_arcsec=float(f"{spaxel:.12g}"))
+    return ObservedCube(**arrays, medium=medium, spaxel_arcsec=x, spaxel_y_arcsec=None if x == y else y)
 
 
 def _from_file(hdus: fits.HDUList, name: str, path: str) -> np.ndarray:

@@ -49,16 +49,21 @@ def add_provenance(header: fits.Header, provenance: Mapping) -> None:
         header[key] = value
 
 
-def sky_header(n_y: int, n_x: int, spaxel_arcsec: float) -> fits.Header:
-    """Tangent-plane coordinates of a field whose first axis, as stored, runs to the West (East is left)."""
-    step = spaxel_arcsec / 3600.0  # [deg]
+def sky_header(n_y: int, n_x: int, spaxel_arcsec: float | tuple[float, float]) -> fits.Header:
+    """Tangent-plane coordinates of a field whose first axis, as stored, runs to the West (East is left).
+
+    Args:
+      n_y, n_x: spaxels.
+      spaxel_arcsec: spaxel size, or that along (x, y) [arcsec].
+    """
+    step_x, step_y = (size / 3600.0 for size in np.broadcast_to(spaxel_arcsec, 2).tolist())  # [deg]
     header = fits.Header()
     header["CTYPE1"], header["CTYPE2"] = "RA---TAN", "DEC--TAN"
     header["CUNIT1"], header["CUNIT2"] = "deg", "deg"
     header["CRVAL1"], header["CRVAL2"] = POINTING
     header["CRPIX1"], header["CRPIX2"] = (n_x + 1) / 2, (n_y + 1) / 2
-    header["CD1_1"], header["CD1_2"] = -step, 0.0
-    header["CD2_1"], header["CD2_2"] = 0.0, step
+    header["CD1_1"], header["CD1_2"] = -step_x, 0.0
+    header["CD2_1"], header["CD2_2"] = 0.0, step_y
     header["RADESYS"] = "ICRS"
     return header
 

@@ -28,11 +28,11 @@ class KinematicSummary:
 
 
 def spaxel_grid(shape: tuple[int, ...], spaxel: ArrayLike) -> tuple[Array, Array]:
-    """x and y of spaxel centres, each of shape (y, x) [unit of spaxel]."""
+    """x and y of spaxel centres, each of shape (y, x) [unit of spaxel]; spaxel is one size, or those along (x, y)."""
     y, x = (np.arange(n) - (n - 1) / 2 for n in shape)
     grid_y, grid_x = np.meshgrid(y, x, indexing="ij")
-    scale = jnp.asarray(spaxel, float)
-    return grid_x.astype(scale.dtype) * scale, grid_y.astype(scale.dtype) * scale
+    scale = jnp.broadcast_to(jnp.asarray(spaxel, float), (2,))
+    return grid_x.astype(scale.dtype) * scale[0], grid_y.astype(scale.dtype) * scale[1]
 
 
 def elliptical_radius(x, y, ellipticity: ArrayLike = 0.0, position_angle: ArrayLike = 0.0) -> Array:
@@ -51,7 +51,8 @@ def elliptical_radius(x, y, ellipticity: ArrayLike = 0.0, position_angle: ArrayL
 
 def coverage(radius: Array, edge: ArrayLike, spaxel: ArrayLike) -> Array:
     """Share of a spaxel inside the ellipse `edge`: a normal step with the dispersion of a pixel, spaxel/sqrt(12)."""
-    return jax.scipy.stats.norm.cdf((edge - radius) * math.sqrt(12.0) / spaxel)
+    size = jnp.sqrt(jnp.mean(jnp.asarray(spaxel, float) ** 2))
+    return jax.scipy.stats.norm.cdf((edge - radius) * math.sqrt(12.0) / size)
 
 
 @jax.jit
@@ -62,7 +63,7 @@ def half_light_radius(
 
     Args:
       flux: weight of each spaxel [any unit]; NaN counts as none.
-      spaxel: size of a spaxel [kpc, or any unit].
+      spaxel: size of a spaxel, or those along (x, y) [kpc, or any unit].
       ellipticity, position_angle: of the ellipse, position angle from North through East [deg].
 
     Returns:
@@ -84,7 +85,7 @@ def half_light_radius(
         enough = excess(middle, *fixed) >= 0
         return jnp.where(enough, lo, middle), jnp.where(enough, middle, hi)
 
-    bounds = (jnp.zeros_like(total), jnp.max(fixed[1]) + spaxel)
+    bounds = (jnp.zeros_like(total), jnp.max(fixed[1]) + jnp.max(jnp.asarray(spaxel)))
     root = jax.lax.stop_gradient(jax.lax.fori_loop(0, 50, halve, bounds)[1])
     slope = jax.lax.stop_gradient(jax.grad(excess)(root, *fixed))
     return jnp.where(total > 0, root - excess(root, flux, radius) / jnp.where(slope > 0, slope, 1), jnp.nan)
@@ -113,11 +114,13 @@ def flux_shape(flux: Float[Array, "y x"], spaxel: ArrayLike) -> tuple[Float[Arra
     return 1 - axis_ratio, jnp.mod(90.0 - angle, 180.0)
 
 
-def kinematic_position_angle(flux: Float[Array, "y x"], v: Float[Array, "y x"]) -> Float[Array, ""]:
+def kinematic_position_angle(
+    flux: Float[Array, "y x"], v: Float[Array, "y x"], spaxel: ArrayLike = 1.0
+) -> Float[Array, ""]:
     """Angle of the receding side, North through East [deg, 0 to 360]: direction of the dipole sum F V (x, y)."""
     weight = _filled(flux, v)
     weighted = weight * (_or_zero(v) - _mean(weight, _or_zero(v)))
-    x, y = spaxel_grid(flux.shape, 1.0)
+    x, y = spaxel_grid(flux.shape, spaxel)
     return jnp.mod(jnp.rad2deg(jnp.arctan2(jnp.sum(weighted * x), jnp.sum(weighted * y))), 360.0)
 
 
@@ -154,7 +157,7 @@ def summarise(maps: KinematicMaps, spaxel: ArrayLike) -> KinematicSummary:
 
     Args:
       maps: maps centred on the galaxy.
-      spaxel: size of a spaxel [kpc].
+      spaxel: size of a spaxel, or those along (x, y) [kpc].
     """
     ellipticity, angle = flux_shape(maps.flux, spaxel)
     ellipticity = jnp.minimum(ellipticity, 0.95)  # keeps the axis ratio of an edge-on disc above zero
@@ -166,7 +169,7 @@ def summarise(maps: KinematicMaps, spaxel: ArrayLike) -> KinematicSummary:
         r_half=r_half,
         ellipticity=ellipticity,
         position_angle=angle,
-        kinematic_angle=kinematic_position_angle(maps.flux, maps.v),
+        kinematic_angle=kinematic_position_angle(maps.flux, maps.v, spaxel),
         lambda_r=lambda_r(maps.flux, v, maps.sigma, elliptical_radius(x, y), inside),
         v_over_sigma=v_over_sigma(maps.flux, v, maps.sigma, inside),
     )

@@ -1,0 +1,117 @@
+"""Around a mock observation: the field, the stars in it, the ranges they need, and maps of the same light."""
+
+import dataclasses
+import math
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from galdiff.errors import InputError
+from galdiff.ifu.bank import velocity_nodes
+from galdiff.ifu.basis import no_attenuation
+from galdiff.ifu.deposit import Bins
+from galdiff.ifu.instrument import Instrument
+from galdiff.ifu.plan import Plan, Precision
+from galdiff.kinematics.maps import MapMaker, node_tables
+from galdiff.records import Placement, SkyStars, SSPGrid
+from galdiff.sps.clip import clip_report, warn_clipped
+
+
+def cut_field(instrument: Instrument, max_spaxels: int | None) -> Instrument:
+    """The central part of a field that has more than max_spaxels on a side."""
+    n_y, n_x = (n - (n - min(n, max_spaxels or n)) // 2 * 2 for n in (instrument.n_y, instrument.n_x))
+    return dataclasses.replace(instrument, n_y=n_y, n_x=n_x)
+
+
+def stars_in_field(stars: SkyStars, placement: Placement, instrument: Instrument) -> np.ndarray:
+    """Which stars fall on the instrument's field, bool (star,).
+
+    Raises:
+      InputError: none does.
+    """
+    scale, centre = float(placement.kpc_per_arcsec), np.asarray(placement.pointing)
+    x, y = np.asarray(stars.x) / scale - centre[0], np.asarray(stars.y) / scale - centre[1]
+    half_x, half_y = instrument.n_x * instrument.spaxel_x_arcsec / 2, instrument.n_y * instrument.spaxel_y_arcsec / 2
+    inside = (np.abs(x) < half_x) & (np.abs(y) < half_y)
+    if not inside.any():
+        raise InputError(
+            f"none of the {len(x)} stars falls on the field of {2 * half_x:.1f} x {2 * half_y:.1f} arcsec: they lie"
+            f" {np.hypot(x, y).min():.1f} to {np.hypot(x, y).max():.1f} arcsec from its centre; change"
+            " placement.pointing_arcsec, placement.redshift, input.centre, max_spaxels or the instrument"
+        )
+    return inside
+
+
+def served_precision(precision: Mapping[str, Any], stars: SkyStars, inside: np.ndarray) -> Precision:
+    """Precision, with the ranges of velocity and attenuation that the stars in the field have where it says None.
+
+    Args:
+      precision: arguments of `Precision`; v_max_kms and a_v_max may be None.
+      stars: on the sky, concrete.
+      inside: which count, bool (star,).
+    """
+    asked = dict(precision)
+    if asked["v_max_kms"] is None:
+        fastest = np.quantile(np.abs(np.asarray(stars.v_los))[inside], 0.9999)
+        asked["v_max_kms"] = float(min(max(50 * math.ceil(fastest / 50), 200), 2000))
+    if asked["a_v_max"] is None:
+        most = 0.0 if stars.a_v is None else float(np.asarray(stars.a_v)[inside].max())
+        asked["a_v_max"] = min(0.5 * math.ceil(most / 0.5), 6.0)
+    return Precision(**{**asked, "rank": int(asked["rank"]), "a_v_modes": int(asked["a_v_modes"])})
+
+
+def map_maker(plan: Plan, ssp: SSPGrid, *, weight: str, h_v_kms: float, gauss_hermite: bool) -> tuple[Bins, MapMaker]:
+    """Bins without margin and with fine velocities, and the stage that reads maps from them.
+
+    Args:
+      plan: the observation.
+      ssp: its library.
+      weight: light (of the recorded band, before dust) or mass.
+      h_v_kms: spacing of the velocity nodes [km/s].
+      gauss_hermite: whether V, sigma, h3 and h4 are those of a fit, or V and sigma moments.
+    """
+    band = slice(*np.searchsorted(plan.node_wave, plan.wave_vacuum[[0, -1]] / (1 + plan.redshift)))
+    light = np.trapezoid(plan.nodes[:, band], plan.node_wave[band], axis=-1)  # Lsun/Msun in the recorded band
+    tables = node_tables(
+        ssp.ssp_lg_age_gyr,
+        ssp.ssp_lgmet,
+        interpolation=plan.precision.interpolation,
+        weight=light if weight == "light" else None,
+    )
+    bins = dataclasses.replace(
+        plan.bins,
+        n_y=plan.instrument.n_y,
+        n_x=plan.instrument.n_x,
+        v_nodes=velocity_nodes(plan.precision.v_max_kms, h_v_kms),
+        attenuation=no_attenuation(1),
+    )
+    return bins, MapMaker(tables=tables, gauss_hermite=gauss_hermite)
+
+
+def count_stars(stars: SkyStars, inside: np.ndarray, plan: Plan, ssp: SSPGrid) -> dict:
+    """Numbers and formed masses of stars in the field, outside of it, and beyond the ranges served, with a warning."""
+    age, metallicity, formed = (np.asarray(x)[inside] for x in (stars.age, stars.metallicity, stars.mass))
+    report = clip_report(age, metallicity, formed, ssp)
+    warn_clipped(report)
+    mass = np.asarray(stars.mass, np.float64)
+    v_max, a_v_max = plan.bins.v_nodes[-3], plan.precision.a_v_max
+    fast = inside & (np.abs(np.asarray(stars.v_los)) > v_max)
+    dim = inside & (False if stars.a_v is None else np.asarray(stars.a_v) > a_v_max + 1e-3)
+    for which, words in ((fast, f"faster than {v_max:.0f} km/s"), (dim, f"behind more than {a_v_max:g} mag of dust")):
+        if which.any():
+            share = mass[which].sum() / mass[inside].sum()
+            warnings.warn(f"{which.sum()} stars ({share:.2%} of the mass) are {words}, and count as that", stacklevel=2)
+    groups = {
+        "all": np.ones_like(inside),
+        "in_field": inside,
+        "outside_field": ~inside,
+        "beyond_velocity_range": fast,
+        "beyond_attenuation_range": dim,
+    }
+    counted = {
+        name: {"number": int(which.sum()), "mass_formed_msun": mass[which].sum()} for name, which in groups.items()
+    }
+    clipped = {"number": report.n_clipped, "mass_formed_msun": report.mass_clipped * mass[inside].sum()}
+    return {**counted, "outside_library": clipped}
