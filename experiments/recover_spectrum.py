@@ -168,7 +168,11 @@ def _draw_spectra(axes, spectra: dict[str, np.ndarray], colours) -> None:
         axes[1].plot(wave, 100 * (recovered / observed - 1), lw=0.7, color=colour)
     axes[0].plot(wave, observed, lw=1.0, color="k", label="observed")
     axes[0].plot([], [], lw=0.9, color="0.5", label="starts")
-    axes[0].set(ylabel="flux density / mean", title="spectra, scaled to the same mean; below, recovered / observed - 1", xlim=(wave[0], wave[-1]))
+    axes[0].set(
+        ylabel="flux density / mean",
+        title="spectra, scaled to the same mean; below, recovered / observed - 1",
+        xlim=(wave[0], wave[-1]),
+    )
     axes[0].legend(frameon=False, ncols=2, fontsize=9)
     axes[0].tick_params(labelbottom=False)
     axes[1].axhline(0.0, color="k", lw=0.6)
@@ -204,7 +208,8 @@ def main(cfg: DictConfig) -> None:
     truth = np.log10([cfg.age, cfg.metallicity])
     starts = np.log10(np.asarray(OmegaConf.to_container(cfg.starts), float))
     spectra = jax.jit(jax.vmap(model))
-    observed = spectra(jnp.asarray(truth[None], float))[0]
+    begun = spectra(jnp.asarray(np.vstack([truth, starts]), float))
+    observed = begun[0]
     fit = fit_all(model, observed, jnp.asarray(starts, float), jnp.asarray(box, float), cfg)
     rows = results(fit, truth, starts, cfg.tolerance)
     metrics = {
@@ -218,8 +223,8 @@ def main(cfg: DictConfig) -> None:
         "versions": runtime.versions(),
     }
     scaled = lambda flux: np.asarray(flux) / np.asarray(flux).mean(-1, keepdims=True)  # noqa: E731
-    shown = dict(wave=wave, observed=scaled(observed))
-    shown |= dict(starts=scaled(spectra(jnp.asarray(starts, float))), recovered=scaled(spectra(fit.params)))
+    ended = spectra(jnp.concatenate([jnp.asarray(truth[None], float), fit.params]))  # of the same shape as before
+    shown = dict(wave=wave, observed=scaled(observed), starts=scaled(begun[1:]), recovered=scaled(ended[1:]))
     window = np.array([[max(box[0, 0], np.asarray(fit.path)[..., 0].min() - 0.4), box[0, 1]], box[1]])
     with atomic_path(folder / FILES[0], cfg.overwrite) as path:
         draw(path, fit, loss_map(model, observed, window), shown, truth)

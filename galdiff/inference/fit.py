@@ -35,7 +35,9 @@ class Fit:
     params: Any = quantity("", "parameters of the smallest loss")
     loss: Float[Array, ""] = quantity("", "smallest loss")
     losses: Float[Array, "step"] = quantity("", "loss at each step, at the parameters before it")
-    path: Any | None = quantity("", "parameters before each step, with a leading axis step; where asked for", default=None)
+    path: Any | None = quantity(
+        "", "parameters before each step, with a leading axis step; where asked for", default=None
+    )
     skipped: Int[Array, ""] = quantity("", "steps that were skipped")
 
 
