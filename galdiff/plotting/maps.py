@@ -1,0 +1,184 @@
+"""Pictures of what a cube and its light distribution show on the sky; East is left, North is up."""
+
+import dataclasses
+import math
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+from galdiff import units
+from galdiff.plotting.figures import DPI, SMALL, TEXT, TITLE, outline, robust_limits
+from galdiff.records import KinematicMaps, ObservedCube
+
+OUTSIDE = "0.88"  # grey of what is not observed or empty
+C_ANGSTROM = units.C_KMS * 1e13  # Angstrom/s
+STEPS = (1.0, 2.0, 5.0)  # lengths of scale bars, times a power of ten
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Panel:
+    """One map with its name, colours and limits."""
+
+    image: np.ndarray
+    name: str
+    unit: str
+    colours: str
+    limits: tuple[float, float]
+    bright_is_low: bool = False  # magnitudes
+
+
+def surface_brightness(cube: ObservedCube) -> np.ndarray:
+    """White light of a cube: AB surface brightness [mag/arcsec^2], shape (y, x); NaN outside and where not positive.
+
+    The mean F_nu over the recorded range is int F_lambda dlambda / int c/lambda^2 dlambda (constant F_nu stays itself).
+    """
+    flux, wave = np.asarray(cube.flux), np.asarray(cube.wave, float)
+    per_hz = np.trapezoid(C_ANGSTROM / wave**2, wave)  # width of the band [Hz]
+    f_nu = np.trapezoid(flux, wave, axis=-1) * units.FLUX_UNIT / per_hz / cube.spaxel_arcsec**2
+    lit = np.asarray(cube.inside, bool) & (f_nu > 0)
+    return np.where(lit, -2.5 * np.log10(np.where(lit, f_nu, 1.0)) + units.AB_ZERO_POINT, np.nan)
+
+
+def signal_to_noise(cube: ObservedCube) -> np.ndarray:
+    """Median S/N per pixel of each spaxel, shape (y, x); NaN outside the aperture and where there is no noise."""
+    out = np.full(np.shape(cube.inside), np.nan)
+    variance = np.asarray(cube.variance)
+    known = np.asarray(cube.inside, bool) & (variance > 0).all(-1)
+    out[known] = np.median(np.asarray(cube.flux)[known] / np.sqrt(variance[known]), axis=-1)
+    return out
+
+
+def map_panels(cube: ObservedCube, maps: KinematicMaps, higher_moments: bool) -> list[Panel]:
+    """The panels of `plot_maps`, in order."""
+    inside = np.asarray(cube.inside, bool)
+    v, sigma, age, z, h3, h4 = (
+        np.where(inside, np.asarray(getattr(maps, name), float), np.nan)
+        for name in ("v", "sigma", "age", "metallicity", "h3", "h4")
+    )
+    light, snr = surface_brightness(cube), signal_to_noise(cube)
+    lg_z = np.log10(np.where(z > 0, z, np.nan))
+    band = f"white light {cube.wave[0]:.0f}\N{EN DASH}{cube.wave[-1]:.0f} \N{ANGSTROM SIGN}"
+    mean = r"$\langle$age$\rangle$", r"$\log_{10}\langle Z\rangle$"
+    panels = [
+        Panel(light, band, r"$\mu_{\rm AB}$ [mag arcsec$^{-2}$]", "magma_r", robust_limits(light, 0.2), True),
+        Panel(v, "velocity", r"$V$ [km s$^{-1}$]", "RdBu_r", robust_limits(v, symmetric=True)),
+        Panel(sigma, "velocity dispersion", r"$\sigma$ [km s$^{-1}$]", "inferno", robust_limits(sigma)),
+        Panel(age, "age", mean[0] + " [Gyr]", "plasma", robust_limits(age)),
+        Panel(lg_z, "metallicity", mean[1] + " [dex], mass fraction", "viridis", robust_limits(lg_z)),
+    ]
+    if np.isfinite(snr).any():
+        panels.insert(3, Panel(snr, "signal to noise", "S/N per pixel", "cividis", robust_limits(snr, 0.5)))
+    if higher_moments:
+        panels += [
+            Panel(h, f"Gauss-Hermite {name}", f"${name[0]}_{name[1]}$", "PuOr_r", robust_limits(h, symmetric=True))
+            for name, h in (("h3", h3), ("h4", h4))
+        ]
+    return panels
+
+
+def plot_maps(
+    cube: ObservedCube,
+    maps: KinematicMaps,
+    *,
+    title: str,
+    kpc_per_arcsec: float | None = None,
+    higher_moments: bool = False,
+) -> Figure:
+    """White light, V, sigma, S/N (where there is noise), age and metallicity, and if asked h3 and h4.
+
+    Args:
+      cube: the observation; the aperture is its `inside`.
+      maps: its maps, each (y, x).
+      title: above the figure.
+      kpc_per_arcsec: for the scale bar; None for a bar in arcsec.
+      higher_moments: draw h3 and h4 too.
+
+    Returns:
+      A figure that belongs to no window; write it with its `savefig`.
+    """
+    panels = map_panels(cube, maps, higher_moments)
+    n_y, n_x = np.shape(cube.inside)
+    half_x, half_y = n_x * cube.spaxel_arcsec / 2, n_y * cube.spaxel_arcsec / 2
+    columns = math.ceil(len(panels) / 2)
+    shape = min(max(n_y / n_x, 0.4), 2.5)
+    figure = Figure(figsize=(3.75 * columns, 2 * (2.85 * shape + 0.55) + 0.7), layout="constrained", dpi=DPI)
+    figure.suptitle(title, fontsize=TITLE, wrap=True)
+    grid = np.atleast_2d(figure.subplots(2, columns, sharex=True, sharey=True))
+    for ax, panel in zip(grid.flat, panels, strict=False):
+        _draw(figure, ax, panel, (half_x, half_y))
+    for ax in list(grid.flat)[len(panels) :]:
+        ax.set_visible(False)
+    for ax in grid[:, 0]:
+        ax.set_ylabel("offset to the North [arcsec]", fontsize=TEXT)
+    for column, ax in enumerate(grid[1]):
+        lowest = ax if ax.get_visible() else grid[0, column]
+        lowest.set_xlabel("offset to the East [arcsec]", fontsize=TEXT)
+        lowest.tick_params(labelbottom=True)
+    _compass(grid[0, 0])
+    _scale_bar(grid[0, 0], half_x, kpc_per_arcsec)
+    return figure
+
+
+def _draw(figure: Figure, ax: Axes, panel: Panel, half: tuple[float, float]) -> None:
+    """One map and its colour bar; arrays grow to the East, the picture shows East left."""
+    ax.set_facecolor(OUTSIDE)
+    limits = Normalize(*panel.limits)
+    extent = (-half[0], half[0], -half[1], half[1])
+    image = ax.imshow(
+        np.ma.masked_invalid(panel.image),
+        origin="lower", extent=extent, cmap=panel.colours, norm=limits, interpolation="nearest",
+    )  # fmt: skip
+    ax.set_xlim(half[0], -half[0])
+    ax.set_title(panel.name, fontsize=TEXT)
+    ax.tick_params(labelsize=SMALL, direction="in", top=True, right=True)
+    finite = panel.image[np.isfinite(panel.image)]
+    below, above = bool((finite < panel.limits[0]).any()), bool((finite > panel.limits[1]).any())
+    extend = {(0, 0): "neither", (1, 0): "min", (0, 1): "max", (1, 1): "both"}[below, above]
+    bar = figure.colorbar(image, ax=ax, extend=extend, fraction=0.05, pad=0.02, aspect=22)
+    bar.set_label(panel.unit, fontsize=TEXT)
+    bar.ax.tick_params(labelsize=SMALL, direction="in")
+    if panel.bright_is_low:
+        bar.ax.invert_yaxis()
+
+
+def _compass(ax: Axes) -> None:
+    """Arrows to the North and the East in the lower right corner."""
+    foot, length = (0.94, 0.07), 0.13
+    for name, (dx, dy) in {"N": (0.0, length), "E": (-length, 0.0)}.items():
+        tip = (foot[0] + dx, foot[1] + dy)
+        arrow = dict(arrowstyle="-|>", color="white", lw=1.2, shrinkA=0, shrinkB=0, path_effects=outline())
+        ax.annotate("", tip, foot, xycoords="axes fraction", textcoords="axes fraction", arrowprops=arrow)
+        place = (foot[0] + 1.35 * dx, foot[1] + 1.35 * dy)
+        ax.text(
+            *place, name, transform=ax.transAxes, color="white", fontsize=SMALL, ha="center", va="center",
+            path_effects=outline(),
+        )  # fmt: skip
+
+
+def bar_length(longest: float) -> float:
+    """The longest of 1, 2, 5 times a power of ten that is not longer than `longest` (positive)."""
+    power = 10.0 ** math.floor(math.log10(longest))
+    return max(step * power for step in STEPS if step * power <= longest * (1 + 1e-9))
+
+
+def _scale_bar(ax: Axes, half_x: float, kpc_per_arcsec: float | None) -> None:
+    """A bar of a round length in the lower left corner, at most 30 % of the field."""
+    longest = 0.3 * 2 * half_x
+    if kpc_per_arcsec is None:
+        arcsec = bar_length(longest)
+        label = f"{arcsec:g}\N{DOUBLE PRIME}"
+    else:
+        kpc = bar_length(longest * kpc_per_arcsec)
+        arcsec = kpc / kpc_per_arcsec
+        label = f"{kpc:g} kpc = {arcsec:.3g}\N{DOUBLE PRIME}"
+    start, width, height = 0.05, arcsec / (2 * half_x), 0.06
+    ax.plot(
+        [start, start + width], [height, height], transform=ax.transAxes, color="white", lw=2.0,
+        solid_capstyle="butt", path_effects=outline(width=3.6),
+    )  # fmt: skip
+    ax.text(
+        start, height + 0.03, label, transform=ax.transAxes, color="white", fontsize=SMALL, ha="left",
+        va="bottom", path_effects=outline(),
+    )  # fmt: skip
