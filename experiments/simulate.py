@@ -10,8 +10,6 @@ import warnings
 import jax
 import jax.numpy as jnp
 import numpy as np
-from galdiff.plotting.maps import plot_maps
-from galdiff.plotting.spectra import plot_spectra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
@@ -36,6 +34,8 @@ from galdiff.io.products import config_hash, write_products
 from galdiff.io.progress import Steps
 from galdiff.kinematics.summary import summarise
 from galdiff.observables.mock import count_stars, cut_field, map_maker, served_precision, stars_in_field
+from galdiff.plotting.maps import plot_maps
+from galdiff.plotting.spectra import plot_spectra
 from galdiff.records import Galaxy, KinematicMaps, ObservedCube, Placement, SkyStars
 
 NEAR = 0.002  # snapshots below this redshift are observed from DEFAULT_REDSHIFT
@@ -93,9 +93,8 @@ def look(cfg: DictConfig, galaxy: Galaxy, redshift: float) -> tuple[SkyStars, Pl
     return made["attenuated"], made["placement"]
 
 
-def lay_out(cfg: DictConfig, ssp, instrument, redshift: float, precision: Precision, n_stars: int):
+def lay_out(cfg: DictConfig, ssp, instrument, redshift: float, precision: Precision, curve, n_stars: int):
     """Plans of the whole field and of a tile, and the pipelines that make a cube and maps of a tile."""
-    curve = build(cfg.dust.curve, path="dust.curve")
     whole = plan = make_plan(ssp, instrument, redshift, precision, curve)
     deficient = lsf_fwhm(instrument.lsf, plan.wave_vacuum) * cfg.lsf_scale < (1 + redshift) * plan.fwhm_template
     warn_deficient(plan.wave, deficient)
@@ -180,7 +179,7 @@ def simulate(cfg: DictConfig, folder: str, step: Steps, said: list) -> dict:
         instrument = cut_field(build(cfg.instrument, path="instrument"), cfg.max_spaxels)
         size = 1.2 * cube_bytes(instrument.n_y, instrument.n_x, instrument.n_wave) + 5e6
         check_output(folder, int(size), cfg.overwrite, (*OUTPUTS, "config.yaml"))
-        galaxy = build(cfg.input, path="input")
+        curve, galaxy = build(cfg.dust.curve, path="dust.curve"), build(cfg.input, path="input")
     redshift = cfg.placement.redshift
     if redshift is None:
         redshift = galaxy.redshift if galaxy.redshift >= NEAR else DEFAULT_REDSHIFT
@@ -191,7 +190,7 @@ def simulate(cfg: DictConfig, folder: str, step: Steps, said: list) -> dict:
     with step("load the SSP library"):
         ssp = build(cfg.ssp, path="ssp")
     with step("lay out the observation"):
-        plan, tile, engine, pipelines = lay_out(cfg, ssp, instrument, redshift, precision, int(inside.sum()))
+        plan, tile, engine, pipelines = lay_out(cfg, ssp, instrument, redshift, precision, curve, int(inside.sum()))
         counts = count_stars(stars, inside, plan, ssp)
     cube, maps = render(plan, tile, pipelines, stars, placement, step)
     with step("add noise"):

@@ -140,6 +140,7 @@ def _run(main: Callable, config_name: str, conf: pathlib.Path) -> None:
         if chosen is not None:
             os.environ["HYDRA_FULL_ERROR"] = chosen
         GlobalHydra.instance().clear()
+        HydraConfig.instance().cfg = None  # else a later call in this process would read the folder of this run
     if failed:
         if chosen == "1":
             raise failed[0]

@@ -1,6 +1,11 @@
 """Attenuation curves k = A(wave)/A(V) at the rest wavelength, by name."""
 
+import functools
+import inspect
+from collections.abc import Callable
+
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from galdiff.dust.milky_way import (
@@ -113,3 +118,19 @@ def modified_calzetti(wave: Wave, slope: Float[ArrayLike, ""] = 0.0, bump: Float
     base = jnp.where(wave > 1500.0, calzetti00(wave), far)
     profile = (wave * 350.0) ** 2 / ((wave**2 - 2175.0**2) ** 2 + (wave * 350.0) ** 2)
     return (base + bump * profile / 4.05) * (wave / 5500.0) ** slope
+
+
+def make_curve(name: str, **options) -> Callable[[Wave], Wave]:
+    """The curve `name` with its options, as a function of wavelength alone; both are checked here.
+
+    Raises:
+      InputError: unknown name or option.
+    """
+    known = [option for option in inspect.signature(attenuation_curve).parameters if option not in ("name", "wave")]
+    if unknown := set(options) - set(known):
+        raise InputError(
+            f"attenuation curve has no option {', '.join(sorted(unknown))}; choose from {', '.join(known)}"
+        )
+    curve = functools.partial(attenuation_curve, name, **options)
+    curve(np.array([5500.0]))
+    return curve
