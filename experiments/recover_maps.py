@@ -227,7 +227,7 @@ def _draw_fit(axes, maps: dict[str, Populations], fit: Fit, snr: np.ndarray) -> 
     for axis in axes:
         axis.set_box_aspect(1)
     for axis in axes[1:]:
-        axis.legend(frameon=False, fontsize=9, loc="upper right")
+        axis.legend(frameon=False, fontsize=9, loc="upper right", handlelength=1.2)
 
 
 def parameter_box(ssp: SSPGrid, truth: Populations, start: Populations) -> tuple[Populations, Populations]:
