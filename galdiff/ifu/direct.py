@@ -43,8 +43,9 @@ def coadd(
       stars: stars on the sky.
       corner, size: lower-left corner of the field and spaxel size (x, y) [kpc].
       plan: the observation.
-      nodes: B-spline coefficients of the node spectra on the fine axis [Lsun/Msun per sample].
-      k: A_wave / A_V on the fine axis; not used where the plan has no dust.
+      nodes: B-spline coefficients of the node spectra on the fine axis, between three zeros on each side
+        [Lsun/Msun per sample].
+      k: A_wave / A_V at the same samples; not used where the plan has no dust.
 
     Returns:
       Luminosity per sample [Lsun], shape (spaxel, reach + samples + reach) with `reach(plan)` more at each end.
@@ -57,12 +58,12 @@ def coadd(
         one = jax.tree.map(lambda x: x[0], star)
         lg_age, lgmet = (jnp.log10(jnp.maximum(x, jnp.finfo(x.dtype).tiny)) for x in (one.age, one.metallicity))
         n, w = node_weights(lg_age, lgmet, bins.lg_ages, bins.lgmets, bins.interpolation)
-        spectrum = one.mass * jnp.sum(w[:, None] * nodes[n], 0)
+        spectrum = jnp.matmul(one.mass * w, nodes[n], precision="highest")  # ends in three zeros on each side
         if plan.precision.a_v_max > 0:
             spectrum = spectrum * jnp.exp(-MAG * one.a_v * k)
         samples = jnp.clip(one.v_los, -v_max, v_max) / (C_KMS * plan.grid.step)
         first, b = bspline_weights(samples + 0.5, "cubic")
-        shifted = sum(jnp.pad(spectrum * b[t], (t, 3 - t)) for t in range(4))
+        shifted = functools.reduce(jnp.add, [b[t] * spectrum[3 - t : spectrum.size - t] for t in range(4)])
         spaxel, a = sky_weights((one.x - corner[0]) / size[0], (one.y - corner[1]) / size[1], bins)
         for s, share in zip(spaxel, a, strict=True):
             start = (s, first[0] + extra)
@@ -70,7 +71,7 @@ def coadd(
             total = jax.lax.dynamic_update_slice(total, row + share * shifted, start)
         return total, None
 
-    empty = jnp.zeros((bins.n_y * bins.n_x, nodes.shape[1] + 2 * extra), stars.mass.dtype)
+    empty = jnp.zeros((bins.n_y * bins.n_x, plan.grid.n + 2 * extra), stars.mass.dtype)
     return jax.lax.scan(add, empty, in_chunks(stars, 1))[0]
 
 
@@ -92,9 +93,9 @@ class DirectSpectrograph(Stage):
         self.plan = plan
         self.lsf_scale, self.psf_scale = width_factor(lsf_scale), width_factor(psf_scale)
         fine = spline_filter1d(resample(plan.node_wave, plan.nodes, plan.grid), order=3, axis=-1, mode="mirror")
-        self.nodes: Table = table(fine, jnp.result_type(float))
+        self.nodes: Table = table(np.pad(fine, ((0, 0), (3, 3))), jnp.result_type(float))
         k = np.zeros(plan.grid.n) if curve is None else np.asarray(curve(plan.grid.wave))
-        self.k: Table = table(k, jnp.result_type(float))
+        self.k: Table = table(np.pad(k, 3), jnp.result_type(float))
 
     def __call__(self, attenuated: SkyStars, placement: Placement) -> ObservedCube:
         plan = self.plan

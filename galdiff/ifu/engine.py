@@ -17,7 +17,7 @@ ENGINES = ("auto", "compressed", "rows", "direct")
 MAX_LIGHT_BYTES = 1 << 30  # of a light distribution
 
 # Rough cost on one core [ns], measured by benchmarks/ifu.py: their ratio decides, not their size.
-NS_PER_SAMPLE = 0.9  # direct engine: one star, one fine sample, one spaxel (and once for the spectrum itself)
+NS_PER_SAMPLE = 0.4  # direct engine: one star, one fine sample, one spaxel (and four times for the spectrum itself)
 NS_PER_TAP = 7.0  # compressed engine: one star, one bin
 NS_PER_FLOP = 0.006  # matrix products
 
