@@ -52,23 +52,12 @@ def redshift_for(instrument) -> float:
 def one_star_per_spaxel(instrument, where: Placement) -> SkyStars:
     """Equal stars at the centres of all spaxels that reach the field through the PSF."""
     radius = np.array(kernel_radius(instrument, 1.3))[::-1] + 3
-    x, y = (np.arange(-r, N + r) - (N - 1) / 2 for r in radius)
-    x, y = (
-        a.ravel() * float(where.kpc_per_arcsec)
-        for a in np.meshgrid(x * instrument.spaxel_x_arcsec, y * instrument.spaxel_y_arcsec)
-    )
-    ones = jnp.ones(x.size)
-    age, metallicity = (10.0 ** float(grid[len(grid) // 2]) for grid in (library().ssp_lg_age_gyr, library().ssp_lgmet))
-    zero = 0 * ones
-    return SkyStars(
-        x=jnp.asarray(x),
-        y=jnp.asarray(y),
-        z=zero,
-        v_los=zero,
-        mass=MASS * ones,
-        age=age * ones,
-        metallicity=metallicity * ones,
-    )
+    size = np.array([instrument.spaxel_x_arcsec, instrument.spaxel_y_arcsec]) * float(where.kpc_per_arcsec)
+    axes = (s * (np.arange(-r, N + r) - (N - 1) / 2) for r, s in zip(radius, size, strict=True))
+    x, y = (jnp.asarray(a.ravel()) for a in np.meshgrid(*axes))
+    one = jnp.ones_like(x)
+    age, met = (10.0 ** float(grid[len(grid) // 2]) for grid in (library().ssp_lg_age_gyr, library().ssp_lgmet))
+    return SkyStars(x=x, y=y, z=0 * one, v_los=0 * one, mass=MASS * one, age=age * one, metallicity=met * one)
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -5,7 +5,6 @@ import inspect
 from collections.abc import Callable
 
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from galdiff.dust.milky_way import (
@@ -131,6 +130,6 @@ def make_curve(name: str, **options) -> Callable[[Wave], Wave]:
         raise InputError(
             f"attenuation curve has no option {', '.join(sorted(unknown))}; choose from {', '.join(known)}"
         )
-    curve = functools.partial(attenuation_curve, name, **options)
-    curve(np.array([5500.0]))
+    curve: Callable[..., Wave] = functools.partial(attenuation_curve, name, **options)
+    curve(jnp.array([5500.0]))
     return curve

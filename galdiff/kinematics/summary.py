@@ -69,7 +69,7 @@ def half_light_radius(
     Returns:
       Radius [unit of spaxel], differentiable in flux and ellipse (one Newton step on the found root).
     """
-    flux = jnp.where(jnp.isfinite(flux), flux, 0)
+    flux = jnp.where(jnp.isfinite(flux), flux, 0).astype(jnp.result_type(float))
     radius = elliptical_radius(*spaxel_grid(flux.shape, spaxel), ellipticity, position_angle)
     total = jnp.sum(flux)
     flux = flux / jnp.where(total > 0, total, 1)

@@ -1,0 +1,145 @@
+"""`simulate` from end to end: what the folder holds, and that the cube is the light of the stars."""
+
+import json
+import warnings
+
+import matplotlib.image
+import numpy as np
+import pytest
+from astropy import units as u
+from astropy.io import fits
+from astropy.wcs import WCS, FITSFixedWarning
+from omegaconf import OmegaConf
+from scipy.interpolate import RegularGridInterpolator
+from simulate_run import SMALL, library, rerun, run
+
+from galdiff.io.fits_cube import read_cube
+from galdiff.io.simulations import read_galaxy
+
+LSUN_ERG_S, MPC_CM = 3.828e33, 3.0856775814913673e24
+PRODUCTS = ["config.yaml", "cube.fits", "maps.fits", "maps.png", "spectra.png", "summary.json"]
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """Folder of a small run with noise."""
+    return run(tmp_path_factory.mktemp("small"), *SMALL, "view.position_angle=40", "max_spaxels=10")
+
+
+def summary_of(folder) -> dict:
+    return json.loads((folder / "summary.json").read_text())
+
+
+def test_the_folder_holds_all_products_and_nothing_else(small):
+    assert sorted(p.name for p in small.iterdir()) == PRODUCTS
+
+
+def test_the_cube_has_coordinates_units_and_provenance(small):
+    with fits.open(small / "cube.fits") as file:
+        primary, data, stat = file[0].header, file["DATA"].header, file["STAT"].header
+        assert file["DATA"].data.shape == file["STAT"].data.shape == (201, 10, 10)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FITSFixedWarning)
+        warnings.simplefilter("ignore", u.UnitsWarning)  # MUSE's spelling has two slashes
+        wcs = WCS(data)
+        unit, unit2 = (u.Unit(header["BUNIT"]) for header in (data, stat))
+    assert unit.is_equivalent("erg/s/cm2/AA")
+    assert unit2.is_equivalent(unit**2)
+    np.testing.assert_allclose(wcs.pixel_to_world_values(0, 0, [0, 200])[2] * 1e10, [4750, 5000], rtol=1e-9)
+    np.testing.assert_allclose(np.array(wcs.celestial.proj_plane_pixel_scales()[0].to_value("arcsec")), 0.2)
+    facts = summary_of(small)
+    assert primary["REDSHIFT"] == 0.05
+    assert primary["INSTRUME"] == "MUSE WFM"
+    assert (primary["INC"], primary["PA"], primary["SEED"], primary["SNR"]) == (60, 40, 0, 40)
+    assert primary["NPART"] == facts["stars"]["in_field"]["number"] > 50
+    assert primary["CONFHASH"] == facts["config_hash"]
+    assert primary["SSP"] == facts["library"]
+
+
+def test_maps_and_pictures_show_the_galaxy(small):
+    for name in ("maps.png", "spectra.png"):
+        image = matplotlib.image.imread(small / name)[..., :3]
+        assert min(image.shape[:2]) > 500
+        assert image.std() > 0.1
+    with fits.open(small / "maps.fits") as file:
+        names = [hdu.name for hdu in file[1:]]
+        assert names == [f"{name}_L" for name in ("FLUX", "V", "SIGMA", "H3", "H4", "AGE", "Z")]
+        assert file["V_L"].header["BUNIT"] == "km/s"
+        assert np.isfinite(file["FLUX_L"].data).all()
+
+
+def test_the_summary_says_what_was_done(small):
+    facts = summary_of(small)
+    stars = facts["stars"]
+    assert stars["all"]["number"] == 2000 == stars["in_field"]["number"] + stars["outside_field"]["number"]
+    assert {"beyond_velocity_range", "beyond_attenuation_range", "outside_library"} <= set(stars)
+    assert facts["seconds"]["total"] >= sum(v for k, v in facts["seconds"].items() if k != "total") - 0.1
+    assert any("compile" in name for name in facts["seconds"])
+    np.testing.assert_allclose(
+        facts["kinematics"]["r_half"] / facts["kpc_per_arcsec"], facts["kinematics"]["r_half_arcsec"], rtol=1e-6
+    )
+    assert len(set(facts["warnings"])) == len(facts["warnings"])
+    assert all("\n" not in text for text in facts["warnings"])
+
+
+def test_the_same_config_gives_the_same_cube_bit_for_bit_and_another_seed_other_noise(small, tmp_path):
+    again = read_cube(rerun(small / "config.yaml", tmp_path / "again") / "cube.fits")
+    first = read_cube(small / "cube.fits")
+    np.testing.assert_array_equal(first.flux, again.flux)
+    np.testing.assert_array_equal(first.variance, again.variance)
+    config = OmegaConf.load(small / "config.yaml")
+    OmegaConf.save(OmegaConf.merge(config, {"seed": 1}), tmp_path / "seed.yaml")
+    other = read_cube(rerun(tmp_path / "seed.yaml", tmp_path / "other") / "cube.fits")
+    np.testing.assert_array_equal(first.variance, other.variance)  # of the same noiseless cube
+    pull = (first.flux - other.flux) / np.sqrt(2 * first.variance)
+    assert abs(pull.std() - 1) < 0.03
+    assert summary_of(tmp_path / "other")["config_hash"] != summary_of(small)["config_hash"]
+
+
+def band_flux(galaxy, wave_rest, redshift, distance_mpc) -> float:
+    """Sum over stars of mass L / (4 pi D^2 (1 + z)), mean over a band [1e-20 erg/s/cm2/A]; L interpolated bilinearly."""
+    grid = library()
+    at = np.interp(wave_rest, *(np.asarray(x) for x in (grid.ssp_wave, np.arange(len(grid.ssp_wave)))))
+    spectra = np.asarray(grid.ssp_flux)
+    low, share = at.astype(int), at % 1
+    lum = np.trapezoid(spectra[..., low] * (1 - share) + spectra[..., low + 1] * share, wave_rest, axis=-1)
+    axes = (np.asarray(grid.ssp_lgmet), np.asarray(grid.ssp_lg_age_gyr))
+    points = (np.log10(galaxy.stars.metallicity), np.log10(galaxy.stars.age))
+    points = np.stack([p.clip(a[0], a[-1]) for p, a in zip(points, axes, strict=True)], -1)
+    total = (galaxy.stars.mass * RegularGridInterpolator(axes, lum)(points)).sum() / np.ptp(wave_rest)
+    return 1e20 * total * LSUN_ERG_S / (4 * np.pi * (distance_mpc * MPC_CM) ** 2 * (1 + redshift))
+
+
+@pytest.mark.parametrize(("name", "field"), [("Colibre", 120.0), ("EAGLE", 4.0)])
+def test_the_cube_of_a_snapshot_holds_the_light_and_the_maps_the_mass_of_all_stars(name, field, data_dir, tmp_path):
+    path = data_dir / "sims" / f"SimSpin_example_{name}.hdf5"
+    wide = [f"instrument.field_{axis}_arcsec={field}" for axis in "xy"]
+    wide += [f"instrument.spaxel_{axis}_arcsec={field / 12}" for axis in "xy"]
+    options = ("runtime.precision=float64", "input=file", f"input.path={path}", "instrument.psf.kind=none")
+    band = ("instrument.wave.start_angstrom=7000", "instrument.wave.end_angstrom=7400", "precision.rank=24")
+    folder = run(tmp_path, *options, *wide, *band, "noise.snr=null", "maps.weight=mass", "engine=compressed")
+    facts, cube, galaxy = summary_of(folder), read_cube(folder / "cube.fits"), read_galaxy(path)
+    assert facts["stars"]["outside_field"]["number"] == 0
+    expected_redshift = 0.05 if name == "Colibre" else galaxy.redshift
+    np.testing.assert_allclose(facts["redshift"], expected_redshift, rtol=1e-6)
+    rest = (np.asarray(cube.wave)[[0, -1]] + [0.625 * -1, 0.625]) * 1.00028 / (1 + expected_redshift)  # air to vacuum
+    expected = band_flux(galaxy, np.linspace(*rest, 3000), expected_redshift, facts["luminosity_distance_mpc"])
+    np.testing.assert_allclose(cube.flux.sum((0, 1)).mean(), expected, rtol=0.01)
+    assert (cube.variance == 0).all()
+    in_maps = fits.getdata(folder / "maps.fits", "FLUX_M").sum()
+    np.testing.assert_allclose(in_maps, galaxy.stars.mass.sum(), rtol=1e-5)
+
+
+def test_the_receding_side_lies_where_it_was_asked(tmp_path):
+    options = ("view.position_angle=130", "input.n_stars=20000", "input.n_gas=10", "instrument.spaxel_x_arcsec=1")
+    options += ("instrument.spaxel_y_arcsec=1", "max_spaxels=16", "noise.snr=null", "precision.h_v_kms=150")
+    facts = summary_of(run(tmp_path, *SMALL[:1], SMALL[2], "precision.rank=4", "engine=compressed", *options))
+    assert abs(facts["kinematics"]["kinematic_angle"] - 130) < 3
+    assert abs(facts["kinematics"]["position_angle"] - 130) < 10
+    assert facts["kinematics"]["lambda_r"] > 0.6
+
+
+def test_oblong_spaxels_reach_the_files(tmp_path):
+    folder = run(tmp_path, *SMALL, "instrument.spaxel_y_arcsec=0.5", "noise.snr=null")
+    for header in (fits.getheader(folder / "cube.fits", "DATA"), fits.getheader(folder / "maps.fits", "V_L")):
+        np.testing.assert_allclose([-header["CD1_1"] * 3600, header["CD2_2"] * 3600], [0.2, 0.5], rtol=1e-9)
