@@ -10,7 +10,7 @@ DPI = 150  # of the files
 SMALL, TEXT, TITLE = 8.0, 9.0, 11.0  # font sizes [pt]
 
 
-def robust_limits(values: np.ndarray, cut: float = 2.0, symmetric: bool = False) -> tuple[float, float]:
+def robust_limits(values: np.ndarray, cut: float = 0.5, symmetric: bool = False) -> tuple[float, float]:
     """Range between percentiles `cut` and 100 - `cut` of the finite values, never empty; (0, 1) where there are none.
 
     Args:

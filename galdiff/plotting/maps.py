@@ -36,7 +36,7 @@ def surface_brightness(cube: ObservedCube) -> np.ndarray:
     """
     flux, wave = np.asarray(cube.flux), np.asarray(cube.wave, float)
     per_hz = np.trapezoid(C_ANGSTROM / wave**2, wave)  # width of the band [Hz]
-    f_nu = np.trapezoid(flux, wave, axis=-1) * units.FLUX_UNIT / per_hz / cube.spaxel_arcsec**2
+    f_nu = np.trapezoid(flux, wave, axis=-1) * units.FLUX_UNIT / per_hz / math.prod(cube.spaxel_size)
     lit = np.asarray(cube.inside, bool) & (f_nu > 0)
     return np.where(lit, -2.5 * np.log10(np.where(lit, f_nu, 1.0)) + units.AB_ZERO_POINT, np.nan)
 
@@ -62,14 +62,14 @@ def map_panels(cube: ObservedCube, maps: KinematicMaps, higher_moments: bool) ->
     band = f"white light {cube.wave[0]:.0f}\N{EN DASH}{cube.wave[-1]:.0f} \N{ANGSTROM SIGN}"
     mean = r"$\langle$age$\rangle$", r"$\log_{10}\langle Z\rangle$"
     panels = [
-        Panel(light, band, r"$\mu_{\rm AB}$ [mag arcsec$^{-2}$]", "magma_r", robust_limits(light, 0.2), True),
+        Panel(light, band, r"$\mu_{\rm AB}$ [mag arcsec$^{-2}$]", "magma_r", robust_limits(light), True),
         Panel(v, "velocity", r"$V$ [km s$^{-1}$]", "RdBu_r", robust_limits(v, symmetric=True)),
         Panel(sigma, "velocity dispersion", r"$\sigma$ [km s$^{-1}$]", "inferno", robust_limits(sigma)),
         Panel(age, "age", mean[0] + " [Gyr]", "plasma", robust_limits(age)),
         Panel(lg_z, "metallicity", mean[1] + " [dex], mass fraction", "viridis", robust_limits(lg_z)),
     ]
     if np.isfinite(snr).any():
-        panels.insert(3, Panel(snr, "signal to noise", "S/N per pixel", "cividis", robust_limits(snr, 0.5)))
+        panels.insert(3, Panel(snr, "signal to noise", "S/N per pixel", "cividis", robust_limits(snr)))
     if higher_moments:
         panels += [
             Panel(h, f"Gauss-Hermite {name}", f"${name[0]}_{name[1]}$", "PuOr_r", robust_limits(h, symmetric=True))
@@ -100,10 +100,11 @@ def plot_maps(
     """
     panels = map_panels(cube, maps, higher_moments)
     n_y, n_x = np.shape(cube.inside)
-    half_x, half_y = n_x * cube.spaxel_arcsec / 2, n_y * cube.spaxel_arcsec / 2
+    size_x, size_y = cube.spaxel_size
+    half_x, half_y = n_x * size_x / 2, n_y * size_y / 2
     columns = math.ceil(len(panels) / 2)
-    shape = min(max(n_y / n_x, 0.4), 2.5)
-    figure = Figure(figsize=(3.75 * columns, 2 * (2.85 * shape + 0.55) + 0.7), layout="constrained", dpi=DPI)
+    shape = min(max(half_y / half_x, 0.4), 2.5)
+    figure = Figure(figsize=(3.75 * columns, 2 * (2.65 * shape + 0.6) + 0.6), layout="constrained", dpi=DPI)
     figure.suptitle(title, fontsize=TITLE, wrap=True)
     grid = np.atleast_2d(figure.subplots(2, columns, sharex=True, sharey=True))
     for ax, panel in zip(grid.flat, panels, strict=False):

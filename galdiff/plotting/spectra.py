@@ -38,20 +38,20 @@ def spaxel_spectra(cube: ObservedCube) -> list[Spectrum]:
     flux, variance = np.asarray(cube.flux), np.asarray(cube.variance)
     count = f"sum of {int(inside.sum())} spaxels"
     made = [Spectrum(flux[inside].sum(0, dtype=float), variance[inside].sum(0, dtype=float), count)]
-    for name, (j, i) in _places(np.where(inside, flux.sum(-1), 0.0), inside).items():
-        east, north = (np.array([i, j]) - (np.array(inside.shape[::-1]) - 1) / 2) * cube.spaxel_arcsec
+    for name, (j, i) in _places(np.where(inside, flux.sum(-1), 0.0), inside, cube.spaxel_size).items():
+        east, north = (np.array([i, j]) - (np.array(inside.shape[::-1]) - 1) / 2) * cube.spaxel_size
         where = f"{name}: {abs(east):.1f}\N{DOUBLE PRIME} {'E' if east >= 0 else 'W'}"
         where += f", {abs(north):.1f}\N{DOUBLE PRIME} {'N' if north >= 0 else 'S'}"
         made.append(Spectrum(flux[j, i], variance[j, i], where))
     return made
 
 
-def _places(image: np.ndarray, inside: np.ndarray) -> dict[str, tuple[int, int]]:
+def _places(image: np.ndarray, inside: np.ndarray, size: tuple[float, float]) -> dict[str, tuple[int, int]]:
     """Spaxels (y, x) of the centre and the two sides, as far as they are different spaxels inside the aperture."""
     light = np.maximum(image, 0.0)
     j, i = np.unravel_index(np.argmax(np.where(inside, image, -np.inf)), image.shape)
     y, x = np.indices(image.shape)
-    dx, dy = (x - i).ravel(), (y - j).ravel()
+    dx, dy = (x - i).ravel() * size[0], (y - j).ravel() * size[1]  # arcsec
     order = np.argsort(np.hypot(dx, dy))
     total = np.cumsum(light.ravel()[order])
     if total[-1] == 0.0:
@@ -61,7 +61,8 @@ def _places(image: np.ndarray, inside: np.ndarray) -> dict[str, tuple[int, int]]
     theta = 0.5 * np.arctan2(2 * np.sum(weight * dx * dy), np.sum(weight * (dx**2 - dy**2)))
     places = {"centre": (int(j), int(i))}
     for name, sign in (("half-light radius", 1), ("half-light radius, other side", -1)):
-        place = (round(j + sign * radius * np.sin(theta)), round(i + sign * radius * np.cos(theta)))
+        step = sign * radius * np.array([np.sin(theta) / size[1], np.cos(theta) / size[0]])
+        place = (round(j + step[0]), round(i + step[1]))
         within = all(0 <= p < n for p, n in zip(place, image.shape, strict=True))
         if within and inside[place] and place not in places.values():
             places[name] = place
@@ -119,8 +120,8 @@ def _draw(ax: Axes, wave: np.ndarray, spectrum: Spectrum) -> None:
     flux, sigma = flux / 10.0**power, sigma / 10.0**power
     noisy = bool((sigma > 0).any())
     if noisy:
-        ax.fill_between(wave, flux - sigma, flux + sigma, color="tab:orange", alpha=0.5, lw=0, label=r"$\pm1\sigma$")
-    ax.plot(wave, flux, color="tab:blue" if not noisy else "0.1", lw=0.6)
+        ax.fill_between(wave, flux - sigma, flux + sigma, color="tab:orange", alpha=0.8, lw=0)
+    ax.plot(wave, flux, color="0.1", lw=0.5)
     lo, hi = robust_limits(flux, 0.1)
     room = hi - lo
     ax.set_ylim(lo - 0.12 * room, hi + 0.3 * room)  # room above for the text
