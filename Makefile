@@ -22,7 +22,7 @@ OUT ?= outputs/demo
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.installed
-	$(BIN)/python experiments/simulate.py hydra.run.dir=$(OUT)
+	$(BIN)/python experiments/simulate.py output=$(OUT) overwrite=true
 	@echo "The pictures are $(OUT)/maps.png and $(OUT)/spectra.png, the data cube is $(OUT)/cube.fits."
 
 test: $(VENV)/.installed-test

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
@@ -240,7 +241,8 @@ def main(cfg: DictConfig) -> None:
     """Run with progress on the terminal; warnings are shown once, as single lines."""
     check_settings(cfg)
     runtime.configure(**OmegaConf.to_container(cfg.runtime, resolve=True))
-    folder = HydraConfig.get().runtime.output_dir if HydraConfig.initialized() else cfg.output
+    sweep = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+    folder = HydraConfig.get().runtime.output_dir if sweep else cfg.output
     console = Console(highlight=False)
     with warnings.catch_warnings(record=True) as said, Steps(console) as step:
         warnings.simplefilter("always")

@@ -8,7 +8,9 @@ import sysconfig
 import venv
 import zipfile
 
+import numpy as np
 import pytest
+from astropy.io import fits
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -65,5 +67,14 @@ def test_the_installed_command_lists_what_is_in_the_wheel(installed, tmp_path):
         assert any(line.split()[:1] == [path.stem] for line in lines)
 
 
-# The run of `galdiff simulate` at small size from the installed wheel belongs here:
-# run(installed / "galdiff", "simulate", ..., cwd=tmp_path), then look at the files it leaves.
+def test_the_installed_command_makes_a_cube(installed, tmp_path):
+    """Far from the checkout, with its own configs and the embedded library."""
+    small = ("max_spaxels=6", "input.n_stars=500", "input.n_gas=50", "instrument.wave.end_angstrom=4900")
+    said = run(installed / "galdiff", "simulate", *small, "precision.rank=8", "output=first", cwd=tmp_path)
+    assert "results in first" in said or "results in " + str(tmp_path / "first") in said
+    assert "INFO" not in said
+    with fits.open(tmp_path / "first" / "cube.fits") as file:
+        assert file["DATA"].data.shape == (121, 6, 6)
+        assert np.isfinite(file["DATA"].data).all()
+        assert (file["STAT"].data > 0).all()
+    assert {p.name for p in tmp_path.iterdir()} == {"first"}

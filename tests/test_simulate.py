@@ -43,7 +43,7 @@ def test_the_cube_has_coordinates_units_and_provenance(small):
         warnings.simplefilter("ignore", u.UnitsWarning)  # MUSE's spelling has two slashes
         wcs = WCS(data)
         unit, unit2 = (u.Unit(header["BUNIT"]) for header in (data, stat))
-    assert unit.is_equivalent("erg/s/cm2/AA")
+    assert unit.is_equivalent("erg s-1 cm-2 Angstrom-1")
     assert unit2.is_equivalent(unit**2)
     np.testing.assert_allclose(wcs.pixel_to_world_values(0, 0, [0, 200])[2] * 1e10, [4750, 5000], rtol=1e-9)
     np.testing.assert_allclose(np.array(wcs.celestial.proj_plane_pixel_scales()[0].to_value("arcsec")), 0.2)
@@ -97,7 +97,7 @@ def test_the_same_config_gives_the_same_cube_bit_for_bit_and_another_seed_other_
 
 
 def band_flux(galaxy, wave_rest, redshift, distance_mpc) -> float:
-    """Sum over stars of mass L / (4 pi D^2 (1 + z)), mean over a band [1e-20 erg/s/cm2/A]; L interpolated bilinearly."""
+    """Sum over stars of mass L / (4 pi D^2 (1 + z)), band mean [1e-20 erg/s/cm2/A]; L interpolated bilinearly."""
     grid = library()
     at = np.interp(wave_rest, *(np.asarray(x) for x in (grid.ssp_wave, np.arange(len(grid.ssp_wave)))))
     spectra = np.asarray(grid.ssp_flux)

@@ -25,7 +25,7 @@ KEYWORDS = {  # FITS keyword: place in the summary
     "PA": "view.position_angle",
     "SSP": "library",
     "IMF": "imf",
-    "NPART": "stars.in_field",
+    "NPART": "stars.in_field.number",
     "SNR": "noise.snr",
     "SEED": "noise.seed",
     "ENGINE": "engine.name",
