@@ -100,12 +100,14 @@ def lay_out(cfg: DictConfig, ssp, instrument, redshift: float, precision: Precis
     deficient = lsf_fwhm(instrument.lsf, plan.wave_vacuum) * cfg.lsf_scale < (1 + redshift) * plan.fwhm_template
     warn_deficient(plan.wave, deficient)
     bins, maker = map_maker(plan, ssp, **cfg.maps)
-    if 4 * max(math.prod(plan.bins.shape), math.prod(bins.shape)) > MAX_LIGHT:
+    engine = choose_engine(n_stars, plan) if cfg.engine == "auto" else cfg.engine
+    held = math.prod(bins.shape) if engine == "direct" else max(math.prod(plan.bins.shape), math.prod(bins.shape))
+    if 4 * held > MAX_LIGHT:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they were given for the whole field
             plan = make_plan(ssp, tile_instrument(instrument, TILE), redshift, precision, curve)
         bins, maker = map_maker(plan, ssp, **cfg.maps)
-    engine = choose_engine(n_stars, plan) if cfg.engine == "auto" else cfg.engine
+        engine = choose_engine(n_stars, plan) if cfg.engine == "auto" else cfg.engine
     stages = ifu_stages(plan=plan, engine=engine, curve=curve, lsf_scale=cfg.lsf_scale, psf_scale=cfg.psf_scale)
     inputs = {"attenuated": SkyStars, "placement": Placement}
     pipelines = (
@@ -192,7 +194,7 @@ def simulate(cfg: DictConfig, folder: str, step: Steps, said: list) -> dict:
         ssp = build(cfg.ssp, path="ssp")
     with step("lay out the observation"):
         plan, tile, engine, pipelines = lay_out(cfg, ssp, instrument, redshift, precision, curve, int(inside.sum()))
-        counts = count_stars(stars, inside, plan, ssp)
+        counts = count_stars(stars, inside, plan, ssp, engine)
     cube, maps = render(plan, tile, pipelines, stars, placement, step)
     with step("add noise"):
         cube = jax.block_until_ready(with_noise(cfg, cube))

@@ -90,7 +90,7 @@ def map_maker(plan: Plan, ssp: SSPGrid, *, weight: str, h_v_kms: float, gauss_he
     return bins, MapMaker(tables=tables, gauss_hermite=gauss_hermite)
 
 
-def count_stars(stars: SkyStars, inside: np.ndarray, plan: Plan, ssp: SSPGrid) -> dict:
+def count_stars(stars: SkyStars, inside: np.ndarray, plan: Plan, ssp: SSPGrid, engine: str) -> dict:
     """Numbers and formed masses of stars in the field, outside of it, and beyond the ranges served, with a warning."""
     age, metallicity, formed = (np.asarray(x)[inside] for x in (stars.age, stars.metallicity, stars.mass))
     report = clip_report(age, metallicity, formed, ssp)
@@ -98,7 +98,7 @@ def count_stars(stars: SkyStars, inside: np.ndarray, plan: Plan, ssp: SSPGrid) -
     mass = np.asarray(stars.mass, np.float64)
     v_max, a_v_max = plan.bins.v_nodes[-3], plan.precision.a_v_max
     fast = inside & (np.abs(np.asarray(stars.v_los)) > v_max)
-    dim = inside & (False if stars.a_v is None else np.asarray(stars.a_v) > a_v_max + 1e-3)
+    dim = inside & (False if stars.a_v is None or engine == "direct" else np.asarray(stars.a_v) > a_v_max + 1e-3)
     for which, words in ((fast, f"faster than {v_max:.0f} km/s"), (dim, f"behind more than {a_v_max:g} mag of dust")):
         if which.any():
             share = mass[which].sum() / mass[inside].sum()
