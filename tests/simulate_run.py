@@ -60,7 +60,8 @@ def rerun(config: pathlib.Path, folder) -> pathlib.Path:
 
 def command(folder, *overrides: str) -> int:
     """Exit code of the command line in this process."""
-    argv = ["simulate.py", f"output={folder}", *overrides]
+    quiet = ("hydra/job_logging=none", "hydra/hydra_logging=none")  # logging belongs to pytest here
+    argv = ["simulate.py", f"output={folder}", *quiet, *overrides]
     with mock.patch.object(sys, "argv", argv):
         try:
             script().main()
