@@ -17,7 +17,7 @@ from galdiff.core.record import quantity, record
 from galdiff.core.stage import Stage
 from galdiff.core.variables import physical, table
 from galdiff.cosmology import Cosmology
-from galdiff.dust.attenuation import BirthCloudDust, DustScreen, GasColumnDust
+from galdiff.dust.attenuation import BirthCloudDust, DustScreen, GasColumnDust, NoDust
 from galdiff.dust.column import ColumnGrid
 from galdiff.galaxy.view import GasView, StarView
 from galdiff.ifu.direct import DirectSpectrograph
@@ -182,6 +182,7 @@ BUILDERS: dict[type[Stage], Callable] = {
     Older: older,
     StarView: lambda: (StarView(inclination=50.0), {"galaxy": galaxy()}),
     GasView: lambda: (GasView(inclination=50.0), {"galaxy": galaxy()}),
+    NoDust: lambda: (NoDust(), {"sky_stars": sky_stars()}),
     DustScreen: lambda: (DustScreen(a_v=0.7), {"sky_stars": sky_stars()}),
     BirthCloudDust: lambda: (
         BirthCloudDust(a_v=0.3, a_v_birth=0.6, t_birth=0.01, width=0.1),
