@@ -106,7 +106,9 @@ def sky_gas() -> SkyGas:
 
 def light() -> LightDistribution:
     v = jnp.linspace(-400.0, 400.0, 17)
-    profile = jnp.exp(-((v / 120.0) ** 2) / 2)  # a line that can be fitted
+    profile = jnp.exp(-((v / 120.0) ** 2) / 2) * (1 + 0.5 * jnp.tanh(v / 100.0)) + 0.05 * jnp.exp(
+        -((v / 250.0) ** 2)
+    )  # skewed: no result is zero
     mass = random(2, 3, 1, 6, 1, lo=0.5) * profile[:, None, None]
     return LightDistribution(mass=mass, v_nodes=v, lost=jnp.asarray(0.0), clipped=jnp.asarray(0.0))
 

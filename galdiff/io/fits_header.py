@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 
+import jax
 import numpy as np
 from astropy.io import fits
 
@@ -16,7 +17,7 @@ CARD = 80  # characters
 
 def _value(value) -> str | bool | int | float:
     """A value that a card can hold: ASCII text, a finite number or a boolean."""
-    if isinstance(value, np.ndarray | np.generic) or hasattr(value, "__array__"):
+    if isinstance(value, np.ndarray | np.generic | jax.Array):
         array = np.asarray(value)
         value = array.item() if array.size == 1 else array.tolist()
     if isinstance(value, bool | int):
