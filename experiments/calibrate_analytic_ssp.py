@@ -7,6 +7,7 @@ named scalars are fitted; nothing per wavelength is stored. The figures hold MIL
 """
 
 import argparse
+import json
 import os
 import pathlib
 import time
@@ -17,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from galdiff.sps import indices
-from galdiff.sps.analytic import coefficients, features, kroupa, kroupa_revised, library, spectra, synthesis, tables
+from galdiff.sps.analytic import coefficients, features, kroupa, kroupa_revised, spectra, synthesis, tables
 from galdiff.sps.analytic import tracks as tracks_module
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -26,25 +27,11 @@ C_A_S = 2.99792458e18  # speed of light [Angstrom/s]
 RESOLVING_POWER = 800.0  # of the comparison
 WAVE = np.exp(np.arange(np.log(3556.0), np.log(9440.0), 0.5 / RESOLVING_POWER))  # vacuum Angstrom
 LINES = ("Hbeta", "Mgb", "Fe5270", "Fe5335", "NaD", "G4300", "Hdelta_A")
-MILES_Z = (0.001, 0.004, 0.008, 0.01, 0.0198, 0.024, 0.03, 0.04)
-MILES_AGES = (0.06, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 10.0, 13.0)  # Gyr
+MILES_Z = (0.0003, 0.001, 0.004, 0.008, 0.01, 0.0198, 0.03, 0.04)
+MILES_AGES = (0.03, 0.06, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 10.0, 13.0)  # Gyr
 MIUSCAT_Z = (0.01, 0.0198)
-MIUSCAT_AGES = (0.06, 0.1, 0.2, 0.3, 0.5, 0.9, 1.25, 2.25, 5.5, 8.5, 10.5, 12.5)
-
-# coefficients that stay as written: their features lie outside the data
-FIXED = ("lyman", "helium", "alkali_red", "magnesium_uv", "iron_uv", "feh", "co", "water", "h_minus_dip", "magnesium")
-HYDROGEN = ("balmer_core", "balmer_wing", "balmer_edge", "paschen", "paschen_edge")
-LAW_PRIOR = (0.8, 2.0, 1.5, 0.12, 0.3)  # width of the prior of each column
-BUMP_PRIOR = (0.15, 0.4, 0.4, 0.0, 0.1)  # 0: not fitted
-TRACK_PRIOR = {
-    "ms_brightening": 0.1, "ms_expansion": 0.1, "ms_warmth": 0.01, "ms_warmth_zeta": 0.01, "dwarf_warmth": 0.02,
-    "subgiant_time": 0.2, "rgb_time": 0.15, "rgb_tip": 0.1, "rgb_tip_zeta": 0.05, "giant_log_t": 0.015,
-    "giant_slope": 0.01, "giant_knee_slope": 0.02, "giant_mass": 0.04, "giant_zeta": 0.02, "giant_zeta2": 0.01,
-    "giant_zeta_l": 0.01, "clump_time": 0.25, "clump_log_l": 0.1, "clump_log_l_zeta": 0.1, "clump_warmth": 0.01,
-    "clump_warmth_zeta": 0.2, "helium_share": 0.3, "helium_share_mass": 0.3, "helium_bright": 0.15, "loop_share": 1.0,
-    "loop_share_zeta": 0.5, "loop_log_t": 0.1, "loop_log_t_mass": 0.15, "agb_time": 0.5, "agb_time_mass": 0.4,
-    "agb_tip": 0.1, "agb_tip_mass": 0.2, "agb_crowding": 0.3, "agb_warmth": 0.015,
-}  # fmt: skip
+MIUSCAT_AGES = (0.04, 0.06, 0.1, 0.2, 0.3, 0.5, 0.9, 1.25, 2.25, 5.5, 8.5, 10.5, 12.5)
+PRIOR = pathlib.Path(__file__).with_name("analytic_ssp_prior.json")  # published or rough values, and how far to trust
 
 
 def load(name: str):
@@ -88,7 +75,7 @@ class Summary:
         return indices.spectral_index(self.wave, flux, name)
 
 
-SIGMA = {"g-r": 0.012, "lg_ml": 0.015, "Dn4000": 0.02} | dict.fromkeys(LINES, 0.25)
+SIGMA = {"g-r": 0.02, "lg_ml": 0.03, "Dn4000": 0.04} | dict.fromkeys(LINES, 0.3)
 
 
 class Problem:
@@ -99,12 +86,15 @@ class Problem:
             self._set("ssp_miles_basti_kb.h5", MILES_Z, MILES_AGES, kroupa_revised(), (3556.0, 7400.0)),
             self._set("ssp_miuscat_thin.h5", MIUSCAT_Z, MIUSCAT_AGES, kroupa(), (6900.0, 9440.0)),
         ]
-        self.start, self.width = self._prior()
+        self.centre, self.width = self._prior()
         self.free = np.flatnonzero(self.width > 0)
+        laws = [coefficients.LAWS[name] for name in features.NAMES]
+        self.stored = np.concatenate([list(coefficients.TRACKS.values()), *laws])
 
     def _set(self, name, mets, ages, imf, span):
         wave, all_ages, all_mets, flux = load(name)
-        pick = [[int(np.abs(np.log(grid / x)).argmin()) for x in xs] for grid, xs in ((all_mets, mets), (all_ages, ages))]
+        pairs = ((all_mets, mets), (all_ages, ages))
+        pick = [[int(np.abs(np.log(grid / x)).argmin()) for x in wanted] for grid, wanted in pairs]
         use = (span[0] <= WAVE) & (span[1] >= WAVE)
         data = smooth(wave, flux[np.ix_(*pick)], WAVE[use])
         ages, mets = all_ages[pick[1]], all_mets[pick[0]]
@@ -115,30 +105,25 @@ class Problem:
         return {"data": data, "mets": mets, "imf": imf, "tables": made, "weight": weight, "summary": whole}
 
     def _prior(self):
-        track = [TRACK_PRIOR[k] for k in coefficients.TRACKS]
-        rows = []
-        for name in features.NAMES:
-            row = np.array(BUMP_PRIOR if name in features.BUMPS else LAW_PRIOR)
-            row = row * [1, 1, name in HYDROGEN or name in features.BUMPS or name in ("tio_blue", "tio_red"), 1, 1]
-            row[4] *= name not in HYDROGEN
-            rows.append(row * (name not in FIXED))
-        return np.concatenate([list(coefficients.TRACKS.values()), *map(coefficients.LAWS.get, features.NAMES)]), (
-            np.concatenate([track, *rows])
-        )
+        """Centre and width of the prior of all coefficients, in the order of `unpack`; width 0 means fixed."""
+        prior = json.loads(PRIOR.read_text())
+        track = np.array([prior["tracks"][name] for name in coefficients.TRACKS]).T
+        law = np.array([prior["laws"][name] for name in features.NAMES])
+        return [np.concatenate([track[k], law[:, k].reshape(-1)]) for k in (0, 1)]
 
     def unpack(self, free):
-        full = jnp.asarray(self.start).at[self.free].set(free)
+        full = jnp.asarray(self.centre).at[self.free].set(free)
         n = len(coefficients.TRACKS)
         track = tracks_module.TrackCoefficients(**dict(zip(coefficients.TRACKS, full[:n], strict=True)))
         laws = spectra.SpectrumCoefficients(laws=full[n:].reshape(-1, 5))
         return synthesis.Coefficients(tracks=track, spectra=laws)
 
-    def residuals(self, free, centre):
+    def residuals(self, free):
         c = self.unpack(free)
-        rows = [(free - centre) / self.width[self.free]]
+        rows = [(free - self.centre[self.free]) / self.width[self.free]]
         for s in self.sets:
             model = synthesis.synthesise(c, jnp.asarray(s["mets"]), s["tables"], s["imf"])
-            scale = 1 / (0.05 * np.sqrt(model.shape[-1] / 60))
+            scale = 1 / (0.1 * np.sqrt(model.shape[-1] / 60))
             rows.append(((jnp.log(model) - np.log(s["data"])) * scale * s["weight"][..., None]).reshape(-1))
             if s["summary"] is not None:
                 ours, theirs = s["summary"](model), s["summary"](s["data"])
@@ -146,14 +131,13 @@ class Problem:
         return jnp.concatenate(rows)
 
 
-def fit(problem: Problem, steps: int, prior_centre) -> np.ndarray:
-    """Damped least squares from the current coefficients; prints the cost of each step."""
-    free = jnp.asarray(problem.start[problem.free])
-    residuals = jax.jit(lambda x: problem.residuals(x, prior_centre))
+def fit(problem: Problem, free, steps: int) -> np.ndarray:
+    """Damped least squares from the free coefficients given; prints the cost of each step."""
+    free, residuals = jnp.asarray(free), jax.jit(problem.residuals)
 
     @jax.jit
     def jacobian(x):
-        push = lambda v: jax.jvp(lambda y: problem.residuals(y, prior_centre), (x,), (v,))[1]  # noqa: E731
+        push = lambda v: jax.jvp(problem.residuals, (x,), (v,))[1]  # noqa: E731
         return jax.lax.map(push, jnp.eye(x.size), batch_size=4)
 
     damping, r = 0.3, residuals(free)
@@ -171,7 +155,7 @@ def fit(problem: Problem, steps: int, prior_centre) -> np.ndarray:
                 break
             damping *= 4
         print(f"step {step}: chi2 {float(r @ r):.1f} damping {damping:.1e} {time.time() - start:.1f} s", flush=True)
-    full = problem.start.copy()
+    full = problem.centre.copy()
     full[problem.free] = np.asarray(free)
     return full
 
@@ -179,7 +163,7 @@ def fit(problem: Problem, steps: int, prior_centre) -> np.ndarray:
 def write(full: np.ndarray) -> None:
     """Store the coefficients in the package."""
     n = len(coefficients.TRACKS)
-    text = '"""Calibrated scalars of the analytic library; written by experiments/calibrate_analytic_ssp.py."""\n\nTRACKS = {\n'
+    text = f'"""{coefficients.__doc__}"""\n\nTRACKS = {{\n'
     text += "".join(f'    "{k}": {v:.5g},\n' for k, v in zip(coefficients.TRACKS, full[:n], strict=True))
     text += "}\n\n# feature: ln_strength, theta, theta2, gravity, zeta\nLAWS = {\n"
     for name, row in zip(features.NAMES, full[n:].reshape(-1, 5), strict=True):
@@ -237,7 +221,8 @@ def figures(folder: pathlib.Path, wave, ages, mets, data, model) -> None:
         fig.savefig(folder / f"spectra_z{z}.png", dpi=70)
     theirs, ours = (Summary(wave)(x) for x in (data, model))
     fig, axes = plt.subplots(2, 4, figsize=(18, 9))
-    for ax, name in zip(axes.flat, ("g-r", "lg_ml", "Dn4000", "Hbeta", "Mgb", "Fe5270", "NaD", "Hdelta_A"), strict=True):
+    shown = ("g-r", "lg_ml", "Dn4000", "Hbeta", "Mgb", "Fe5270", "NaD", "Hdelta_A")
+    for ax, name in zip(axes.flat, shown, strict=True):
         for i, z in enumerate(mets):
             ax.semilogx(ages, theirs[name][i], f"C{i}--", lw=1)
             ax.semilogx(ages, ours[name][i], f"C{i}-", label=f"{z:.4g}")
@@ -250,12 +235,14 @@ def figures(folder: pathlib.Path, wave, ages, mets, data, model) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=0, help="least-squares steps; 0 only reports")
+    parser.add_argument("--restart", action="store_true", help="start from the stored coefficients, not the prior")
     parser.add_argument("--write", action="store_true", help="store the result in the package")
     parser.add_argument("--figures", type=pathlib.Path, help="folder for comparison figures")
     args = parser.parse_args()
     jax.config.update("jax_enable_x64", True)
     problem = Problem()
-    full = fit(problem, args.steps, problem.start[problem.free]) if args.steps else problem.start
+    start = problem.stored if args.restart else problem.centre
+    full = fit(problem, start[problem.free], args.steps) if args.steps else problem.stored
     if args.write:
         write(full)
     made = compare(problem, full)

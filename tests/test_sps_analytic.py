@@ -15,6 +15,8 @@ from galdiff.sps.analytic import evolution, features, imf, spectra, synthesis, t
 from galdiff.units import FWHM_PER_SIGMA
 
 C_A_S = 2.99792458e18  # speed of light [Angstrom/s]
+synthesise = jax.jit(synthesis.synthesise)
+density = jax.jit(imf.number_density)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +36,7 @@ def spectrum(grid):
 
 
 def v_light(wave, flux):
-    """Mean luminosity density [Lsun/Angstrom/Msun] near 5500 Angstrom; the Sun has about 1.9e-4."""
+    """Mean luminosity density [Lsun/Angstrom/Msun] near 5500 Angstrom; the Sun has 1.37e-4 (1.86 W/m2/nm)."""
     return flux @ indices.band_weights(jnp.asarray(wave), (5100.0, 5900.0)) / 800.0
 
 
@@ -72,22 +74,20 @@ def test_stellar_evolution_fits_give_the_sun_and_known_lifetimes():
 @pytest.mark.parametrize("name", sorted(imf.NAMED))
 def test_mass_functions_hold_one_solar_mass(name):
     m = np.geomspace(0.1, 100.0, 40001)
-    density = np.asarray(imf.number_density(imf.named_imf(name), jnp.asarray(m)))
-    assert np.trapezoid(density * m**2, np.log(m)) == pytest.approx(1.0, rel=1e-5)
+    number = np.asarray(density(imf.named_imf(name), jnp.asarray(m)))
+    assert np.trapezoid(number * m**2, np.log(m)) == pytest.approx(1.0, rel=1e-5)
 
 
 def test_universal_and_revised_kroupa_differ_in_massive_stars_by_the_published_factor():
-    ratio = imf.number_density(imf.kroupa(), jnp.asarray(3.0)) / imf.number_density(
-        imf.kroupa_revised(), jnp.asarray(3.0)
-    )
+    ratio = density(imf.kroupa(), jnp.asarray(3.0)) / density(imf.kroupa_revised(), jnp.asarray(3.0))
     assert float(ratio) == pytest.approx(1.262, abs=2e-3)
 
 
 def test_bolometric_light_is_that_of_simple_populations(grid, spectrum):
     wave = np.asarray(grid.ssp_wave)
     light = {age: np.trapezoid(spectrum(age), wave) for age in (0.01, 0.1, 1.0, 10.0)}
-    assert 100 < light[0.01] < 500  # Lsun/Msun; Starburst99 and BC03 have about 200-350, Kroupa or Chabrier
-    assert 20 < light[0.1] < 60
+    assert 80 < light[0.01] < 500  # Lsun/Msun between 1000 Angstrom and 2.5 micron
+    assert 8 < light[0.1] < 40
     assert 0.7 < light[1.0] < 3.0
     assert 0.15 < light[10.0] < 0.5
 
@@ -96,7 +96,7 @@ def test_mass_to_light_ratio_grows_with_age(grid):
     light = np.asarray(v_light(grid.ssp_wave, grid.ssp_flux))
     old = np.asarray(grid.ssp_lg_age_gyr) > -1.1
     assert (np.diff(light[4:, old], axis=1) < 0).all()
-    ratio = 1.9e-4 / light
+    ratio = 1.37e-4 / light
     young = np.asarray(grid.ssp_lg_age_gyr) < -2.0
     assert (ratio[5:, young] > 0.004).all()
     assert (ratio[5:, young] < 0.05).all()
@@ -245,11 +245,9 @@ def test_a_bottom_heavy_imf_dims_the_population():
     ages, wave = np.array([10.0]), np.geomspace(4000.0, 9000.0, 20)
     mets, made = small_tables(ages, np.array([0.02]), wave)
     params = analytic.default_coefficients()
-    light = [
-        synthesis.synthesise(params, mets, made, imf.broken_power_law((slope,))).mean() for slope in (1.8, 2.35, 3.0)
-    ]
+    light = [synthesise(params, mets, made, imf.broken_power_law((slope,))).mean() for slope in (1.8, 2.35, 3.0)]
     assert light[1] > light[2]
-    few = synthesis.synthesise(params, mets, made, imf.broken_power_law((2.35,), m_lo=0.5)).mean()
+    few = synthesise(params, mets, made, imf.broken_power_law((2.35,), m_lo=0.5)).mean()
     assert few > 1.5 * light[1]
 
 
@@ -258,7 +256,7 @@ def test_float32_agrees_with_float64():
     mets, made = small_tables(ages, mets, np.geomspace(1000.0, 25000.0, 60))
     double = (analytic.default_coefficients(), mets, made, imf.kroupa())
     single = jax.tree.map(lambda x: x.astype(jnp.float32), double)
-    flux64, flux32 = synthesis.synthesise(*double), synthesis.synthesise(*single)
+    flux64, flux32 = synthesise(*double), synthesise(*single)
     assert flux32.dtype == jnp.float32
     np.testing.assert_allclose(flux32, flux64, rtol=1e-3)
 

@@ -13,7 +13,7 @@ from galdiff.core.air import air_to_vacuum
 from galdiff.sps.analytic import lines
 from galdiff.units import FWHM_PER_SIGMA
 
-BALMER = tuple((wave, width, "vacuum") for wave, width in lines.hydrogen(2, 22))
+BALMER = tuple((wave, width, "vacuum") for wave, width in lines.hydrogen(2, 17))
 PASCHEN = tuple((wave, width, "vacuum") for wave, width in lines.hydrogen(3, 18))
 LYMAN = tuple((wave, width, "vacuum") for wave, width in lines.hydrogen(1, 3))
 
@@ -122,6 +122,13 @@ def _bump(wave: np.ndarray, centre: float, width: float) -> np.ndarray:
     return np.exp(-0.5 * (np.log(wave / centre) / width) ** 2)
 
 
+def _held(wave: np.ndarray, name: str) -> np.ndarray:
+    """The outermost continuum bumps stay level beyond their centre, so that nothing jumps where the data end."""
+    if name == "continuum_3600":
+        return np.maximum(wave, BUMPS[name][0])
+    return np.minimum(wave, BUMPS[name][0]) if name == "continuum_8800" else wave
+
+
 def _smooth(wave: np.ndarray) -> list[np.ndarray]:
     blue = np.logaddexp(0.0, np.log(3900.0 / wave) / 0.05) * 0.05
     return [
@@ -144,5 +151,5 @@ def profiles(wave: Float[np.ndarray, "wave"], fwhm: Float[np.ndarray, "wave"]) -
     rows = [_line_group(wave, sigma, *group) for group in LINES.values()]
     rows += [np.sum([_band(wave, sigma, band) for band in group], 0) for group in BANDS.values()]
     rows += _smooth(wave)
-    rows += [_bump(wave, *bump) for bump in BUMPS.values()]
+    rows += [_bump(_held(wave, name), *bump) for name, bump in BUMPS.items()]
     return np.stack(rows)

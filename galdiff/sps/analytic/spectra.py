@@ -54,11 +54,12 @@ def strengths(
 ) -> Float[Array, "star feature"]:
     """Strength of each feature in stars of one metallicity; teff [K], log_g [dex], zeta = log10(Z / 0.02)."""
     x = 5040.0 / teff - THETA_SUN
-    terms = jnp.stack([jnp.ones_like(x), x, x**2, log_g - 4.44, jnp.full_like(x, 1.0) * zeta], -1)
-    law = terms @ c.laws.T
-    positive = jnp.exp(3.5 - jax.nn.softplus(3.5 - law[:, :-N_SIGNED]))  # levels off at e^3.5
-    signed = 1.5 * jnp.tanh(law[:, -N_SIGNED:] / 1.5)
-    return jnp.concatenate([positive, signed], -1)
+    one = jnp.ones_like(x)
+    law = jnp.stack([one, x, x**2, log_g - 4.44, one * zeta], -1) @ c.laws[:-N_SIGNED].T
+    positive = jnp.exp(3.5 - jax.nn.softplus(3.5 - law))  # levels off at e^3.5
+    held = 0.4 * jnp.tanh(x / 0.4)  # continua of stars far from the calibrated ones are left alone
+    signed = jnp.stack([one, held, held**2, log_g - 4.44, one * zeta], -1) @ c.laws[-N_SIGNED:].T
+    return jnp.concatenate([positive, jnp.tanh(signed)], -1)
 
 
 @record

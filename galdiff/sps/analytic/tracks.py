@@ -16,6 +16,7 @@ from galdiff.sps.analytic.tables import LN_TIMES, LOG_T_SUN, TrackTables, log_t_
 
 LOG_G_SUN = 4.438  # [cm/s2], IAU 2015 B3
 N_SUBGIANT, N_RGB, N_HELIUM, N_AGB = 6, 14, 3, 10
+GIANT_COOLEST = 3.49  # log Teff [K] below which no giant falls: Levesque et al. (2005, ApJ 628, 973) for supergiants
 GIANT_ASCENT = 5  # 1 - 1/p = 5/6: p = 6 for low-mass stars (HPT section 5.2)
 
 
@@ -42,11 +43,12 @@ class TrackCoefficients:
     clump_time: Float[Array, ""] = quantity("", "ln of the helium-burning time of low-mass stars [Gyr]")
     clump_log_l: Float[Array, ""] = quantity("dex", "log luminosity of the red clump at Z = 0.02")
     clump_log_l_zeta: Float[Array, ""] = quantity("", "its slope with zeta")
-    clump_warmth: Float[Array, ""] = quantity("dex", "log Teff of the clump above the giant branch at Z = 0.02")
-    clump_warmth_zeta: Float[Array, ""] = quantity("", "growth of ln(warmth) per -zeta: horizontal branch")
+    clump_warmth: Float[Array, ""] = quantity("dex", "ln of the log Teff [dex] of the clump above the giant branch")
+    clump_warmth_zeta: Float[Array, ""] = quantity("", "growth of clump_warmth with -zeta: horizontal branch")
     helium_share: Float[Array, ""] = quantity("", "ln of helium-burning over main-sequence time at 3 Msun")
     helium_share_mass: Float[Array, ""] = quantity("", "its slope with ln mass")
-    helium_bright: Float[Array, ""] = quantity("dex", "log luminosity of helium burning above the turn-off's")
+    helium_bright: Float[Array, ""] = quantity("dex", "log luminosity of helium burning above the turn-off's, 3 Msun")
+    helium_bright_mass: Float[Array, ""] = quantity("", "its slope with log mass, from 3 to 16 Msun")
     loop_share: Float[Array, ""] = quantity("", "logit of the share of helium burning spent in the blue, massive stars")
     loop_share_zeta: Float[Array, ""] = quantity("", "its slope with zeta")
     loop_log_t: Float[Array, ""] = quantity("dex", "log Teff of blue loops at 5 Msun")
@@ -74,7 +76,9 @@ def giant_log_t(c: TrackCoefficients, log_l, log_m, zeta):
     x = log_l - 1.75
     knee = jax.nn.softplus(4 * (x - 0.5)) / 4
     shift = c.giant_mass * log_m + c.giant_zeta * zeta + c.giant_zeta2 * zeta**2 + c.giant_zeta_l * zeta * x
-    return c.giant_log_t + c.giant_slope * x + c.giant_knee_slope * knee + shift
+    log_t = c.giant_log_t + c.giant_slope * x + c.giant_knee_slope * knee + shift
+    coolest = GIANT_COOLEST - 0.03 * zeta
+    return coolest + jax.nn.softplus((log_t - coolest) / 0.02) * 0.02
 
 
 def _inside(imf: Imf, ln_lo: Array, ln_hi: Array) -> Array:
@@ -144,7 +148,8 @@ def _red_giants(c: TrackCoefficients, t: TrackTables) -> _Phase:
 def _helium_light(c: TrackCoefficients, t: TrackTables):
     """log10 luminosity of core helium burning [Lsun]."""
     low = c.clump_log_l + c.clump_log_l_zeta * t.zeta
-    return low * (1 - _massive(t)) + (t.log_l_end + c.helium_bright) * _massive(t)
+    bright = c.helium_bright + c.helium_bright_mass * jnp.clip(jnp.log10(t.m) - 0.477, -0.3, 0.727)
+    return low * (1 - _massive(t)) + (t.log_l_end + bright) * _massive(t)
 
 
 def _helium_burning(c: TrackCoefficients, t: TrackTables) -> _Phase:
@@ -155,7 +160,7 @@ def _helium_burning(c: TrackCoefficients, t: TrackTables) -> _Phase:
     blue = jax.nn.sigmoid(c.loop_share + c.loop_share_zeta * t.zeta) * jax.nn.sigmoid((log_m - 0.6) / 0.06)
     steps = np.linspace(-1.0, 1.0, N_HELIUM, dtype=np.float32)
     log_l = _helium_light(c, t) + 0.05 * steps
-    warmth = c.clump_warmth * (jnp.exp(-c.clump_warmth_zeta * t.zeta) * (1 - massive) + massive)
+    warmth = jnp.exp(c.clump_warmth - c.clump_warmth_zeta * t.zeta * (1 - massive))
     red_t = giant_log_t(c, log_l, log_m, t.zeta) + warmth * (1 + 0.5 * steps)
     blue_t = jnp.maximum(c.loop_log_t + c.loop_log_t_mass * (log_m - 0.7) + 0.04 * steps, red_t)
     time = [jnp.broadcast_to(total * part / N_HELIUM, log_l.shape) for part in (1 - blue, blue)]
