@@ -12,7 +12,6 @@ call. The library is MILES where it is at hand (GALDIFF_DATA or ../shared/data),
 """
 
 import argparse
-import dataclasses
 import json
 import os
 import pathlib
@@ -92,10 +91,10 @@ def engine_of(plan: Plan, engine: str, placement: Placement):
 
 
 def gradient_of(plan: Plan, placement: Placement):
-    """Compiled value and gradient of a weighted sum of the cube in all particle inputs."""
+    """Value and gradient of a weighted sum of the cube in all particle inputs."""
     flux = engine_of(plan, "compressed", placement)
     weight = jax.random.normal(jax.random.key(0), (SPAXELS, SPAXELS, len(plan.wave)))
-    return lambda s, f=jax.value_and_grad(lambda s: jnp.sum(weight * flux(s))): f(s)
+    return jax.value_and_grad(lambda s: jnp.sum(weight * flux(s)))
 
 
 def peak_memory(n: int) -> dict:
@@ -146,9 +145,8 @@ def peers(console: Console, full: bool) -> None:
     scale = float(placement.kpc_per_arcsec)
     edge = (np.arange(SPAXELS + 1) - SPAXELS / 2) * 0.2 * scale
     rule = jax.jit(lambda s, ssp: rubix_cube(s, ssp, plan.wave, REDSHIFT, (edge, edge)))
-    runs = dict(
-        rubix=lambda s: rule(s, ssp), direct=engine_of(plan, "direct", placement), compressed=engine_of(plan, "compressed", placement)
-    )  # fmt: skip
+    runs = {"rubix": lambda s: rule(s, ssp)}
+    runs |= {name: engine_of(plan, name, placement) for name in ("direct", "compressed")}
     table = Table(title=f"{SPAXELS} x {SPAXELS} x {len(plan.wave)}, {len(plan.nodes)} spectra", title_justify="left")
     for name in ("stars", "engine", "compile + first [s]", "CPU [s]", "wall [s]", "times slower than compressed, CPU"):
         table.add_column(name, justify="right")
@@ -186,13 +184,16 @@ def other(console: Console) -> None:
     plan, placement = layout("nearest")
     stage = ifu_stages(plan=plan, engine="compressed")["bank"]
     run, state = compiled(Pipeline(stages={"bank": stage}, inputs={"placement": Placement}), ["bank"])
-    console.print("bank (rebuilt only when redshift or LSF move): first %.2f s, CPU %.3f s, wall %.3f s" % measure(
-        lambda p: run(state, placement=p), placement))  # fmt: skip
+    first, cpu, wall = measure(lambda p: run(state, placement=p), placement)
+    console.print(
+        f"bank, rebuilt only when redshift or LSF move: first {first:.2f} s, CPU {cpu:.3f}, wall {wall:.3f} s"
+    )
     plan, placement = layout("nearest", psf=True)
     blurred, stars = engine_of(plan, "compressed", placement), some_stars(100_000, float(placement.kpc_per_arcsec))
-    console.print("1e5 stars with a Gaussian PSF of 0.8 arcsec: first %.2f s, CPU %.3f s, wall %.3f s" % measure(blurred, stars))
+    first, cpu, wall = measure(blurred, stars)
+    console.print(f"1e5 stars, Gaussian PSF of 0.8 arcsec: first {first:.2f} s, CPU {cpu:.3f}, wall {wall:.3f} s")
     for n in (1_000_000, 10_000_000):
-        console.print(f"{n:.0e} stars: {peak_memory(n)}")
+        console.print(f"{n:.0e} stars in a process of its own: {peak_memory(n)}")
 
 
 def main() -> None:
@@ -207,7 +208,9 @@ def main() -> None:
     if args.child:
         return child(args.child)
     console = Console(width=130)
-    console.print(f"{jax.devices()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {runtime.versions()['jax']}")
+    console.print(
+        f"{jax.devices()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {runtime.versions()['jax']}"
+    )
     parts = dict(accuracy=accuracy, gradients=gradients, other=other)
     for name in args.only:
         peers(console, args.full) if name == "peers" else parts[name](console)

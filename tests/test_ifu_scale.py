@@ -57,7 +57,10 @@ def test_stars_sharded_over_devices_give_the_same_cube_and_gradients(synthetic):
     plan = synthetic.plan(rank=16, h_v_kms=40, kernel="cubic")
     deposit, synthesis = Deposit(bins=plan.bins), Synthesis(plan=plan)
     stars = jax.tree.map(lambda x: x[:299], synthetic.stars)  # does not divide by two
-    spread, weight = sharded_deposit(deposit, mesh), jax.random.normal(jax.random.key(0), (5, 5, len(plan.bins.v_nodes), 16))
+    spread, weight = (
+        sharded_deposit(deposit, mesh),
+        jax.random.normal(jax.random.key(0), (5, 5, len(plan.bins.v_nodes), 16)),
+    )
 
     def loss(deposit):
         return lambda s: jnp.sum(weight * synthesis(deposit(s, synthetic.placement)).coef)

@@ -10,6 +10,7 @@ from galdiff.core.stage import Stage
 from galdiff.errors import InputError
 from galdiff.ifu.direct import DirectSpectrograph
 from galdiff.ifu.plan import Plan
+from galdiff.ifu.psf import anchor_waves
 from galdiff.ifu.rows import Rows
 from galdiff.ifu.stages import Deposit, Spectrograph, Synthesis, Templates
 
@@ -20,6 +21,7 @@ MAX_LIGHT_BYTES = 1 << 30  # of a light distribution
 NS_PER_SAMPLE = 0.4  # direct engine: one star, one fine sample, one spaxel (and four times for the spectrum itself)
 NS_PER_TAP = 7.0  # compressed engine: one star, one bin
 NS_PER_FLOP = 0.006  # matrix products
+NS_PER_BLUR = 30.0  # PSF: one spaxel, one channel, one anchor wavelength
 
 
 def choose_engine(n_stars: int, plan: Plan) -> str:
@@ -30,6 +32,9 @@ def choose_engine(n_stars: int, plan: Plan) -> str:
     channels = y * x * v
     direct = n_stars * plan.grid.n * (4 + spatial) * NS_PER_SAMPLE
     products = channels * rank * (node * av + len(plan.wave)) * 2 * NS_PER_FLOP
+    if plan.instrument.psf.kind != "none":
+        blur_one = y * x * len(anchor_waves(plan.instrument)) * NS_PER_BLUR
+        direct, products = direct + blur_one * len(plan.wave), products + blur_one * v * rank
     if direct < products + n_stars * bins.taps * NS_PER_TAP:
         return "direct"
     return "rows" if channels * node * av * 4 > MAX_LIGHT_BYTES else "compressed"
