@@ -50,12 +50,13 @@ def make_fsps(
         population.get_spectrum(zmet=i + 1, tage=0.0, peraa=False)[1] for i in range(1, len(population.zlegend))
     ]
     if fwhm is None:
-        if not hasattr(population, "resolutions"):
+        resolutions = getattr(population, "resolutions", None)
+        if resolutions is None:
             raise InputError(
                 "this python-fsps does not state the resolution of its spectra; update it, or give fwhm=..."
             )
         # Negative values mark the approximate resolution of theoretical spectra.
-        fwhm = np.abs(population.resolutions) / units.C_KMS * units.FWHM_PER_SIGMA * wave
+        fwhm = np.abs(resolutions) / units.C_KMS * units.FWHM_PER_SIGMA * wave
     factor = LSUN_FSPS / units.LSUN_ERG_S * C_ANGSTROM_S / wave**2
     return cut_wave(
         make_grid(
