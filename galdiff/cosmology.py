@@ -1,8 +1,9 @@
-"""Flat wCDM distances and times, differentiable in redshift and parameters (radiation neglected).
+"""Flat wCDM distances and times, differentiable in redshift and parameters.
 
 Hogg (1999, astro-ph/9905116) for the distances; age and lookback time by the same quadrature of 1/E(z).
 """
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
@@ -21,12 +22,15 @@ class Cosmology:
     h0: Float[Array, ""] | float = quantity("km/s/Mpc", "Hubble constant", default=67.66)
     omega_m: Float[Array, ""] | float = quantity("", "matter density today over critical", default=0.30966)
     w: Float[Array, ""] | float = quantity("", "equation of state of dark energy", default=-1.0)
+    omega_b: Float[Array, ""] | float = quantity("", "baryon density today over critical", default=0.04897)
+    omega_r: Float[Array, ""] | float = quantity("", "radiation today over critical; 0 neglects it", default=0.0)
 
 
 def efunc(cosmo: Cosmology, redshift: ArrayLike) -> Array:
     """E(z) = H(z)/H0 [1], same shape as redshift."""
     a1 = 1.0 + jnp.asarray(redshift)
-    return jnp.sqrt(cosmo.omega_m * a1**3 + (1 - cosmo.omega_m) * a1 ** (3 * (1 + cosmo.w)))
+    dark = 1 - cosmo.omega_m - cosmo.omega_r
+    return jnp.sqrt(cosmo.omega_r * a1**4 + cosmo.omega_m * a1**3 + dark * a1 ** (3 * (1 + cosmo.w)))
 
 
 def hubble(cosmo: Cosmology, redshift: ArrayLike) -> Array:
@@ -35,16 +39,33 @@ def hubble(cosmo: Cosmology, redshift: ArrayLike) -> Array:
 
 
 def age(cosmo: Cosmology, redshift: ArrayLike) -> Array:
-    """Age of the universe [Gyr] at redshift.
-
-    t = int_0^a da / (a H); with a = a_z s^(2/3) the integrand is smooth at the origin.
-    """
+    """Age of the universe [Gyr] at redshift: t = int_0^a da / (a H), smooth in s at the origin for a = a_z s^2."""
     scale = 1 / (1.0 + jnp.asarray(redshift))[..., None]
-    a = scale * _NODES ** (2 / 3)
-    x = (1 - cosmo.omega_m) / cosmo.omega_m * a ** (-3 * cosmo.w)
-    # da / (a E) = (2/3) a^{3/2} / sqrt(Omega_m (1 + x)) ds / s with a^{3/2} = a_z^{3/2} s
-    integrand = (2 / 3) * scale**1.5 / jnp.sqrt(cosmo.omega_m * (1 + x))
+    a = scale * _NODES**2
+    dark = 1 - cosmo.omega_m - cosmo.omega_r
+    integrand = 2 * a * _NODES * scale / jnp.sqrt(cosmo.omega_m * a + cosmo.omega_r + dark * a ** (1 - 3 * cosmo.w))
     return units.MPC_KMS_PER_GYR / cosmo.h0 * jnp.sum(_WEIGHTS * integrand, -1)
+
+
+def redshift_at_age(cosmo: Cosmology, time: ArrayLike) -> Array:
+    """Redshift at which the universe is `time` [Gyr] old; the inverse of `age` to round-off, also in its gradients."""
+    t = jnp.asarray(time)
+    dark = 1 - cosmo.omega_m
+    growth = 1.5 * jnp.sqrt(dark) * cosmo.h0 / units.MPC_KMS_PER_GYR * t
+    z = (cosmo.omega_m / dark) ** (-1 / 3) * jnp.sinh(growth) ** (-2 / 3) - 1  # w = -1, no radiation
+    for _ in range(5):
+        # Newton in ln(1+z); the last step alone carries the right first derivative.
+        z = jax.lax.stop_gradient(z)
+        z = (1 + z) * jnp.exp((age(cosmo, z) - t) * hubble(cosmo, z) / units.MPC_KMS_PER_GYR) - 1
+    return z
+
+
+def radiation_density(h0: float, t_cmb: float = 2.7255, n_eff: float = 3.046) -> float:
+    """Omega of photons and massless neutrinos today [1]; h0 [km/s/Mpc], t_cmb [K] (Fixsen 2009, ApJ 707, 916)."""
+    pressure = 4 * units.STEFAN_BOLTZMANN_CGS * t_cmb**4 / (units.C_KMS * 1e5) ** 3  # g/cm3
+    hubble_s = h0 / units.MPC_KMS_PER_GYR / units.GYR_S
+    photons = pressure * 8 * np.pi * units.G_CGS / (3 * hubble_s**2)
+    return float(photons * (1 + 7 / 8 * (4 / 11) ** (4 / 3) * n_eff))
 
 
 def lookback_time(cosmo: Cosmology, redshift: ArrayLike) -> Array:
