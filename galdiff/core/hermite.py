@@ -1,0 +1,71 @@
+"""Cubic Hermite splines with given slopes: the value and its exact derivative from one look-up.
+
+Unlike `interpolation`, which hands out weights of table nodes, these are curves in one variable: histories and forcing.
+"""
+
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Float
+
+from galdiff.errors import InputError
+
+
+def _common(*arrays: ArrayLike) -> list[Array]:
+    """The arrays in one floating dtype: single where all are single, or where JAX knows no double."""
+    each = [jnp.asarray(array) for array in arrays]
+    dtype = jnp.result_type(*each, jnp.float32)
+    return [array.astype(dtype) for array in each]
+
+
+def hermite(
+    x: Float[ArrayLike, "..."],
+    nodes: Float[ArrayLike, "n"],
+    values: Float[ArrayLike, "n *item"],
+    slopes: Float[ArrayLike, "n *item"],
+) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
+    """Cubic Hermite spline and its derivative, continued as straight lines beyond the ends.
+
+    Args:
+      x: where to evaluate [any unit], any shape; NaN gives NaN.
+      nodes: places of the nodes [unit of x], strictly increasing, at least two, of any spacing.
+      values: values at the nodes [any unit]; further axes are further curves on the same nodes.
+      slopes: derivatives at the nodes [unit of values per unit of x], shape of values.
+
+    Returns:
+      Value and derivative, shapes x.shape + values.shape[1:]; on a node they are the node's value and slope exactly.
+      Both are differentiable in every argument; the curve is C1, so the derivative has kinks at the nodes.
+
+    Raises:
+      InputError: for fewer than two nodes, or values and slopes of another length.
+    """
+    x, nodes, values, slopes = _common(x, nodes, values, slopes)
+    if nodes.ndim != 1 or nodes.shape[0] < 2 or values.shape[:1] != nodes.shape or slopes.shape != values.shape:
+        raise InputError(
+            f"spline has nodes {nodes.shape}, values {values.shape} and slopes {slopes.shape}; it needs one axis of at"
+            " least two nodes and values and slopes of that length; vmap over curves with nodes of their own"
+        )
+    # Unlike jnp.clip, this keeps the inner derivative at exactly the ends.
+    inside = jnp.where(x < nodes[0], nodes[0], jnp.where(x > nodes[-1], nodes[-1], x))
+    index = jnp.searchsorted(nodes[1:-1], inside, side="right", method="scan_unrolled").astype(jnp.int32)
+    width = nodes[index + 1] - nodes[index]
+    item = (...,) + (None,) * (values.ndim - 1)
+    u, width, beyond = ((inside - nodes[index]) / width)[item], width[item], (x - inside)[item]
+    low, high, s_low, s_high = values[index], values[index + 1], slopes[index], slopes[index + 1]
+    upper = u * u * (3 - 2 * u)
+    value = low * (1 - upper) + high * upper + width * u * (1 - u) * (s_low * (1 - u) - s_high * u)
+    derivative = 6 * u * (1 - u) * (high - low) / width + s_low * (1 - u) * (1 - 3 * u) - s_high * u * (2 - 3 * u)
+    return value + beyond * derivative, derivative
+
+
+def backward_slopes(values: Float[ArrayLike, "n *item"], nodes: Float[ArrayLike, "n"]) -> Float[Array, "n *item"]:
+    """Slopes by backward differences; the first node takes the first difference (the rule of Pandya et al. 2026).
+
+    Args:
+      values: values at the nodes [any unit]; further axes are further curves.
+      nodes: places of the nodes [any unit], increasing, at least two.
+
+    Returns:
+      d values / d nodes at the nodes, shape of values.
+    """
+    values, nodes = _common(values, nodes)
+    secant = jnp.diff(values, axis=0) / jnp.diff(nodes).reshape((-1,) + (1,) * (values.ndim - 1))
+    return jnp.concatenate([secant[:1], secant])
