@@ -35,7 +35,7 @@ def fwhm_on(wave: np.ndarray, fwhm: ArrayLike | Sequence) -> np.ndarray:
         )
     values = np.broadcast_to(values, wave.shape).copy()
     if not (np.isfinite(values).all() and (values > 0).all()):
-        raise InputError(f"fwhm holds {values.min()} Angstrom; a resolution is positive and finite; give fwhm=...")
+        raise InputError(f"fwhm holds {np.min(values)} Angstrom; a resolution is positive and finite; give fwhm=...")
     return values
 
 
