@@ -1,0 +1,1 @@
+"""Dark-matter haloes: their growth, size, structure, concentration and spin."""
