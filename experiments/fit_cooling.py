@@ -3,34 +3,45 @@
 Run: python experiments/fit_cooling.py --write --figure docs/images/cooling_fit.png
 Data: $GALDIFF_DATA/cooling/sd93_cie.csv or ../shared/data/cooling/sd93_cie.csv. The fit is a sum over ranks of
 (cubic B-spline in log10 T) x (natural cubic spline in metallicity), found by alternating least squares, reweighted
-towards the largest residuals. The two padded rows of [Fe/H] = +0.5 have no weight.
+towards the largest residuals. The two padded rows of [Fe/H] = +0.5 are replaced,
+with little weight, by the solar ones plus the step between the columns at log T = 4.10.
 """
 
 import argparse
 import os
 import pathlib
 
+import jax
+import matplotlib.pyplot as plt
 import numpy as np
 from scipy.interpolate import BSpline, CubicSpline
+
+from galdiff.baryons.cooling import CoolingFit, log10_lambda, make_fit
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DATA = pathlib.Path(os.environ.get("GALDIFF_DATA", ROOT.parent / "shared" / "data")) / "cooling" / "sd93_cie.csv"
 COEFFICIENTS = ROOT / "galdiff" / "baryons" / "cooling_coefficients.py"
-T_RANGE = (4.0, 8.5)  # log10 K
-Z_NODES = (-3.0, -2.0, -1.5, -1.0, -0.5, 0.0, 0.5)  # columns of the table
+T_RANGE = (3.9, 8.5)  # log10 K; the empty interval below the table lets the curvature vanish before the straight line
+COLUMNS = (-3.0, -2.0, -1.5, -1.0, -0.5, 0.0, 0.5)  # [Fe/H] of the table
+Z_NODES = COLUMNS  # of the splines in metallicity
+SHOWN = (-3.0, -1.5, -0.5, 0.5)  # metallicities at which one factor is 1 and the others 0
 RANK = 4
-INTERVALS = 45
+INTERVALS = 46
 SMOOTHING = 1e-5  # weight of squared third differences: the values are rounded to 0.01
-ROUNDS = 80
+ROUNDS = 120
+LITTLE = 0.1  # weight of the replaced rows over the mean weight
 DIGITS = 6
 
 
-def load(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """log10 T, log10 Lambda_N (temperature, metallicity) and weights, zero in the padded rows."""
+def load(path: pathlib.Path = DATA) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """log10 T, log10 Lambda_N (temperature, metallicity), and which values are real (False in the padded rows)."""
     data = np.genfromtxt(path, delimiter=",", comments="#", skip_header=6)
-    weight = np.ones((len(data), len(Z_NODES)))
-    weight[data[:, 0] < 4.075, -1] = 0.0
-    return data[:, 0], data[:, 1:8], weight
+    log10_t, values = data[:, 0], data[:, 1:8]
+    real = np.ones(values.shape, bool)
+    real[log10_t < 4.075, -1] = False
+    step = values[log10_t >= 4.075, -1][0] - values[log10_t >= 4.075, -2][0]
+    values[:, -1] = np.where(real[:, -1], values[:, -1], values[:, -2] + step)
+    return log10_t, values, real
 
 
 def b_splines(log10_t: np.ndarray) -> np.ndarray:
@@ -49,37 +60,36 @@ def solve_t(basis, values, weight, in_z, penalty):
     return np.linalg.solve(matrix + np.kron(penalty, np.eye(in_z.shape[1])), right).reshape(-1, in_z.shape[1])
 
 
-def fit(log10_t, values, weight):
-    """Coefficients in temperature (rank, coefficient) and factors at the columns (column, rank)."""
+def fit(log10_t, values, real):
+    """B-spline coefficients in temperature (rank, coefficient) and factors at Z_NODES (rank, node)."""
     basis = b_splines(log10_t)
-    difference = np.diff(np.eye(basis.shape[1]), 3, axis=0)
-    penalty = SMOOTHING * difference.T @ difference + 1e-10 * np.eye(basis.shape[1])
-    padded = weight == 0
-    start = np.where(padded, np.roll(values, 1, axis=1) + 0.3, values)
-    in_z = np.linalg.svd(start, full_matrices=False)[2][:RANK].T
-    best, used = (np.inf, None, None), weight.copy()
+    second, third = (np.diff(np.eye(basis.shape[1]), order, axis=0) for order in (2, 3))
+    ends = second[[0, -1]]
+    penalty = SMOOTHING * third.T @ third + 1e4 * ends.T @ ends + 1e-10 * np.eye(basis.shape[1])
+    splines = CubicSpline(Z_NODES, np.eye(len(Z_NODES)), bc_type="natural")
+    in_z = np.linalg.svd(values, full_matrices=False)[2][:RANK].T
+    best, weight = (np.inf, None, None), np.where(real, 1.0, LITTLE)
     for _ in range(ROUNDS):
-        curves = basis @ solve_t(basis, values, used, in_z, penalty)
-        for j, w in enumerate(np.sqrt(used).T):
-            in_z[j] = np.linalg.lstsq(curves * w[:, None], values[:, j] * w, rcond=None)[0]
-        in_z = np.linalg.qr(in_z)[0]
-        in_t = solve_t(basis, values, used, in_z, penalty)
-        error = np.abs(basis @ in_t @ in_z.T - values) * weight
+        curves = basis @ solve_t(basis, values, weight, in_z, penalty)
+        root = np.sqrt(weight)
+        matrix = np.einsum("ij,ik,jd->ijdk", root, curves, splines(COLUMNS)).reshape(values.size, -1)
+        nodes = np.linalg.lstsq(matrix, (root * values).ravel())[0].reshape(-1, RANK)
+        nodes = nodes @ np.linalg.inv(splines(SHOWN) @ nodes)
+        in_z = splines(COLUMNS) @ nodes
+        in_t = solve_t(basis, values, weight, in_z, penalty)
+        error = np.abs(basis @ in_t @ in_z.T - values) * real
         if error.max() < best[0]:
-            best = (error.max(), in_t.copy(), in_z.copy())
-        used = used * np.sqrt(error / error.max() + 0.02)
-        used = np.maximum(used / used.max(), 1e-6) * weight
-    return best[1].T, best[2]
+            best = (error.max(), in_t, nodes)
+        weight = weight * (error / error.max() + 0.02) ** 0.2
+        weight = np.where(real, np.maximum(weight / weight.max(), 1e-6), LITTLE * weight[real].mean())
+    return straight_ends(best[1]).T, best[2].T
 
 
-def spline_terms(in_z):
-    """Natural splines through the factors: offset, slope at the first node, then coefficients of (z - node)+ cubed."""
-    rows = []
-    for factor in in_z.T:
-        cubic = CubicSpline(Z_NODES, factor, bc_type="natural")
-        jumps = np.diff(cubic.c[0], prepend=0.0)
-        rows.append(np.concatenate([[factor[0], cubic.c[2, 0]], jumps]))
-    return np.array(rows)
+def straight_ends(in_t):
+    """Remove the last trace of curvature at both ends, which the penalty left at 1e-6."""
+    in_t = in_t.round(DIGITS)
+    in_t[0], in_t[-1] = 2 * in_t[1] - in_t[2], 2 * in_t[-2] - in_t[-3]
+    return in_t
 
 
 def write(in_t: np.ndarray, in_z: np.ndarray) -> None:
@@ -92,7 +102,7 @@ def write(in_t: np.ndarray, in_z: np.ndarray) -> None:
     ]
     for name, rows, meaning in (
         ("IN_T", in_t, "uniform cubic B-spline coefficients in log10 T, one row per rank"),
-        ("IN_Z", in_z, "offset, slope and cubes of (z - node)+, one row per rank"),
+        ("IN_Z", in_z, "values at Z_NODES of natural cubic splines, one row per rank"),
     ):
         lines += ["# fmt: off", f"{name} = (  # {meaning}"]
         for row in rows:
@@ -104,13 +114,49 @@ def write(in_t: np.ndarray, in_z: np.ndarray) -> None:
     COEFFICIENTS.write_text("\n".join(lines) + "\n")
 
 
+def residuals(made: CoolingFit, log10_t, values, real) -> np.ndarray:
+    """Fit minus table [dex], NaN in the padded rows."""
+    return np.where(real, log10_lambda(log10_t[:, None], np.array(COLUMNS), made) - values, np.nan)
+
+
+def draw(path: pathlib.Path, made: CoolingFit, log10_t, values, real) -> None:
+    """Table and fit for all metallicities, between them too, and the residuals."""
+    fig, (top, bottom) = plt.subplots(2, 1, figsize=(8, 8), sharex=True, height_ratios=(3, 1), layout="constrained")
+    fine = np.linspace(3.7, 8.8, 800)
+    for z in np.arange(-2.75, 0.5, 0.5):
+        top.plot(fine, log10_lambda(fine, z, made), color="0.8", lw=0.8)
+    left = residuals(made, log10_t, values, real)
+    for j, z in enumerate(COLUMNS):
+        colour = plt.cm.viridis(j / len(COLUMNS))
+        top.plot(fine, log10_lambda(fine, z, made), color=colour, lw=1.2, label=f"{z:+.1f}")
+        top.plot(log10_t[real[:, j]], values[real[:, j], j], ".", color=colour, ms=4)
+        bottom.plot(log10_t, left[:, j], ".-", color=colour, ms=3, lw=0.5)
+    top.set(ylim=(-24.6, -20.2), ylabel=r"log $\Lambda_N$ [erg cm$^3$ s$^{-1}$]")
+    top.legend(title="[Fe/H]", ncols=2, loc="upper right")
+    top.set_title("Sutherland & Dopita (1993): table (points) and fit (lines; grey: between the columns)", fontsize=10)
+    for level in (-0.03, 0.03):
+        bottom.axhline(level, color="k", lw=0.8, ls=":")
+    bottom.set(xlabel="log T [K]", ylabel="fit - table [dex]", ylim=(-0.04, 0.04))
+    fig.savefig(path, dpi=110)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--write", action="store_true", help="store the coefficients in the package")
+    parser.add_argument("--figure", type=pathlib.Path, help="picture to draw")
     args = parser.parse_args()
-    in_t, in_z = fit(*load(DATA))
+    jax.config.update("jax_enable_x64", True)
+    data = load()
+    in_t, in_z = fit(*data)
+    made = make_fit(T_RANGE, in_t, Z_NODES, in_z)
+    left = residuals(made, *data)
+    print(f"largest residual {np.nanmax(np.abs(left)):.4f} dex, rms {np.sqrt(np.nanmean(left**2)):.4f} dex")
+    for z, column in zip(COLUMNS, left.T, strict=True):
+        print(f"[Fe/H] {z:+.1f}: {np.nanmax(np.abs(column)):.4f} dex")
     if args.write:
-        write(in_t, spline_terms(in_z))
+        write(in_t, in_z)
+    if args.figure:
+        draw(args.figure, made, *data)
 
 
 if __name__ == "__main__":

@@ -1,77 +1,109 @@
 """Radiative cooling of gas in collisional ionisation equilibrium (Sutherland & Dopita 1993, ApJS 88, 253).
 
-Everything is log10: a cooling function in erg cm^3/s underflows float32. Lambda_N is the loss rate over n_e n_t, with n_t
-the density of all ions. `SmoothCooling` is a C2 fit; `TableCooling` is bilinear in a table, with kinks at its nodes.
+Everything is log10: a cooling function in erg cm^3/s underflows float32. Lambda_N is the loss rate over n_e n_t, with
+n_t the density of all ions. `SmoothCooling` is a C2 fit; `TableCooling` is bilinear in a table, kinked at its nodes.
 """
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, ArrayLike, Float
+from scipy.interpolate import BSpline, CubicSpline, PPoly
 
 from galdiff.baryons import cooling_coefficients
 from galdiff.core.record import quantity, record, static
-from galdiff.core.variables import table as fixed
+from galdiff.core.variables import Table
 from galdiff.errors import InputError
 
 
 @record
 class CoolingFit:
-    """A sum over ranks of (cubic spline in log10 T) x (natural cubic spline in log10 Z/Zsun)."""
+    """log10 Lambda_N as a sum over ranks of (curve in log10 T) x (factor in log10 Z/Zsun), both cubic splines.
 
-    in_t: Float[Array, "rank coef"] = quantity("", "uniform cubic B-spline coefficients in log10 T, first axis rank")
-    in_z: Float[Array, "rank term"] = quantity("dex", "offset, slope, then one coefficient per cube of (z - node)+")
-    t_range: tuple[float, float] = static("first and last log10 T [K] of the fit")
-    z_nodes: tuple[float, ...] = static("nodes in log10 Z/Zsun of the splines in_z, increasing")
+    The first and last intervals of the curves are straight and reach to infinity.
+    """
+
+    pieces: Float[Array, "coef interval"] = quantity("dex", "powers 0 to 3 of the place in the interval, rank by rank")
+    start: float = static("log10 T [K] where interval 1 starts")
+    per_dex: float = static("intervals per dex of temperature")
+    z_nodes: tuple[float, ...] = static("nodes in log10 Z/Zsun of the factors, increasing")
+    factors: tuple[tuple[float, ...], ...] = static("per rank: offset, slope at the first node, a cube per node")
+
+
+def make_fit(
+    t_range: tuple[float, float],
+    in_t: Float[ArrayLike, "rank coef"],
+    z_nodes: tuple[float, ...],
+    in_z: Float[ArrayLike, "rank node"],
+) -> CoolingFit:
+    """Prepare a fit for fast evaluation; runs on the host.
+
+    Args:
+      t_range: first and last log10 T [K] of uniform cubic B-splines, which must be straight at both ends.
+      in_t: their coefficients [dex], each row one more than intervals plus two.
+      z_nodes: nodes in log10 Z/Zsun [dex] of natural cubic splines, increasing.
+      in_z: their values at the nodes [1].
+
+    Returns:
+      The fit, continued along straight lines beyond both ranges, with continuous second derivatives everywhere.
+    """
+    lo, hi = t_range
+    curves, count = np.asarray(in_t, float), np.shape(in_t)[1] - 3
+    step = (hi - lo) / count
+    knots = lo + step * np.arange(-3, count + 4)
+    powers = []
+    for row in curves:
+        ppoly = PPoly.from_spline(BSpline(knots, row, 3))
+        inner = ppoly.c[::-1, 3 : 3 + count] * step ** np.arange(4)[:, None]
+        first, last = inner[:, 0], inner[:, -1]
+        end, slope = last.sum(), last[1] + 2 * last[2] + 3 * last[3]
+        before, after = [first[0] - first[1], first[1], 0, 0], [end, slope, 0, 0]
+        powers.append(np.column_stack([before, inner, after]))
+    factors = []
+    for row in np.asarray(in_z, float):
+        cubic = CubicSpline(z_nodes, row, bc_type="natural")
+        cubes = np.diff(np.append(cubic.c[0], 0.0), prepend=0.0)
+        factors.append((float(row[0]), float(cubic.c[2, 0]), *map(float, cubes)))
+    return CoolingFit(
+        pieces=jnp.asarray(np.concatenate(powers), float),
+        start=lo,
+        per_dex=1 / step,
+        z_nodes=tuple(z_nodes),
+        factors=tuple(factors),
+    )
 
 
 def shipped_fit() -> CoolingFit:
     """Fit of Sutherland & Dopita (1993) that the package ships, in double precision where JAX has it."""
-    return CoolingFit(
-        in_t=jnp.asarray(cooling_coefficients.IN_T, float),
-        in_z=jnp.asarray(cooling_coefficients.IN_Z, float),
-        t_range=cooling_coefficients.T_RANGE,
-        z_nodes=cooling_coefficients.Z_NODES,
-    )
+    shipped = cooling_coefficients
+    return make_fit(shipped.T_RANGE, np.array(shipped.IN_T), shipped.Z_NODES, np.array(shipped.IN_Z))
 
 
-def _metal_terms(fit: CoolingFit, z: Array) -> list[tuple[Array, Array]]:
-    """Value and slope of the natural splines in metallicity, one pair per rank; straight beyond the end nodes."""
-    first, last = fit.z_nodes[0], fit.z_nodes[-1]
-    # Beyond the last node the cubes would cancel only up to round-off.
-    inside = jnp.where(z > last, last, z)
-    past = [jnp.maximum(inside - node, 0) for node in fit.z_nodes[:-1]]
-    terms = []
-    for c in fit.in_z.astype(z.dtype):
-        bend = sum(a * p * p * p for a, p in zip(c[2:], past, strict=True))
-        turn = sum(3 * a * p * p for a, p in zip(c[2:], past, strict=True))
-        slope = c[1] + turn
-        terms.append((c[0] + c[1] * (inside - first) + bend + slope * (z - inside), slope))
-    return terms
+def _factors(fit: CoolingFit, z: Array):
+    """Factors in metallicity and their slopes, one per rank."""
+    past = [jnp.maximum(z - node, 0) for node in fit.z_nodes]
+    squares = [p * p for p in past]
+    cubes = [p * q for p, q in zip(past, squares, strict=True)]
+    away = z - fit.z_nodes[0]
+    values = [c[0] + c[1] * away + sum(a * p for a, p in zip(c[2:], cubes, strict=True)) for c in fit.factors]
+    slopes = [c[1] + sum(3 * a * p for a, p in zip(c[2:], squares, strict=True)) for c in fit.factors]
+    return values, slopes
 
 
 def _surface(fit: CoolingFit, x: Array, z: Array) -> tuple[Array, Array, Array]:
-    """Value and both partial derivatives of the fit; straight lines in log-log beyond the range."""
-    lo, hi = fit.t_range
-    count = fit.in_t.shape[1] - 3  # intervals
-    per_dex = count / (hi - lo)
-    inside = jnp.where(x < lo, lo, jnp.where(x > hi, hi, x))
-    place = (inside - lo) * per_dex
-    index = jnp.minimum(place.astype(jnp.int32), count - 1)
-    u = place - index
-    v = 1 - u
-    weights = (v * v * v / 6, (4 - 3 * u * u * (1 + v)) / 6, (4 - 3 * v * v * (1 + u)) / 6, u * u * u / 6)
-    slopes = (-v * v / 2, u * (1.5 * u - 2), v * (2 - 1.5 * v), u * u / 2)
-    value = by_x = by_z = jnp.zeros_like(x)
-    beyond = x - inside
-    for row, (metal, metal_slope) in zip(fit.in_t.astype(x.dtype), _metal_terms(fit, z), strict=True):
-        taps = [row.at[index + m].get(mode="promise_in_bounds") for m in range(4)]
-        curve = sum(c * w for c, w in zip(taps, weights, strict=True))
-        slope = per_dex * sum(c * w for c, w in zip(taps, slopes, strict=True))
-        curve = curve + beyond * slope
-        value, by_x, by_z = value + metal * curve, by_x + metal * slope, by_z + metal_slope * curve
-    return value, by_x, by_z
+    """Value and both partial derivatives of the fit."""
+    place = (x - fit.start) * fit.per_dex + 1
+    interval = jnp.clip(jnp.floor(place), 0, fit.pieces.shape[1] - 1)
+    u = place - interval
+    # One gather: on a CPU XLA runs every gather as a kernel of its own, and they cost more than the arithmetic.
+    taps = fit.pieces.astype(x.dtype).at[:, interval.astype(jnp.int32)].get(mode="promise_in_bounds")
+    factors, slopes = _factors(fit, z)
+    a, b, c, d = (sum(f * taps[4 * k + power] for k, f in enumerate(factors)) for power in range(4))
+    e, f, g, h = (sum(s * taps[4 * k + power] for k, s in enumerate(slopes)) for power in range(4))
+    by_x = fit.per_dex * ((3 * d * u + 2 * c) * u + b)
+    return ((d * u + c) * u + b) * u + a, by_x, ((h * u + g) * u + f) * u + e
 
 
 @jax.custom_jvp
@@ -87,32 +119,36 @@ def _fitted_jvp(primals, tangents):
     change = jnp.zeros_like(value)
     for slope, step in ((by_x, dx), (by_z, dz)):
         change = change if isinstance(step, SymbolicZero) else change + slope * step
-    if not all(isinstance(step, SymbolicZero) for step in (by_fit.in_t, by_fit.in_z)):
-        frozen = jax.lax.stop_gradient
-        change += jax.jvp(lambda f: _surface(f, frozen(x), frozen(z))[0], (fit,), (by_fit,))[1]
+    if not isinstance(by_fit.pieces, SymbolicZero):
+        change += jax.jvp(lambda f: _surface(f, x, z)[0], (fit,), (by_fit,))[1]
     return value, change
 
 
 _fitted.defjvp(_fitted_jvp, symbolic_zeros=True)
 
 
+def _floats(log10_t: ArrayLike, log10_z_solar: ArrayLike) -> tuple[Array, Array]:
+    """Both arguments broadcast, in their common floating dtype."""
+    dtype = jnp.result_type(log10_t, log10_z_solar)
+    dtype = dtype if jnp.issubdtype(dtype, jnp.floating) else jnp.result_type(float)
+    x, z = jnp.broadcast_arrays(jnp.asarray(log10_t, dtype), jnp.asarray(log10_z_solar, dtype))
+    return x, z
+
+
 def log10_lambda(
     log10_t: Float[ArrayLike, "..."], log10_z_solar: Float[ArrayLike, "..."], fit: CoolingFit | None = None
 ) -> Float[Array, "..."]:
-    """Smooth CIE cooling function, a C2 fit of Sutherland & Dopita (1993), table values within 0.03 dex.
+    """Smooth CIE cooling function: a C2 fit of Sutherland & Dopita (1993), within 0.03 dex of their table.
 
     Args:
-      log10_t: log10 temperature [K]; fitted on 4.0 to 8.5, a straight line in log-log beyond.
-      log10_z_solar: log10 metallicity over solar (Z/0.02) [dex]; fitted on -3 to +0.5, straight beyond. Finite.
+      log10_t: log10 temperature [K]; fitted on 4.0 to 8.5, straight in log-log below 3.9 and above 8.5.
+      log10_z_solar: log10 metallicity over solar (Z/0.02) [dex]; fitted on -3 to +0.5, straight beyond. Must be finite.
       fit: coefficients; None takes those shipped.
 
     Returns:
       log10 Lambda_N [erg cm^3/s], broadcast shape, dtype of the arguments.
     """
-    dtype = jnp.result_type(jnp.asarray(log10_t), jnp.asarray(log10_z_solar))
-    dtype = dtype if jnp.issubdtype(dtype, jnp.floating) else jnp.result_type(float)
-    x, z = jnp.broadcast_arrays(jnp.asarray(log10_t, dtype), jnp.asarray(log10_z_solar, dtype))
-    return _fitted(shipped_fit() if fit is None else fit, x, z)
+    return _fitted(shipped_fit() if fit is None else fit, *_floats(log10_t, log10_z_solar))
 
 
 @record
@@ -143,12 +179,10 @@ def log10_lambda_table(
     Returns:
       log10 Lambda_N [erg cm^3/s], broadcast shape; exact at nodes, slopes jump there.
     """
-    dtype = jnp.result_type(jnp.asarray(log10_t), jnp.asarray(log10_z_solar))
-    dtype = dtype if jnp.issubdtype(dtype, jnp.floating) else jnp.result_type(float)
-    x, z = jnp.broadcast_arrays(jnp.asarray(log10_t, dtype), jnp.asarray(log10_z_solar, dtype))
-    i, u = _cell(x, jnp.asarray(table.log10_t, dtype))
-    j, v = _cell(z, jnp.asarray(table.log10_z_solar, dtype))
-    values = jnp.asarray(table.log10_lambda, dtype)
+    x, z = _floats(log10_t, log10_z_solar)
+    i, u = _cell(x, table.log10_t.astype(x.dtype))
+    j, v = _cell(z, table.log10_z_solar.astype(x.dtype))
+    values = table.log10_lambda.astype(x.dtype)
     low = (1 - v) * values[i, j] + v * values[i, j + 1]
     high = (1 - v) * values[i + 1, j] + v * values[i + 1, j + 1]
     return (1 - u) * low + u * high
@@ -158,7 +192,7 @@ class SmoothCooling(nnx.Module):
     """The smooth fit: log10 Lambda_N of (log10 T, log10 Z/Zsun)."""
 
     def __init__(self, *, fit: CoolingFit | None = None):
-        self.fit = fixed(shipped_fit() if fit is None else fit)
+        self.fit = Table(shipped_fit() if fit is None else fit)
 
     def __call__(self, log10_t: Float[ArrayLike, "..."], log10_z_solar: Float[ArrayLike, "..."]) -> Array:
         """log10 Lambda_N [erg cm^3/s]; see `log10_lambda`."""
@@ -175,7 +209,7 @@ class TableCooling(nnx.Module):
                 f"cooling table has values {table.log10_lambda.shape} on {shape[0]} temperatures and {shape[1]}"
                 " metallicities; it needs values (temperature, metallicity) and two nodes or more on each axis"
             )
-        self.table = fixed(table)
+        self.table = Table(table)
 
     def __call__(self, log10_t: Float[ArrayLike, "..."], log10_z_solar: Float[ArrayLike, "..."]) -> Array:
         """log10 Lambda_N [erg cm^3/s]; see `log10_lambda_table`."""
