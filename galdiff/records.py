@@ -177,41 +177,10 @@ class HaloHistory:
 
 
 @record
-class BaryonFlows:
-    """Directed flows of a baryon cycle, none negative; None where a model has no such flow."""
-
-    inflow: Float[Array, "t"] = quantity("Msun/Gyr", "gas that enters the halo: outside -> CGM (ISM if without CGM)")
-    star_formation: Float[Array, "t"] = quantity("Msun/Gyr", "gas that turns to stars, before recycling: ISM -> stars")
-    recycling: Float[Array, "t"] = quantity("Msun/Gyr", "mass that dying stars return at once: stars -> ISM")
-    wind: Float[Array, "t"] = quantity("Msun/Gyr", "wind of the ISM: ISM -> CGM (outside if without CGM)")
-    metal_inflow: Float[Array, "t"] = quantity("Msun/Gyr", "metals of the inflow")
-    metal_star_formation: Float[Array, "t"] = quantity("Msun/Gyr", "metals that stars lock up, before recycling")
-    metal_recycling: Float[Array, "t"] = quantity("Msun/Gyr", "metals that dying stars return unchanged")
-    metal_yield: Float[Array, "t"] = quantity("Msun/Gyr", "new metals that stay in the ISM: nucleosynthesis -> ISM")
-    metal_wind: Float[Array, "t"] = quantity("Msun/Gyr", "metals of the ISM that the wind carries")
-    cooling: Float[Array, "t"] | None = quantity("Msun/Gyr", "gas that cools: CGM -> ISM", default=None)
-    outflow: Float[Array, "t"] | None = quantity("Msun/Gyr", "gas that leaves the halo: CGM -> outside", default=None)
-    metal_cooling: Float[Array, "t"] | None = quantity("Msun/Gyr", "metals of the cooling gas", default=None)
-    metal_outflow: Float[Array, "t"] | None = quantity("Msun/Gyr", "metals that leave the halo", default=None)
-    metal_loading: Float[Array, "t"] | None = quantity(
-        "Msun/Gyr", "new metals that the wind takes along: nucleosynthesis -> CGM", default=None
-    )
-    energy_inflow: Float[Array, "t"] | None = quantity("Msun (km/s)^2/Gyr", "energy of the inflow", default=None)
-    energy_wind: Float[Array, "t"] | None = quantity("Msun (km/s)^2/Gyr", "energy of the wind", default=None)
-    energy_cooling: Float[Array, "t"] | None = quantity("Msun (km/s)^2/Gyr", "energy radiated", default=None)
-    energy_outflow: Float[Array, "t"] | None = quantity("Msun (km/s)^2/Gyr", "heat that leaves the halo", default=None)
-    turbulence_inflow: Float[Array, "t"] | None = quantity("Msun (km/s)^2/Gyr", "stirring by the inflow", default=None)
-    turbulence_wind: Float[Array, "t"] | None = quantity("Msun (km/s)^2/Gyr", "stirring by the wind", default=None)
-    dissipation: Float[Array, "t"] | None = quantity("Msun (km/s)^2/Gyr", "turbulence that turns to heat", default=None)
-    turbulence_outflow: Float[Array, "t"] | None = quantity(
-        "Msun (km/s)^2/Gyr", "turbulence that leaves the halo", default=None
-    )
-
-
-@record
 class Diagnostics:
     """What a baryon cycle derives on the way to its flows; None where a model does not know it."""
 
+    sfr: Float[Array, "t"] = quantity("Msun/Gyr", "stars formed, before dying ones return their share")
     t_dep: Float[Array, "t"] = quantity("Gyr", "depletion time of the ISM: mass over star formation")
     eta_mass: Float[Array, "t"] = quantity("", "mass loading: wind over star formation")
     z_inflow: Float[Array, "t"] = quantity("", "metal mass fraction of the inflow")
@@ -220,7 +189,7 @@ class Diagnostics:
     t_cool: Float[Array, "t"] | None = quantity("Gyr", "cooling time of the CGM", default=None)
     t_ff: Float[Array, "t"] | None = quantity("Gyr", "free-fall time where the circular velocity peaks", default=None)
     t_dyn: Float[Array, "t"] | None = quantity("Gyr", "dynamical time r_vir / v_vir", default=None)
-    temperature: Float[Array, "t"] | None = quantity("K", "temperature of the CGM at the virial radius", default=None)
+    temperature: Float[Array, "t"] | None = quantity("K", "temperature of the CGM", default=None)
     f_uv: Float[Array, "t"] | None = quantity("", "share of the gas that the UV background lets in", default=None)
     f_prevent: Float[Array, "t"] | None = quantity("", "share that preventative feedback lets in", default=None)
 
@@ -229,8 +198,9 @@ class Diagnostics:
 class BaryonHistory:
     """Masses, metals, energies and flows of one galaxy at the asked times; many galaxies carry a leading axis.
 
-    The reservoirs outside the galaxy are ledgers that start at zero: what was taken from them is negative. Over all
-    reservoirs of a quantity the sum never changes.
+    Contents and flows are keyed by conserved quantity (mass, metals, energy), then by reservoir or flow. Reservoirs
+    outside the galaxy are ledgers that start at zero: what was taken from one is negative there. The sum over all
+    reservoirs of a quantity never changes.
     """
 
     time: Float[Array, "t"] = quantity("Gyr", "cosmic time, increasing")
@@ -239,25 +209,32 @@ class BaryonHistory:
     r_vir: Float[Array, "t"] = quantity("kpc", "virial radius, proper")
     v_vir: Float[Array, "t"] = quantity("km/s", "circular velocity at the virial radius")
     c_nfw: Float[Array, "t"] = quantity("", "concentration of the halo")
-    mass: dict[str, Float[Array, "t"]] = quantity("Msun", "mass by reservoir: stars, ism, cgm, outside ...")
-    metals: dict[str, Float[Array, "t"]] = quantity("Msun", "metal mass by reservoir, with nucleosynthesis")
-    energy: dict[str, Float[Array, "t"]] = quantity("Msun (km/s)^2", "energy by reservoir: heat, turbulence ...")
-    flows: BaryonFlows = quantity("", "flows at these times, from the same function as the equations")
+    contents: dict[str, dict[str, Float[Array, "t"]]] = quantity(
+        "Msun; energy Msun (km/s)^2", "contents[quantity][reservoir]"
+    )
+    flows: dict[str, dict[str, Float[Array, "t"]]] = quantity(
+        "Msun/Gyr; energy Msun (km/s)^2/Gyr", "flows[quantity][flow], from the function that the solver integrates"
+    )
     diagnostics: Diagnostics = quantity("", "what the flows follow from")
-    error: Float[Array, ""] = quantity("dex", "estimated error of log10 stellar mass at the last time")
-    solved: Bool[Array, ""] = quantity("", "whether the solver reached its tolerance")
+    error: Float[Array, ""] = quantity("dex", "estimated error of the masses, log10")
+    solved: Bool[Array, ""] = quantity("", "whether the solution is finite and positive")
     spin: Float[Array, ""] | None = quantity("", "spin parameter of the halo, where known", default=None)
 
     @property
     def m_star(self) -> Float[Array, "t"]:
-        """Stellar mass [Msun], net of recycling."""
-        return self.mass["stars"]
+        """Stellar mass [Msun], net of what dying stars returned."""
+        return self.contents["mass"]["stars"]
+
+    @property
+    def m_ism(self) -> Float[Array, "t"]:
+        """Mass of the interstellar medium [Msun]."""
+        return self.contents["mass"]["ism"]
 
     @property
     def sfr(self) -> Float[Array, "t"]:
-        """Star formation rate [Msun/Gyr], before recycling."""
-        return self.flows.star_formation
+        """Stars formed [Msun/Gyr], before dying ones return their share."""
+        return self.diagnostics.sfr
 
     def metallicity(self, reservoir: str) -> Float[Array, "t"]:
         """Metal mass fraction of a reservoir."""
-        return self.metals[reservoir] / self.mass[reservoir]
+        return self.contents["metals"][reservoir] / self.contents["mass"][reservoir]

@@ -14,13 +14,23 @@ class Budget:
 
     Sources and sinks outside the galaxy are reservoirs too. A model has as many budgets as it conserves quantities
     (mass, metals, energy); leading axes of the flows (elements, say) pass through. Hashable, so a stage can hold it.
+    `ledgers` are reservoirs outside: they count what left and what came, may be negative, and limit no flow.
     """
 
-    def __init__(self, *, reservoirs: tuple[str, ...], transfers: Mapping[str, tuple[str, str]]):
+    def __init__(
+        self, *, reservoirs: tuple[str, ...], transfers: Mapping[str, tuple[str, str]], ledgers: tuple[str, ...] = ()
+    ):
         self.reservoirs = tuple(reservoirs)
+        self.ledgers = tuple(ledgers)
         self.transfers = tuple((flow, *ends) for flow, ends in transfers.items())
         if len(set(self.reservoirs)) != len(self.reservoirs):
             raise ValueError(f"reservoirs {self.reservoirs} repeat a name; give each one once")
+        for name in self.ledgers:
+            if name not in self.reservoirs:
+                raise ValueError(
+                    f"ledger '{name}' is no reservoir{_nearest(name, self.reservoirs)}; known are"
+                    f" {', '.join(self.reservoirs)}"
+                )
         for flow, ends in transfers.items():
             if isinstance(ends, str) or len(ends) != 2:
                 raise ValueError(f"transfer '{flow}' is {ends!r}; give (donor, receiver)")
@@ -68,10 +78,11 @@ class Budget:
 
     def __eq__(self, other: object) -> bool:
         same = isinstance(other, Budget) and self.reservoirs == other.reservoirs
-        return same and self.transfers == other.transfers  # type: ignore[attr-defined]
+        same = same and self.transfers == other.transfers  # type: ignore[attr-defined]
+        return same and self.ledgers == other.ledgers  # type: ignore[attr-defined]
 
     def __hash__(self) -> int:
-        return hash((self.reservoirs, self.transfers))
+        return hash((self.reservoirs, self.transfers, self.ledgers))
 
     @staticmethod
     def _flow(flows: Any, name: str) -> Array:
