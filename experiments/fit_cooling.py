@@ -29,7 +29,8 @@ RANK = 4
 INTERVALS = 46
 SMOOTHING = 1e-5  # weight of squared third differences: the values are rounded to 0.01
 ROUNDS = 120
-LITTLE = 0.1  # weight of the replaced rows over the mean weight
+LARGEST = 0.02  # residual [dex]; of the rounds below it, the one of least rms is taken
+LITTLE = 0.01  # weight of the replaced and added rows over the mean weight
 DIGITS = 6
 
 
@@ -42,6 +43,14 @@ def load(path: pathlib.Path = DATA) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     step = values[log10_t >= 4.075, -1][0] - values[log10_t >= 4.075, -2][0]
     values[:, -1] = np.where(real[:, -1], values[:, -1], values[:, -2] + step)
     return log10_t, values, real
+
+
+def extended(log10_t, values, real):
+    """Two rows more below the table, on its first secants, so that the fit leaves it with the slope of the table."""
+    below = np.array([T_RANGE[0], (T_RANGE[0] + log10_t[0]) / 2])
+    slope = (values[1] - values[0]) / (log10_t[1] - log10_t[0])
+    rows = values[0] + slope * (below - log10_t[0])[:, None]
+    return np.append(below, log10_t), np.vstack([rows, values]), np.vstack([np.zeros(rows.shape, bool), real])
 
 
 def b_splines(log10_t: np.ndarray) -> np.ndarray:
@@ -62,6 +71,7 @@ def solve_t(basis, values, weight, in_z, penalty):
 
 def fit(log10_t, values, real):
     """B-spline coefficients in temperature (rank, coefficient) and factors at Z_NODES (rank, node)."""
+    log10_t, values, real = extended(log10_t, values, real)
     basis = b_splines(log10_t)
     second, third = (np.diff(np.eye(basis.shape[1]), order, axis=0) for order in (2, 3))
     ends = second[[0, -1]]
@@ -78,8 +88,9 @@ def fit(log10_t, values, real):
         in_z = splines(COLUMNS) @ nodes
         in_t = solve_t(basis, values, weight, in_z, penalty)
         error = np.abs(basis @ in_t @ in_z.T - values) * real
-        if error.max() < best[0]:
-            best = (error.max(), in_t, nodes)
+        score = np.sqrt((error**2).sum() / real.sum()) + max(error.max() - LARGEST, 0.0)
+        if score < best[0]:
+            best = (score, in_t, nodes)
         weight = weight * (error / error.max() + 0.02) ** 0.2
         weight = np.where(real, np.maximum(weight / weight.max(), 1e-6), LITTLE * weight[real].mean())
     return straight_ends(best[1]).T, best[2].T
