@@ -17,6 +17,7 @@ import numpy as np
 from scipy.interpolate import BSpline, CubicSpline
 
 from galdiff.baryons.cooling import CoolingFit, log10_lambda, make_fit
+from galdiff.io.cooling_tables import load_sd93_csv
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DATA = pathlib.Path(os.environ.get("GALDIFF_DATA", ROOT.parent / "shared" / "data")) / "cooling" / "sd93_cie.csv"
@@ -36,13 +37,10 @@ DIGITS = 6
 
 def load(path: pathlib.Path = DATA) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """log10 T, log10 Lambda_N (temperature, metallicity), and which values are real (False in the padded rows)."""
-    data = np.genfromtxt(path, delimiter=",", comments="#", skip_header=6)
-    log10_t, values = data[:, 0], data[:, 1:8]
-    real = np.ones(values.shape, bool)
-    real[log10_t < 4.075, -1] = False
-    step = values[log10_t >= 4.075, -1][0] - values[log10_t >= 4.075, -2][0]
-    values[:, -1] = np.where(real[:, -1], values[:, -1], values[:, -2] + step)
-    return log10_t, values, real
+    table = load_sd93_csv(path)
+    real = np.ones(table.log10_lambda.shape, bool)
+    real[table.log10_t < 4.075, -1] = False
+    return np.asarray(table.log10_t), np.asarray(table.log10_lambda), real
 
 
 def extended(log10_t, values, real):
