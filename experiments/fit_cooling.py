@@ -115,7 +115,7 @@ def write(in_t: np.ndarray, in_z: np.ndarray) -> None:
     ):
         lines += ["# fmt: off", f"{name} = (  # {meaning}"]
         for row in rows:
-            texts = [f"{v:.{DIGITS}f}," for v in row]
+            texts = [f"{v:.{DIGITS}f}," for v in row.round(DIGITS) + 0.0]  # no minus zero
             lines.append("    (")
             lines += ["        " + " ".join(texts[i : i + 9]) for i in range(0, len(texts), 9)]
             lines.append("    ),")

@@ -115,7 +115,9 @@ def _fitted_jvp(primals, tangents):
     # One look-up gives the value and both slopes for any number of tangents; reverse mode keeps two numbers per call.
     fit, x, z = primals
     by_fit, dx, dz = tangents
-    value, by_x, by_z = _surface(fit, x, z)
+    # The gather makes XLA store the three on a CPU; fused, it would evaluate the surface again for every tangent.
+    stored = jnp.stack(_surface(fit, x, z)).at[jnp.arange(3)].get(mode="promise_in_bounds")
+    value, by_x, by_z = jax.lax.optimization_barrier(stored)
     change = jnp.zeros_like(value)
     for slope, step in ((by_x, dx), (by_z, dz)):
         change = change if isinstance(step, SymbolicZero) else change + slope * step
