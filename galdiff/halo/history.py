@@ -1,0 +1,270 @@
+"""Builders of halo histories: from diffmah, one halo or a population, and from arrays on a grid."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Float
+
+from galdiff.core.hermite import hermite
+from galdiff.cosmology import Cosmology, age, redshift_at_age
+from galdiff.errors import InputError
+from galdiff.halo import concentration as fits
+from galdiff.halo import diffmah, virial
+from galdiff.halo.population import mean_params
+from galdiff.records import HaloHistory
+
+# A halo that has stopped growing still gains 0.1% per e-fold of time: rates stay positive, also in single precision.
+MIN_SLOPE = 1e-3  # of ln m_vir against ln t
+# Slopes up to 2.5 secants keep a Hermite cubic increasing with a slope above a quarter of the secant (3 would touch 0).
+_STEEPEST = 2.5
+LOG10_MASSES = (8.0, 15.5)  # of final masses [Msun]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class HistorySettings:
+    """How histories are laid out.
+
+    Attributes:
+      n_nodes: nodes, uniform in ln t.
+      first_redshift: redshift of the first node of a diffmah history.
+      log10_m_start: log10 of the mass [Msun] at which the gas of a halo is first followed.
+      definition: edge of the halo: bn98 (virial), 200c or 200m.
+      concentration: fit of the concentration: dutton14 or duffy08.
+    """
+
+    n_nodes: int = 128
+    first_redshift: float = 20.0
+    log10_m_start: float = 7.5
+    definition: str = "bn98"
+    concentration: str = "dutton14"
+
+    def __post_init__(self):
+        virial.check_definition(self.definition)
+        fits.check_concentration(self.concentration, self.definition)
+        if self.n_nodes < 3:
+            raise InputError(f"history has n_nodes={self.n_nodes}; it needs at least 3 (128 is the default)")
+        if not 0.0 < self.first_redshift < 1000.0:
+            raise InputError(f"history starts at first_redshift={self.first_redshift}; use 0 to 1000 (20 is the default)")
+        if not 0.0 < self.log10_m_start < LOG10_MASSES[1]:
+            raise InputError(
+                f"log10_m_start is {self.log10_m_start} dex(Msun); use a value between 0 and {LOG10_MASSES[1]}"
+                " (7.5 is the default)"
+            )
+
+
+def limit_slopes(ln_t, ln_m, slopes, xp=jnp):
+    """Slopes for which the Hermite cubic through (ln t, ln m) increases everywhere.
+
+    Args:
+      ln_t: nodes, increasing, on the last axis; ln_m: values (..., node), increasing.
+      slopes: wished slopes d ln m / d ln t.
+      xp: numpy or jax.numpy.
+
+    Returns:
+      Slopes between MIN_SLOPE and 2.5 times the smaller of the two neighbouring secants.
+    """
+    secant = xp.diff(ln_m, axis=-1) / xp.diff(ln_t, axis=-1)
+    inner = xp.minimum(secant[..., 1:], secant[..., :-1])
+    steepest = _STEEPEST * xp.concatenate([secant[..., :1], inner, secant[..., -1:]], -1)
+    return xp.maximum(xp.minimum(slopes, steepest), MIN_SLOPE)
+
+
+def start_time(time: Float[Array, "node"], m_vir: Array, slopes: Array, m_start: float) -> Float[Array, ""]:
+    """Time [Gyr] when the smooth history first reaches m_start.
+
+    Args:
+      time: nodes [Gyr]; m_vir: masses [Msun], increasing; slopes: d ln m_vir / d ln t at the nodes.
+      m_start: mass [Msun].
+
+    Returns:
+      Time within the nodes: the first where the history begins above m_start, the last where it ends below. It is
+      differentiable through the condition m_vir(t_start) = m_start.
+    """
+    ln_t, ln_m, target = jnp.log(time), jnp.log(m_vir), float(np.log(m_start))
+    first = jnp.clip(jnp.searchsorted(ln_m, target, method="scan_unrolled") - 1, 0, time.shape[0] - 2)
+    piece = [jax.lax.dynamic_slice(a, (first,), (2,)) for a in (ln_t, ln_m, slopes)]
+    fixed = jax.lax.stop_gradient(piece)
+
+    def halve(_, ends):
+        low, high = ends
+        middle = (low + high) / 2
+        below = hermite(middle, *fixed)[0] < target
+        return jnp.where(below, middle, low), jnp.where(below, high, middle)
+
+    _, guess = jax.lax.fori_loop(0, 30, halve, (fixed[0][0], fixed[0][1]))
+    value, slope = hermite(guess, *piece)
+    found = jnp.exp(guess - (value - target) / slope)
+    return jnp.where(ln_m[0] >= target, time[0], jnp.where(ln_m[-1] < target, time[-1], found))
+
+
+def assemble(
+    time: Float[Array, "node"],
+    m_vir: Float[Array, "node"],
+    slopes: Float[Array, "node"],
+    cosmology: Cosmology,
+    settings: HistorySettings,
+    c_nfw: Float[Array, "node"] | None = None,
+    spin: Float[ArrayLike, ""] | None = None,
+) -> HaloHistory:
+    """A smooth history from increasing masses; radius, velocity and (where not given) concentration follow from them.
+
+    Args:
+      time: nodes [Gyr], increasing; m_vir: masses [Msun], increasing; slopes: d ln m_vir / d ln t there, positive.
+      cosmology: the universe; settings: start, halo definition, concentration.
+      c_nfw: concentration at the nodes [1]; spin: spin parameter [1].
+    """
+    redshift = redshift_at_age(cosmology, time)
+    r_vir = virial.virial_radius(m_vir, redshift, cosmology, settings.definition)
+    if c_nfw is None:
+        c_nfw = fits.concentration(m_vir, redshift, cosmology, settings.concentration, settings.definition)
+    return HaloHistory(
+        time=time,
+        m_vir=m_vir,
+        mdot_vir=slopes * m_vir / time,
+        r_vir=r_vir,
+        v_vir=virial.virial_velocity(m_vir, r_vir),
+        c_nfw=c_nfw,
+        t_start=start_time(time, m_vir, slopes, 10**settings.log10_m_start),
+        cosmology=cosmology,
+        spin=None if spin is None else jnp.asarray(spin, time.dtype),
+    )
+
+
+def _diffmah_one(params, spin, cosmology, observed_redshift, settings) -> HaloHistory:
+    t_today = age(cosmology, 0.0)
+    first, last = jnp.log(age(cosmology, settings.first_redshift)), age(cosmology, observed_redshift)
+    ln_t = jnp.linspace(first, jnp.log(last), settings.n_nodes)
+    time = jnp.exp(ln_t).at[-1].set(last)
+    _, slope = diffmah.growth_index(params, time, t_today)
+    idle = jnp.log(jnp.maximum(time / params.t_peak, 1.0))  # e-folds of time since the peak
+    ln_m = np.log(10) * diffmah.log10_mass(params, time, t_today) + MIN_SLOPE * idle
+    slope = limit_slopes(ln_t, ln_m, jnp.where(idle > 0, 0.0, slope))
+    return assemble(time, jnp.exp(ln_m), slope, cosmology, settings, spin=spin)
+
+
+def from_diffmah(
+    params: diffmah.DiffmahParams,
+    *,
+    cosmology: Cosmology,
+    observed_redshift: float = 0.0,
+    settings: HistorySettings = HistorySettings(),  # noqa: B008 - frozen
+    spin: Float[ArrayLike, "..."] | None = None,
+) -> HaloHistory:
+    """History of one diffmah halo, or of many (leading axis on every leaf), differentiable in all parameters.
+
+    Args:
+      params: diffmah parameters, scalars or one per halo; after t_peak the mass grows as t^0.001.
+      cosmology: the universe.
+      observed_redshift: redshift of the last node; logm0 remains the mass at redshift 0.
+      settings: nodes, start, halo definition, concentration.
+      spin: spin parameter [1], shape of logm0.
+
+    Returns:
+      Smooth history whose masses and rates at the nodes are diffmah's.
+
+    Raises:
+      InputError: for concrete (not traced) parameters out of range, mass loss, or a halo that starts after its end.
+    """
+    _check_diffmah(params, cosmology, observed_redshift, settings)
+    shape = jnp.shape(params.logm0)
+    if not shape:
+        return _diffmah_one(params, spin, cosmology, observed_redshift, settings)
+    params = jax.tree.map(lambda leaf: jnp.broadcast_to(jnp.asarray(leaf), shape), params)
+    return jax.vmap(lambda p, s: _diffmah_one(p, s, cosmology, observed_redshift, settings))(params, spin)
+
+
+def diffmah_history(
+    *,
+    log10_mvir: float,
+    logtc: float | None = None,
+    early_index: float | None = None,
+    late_index: float | None = None,
+    observed_redshift: float = 0.0,
+    cosmology: Cosmology,
+    settings: HistorySettings = HistorySettings(),  # noqa: B008 - frozen
+    spin: float | None = None,
+) -> HaloHistory:
+    """History of one halo of given mass; diffmah parameters left out take the middle of the population.
+
+    Args:
+      log10_mvir: log10 of the virial mass at redshift 0 [Msun].
+      logtc: log10 of the time when the growth index rolls [Gyr].
+      early_index, late_index: power of time long before and after [1].
+      observed_redshift, cosmology, settings, spin: as in `from_diffmah`.
+
+    Returns:
+      Smooth history on settings.n_nodes nodes.
+    """
+    middle = mean_params(log10_mvir)
+    params = diffmah.DiffmahParams(
+        logm0=log10_mvir,
+        logtc=middle.logtc if logtc is None else logtc,
+        early_index=middle.early_index if early_index is None else early_index,
+        late_index=middle.late_index if late_index is None else late_index,
+    )
+    return from_diffmah(
+        params, cosmology=cosmology, observed_redshift=observed_redshift, settings=settings, spin=spin
+    )
+
+
+def stack(histories: list[HaloHistory]) -> HaloHistory:
+    """One batch of single histories: every leaf, those of the cosmology too, gains a leading axis for `jax.vmap`.
+
+    Raises:
+      InputError: for an empty list, or histories of different lengths, interpolation, or with and without spin.
+    """
+    kinds = {(h.time.shape, h.interpolation, h.spin is None) for h in histories}
+    if len(kinds) != 1:
+        raise InputError(
+            f"histories to stack are of {len(kinds)} kinds (nodes, interpolation, spin missing): {sorted(map(str, kinds))};"
+            " build all of them with the same settings"
+        )
+    return jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]), *histories)
+
+
+def _check_diffmah(params, cosmology: Cosmology, observed_redshift, settings: HistorySettings) -> None:
+    """Refuse concrete parameters that make no history."""
+    leaves = [params, cosmology, observed_redshift]
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(leaves)):
+        return
+    require = {
+        "logm0": ("dex(Msun)", *LOG10_MASSES),
+        "logtc": ("dex(Gyr)", -10.0, 10.0),
+        "early_index": ("1", 0.0, 100.0),
+        "late_index": ("1", 0.0, 100.0),
+        "t_peak": ("Gyr", float(age(cosmology, settings.first_redshift)), np.inf),
+    }
+    for name, (unit, low, high) in require.items():
+        value = np.asarray(getattr(params, name))
+        bad = ~((value >= low) & (value <= high))
+        if bad.any():
+            raise InputError(
+                f"halo {name} [{unit}] is {value[bad].flat[0]:.6g}; it must be finite and within {low:.4g} to"
+                f" {high:.4g}; change it" + (f" ({int(bad.sum())} haloes of {value.size})" if value.ndim else "")
+            )
+    if (np.asarray(params.late_index) > np.asarray(params.early_index)).any():
+        raise InputError(
+            "halo late_index [1] is above early_index, which can make the halo lose mass; growth must slow down with"
+            " time: choose late_index <= early_index"
+        )
+    if not 0.0 <= observed_redshift < settings.first_redshift:
+        raise InputError(
+            f"observed_redshift [1] is {observed_redshift}; it must be at least 0 and below first_redshift ="
+            f" {settings.first_redshift}; lower it or raise settings.first_redshift"
+        )
+    flat = jax.tree.map(lambda leaf: np.asarray(leaf)[..., None], params)
+    final = diffmah.log10_mass(flat, age(cosmology, observed_redshift), age(cosmology, 0.0))
+    check_final_mass(np.asarray(final), settings)
+
+
+def check_final_mass(log10_final: np.ndarray, settings: HistorySettings) -> None:
+    """Refuse haloes that end [dex Msun] before they reach the mass at which they start."""
+    small = log10_final <= settings.log10_m_start
+    if small.any():
+        raise InputError(
+            f"halo ends with log10 m_vir = {log10_final[small].flat[0]:.4g} dex(Msun), at or below the mass at which it"
+            f" starts, log10_m_start = {settings.log10_m_start}; lower settings.log10_m_start, or drop this halo"
+            f" ({int(small.sum())} of {small.size})"
+        )
