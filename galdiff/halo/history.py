@@ -46,7 +46,9 @@ class HistorySettings:
         if self.n_nodes < 3:
             raise InputError(f"history has n_nodes={self.n_nodes}; it needs at least 3 (128 is the default)")
         if not 0.0 < self.first_redshift < 1000.0:
-            raise InputError(f"history starts at first_redshift={self.first_redshift}; use 0 to 1000 (20 is the default)")
+            raise InputError(
+                f"history starts at first_redshift={self.first_redshift}; use 0 to 1000 (20 is the default)"
+            )
         if not 0.0 < self.log10_m_start < LOG10_MASSES[1]:
             raise InputError(
                 f"log10_m_start is {self.log10_m_start} dex(Msun); use a value between 0 and {LOG10_MASSES[1]}"
@@ -204,9 +206,7 @@ def diffmah_history(
         early_index=middle.early_index if early_index is None else early_index,
         late_index=middle.late_index if late_index is None else late_index,
     )
-    return from_diffmah(
-        params, cosmology=cosmology, observed_redshift=observed_redshift, settings=settings, spin=spin
-    )
+    return from_diffmah(params, cosmology=cosmology, observed_redshift=observed_redshift, settings=settings, spin=spin)
 
 
 def stack(histories: list[HaloHistory]) -> HaloHistory:

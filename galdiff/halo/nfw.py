@@ -52,7 +52,10 @@ def radius_of_maximum(r_vir: Float[ArrayLike, "..."], c: Float[ArrayLike, "..."]
 
 
 def density(
-    x: Float[ArrayLike, "..."], c: Float[ArrayLike, "..."], m_vir: Float[ArrayLike, "..."], r_vir: Float[ArrayLike, "..."]
+    x: Float[ArrayLike, "..."],
+    c: Float[ArrayLike, "..."],
+    m_vir: Float[ArrayLike, "..."],
+    r_vir: Float[ArrayLike, "..."],
 ) -> Float[Array, "..."]:
     """Density [Msun/kpc^3] at x = r / R_vir, x > 0; m_vir [Msun], r_vir [kpc]."""
     y = jnp.asarray(c) * x
