@@ -10,9 +10,9 @@ from galdiff.errors import InputError
 
 
 def _common(*arrays: ArrayLike) -> list[Array]:
-    """The arrays in one floating dtype: single where all are single, or where JAX knows no double."""
+    """The arrays in one floating dtype: single where all arrays are single."""
     each = [jnp.asarray(array) for array in arrays]
-    dtype = jnp.result_type(*each, jnp.float32)
+    dtype = jnp.result_type(*each, float)
     return [array.astype(dtype) for array in each]
 
 

@@ -151,7 +151,7 @@ def from_diffmah(
     *,
     cosmology: Cosmology,
     observed_redshift: float = 0.0,
-    settings: HistorySettings = HistorySettings(),  # noqa: B008 - frozen
+    settings: HistorySettings = HistorySettings(),
     spin: Float[ArrayLike, "..."] | None = None,
 ) -> HaloHistory:
     """History of one diffmah halo, or of many (leading axis on every leaf), differentiable in all parameters.
@@ -185,7 +185,7 @@ def diffmah_history(
     late_index: float | None = None,
     observed_redshift: float = 0.0,
     cosmology: Cosmology,
-    settings: HistorySettings = HistorySettings(),  # noqa: B008 - frozen
+    settings: HistorySettings = HistorySettings(),
     spin: float | None = None,
 ) -> HaloHistory:
     """History of one halo of given mass; diffmah parameters left out take the middle of the population.
@@ -218,8 +218,8 @@ def stack(histories: list[HaloHistory]) -> HaloHistory:
     kinds = {(h.time.shape, h.interpolation, h.spin is None) for h in histories}
     if len(kinds) != 1:
         raise InputError(
-            f"histories to stack are of {len(kinds)} kinds (nodes, interpolation, spin missing): {sorted(map(str, kinds))};"
-            " build all of them with the same settings"
+            f"histories to stack are of {len(kinds)} kinds (nodes, interpolation, spin missing):"
+            f" {sorted(map(str, kinds))}; build all of them with the same settings"
         )
     return jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]), *histories)
 

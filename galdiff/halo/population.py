@@ -59,7 +59,7 @@ def late_fraction(log10_m0: Float[ArrayLike, "..."]) -> Float[Array, "..."]:
 
 def _floating(log10_m0: ArrayLike) -> Array:
     log10_m0 = jnp.asarray(log10_m0)
-    return log10_m0.astype(jnp.result_type(log10_m0, jnp.float32))
+    return log10_m0.astype(jnp.result_type(log10_m0, float))
 
 
 def mean_params(log10_m0: Float[ArrayLike, "..."]) -> DiffmahParams:

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 from scipy.interpolate import CubicHermiteSpline, PchipInterpolator
 
 from galdiff.core.record import quantity, record
@@ -19,12 +19,14 @@ MASS_LOSS = ("running_maximum", "error")
 class HaloTable:
     """Masses of haloes along their main branch, oldest first; haloes with common times share a leading axis."""
 
-    m_vir: Float[Array, "... snapshot"] = quantity("Msun", "virial mass")
-    time: Float[Array, "snapshot"] | None = quantity("Gyr", "cosmic time, increasing; else redshift", default=None)
-    redshift: Float[Array, "snapshot"] | None = quantity("", "redshift, decreasing; else time", default=None)
-    mdot_vir: Float[Array, "... snapshot"] | None = quantity("Msun/Gyr", "accretion rate, where known", default=None)
-    c_nfw: Float[Array, "... snapshot"] | None = quantity("", "concentration, where known", default=None)
-    spin: Float[Array, "..."] | None = quantity("", "spin parameter, where known", default=None)
+    m_vir: Float[np.ndarray, "... snapshot"] = quantity("Msun", "virial mass")
+    time: Float[np.ndarray, "snapshot"] | None = quantity("Gyr", "cosmic time, increasing; else redshift", default=None)
+    redshift: Float[np.ndarray, "snapshot"] | None = quantity("", "redshift, decreasing; else time", default=None)
+    mdot_vir: Float[np.ndarray, "... snapshot"] | None = quantity(
+        "Msun/Gyr", "accretion rate, where known", default=None
+    )
+    c_nfw: Float[np.ndarray, "... snapshot"] | None = quantity("", "concentration, where known", default=None)
+    spin: Float[np.ndarray, "..."] | None = quantity("", "spin parameter, where known", default=None)
 
 
 def _column(table: HaloTable, name: str, shape: tuple[int, ...], positive: bool) -> np.ndarray:
@@ -161,7 +163,8 @@ def from_table(
 
 def _assemble_all(columns: list, cosmology: Cosmology, settings: HistorySettings) -> HaloHistory:
     """Assemble one history, or many when the masses have leading axes (kept on every leaf)."""
-    time, m_vir, slopes, c_nfw, spin = (None if column is None else jnp.asarray(column) for column in columns)
+    time, m_vir, slopes = (jnp.asarray(column) for column in columns[:3])
+    c_nfw, spin = (None if column is None else jnp.asarray(column) for column in columns[3:])
 
     def one(m, s, c, lam):
         return assemble(time, m, s, cosmology, settings, c, lam)
@@ -172,9 +175,9 @@ def _assemble_all(columns: list, cosmology: Cosmology, settings: HistorySettings
 
 
 def from_matrix(
-    matrix: Float[Array, "halo 5 node"],
-    time: Float[Array, "node"],
-    t_start: Float[Array, "halo"] | None,
+    matrix: Float[np.ndarray, "halo 5 node"],
+    time: Float[np.ndarray, "node"],
+    t_start: Float[np.ndarray, "halo"] | None,
     *,
     cosmology: Cosmology,
     interpolation: str = "backward",
@@ -217,8 +220,8 @@ def from_matrix(
     start = np.asarray(np.nan if t_start is None else t_start, np.float64)
     if start.shape != mass.shape[:1] or not ((start >= time[0]) & (start < time[-1])).all():
         raise InputError(
-            f"t_start [Gyr] has shape {start.shape}, range {np.min(start):.4g} to {np.max(start):.4g}; it needs one time"
-            f" per halo within {time[0]:.4g} to {time[-1]:.4g}: drop haloes that start after the end"
+            f"t_start [Gyr] has shape {start.shape}, range {np.min(start):.4g} to {np.max(start):.4g}; it needs one"
+            f" time per halo within {time[0]:.4g} to {time[-1]:.4g}: drop haloes that start after the end"
         )
     n = len(mass)
     return HaloHistory(
