@@ -1,6 +1,7 @@
 """Halo tables, matrices and merger trees from files, and the configs that build histories."""
 
 import pathlib
+import sys
 import types
 
 import h5py
@@ -87,7 +88,7 @@ class Quantity(np.ndarray):
 def test_main_branches_turn_into_tables():
     tree = fake_tree(
         mass=[1e12, 5e11, 1e11, 1e10, 0.0], redshift=[0.0, 0.5, 1.0, 3.0, 6.0], virial_radius=[200.0] * 5,
-        scale_radius=[20.0, 20.0, 25.0, 40.0, 40.0], spin=[0.04] * 5,
+        scale_radius=[20.0, 20.0, 25.0, 40.0, 40.0], spin_parameter=[0.04] * 5,
     )  # fmt: skip
     table = trees.main_branch(tree)
     np.testing.assert_allclose(table.m_vir, [1e10, 1e11, 5e11, 1e12])
@@ -104,10 +105,24 @@ def test_main_branches_turn_into_tables():
 
 def test_consistent_trees_files_are_read_through_ytree(tmp_path):
     pytest.importorskip("ytree")
-    names = (
-        "scale id desc_scale desc_id num_prog pid upid desc_pid phantom sam_Mvir Mvir Rvir rs vrms mmp? scale_of_last_MM"
-        " vmax x y z vx vy vz Jx Jy Jz Spin"
-    ).split()
+    names = [
+        "scale",
+        "id",
+        "desc_scale",
+        "desc_id",
+        "num_prog",
+        "pid",
+        "upid",
+        "desc_pid",
+        "phantom",
+        "sam_Mvir",
+        "Mvir",
+        "Rvir",
+        "rs",
+        "vrms",
+        "mmp?",
+    ]
+    names += ["scale_of_last_MM", "vmax", "x", "y", "z", "vx", "vy", "vz", "Jx", "Jy", "Jz", "Spin"]
     rows = []
     for i, (scale, mass) in enumerate([(1.0, 6.774e11), (0.8, 4e11), (0.5, 1e11), (0.25, 1e10)]):
         values = dict.fromkeys(names, 0.0) | {"scale": scale, "Mvir": mass, "sam_Mvir": mass, "Rvir": 180.0, "rs": 18.0}
@@ -118,6 +133,7 @@ def test_consistent_trees_files_are_read_through_ytree(tmp_path):
         "#" + " ".join(f"{name}({i})" for i, name in enumerate(names)),
         "#Omega_M = 0.3075; Omega_L = 0.6925; h0 = 0.6774",
         "#Full box size = 100.000000 Mpc/h",
+        "#Consistent Trees Version 1.0",
         "#Units: Masses in Msun / h",
         "#Units: Positions in Mpc / h (comoving)",
         "#Units: Velocities in km / s (physical, peculiar)",
@@ -135,14 +151,15 @@ def test_consistent_trees_files_are_read_through_ytree(tmp_path):
 
 def test_trees_without_ytree_or_file_say_what_to_do(tmp_path, monkeypatch):
     (tmp_path / "tree_0_0_0.dat").write_text("nothing")
-    if trees.ytree is not None:
-        with pytest.raises(InputError, match="cannot be read by ytree"):
-            trees.open_trees(tmp_path / "tree_0_0_0.dat")
-        with pytest.raises(InputError, match="does not exist"):
-            trees.open_trees(tmp_path / "none.dat")
-    monkeypatch.setattr(trees, "ytree", None)
+    monkeypatch.setitem(sys.modules, "ytree", None)
     with pytest.raises(InputError, match=r"not installed; run `pip install galdiff\[trees\]`"):
         trees.open_trees(tmp_path / "tree_0_0_0.dat")
+    monkeypatch.undo()
+    pytest.importorskip("ytree")
+    with pytest.raises(InputError, match="cannot be read by ytree"):
+        trees.open_trees(tmp_path / "tree_0_0_0.dat")
+    with pytest.raises(InputError, match="does not exist"):
+        trees.open_trees(tmp_path / "none.dat")
 
 
 def test_configs_build_histories(tmp_path):

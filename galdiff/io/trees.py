@@ -8,11 +8,6 @@ import numpy as np
 from galdiff.errors import InputError
 from galdiff.halo.table import HaloTable
 
-try:
-    import ytree
-except ImportError:  # optional extra
-    ytree = None  # type: ignore[assignment]
-
 
 def open_trees(path: str | pathlib.Path) -> Any:
     """Open a merger-tree file with ytree.
@@ -20,8 +15,12 @@ def open_trees(path: str | pathlib.Path) -> Any:
     Raises:
       InputError: where ytree is not installed, or cannot read the file.
     """
-    if ytree is None:
-        raise InputError("reading merger trees needs ytree, which is not installed; run `pip install galdiff[trees]`")
+    try:
+        import ytree  # an optional extra that takes seconds to import
+    except ImportError as error:
+        raise InputError(
+            "reading merger trees needs ytree, which is not installed; run `pip install galdiff[trees]`"
+        ) from error
     if not pathlib.Path(path).exists():
         raise InputError(f"merger tree {path} does not exist; check the path")
     try:
@@ -59,6 +58,6 @@ def main_branch(tree: Any, mass: str = "mass", radius: str = "virial_radius") ->
         ratio = np.asarray(tree["prog", radius] / tree["prog", "scale_radius"], np.float64)[::-1][keep]
         c_nfw = ratio if np.isfinite(ratio).all() and (ratio > 0).all() else None
     spin = None
-    if "spin" in known and float(tree["spin"]) > 0:
-        spin = np.asarray(float(tree["spin"]))
+    if "spin_parameter" in known and float(tree["spin_parameter"]) > 0:
+        spin = np.asarray(float(tree["spin_parameter"]))
     return HaloTable(m_vir=m_vir[keep], redshift=np.maximum(redshift[keep], 0.0), c_nfw=c_nfw, spin=spin)
