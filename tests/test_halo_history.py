@@ -221,7 +221,7 @@ def test_tables_name_the_bad_column_and_value(columns, message):
 
 def test_settings_options_and_matrices_are_checked():
     table = HaloTable(time=TIME, m_vir=MASS)
-    with pytest.raises(InputError, match="smoothing is 5.0"):
+    with pytest.raises(InputError, match=r"smoothing is 5\.0"):
         from_table(table, cosmology=PLANCK, smoothing=5.0)
     with pytest.raises(InputError, match="mass_loss is 'ignore'"):
         from_table(table, cosmology=PLANCK, mass_loss="ignore")

@@ -80,6 +80,8 @@ def fake_tree(**fields):
 
 
 class Quantity(np.ndarray):
+    units = "Msun"
+
     def to(self, unit):
         assert unit == "Msun"
         return self
@@ -105,24 +107,9 @@ def test_main_branches_turn_into_tables():
 
 def test_consistent_trees_files_are_read_through_ytree(tmp_path):
     pytest.importorskip("ytree")
-    names = [
-        "scale",
-        "id",
-        "desc_scale",
-        "desc_id",
-        "num_prog",
-        "pid",
-        "upid",
-        "desc_pid",
-        "phantom",
-        "sam_Mvir",
-        "Mvir",
-        "Rvir",
-        "rs",
-        "vrms",
-        "mmp?",
-    ]
-    names += ["scale_of_last_MM", "vmax", "x", "y", "z", "vx", "vy", "vz", "Jx", "Jy", "Jz", "Spin"]
+    names = ["scale", "id", "desc_scale", "desc_id", "num_prog", "pid", "upid", "desc_pid", "phantom", "sam_Mvir"]
+    names += ["Mvir", "Rvir", "rs", "vrms", "mmp?", "scale_of_last_MM", "vmax", "x", "y", "z", "vx", "vy", "vz"]
+    names += ["Jx", "Jy", "Jz", "Spin"]
     rows = []
     for i, (scale, mass) in enumerate([(1.0, 6.774e11), (0.8, 4e11), (0.5, 1e11), (0.25, 1e10)]):
         values = dict.fromkeys(names, 0.0) | {"scale": scale, "Mvir": mass, "sam_Mvir": mass, "Rvir": 180.0, "rs": 18.0}
@@ -134,10 +121,9 @@ def test_consistent_trees_files_are_read_through_ytree(tmp_path):
         "#Omega_M = 0.3075; Omega_L = 0.6925; h0 = 0.6774",
         "#Full box size = 100.000000 Mpc/h",
         "#Consistent Trees Version 1.0",
-        "#Units: Masses in Msun / h",
-        "#Units: Positions in Mpc / h (comoving)",
-        "#Units: Velocities in km / s (physical, peculiar)",
-        "#Units: Halo Distances, Lengths, and Radii in kpc / h (comoving)",
+        "#Mvir: Halo mass (Msun/h).",
+        "#Rvir: Halo radius (kpc/h comoving).",
+        "#Rs: Scale radius (kpc/h comoving).",
     ]
     path = tmp_path / "tree_0_0_0.dat"
     path.write_text("\n".join([*header, "1", "#tree 10", *rows]) + "\n")

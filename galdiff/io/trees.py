@@ -41,14 +41,17 @@ def main_branch(tree: Any, mass: str = "mass", radius: str = "virial_radius") ->
       Table with redshift, mass and, where known, concentration and the spin of the root.
 
     Raises:
-      InputError: for a missing field, or a branch with fewer than three snapshots.
+      InputError: for a missing field, a mass without unit, or a branch with fewer than three snapshots.
     """
     known = set(tree.arbor.field_list) | set(tree.arbor.derived_field_list)
     if missing := [name for name in (mass, "redshift") if name not in known]:
         raise InputError(
             f"merger tree has no field {', '.join(missing)}; name the mass with mass=..., one of {sorted(known)[:40]}"
         )
-    m_vir = np.asarray(tree["prog", mass].to("Msun"), np.float64)[::-1]
+    column = tree["prog", mass]
+    if not str(getattr(column, "units", "")):
+        raise InputError(f"merger tree field {mass} has no unit; its file must say so (Msun or Msun/h) in the header")
+    m_vir = np.asarray(column.to("Msun"), np.float64)[::-1]
     keep = m_vir > 0
     if keep.sum() < 3:
         raise InputError(f"main branch of the merger tree has {int(keep.sum())} snapshots with mass [Msun]; it needs 3")
