@@ -174,6 +174,17 @@ def _assemble_all(columns: list, cosmology: Cosmology, settings: HistorySettings
     return one(m_vir, slopes, c_nfw, spin)
 
 
+def _starts(t_start: np.ndarray | None, shape: tuple[int, ...], time: np.ndarray) -> np.ndarray:
+    """Start times [Gyr], checked to be one per halo and within the nodes."""
+    start = np.asarray(np.nan if t_start is None else t_start, np.float64)
+    if start.shape != shape or not ((start >= time[0]) & (start < time[-1])).all():
+        raise InputError(
+            f"t_start [Gyr] has shape {start.shape}, range {np.min(start):.4g} to {np.max(start):.4g}; it needs one"
+            f" time per halo within {time[0]:.4g} to {time[-1]:.4g}: drop haloes that start after the end"
+        )
+    return start
+
+
 def from_matrix(
     matrix: Float[np.ndarray, "halo 5 node"],
     time: Float[np.ndarray, "node"],
@@ -217,12 +228,7 @@ def from_matrix(
     if interpolation == "smooth":
         return from_table(table, cosmology=cosmology, settings=settings)
     _times(table, cosmology)
-    start = np.asarray(np.nan if t_start is None else t_start, np.float64)
-    if start.shape != mass.shape[:1] or not ((start >= time[0]) & (start < time[-1])).all():
-        raise InputError(
-            f"t_start [Gyr] has shape {start.shape}, range {np.min(start):.4g} to {np.max(start):.4g}; it needs one"
-            f" time per halo within {time[0]:.4g} to {time[-1]:.4g}: drop haloes that start after the end"
-        )
+    start = _starts(t_start, mass.shape[:1], time)
     n = len(mass)
     return HaloHistory(
         time=jnp.broadcast_to(jnp.asarray(time), mass.shape),
