@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.ad_checkpoint import checkpoint_name
 from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, ArrayLike, Float
 from scipy.interpolate import BSpline, CubicSpline, PPoly
@@ -16,6 +17,8 @@ from galdiff.baryons import cooling_coefficients
 from galdiff.core.record import quantity, record, static
 from galdiff.core.variables import Table
 from galdiff.errors import InputError
+
+KEPT = "cooling"  # name of what a rematerialised solver may keep instead of looking up again
 
 
 @record

@@ -5,6 +5,8 @@ more energy than it can bind. Mass, metals and energy are three budgets of direc
 their transfers. Time is in Gyr, energy in Msun (km/s)^2.
 """
 
+import math
+
 import jax.numpy as jnp
 from jaxtyping import Array
 
@@ -57,6 +59,8 @@ HEAT = Budget(reservoirs=("heat", *_LEDGERS), ledgers=_LEDGERS, transfers=_HEAT)
 HEAT_AND_TURBULENCE = Budget(
     reservoirs=("heat", "turbulence", *_LEDGERS), ledgers=_LEDGERS, transfers=_HEAT | _STIRRING
 )
+LOG10_T_OF_HEAT = math.log10(2 / 3 / TEMPERATURE_UNIT)  # of an isothermal CGM
+LN_10 = 2.302585092994046  # exp(LN_10 x) is much faster than 10**x
 DENSE_START, METAL_START = 1.0, 1e-4  # Msun of stars and of ISM, and metallicity over solar, at the start
 CGM_START, TURBULENT_START = 0.5, 0.01  # share of the baryons in the CGM; turbulent over thermal energy there
 
@@ -157,34 +161,39 @@ def flows(contents: Contents, d: Drive, p: Parameters, cooling=None, sharp: bool
     cooling = SmoothCooling() if cooling is None else cooling
     mass, metals, energy = contents["mass"], contents["metals"], contents["energy"]
     f, r = d.forcing, d.rates
-    z_cgm, z_ism = metals["cgm"] / mass["cgm"], metals["ism"] / mass["ism"]
     heat, turbulence = energy["heat"], energy.get("turbulence")
-    per_mass = heat / mass["cgm"]
+    per_cgm = 1 / mass["cgm"]  # divisions are dear
+    z_cgm, per_mass = metals["cgm"] * per_cgm, heat * per_cgm
 
-    log10_t = jnp.log10(per_mass) + jnp.log10(2 / 3 / TEMPERATURE_UNIT)
-    radiated = 10 ** (cooling(log10_t, jnp.log10(z_cgm / Z_SUN)) + f.log10_radiated) * mass["cgm"]  # per mass
+    log10_t = jnp.log10(per_mass) + LOG10_T_OF_HEAT
+    log10_lambda = cooling(log10_t, jnp.log10(z_cgm * (1 / Z_SUN)))
+    radiated = jnp.exp(LN_10 * (log10_lambda + f.log10_radiated)) * mass["cgm"]  # per mass
     in_t_dyn = per_mass / (radiated * f.t_dyn)
     t_cool = f.t_dyn * (jnp.maximum(in_t_dyn, 1.0) if sharp else soft.at_least(in_t_dyn))
     cooled = r.cooling / (t_cool + f.t_ff)
 
-    held = per_mass if turbulence is None else per_mass + turbulence / mass["cgm"]
+    held = per_mass if turbulence is None else per_mass + turbulence * per_cgm
     bound = f.e_vir / held
     overflow = r.outflow * (jnp.maximum(1 - bound, 0.0) if sharp else soft.excess(bound)) / f.t_dyn
 
     sfr = mass["ism"] * r.star_formation
-    locked = sfr / (1 + r.recycling)
-    wind = r.eta_mass * sfr
+    metal_sfr = metals["ism"] * r.star_formation
+    locked = 1 / (1 + r.recycling)
     new_metals = r.metal_yield * sfr
     wind_energy = r.eta_energy * p.energy_yield * sfr
     inflow_energy = f.e_vir * r.inflow
     mass_flows = dict(
-        inflow=r.inflow, cooling=mass["cgm"] * cooled, star_formation=locked, wind=wind, outflow=mass["cgm"] * overflow
+        inflow=r.inflow,
+        cooling=mass["cgm"] * cooled,
+        star_formation=locked * sfr,
+        wind=r.eta_mass * sfr,
+        outflow=mass["cgm"] * overflow,
     )
     metal_flows = dict(
         inflow=d.z_inflow * r.inflow,
         cooling=metals["cgm"] * cooled,
-        star_formation=z_ism * locked,
-        wind=z_ism * wind,
+        star_formation=locked * metal_sfr,
+        wind=r.eta_mass * metal_sfr,
         outflow=metals["cgm"] * overflow,
         enrichment=(1 - r.eta_metal) * new_metals,
         loading=r.eta_metal * new_metals,
@@ -196,7 +205,7 @@ def flows(contents: Contents, d: Drive, p: Parameters, cooling=None, sharp: bool
         energy_flows |= _stir(p, f, inflow_energy, wind_energy, turbulence, mass["cgm"], overflow)
         energy_flows["inflow"] = p.turbulence.heat_of_inflow * inflow_energy
         energy_flows["wind"] = p.turbulence.heat_of_wind * wind_energy
-    found = dict(sfr=sfr, t_cool=t_cool, temperature=10**log10_t)
+    found = dict(sfr=sfr, t_cool=t_cool, temperature=jnp.exp(LN_10 * log10_t))
     return {"mass": mass_flows, "metals": metal_flows, "energy": energy_flows}, found
 
 

@@ -34,14 +34,20 @@ def patankar_step(budget: Budget, before: dict[str, Array], moved: dict[str, Arr
     """
     inner = [name for name in budget.reservoirs if name not in budget.ledgers]
     source = {name: before[name] for name in inner}
+    # Divisions are what costs here: one for each donor.
+    per_content = {donor: 1 / weigh[donor] for _, donor, _ in budget.transfers if donor in inner}
+    rest = {name: jnp.ones_like(source[name]) for name in inner}  # weight of staying, or of leaving for a ledger
     rate: dict[tuple[str, str], Array] = {}  # share of a donor's new content that goes to a receiver
     for flow, donor, receiver in budget.transfers:
         if donor in inner:
-            share = moved[flow] / weigh[donor]
-            rate[donor, receiver] = rate[donor, receiver] + share if (donor, receiver) in rate else share
+            share = moved[flow] * per_content[donor]
+            if receiver in budget.ledgers:
+                rest[donor] = rest[donor] + share
+            else:
+                rate[donor, receiver] = rate[donor, receiver] + share if (donor, receiver) in rate else share
         elif receiver in inner:
             source[receiver] = source[receiver] + moved[flow]
-    after = _eliminate(inner, source, rate)
+    after = _eliminate(source, rate, rest)
     for ledger in budget.ledgers:
         after[ledger] = before[ledger]
     for flow, donor, receiver in budget.transfers:
@@ -49,40 +55,69 @@ def patankar_step(budget: Budget, before: dict[str, Array], moved: dict[str, Arr
             after[donor] = after[donor] - moved[flow]
             after[receiver] = after[receiver] + moved[flow] if receiver in budget.ledgers else after[receiver]
         elif receiver in budget.ledgers:
-            after[receiver] = after[receiver] + moved[flow] / weigh[donor] * after[donor]
+            after[receiver] = after[receiver] + moved[flow] * per_content[donor] * after[donor]
     return {name: after[name] for name in budget.reservoirs}
 
 
-def _eliminate(names: list[str], source: Mapping[str, Array], rate: Mapping[tuple[str, str], Array]):
-    """Solve m_i (1 + sum_j rate_ij) = source_i + sum_k rate_ki m_k, as an absorbing walk: nothing is subtracted.
+Rates = dict[tuple[str, str], Array]
 
-    A unit of source rests in a reservoir with weight 1 or moves on with weight rate. Removing a reservoir r leaves the
-    walk among the others: from i straight to j with rate_ir rate_rj / (1 + rates out of r), or to rest in r.
+
+@jax.custom_jvp
+def _eliminate(source: dict[str, Array], rate: Rates, rest: dict[str, Array]) -> dict[str, Array]:
+    """Solve m_i (rest_i + sum_j rate_ij) = source_i + sum_k rate_ki m_k."""
+    return _substitute(_factor(rate, rest), source)
+
+
+@_eliminate.defjvp
+def _eliminate_jvp(primals, tangents):
+    # A dm = dsource - dA m takes one more substitution; differentiating the elimination itself would cost far more.
+    source, rate, rest = primals
+    source_dot, rate_dot, rest_dot = tangents
+    factors = _factor(rate, rest)
+    content = _substitute(factors, source)
+    change = {i: source_dot[i] - rest_dot[i] * content[i] for i in source}
+    for (i, j), r in rate_dot.items():
+        moved = r * content[i]
+        change[i], change[j] = change[i] - moved, change[j] + moved
+    return content, _substitute(factors, change)
+
+
+def _factor(rate: Rates, rest: dict[str, Array]) -> list[tuple]:
+    """Eliminate one reservoir after the other, as in an absorbing walk: nothing is subtracted.
+
+    A unit of source comes to rest in a reservoir with weight `rest` or moves on with weight `rate`. Removing a reservoir
+    r leaves the walk among the others: from i straight to j with rate_ir rate_rj / (rest_r + rates out of r), or to rest.
     """
-    source, rate = dict(source), dict(rate)
-    rest = {name: 1.0 for name in names}  # weight of ending here or in what was removed
-    order, gone = [], set()
-    for name in names[::-1]:
+    rate, rest = dict(rate), dict(rest)
+    factors, gone = [], set()
+    for name in list(rest)[::-1]:
         out = {j: r for (i, j), r in rate.items() if i == name and j not in gone}
-        total = rest[name] + sum(out.values())
         into = {i: r for (i, j), r in rate.items() if j == name and i not in gone}
+        per_total = 1 / (rest[name] + sum(out.values()))
+        onward = {j: r * per_total for j, r in out.items()}
         for i, r in into.items():
-            rest[i] = rest[i] + r * (rest[name] / total)
-            for j, onward in out.items():
+            rest[i] = rest[i] + r * (rest[name] * per_total if out else 1.0)
+            for j, share in onward.items():
                 if j != i:
-                    rate[i, j] = rate[i, j] + r * onward / total if (i, j) in rate else r * onward / total
-        for j, onward in out.items():
-            if j in source:
-                source[j] = source[j] + source[name] * (onward / total)
-        order.append((name, total, into))
+                    rate[i, j] = rate[i, j] + r * share if (i, j) in rate else r * share
+        factors.append((name, per_total, onward, into))
         gone.add(name)
+    return factors
+
+
+def _substitute(factors: list[tuple], source: dict[str, Array]) -> dict[str, Array]:
+    """Contents from a source, any sign, linear in it."""
+    source = dict(source)
+    for name, _, onward, _ in factors:
+        for j, share in onward.items():
+            source[j] = source[j] + source[name] * share
     content: dict[str, Array] = {}
-    for name, total, into in order[::-1]:
+    for name, per_total, _, into in factors[::-1]:
         arriving = source[name]
         for i, r in into.items():
             arriving = arriving + r * content[i]
-        content[name] = arriving / total
-    return content
+        content[name] = arriving * per_total
+    return {name: content[name] for name in source}
 
 
 class ModifiedPatankar(diffrax.AbstractAdaptiveSolver):

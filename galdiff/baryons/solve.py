@@ -1,11 +1,13 @@
-"""Integrate budgets in time: on a fixed grid with all that can be precomputed, or with steps of each halo's own.
+"""Integrate budgets in ln t: on a fixed grid in lock step, or with steps of the galaxy's own.
 
-Both follow ln t. On the grid the independent variable counts steps, so that what drives the flows is looked up, not
-computed, and many halos advance in lock step without a branch; their times differ, their steps do not.
+On the grid all that does not depend on the contents is a table, made once for all steps. It runs in lax.scan, with the
+cooling function kept for the way back: half the cost of a gradient through diffrax's recursive checkpoints. Adaptive
+steps, for the few galaxies that need them, are diffrax's. Both take the same `ModifiedPatankar` steps.
 """
 
+import functools
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 import diffrax
 import jax
@@ -13,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from galdiff.baryons.cooling import KEPT
 from galdiff.baryons.patankar import Contents, Flows, ModifiedPatankar
 from galdiff.core.budget import Budget
 
@@ -23,7 +26,6 @@ class FlowTerm(diffrax.AbstractTerm):
     """dm/dt = S f: the vector field is the flows, and the solver knows S."""
 
     flows: Callable[[Any, Contents, Any], Flows]
-    __test__: ClassVar = False
 
     def vf(self, t, y, args):
         """Flows per unit of t."""
@@ -47,28 +49,26 @@ def step_counts(edges: Float[np.ndarray, "edge"], n_steps: int) -> tuple[int, ..
     return tuple(int(c) for c in counts)
 
 
-def grid_times(edges: Float[Array, "edge *halo"], counts: tuple[int, ...]) -> Float[Array, "step+1 *halo"]:
+def grid_times(edges: Float[Array, "edge"], counts: tuple[int, ...]) -> Float[Array, "step+1"]:
     """Times [Gyr] of a grid that is uniform in ln t between edges and lands on them.
 
     Args:
-      edges: first the start of each halo, then what all land on; an edge before a start makes steps of no length.
+      edges: first the start, then what to land on; an edge before the start makes steps of no length.
       counts: number of steps in each interval.
     """
-    ln_t = jnp.log(jnp.maximum(edges, edges[:1]))
+    ln_t = jnp.log(jnp.maximum(edges, edges[0]))
     parts = [ln_t[:1]]
     for k, count in enumerate(counts):
-        share = (jnp.arange(1, count + 1, dtype=ln_t.dtype) / count).reshape((-1,) + (1,) * (ln_t.ndim - 1))
-        parts.append(ln_t[k] + share * (ln_t[k + 1] - ln_t[k]))
+        parts.append(ln_t[k] + jnp.arange(1, count + 1) / count * (ln_t[k + 1] - ln_t[k]))
     return jnp.exp(jnp.concatenate(parts))
 
 
-def stage_times(times: Float[Array, "step+1 *halo"]) -> tuple[Float[Array, "node *halo"], Float[Array, "node *halo"]]:
-    """Times [Gyr] at which the scheme asks for flows, two per step, and dt/dstep [Gyr] there."""
+def stage_times(times: Float[Array, "step+1"]) -> tuple[Float[Array, "node step"], Float[Array, "node step"]]:
+    """Times [Gyr] at which the scheme asks for flows, and dt/dstep [Gyr] there."""
     ln_t = jnp.log(times)
-    step = jnp.diff(ln_t, axis=0)
-    at = jnp.exp(jnp.stack([ln_t[:-1] + c * step for c in NODES], 1))
-    pace = at * step[:, None]
-    return at.reshape(-1, *times.shape[1:]), pace.reshape(-1, *times.shape[1:])
+    step = jnp.diff(ln_t)
+    at = jnp.exp(jnp.stack([ln_t[:-1] + c * step for c in NODES]))
+    return at, at * step
 
 
 def solve_on_grid(
@@ -76,43 +76,83 @@ def solve_on_grid(
     budgets: dict[str, Budget],
     contents: Contents,
     drive: Any,
-    pace: Float[Array, "node *halo"],
+    pace: Float[Array, "node step"],
     wanted: tuple[int, ...],
-    adjoint: diffrax.AbstractAdjoint | None = None,
-) -> Contents:
-    """Contents after the wanted numbers of steps, on a new first axis.
+) -> tuple[Contents, Float[Array, ""]]:
+    """Contents after the wanted numbers of steps, and how far the two orders of the scheme were apart.
 
     Args:
       flows: flows [1/Gyr] of (contents, drive at one node).
       budgets: quantity -> budget.
-      contents: at the start; leaves of any shape `*halo`.
-      drive: pytree whose leaves have a first axis of nodes, two per step (`stage_times`).
+      contents: at the start.
+      drive: pytree whose leaves begin with the axes (node, step) of `stage_times`.
       pace: dt/dstep [Gyr] at the nodes.
-      wanted: numbers of steps, increasing.
-      adjoint: of diffrax; reverse mode with every step kept by default. Forward mode: `diffrax.ForwardMode()`.
+      wanted: numbers of steps, increasing; the last is all of them.
+
+    Returns:
+      Contents with a new first axis, and the sum over steps of the largest relative difference.
     """
-    n_steps = pace.shape[0] // len(NODES)
-    dtype = pace.dtype
+    solver = ModifiedPatankar(budgets)
 
-    def per_step(t, now, args):
-        drive, pace = args
-        step = jnp.floor(t + 1e-3).astype(jnp.int32)
-        node = len(NODES) * step + (t - step > 0.5)
-        here, dt = jax.tree.map(lambda x: jax.lax.dynamic_index_in_dim(x, node, 0, False), (drive, pace))
-        return jax.tree.map(lambda f: f * dt, flows(now, here))
+    @functools.partial(jax.checkpoint, policy=jax.checkpoint_policies.save_only_these_names(KEPT))
+    def step(now, here):
+        def per_step(t, y, args):
+            drive, dt = here[0 if t < NODES[1] / 2 else 1]
+            return jax.tree.map(lambda f: f * dt, flows(y, drive))
 
+        y, error, _, _, _ = solver.step(FlowTerm(per_step), 0.0, 1.0, now, None, None, False)
+        return y, error
+
+    def advance(carry, here):
+        y, error = step(carry[0], here)
+        apart = jax.tree.map(lambda sum_, e: sum_ + jnp.abs(jax.lax.stop_gradient(e)), carry[1], error)
+        return (y, apart), (y if len(wanted) > 1 else None)
+
+    nodes = tuple(jax.tree.map(lambda x, k=k: x[k], (drive, pace)) for k in range(len(NODES)))
+    (last, apart), every = jax.lax.scan(advance, (contents, jax.tree.map(jnp.zeros_like, contents)), nodes)
+    if len(wanted) == 1:
+        return jax.tree.map(lambda x: x[None], last), apart
+    return jax.tree.map(lambda x: x[np.asarray(wanted) - 1], every), apart
+
+
+def solve_adaptively(
+    flows: Callable[[Array, Contents], Flows],
+    budgets: dict[str, Budget],
+    contents: Contents,
+    times: Float[Array, "edge"],
+    rtol: float,
+    max_steps: int = 8192,
+    adjoint: diffrax.AbstractAdjoint | None = None,
+) -> tuple[Contents, diffrax.RESULTS, Array]:
+    """Contents at the times, with steps whose error is at most rtol of each content.
+
+    Args:
+      flows: flows [1/Gyr] of (time [Gyr], contents).
+      budgets: quantity -> budget.
+      contents: at times[0].
+      times: the start, then what is wanted [Gyr], increasing; steps land on them.
+      rtol: tolerance of a step.
+      max_steps: where to give up.
+      adjoint: of diffrax; reverse mode by default. Forward mode: `diffrax.ForwardMode()`.
+
+    Returns:
+      Contents with a new first axis, diffrax's verdict, and the number of steps taken.
+    """
+    ln_t = jnp.log(times)
     solution = diffrax.diffeqsolve(
-        FlowTerm(per_step),
+        FlowTerm(lambda s, y, args: jax.tree.map(lambda f: f * jnp.exp(s), flows(jnp.exp(s), y))),
         ModifiedPatankar(budgets),
-        t0=jnp.zeros((), dtype),
-        t1=jnp.asarray(n_steps, dtype),
-        dt0=None,
+        t0=ln_t[0],
+        t1=ln_t[-1],
+        dt0=1e-3,
         y0=contents,
-        args=(drive, pace),
-        saveat=diffrax.SaveAt(ts=jnp.asarray(wanted, dtype)),
-        adjoint=diffrax.RecursiveCheckpointAdjoint(checkpoints=n_steps) if adjoint is None else adjoint,
-        stepsize_controller=diffrax.StepTo(ts=jnp.arange(n_steps + 1, dtype=dtype)),
-        max_steps=n_steps,
+        saveat=diffrax.SaveAt(ts=ln_t[1:]),
+        stepsize_controller=diffrax.ClipStepSizeController(
+            diffrax.PIDController(rtol=rtol, atol=1e-30, pcoeff=0.3, icoeff=0.4, dtmin=1e-8, force_dtmin=False),
+            step_ts=ln_t[1:],
+        ),
+        adjoint=diffrax.RecursiveCheckpointAdjoint() if adjoint is None else adjoint,
+        max_steps=max_steps,
         throw=False,
     )
-    return solution.ys
+    return solution.ys, solution.result, solution.stats["num_steps"]
