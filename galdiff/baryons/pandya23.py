@@ -5,22 +5,25 @@ more energy than it can bind. Mass, metals and energy are three budgets of direc
 their transfers. Time is in Gyr, energy in Msun (km/s)^2.
 """
 
+import dataclasses
 import math
 
 import jax.numpy as jnp
-from jaxtyping import Array
+from flax import nnx
 
+from galdiff import units
 from galdiff.baryons.cooling import SmoothCooling
-from galdiff.baryons.forcing import TEMPERATURE_UNIT, Forcing
-from galdiff.baryons.parameters import V_0, Z_SUN, Parameters, power_law, prevention
+from galdiff.baryons.drive import Drive, all_drivers, drive, limited
+from galdiff.baryons.evolve import Equations, Outputs, evolve, evolve_adaptively
+from galdiff.baryons.forcing import TEMPERATURE_UNIT, forcing_of
+from galdiff.baryons.parameters import Z_SUN, Parameters, loading, preventing, prevention
+from galdiff.baryons.patankar import Contents, Flows
 from galdiff.core import soft
 from galdiff.core.budget import Budget
 from galdiff.core.correction import Correction, NoCorrection
-from galdiff.core.record import quantity, record
-from galdiff.records import Diagnostics
-
-Contents = dict[str, dict[str, Array]]
-Flows = dict[str, dict[str, Array]]
+from galdiff.core.stage import Stage
+from galdiff.core.variables import physical
+from galdiff.records import BaryonHistory, Diagnostics, HaloHistory
 
 MASS = Budget(
     reservoirs=("stars", "ism", "cgm", "outside"),
@@ -37,7 +40,7 @@ METALS = Budget(
     reservoirs=("stars", "ism", "cgm", "outside", "nucleosynthesis"),
     ledgers=("outside", "nucleosynthesis"),
     transfers={
-        **dict(zip(("inflow", "cooling", "star_formation", "wind", "outflow"), [t[1:] for t in MASS.transfers])),
+        **{flow: (donor, receiver) for flow, donor, receiver in MASS.transfers},
         "enrichment": ("nucleosynthesis", "ism"),
         "loading": ("nucleosynthesis", "cgm"),  # new metals that leave with the wind
     },
@@ -65,30 +68,6 @@ DENSE_START, METAL_START = 1.0, 1e-4  # Msun of stars and of ISM, and metallicit
 CGM_START, TURBULENT_START = 0.5, 0.01  # share of the baryons in the CGM; turbulent over thermal energy there
 
 
-@record
-class Rates:
-    """What a correction may scale, each by its own factor; everything else follows from these."""
-
-    inflow: Array = quantity("Msun/Gyr", "gas that enters the CGM")
-    cooling: Array = quantity("", "factor on the cooling flow")
-    star_formation: Array = quantity("1/Gyr", "stars formed per mass of ISM")
-    eta_mass: Array = quantity("", "wind mass per mass of stars formed")
-    eta_energy: Array = quantity("", "wind energy over that of supernovae, before its limit of 1")
-    eta_metal: Array = quantity("", "share of new metals that the wind takes, before its limit of 1")
-    metal_yield: Array = quantity("", "new metals per mass of stars formed")
-    outflow: Array = quantity("", "factor on the halo outflow")
-    recycling: Array = quantity("", "mass that dying stars return over mass that stays locked")
-
-
-@record
-class Drive:
-    """All that acts on the contents at some times and does not depend on them."""
-
-    forcing: Forcing = quantity("", "the halo as its baryons feel it")
-    rates: Rates = quantity("", "primitive rates, with limits and halo-driven corrections applied")
-    z_inflow: Array = quantity("", "metal mass fraction of the inflow")
-
-
 def budgets(turbulent: bool) -> dict[str, Budget]:
     """The three budgets; with turbulence for the full model."""
     return {"mass": MASS, "metals": METALS, "energy": HEAT_AND_TURBULENCE if turbulent else HEAT}
@@ -107,42 +86,6 @@ def start(halo, cosmology, turbulent: bool) -> Contents:
         | {name: nothing for name in METALS.ledgers},
         "energy": energy | {name: nothing for name in _LEDGERS},
     }
-
-
-def drive(p: Parameters, forcing: Forcing, correction: Correction, sharp: bool = False, limit: bool = True) -> Drive:
-    """Primitive rates at some times, corrected by what the halo tells: sections 2 - 5 of the model.
-
-    The drivers of the correction, on a new last axis, are log10 V_vir/(125 km/s), log10 (1+z),
-    log10 M_vir/(1e12 Msun) and log10 of growth per Gyr, d ln M_vir/dt.
-    """
-    halo = forcing.halo
-    ln_v, ln_1pz = jnp.log(halo.v_vir / V_0), jnp.log1p(halo.redshift)
-    f_prevent = prevention(p.prevent, halo.v_vir)
-    one = jnp.ones_like(ln_v)
-    rates = Rates(
-        inflow=f_prevent * forcing.baryons,
-        cooling=one,
-        star_formation=1 / power_law(p.t_dep, ln_v, ln_1pz),
-        eta_mass=power_law(p.eta_mass, ln_v, ln_1pz),
-        eta_energy=power_law(p.eta_energy, ln_v, ln_1pz),
-        eta_metal=power_law(p.eta_metal, ln_v, ln_1pz),
-        metal_yield=p.metal_yield * one,
-        outflow=one,
-        recycling=p.f_recycle / (1 - p.f_recycle) * one,
-    )
-    if not isinstance(correction, NoCorrection):
-        growth = jnp.log10(jnp.maximum(halo.mdot_vir / halo.m_vir, 1e-6))
-        drivers = (ln_v / jnp.log(10.0), ln_1pz / jnp.log(10.0), jnp.log10(halo.m_vir) - 12, growth)
-        rates = correction(rates, jnp.stack(drivers, -1))
-    z_inflow = power_law(p.z_inflow, ln_v, ln_1pz)
-    return Drive(forcing=forcing, rates=limited(rates, sharp) if limit else rates, z_inflow=z_inflow)
-
-
-def limited(rates: Rates, sharp: bool) -> Rates:
-    """Energy and metal loading within their limit of 1."""
-    cap = (lambda x: jnp.minimum(x, 1.0)) if sharp else soft.at_most
-    fields = {f: getattr(rates, f) for f in Rates.__dataclass_fields__}
-    return Rates(**fields | dict(eta_energy=cap(rates.eta_energy), eta_metal=cap(rates.eta_metal)))
 
 
 def flows(contents: Contents, d: Drive, p: Parameters, cooling=None, sharp: bool = False) -> tuple[Flows, dict]:
@@ -202,20 +145,20 @@ def flows(contents: Contents, d: Drive, p: Parameters, cooling=None, sharp: bool
         inflow=inflow_energy, wind=wind_energy, cooling=r.cooling * heat / t_cool, outflow=heat * overflow
     )
     if turbulence is not None:
-        energy_flows |= _stir(p, f, inflow_energy, wind_energy, turbulence, mass["cgm"], overflow)
-        energy_flows["inflow"] = p.turbulence.heat_of_inflow * inflow_energy
-        energy_flows["wind"] = p.turbulence.heat_of_wind * wind_energy
+        energy_flows |= _stir(p.turbulence, f, inflow_energy, wind_energy, turbulence, mass["cgm"], overflow)
     found = dict(sfr=sfr, t_cool=t_cool, temperature=jnp.exp(LN_10 * log10_t))
     return {"mass": mass_flows, "metals": metal_flows, "energy": energy_flows}, found
 
 
 def _stir(p, f, inflow_energy, wind_energy, turbulence, cgm, overflow):
-    """Flows of turbulent energy: it decays on an eddy time of its outer scale."""
+    """Energy flows with turbulence, which decays on an eddy time of its outer scale."""
     sigma = jnp.sqrt(2 * turbulence / cgm)
-    eddy_time = p.turbulence.eddy * f.t_dyn * f.v_vir / sigma
+    eddy_time = p.eddy * f.t_dyn * f.halo.v_vir / sigma
     return dict(
-        stirring=(1 - p.turbulence.heat_of_inflow) * inflow_energy,
-        wind_stirring=(1 - p.turbulence.heat_of_wind) * wind_energy,
+        inflow=p.heat_of_inflow * inflow_energy,
+        wind=p.heat_of_wind * wind_energy,
+        stirring=(1 - p.heat_of_inflow) * inflow_energy,
+        wind_stirring=(1 - p.heat_of_wind) * wind_energy,
         dissipation=turbulence / eddy_time,
         turbulent_outflow=turbulence * overflow,
     )
@@ -235,3 +178,94 @@ def diagnose(d: Drive, p: Parameters, found: dict) -> Diagnostics:
         f_prevent=prevention(p.prevent, d.forcing.halo.v_vir),
         **found,
     )
+
+
+ENERGY_YIELD = 1e51 / 100 / units.MSUN_G / 1e10  # 1e51 erg for 100 Msun of stars [(km/s)^2]
+
+
+class Pandya23(Stage):
+    """Baryons of a halo. Powers of V_vir and 1 + z come from `loading`; limits and defaults are the published priors.
+
+    `correction` scales the primitive rates (`Rates`) by what the halo does, once for all steps; `state_correction` also
+    sees the contents (`all_drivers`) and is evaluated at every stage of every step.
+    """
+
+    def __init__(
+        self,
+        *,
+        t_dep=None,
+        eta_mass=None,
+        eta_energy=None,
+        eta_metal=None,
+        z_inflow=None,
+        prevent=None,
+        f_recycle: float = 0.4,
+        metal_yield: float = 0.02,
+        energy_yield: float = ENERGY_YIELD,
+        turbulence=None,
+        cooling=None,
+        correction: Correction | None = None,
+        state_correction: Correction | None = None,
+        outputs: Outputs | None = None,
+        sharp: bool = False,
+    ):
+        self.t_dep = t_dep or loading(log10_a=0.8, alpha0=-1.8, beta=-0.7, log10_a_range=(0.0, 1.1))
+        self.eta_mass = eta_mass or loading(log10_a=0.0, alpha0=-1.0, log10_a_range=(-2.0, 1.0))
+        self.eta_energy = eta_energy or loading(log10_a=-1.0, alpha0=-1.0, log10_a_range=(-2.0, 0.0))
+        self.eta_metal = eta_metal or loading(log10_a=-1.7, alpha0=-0.3, log10_a_range=(-2.0, 0.0))
+        self.z_inflow = z_inflow or loading(
+            log10_a=math.log10(0.25 * Z_SUN), alpha0=2.2, beta=-1.3, log10_a_range=(-4.0, -1.5), alpha0_range=(0.0, 4.0)
+        )
+        self.prevent = prevent or preventing()
+        self.f_recycle = physical(f_recycle, unit="1", lo=0.0, hi=0.9)
+        self.metal_yield = physical(metal_yield, unit="1", lo=0.0, hi=0.1)
+        self.energy_yield = physical(energy_yield, unit="(km/s)^2", lo=0.0, hi=10 * ENERGY_YIELD)
+        self.turbulence = nnx.data(turbulence)
+        self.cooling = cooling or SmoothCooling()
+        self.correction = correction or NoCorrection()
+        self.state_correction = state_correction or NoCorrection()
+        self.outputs = outputs or Outputs(n_times=64, n_steps=128)
+        self.sharp = sharp
+
+    def __call__(self, halo: HaloHistory) -> BaryonHistory:
+        """History of the baryons at the times of `outputs`."""
+        return evolve(self.equations(), halo, self.outputs)
+
+    def adaptively(self, halo: HaloHistory, rtol: float, **options) -> BaryonHistory:
+        """The same with steps that keep rtol, however stiff; options of `evolve_adaptively`."""
+        return evolve_adaptively(self.equations(), halo, self.outputs, rtol, **options)
+
+    def parameters(self) -> Parameters:
+        """All numbers in natural units."""
+        return Parameters(
+            t_dep=self.t_dep(),
+            eta_mass=self.eta_mass(),
+            eta_energy=self.eta_energy(),
+            eta_metal=self.eta_metal(),
+            z_inflow=self.z_inflow(),
+            prevent=self.prevent(),
+            f_recycle=self.f_recycle.bounded,
+            metal_yield=self.metal_yield.bounded,
+            energy_yield=self.energy_yield.bounded,
+            turbulence=None if self.turbulence is None else self.turbulence(),
+        )
+
+    def equations(self, parameters: Parameters | None = None) -> Equations:
+        """The model with these numbers, or its own, filled in."""
+        p = self.parameters() if parameters is None else parameters
+        by_state = not isinstance(self.state_correction, NoCorrection)
+
+        def flows_of(contents, d):
+            if by_state:
+                rates = self.state_correction(d.rates, all_drivers(contents, d.forcing))
+                d = dataclasses.replace(d, rates=limited(rates, self.sharp))
+            return flows(contents, d, p, self.cooling, self.sharp)
+
+        return Equations(
+            budgets=budgets(p.turbulence is not None),
+            start=lambda halo, cosmology: start(halo, cosmology, p.turbulence is not None),
+            force=lambda halo, cosmology: forcing_of(halo, cosmology, self.sharp),
+            drive=lambda forcing: drive(p, forcing, self.correction, self.sharp, limit=not by_state),
+            flows=flows_of,
+            diagnose=lambda d, found: diagnose(d, p, found),
+        )

@@ -1,4 +1,4 @@
-"""Modified Patankar-Runge-Kutta: third order, positive and conservative for any step (Kopecz & Meister 2018, BIT 58, 691).
+"""Modified Patankar-Runge-Kutta steps (Kopecz & Meister 2018, BIT 58, 691): third order, positive and conservative.
 
 Every flow f >= 0 from a donor d is weighted by m_new / m_old of its donor, so that a reservoir cannot give more than it
 has, and each stage is the solution of a small linear system. The matrix is an M-matrix with the pattern of the budget,
@@ -6,7 +6,6 @@ fixed when the code is traced, so its elimination is unrolled into scalar operat
 (Grassmann, Taksar & Heyman 1985, Oper. Res. 33, 1107).
 """
 
-from collections.abc import Mapping
 from typing import ClassVar
 
 import diffrax
@@ -85,8 +84,8 @@ def _eliminate_jvp(primals, tangents):
 def _factor(rate: Rates, rest: dict[str, Array]) -> list[tuple]:
     """Eliminate one reservoir after the other, as in an absorbing walk: nothing is subtracted.
 
-    A unit of source comes to rest in a reservoir with weight `rest` or moves on with weight `rate`. Removing a reservoir
-    r leaves the walk among the others: from i straight to j with rate_ir rate_rj / (rest_r + rates out of r), or to rest.
+    A unit of source comes to rest in a reservoir with weight `rest` or moves on with weight `rate`. Removing reservoir
+    r leaves the walk among the others: from i to j with rate_ir rate_rj / (rest_r + rates out of r), or to rest.
     """
     rate, rest = dict(rate), dict(rest)
     factors, gone = [], set()
@@ -150,7 +149,8 @@ class ModifiedPatankar(diffrax.AbstractAdaptiveSolver):
         middle = t0 + 2 / 3 * (t1 - t0)
 
         def moved(*parts):
-            return jax.tree.map(lambda *flows: step * sum(w * f for (w, _), f in zip(parts, flows)), *(f for _, f in parts))
+            weights, flows = zip(*parts, strict=True)
+            return jax.tree.map(lambda *f: step * sum(w * x for w, x in zip(weights, f, strict=True)), *flows)
 
         def solve(amounts, weigh):
             return {q: patankar_step(b, y0[q], amounts[q], weigh[q]) for q, b in self.budgets.items()}
@@ -160,7 +160,11 @@ class ModifiedPatankar(diffrax.AbstractAdaptiveSolver):
         f2 = terms.vf(middle, y2, args)
         y3 = solve(moved((1 / 3, f1), (1 / 3, f2)), y2)
         weigh = {
-            q: {name: y2[q][name] * jnp.sqrt(y2[q][name] / y0[q][name]) for name in b.reservoirs if name not in b.ledgers}
+            q: {
+                name: y2[q][name] * jnp.sqrt(y2[q][name] / y0[q][name])
+                for name in b.reservoirs
+                if name not in b.ledgers
+            }
             for q, b in self.budgets.items()
         }
         companion = solve(moved((1 / 4, f1), (3 / 4, f2)), weigh)

@@ -49,6 +49,6 @@ def _late(a, a_o, a_r):
 
 
 def suppression(m_vir: Float[ArrayLike, "..."], filtering: Float[ArrayLike, "..."]) -> Float[Array, "..."]:
-    """Share of its baryons that a halo of mass m_vir [Msun] can hold, 1/2 at the filtering mass (Okamoto et al. 2008)."""
+    """Share of its baryons a halo of m_vir [Msun] can hold, 1/2 at the filtering mass (Okamoto et al. 2008)."""
     ratio = jnp.asarray(filtering) / m_vir
     return (1 + (2 ** (SUPPRESSION / 3) - 1) * ratio**SUPPRESSION) ** (-3 / SUPPRESSION)

@@ -1,0 +1,100 @@
+"""What drives the two-zone model: primitive rates at given times, and what corrections may look at."""
+
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from galdiff.baryons.forcing import Forcing
+from galdiff.baryons.parameters import V_0, Z_SUN, Parameters, power_law, prevention
+from galdiff.baryons.patankar import Contents
+from galdiff.core import soft
+from galdiff.core.correction import Correction, NoCorrection
+from galdiff.core.record import quantity, record
+
+
+@record
+class Rates:
+    """What a correction may scale, each by its own factor; everything else follows from these."""
+
+    inflow: Array = quantity("Msun/Gyr", "gas that enters the CGM")
+    cooling: Array = quantity("", "factor on the cooling flow")
+    star_formation: Array = quantity("1/Gyr", "stars formed per mass of ISM")
+    eta_mass: Array = quantity("", "wind mass per mass of stars formed")
+    eta_energy: Array = quantity("", "wind energy over that of supernovae, before its limit of 1")
+    eta_metal: Array = quantity("", "share of new metals that the wind takes, before its limit of 1")
+    metal_yield: Array = quantity("", "new metals per mass of stars formed")
+    outflow: Array = quantity("", "factor on the halo outflow")
+    recycling: Array = quantity("", "mass that dying stars return over mass that stays locked")
+
+
+@record
+class Drive:
+    """All that acts on the contents at some times and does not depend on them."""
+
+    forcing: Forcing = quantity("", "the halo as its baryons feel it")
+    rates: Rates = quantity("", "primitive rates, with limits and halo-driven corrections applied")
+    z_inflow: Array = quantity("", "metal mass fraction of the inflow")
+
+
+def drive(p: Parameters, forcing: Forcing, correction: Correction, sharp: bool = False, limit: bool = True) -> Drive:
+    """Primitive rates at some times, corrected by what the halo tells (`halo_drivers`); any shape.
+
+    Args:
+      p: numbers of the model.
+      forcing: the halo as its baryons feel it.
+      correction: of `Rates`.
+      sharp: limits with kinks, as published.
+      limit: whether to apply them; not where another correction follows.
+    """
+    halo = forcing.halo
+    ln_v, ln_1pz = jnp.log(halo.v_vir / V_0), jnp.log1p(halo.redshift)
+    f_prevent = prevention(p.prevent, halo.v_vir)
+    one = jnp.ones_like(ln_v)
+    rates = Rates(
+        inflow=f_prevent * forcing.baryons,
+        cooling=one,
+        star_formation=1 / power_law(p.t_dep, ln_v, ln_1pz),
+        eta_mass=power_law(p.eta_mass, ln_v, ln_1pz),
+        eta_energy=power_law(p.eta_energy, ln_v, ln_1pz),
+        eta_metal=power_law(p.eta_metal, ln_v, ln_1pz),
+        metal_yield=p.metal_yield * one,
+        outflow=one,
+        recycling=p.f_recycle / (1 - p.f_recycle) * one,
+    )
+    if not isinstance(correction, NoCorrection):
+        rates = correction(rates, halo_drivers(forcing))
+    z_inflow = power_law(p.z_inflow, ln_v, ln_1pz)
+    return Drive(forcing=forcing, rates=limited(rates, sharp) if limit else rates, z_inflow=z_inflow)
+
+
+def halo_drivers(forcing: Forcing) -> Array:
+    """What a halo-driven correction sees, on a new last axis of 4, all of order one.
+
+    log10 V_vir/(125 km/s); log10 (1+z); log10 M_vir/(1e12 Msun); log10 of growth, d ln M_vir/dt in 1/Gyr.
+    """
+    halo = forcing.halo
+    growth = jnp.log10(jnp.maximum(halo.mdot_vir / halo.m_vir, 1e-6))
+    drivers = (jnp.log10(halo.v_vir / V_0), jnp.log10(1 + halo.redshift), jnp.log10(halo.m_vir) - 12, growth)
+    return jnp.stack(drivers, -1)
+
+
+def all_drivers(contents: Contents, forcing: Forcing) -> Array:
+    """What a state-driven correction sees, on a new last axis of 8: `halo_drivers`, then four of the contents.
+
+    log10 of: ISM over stars; metallicity of the ISM over solar; metallicity of the CGM over solar; heat of the CGM per
+    mass over that at the virial temperature.
+    """
+    mass, metals = contents["mass"], contents["metals"]
+    state = (
+        mass["ism"] / mass["stars"],
+        metals["ism"] / mass["ism"] / Z_SUN,
+        metals["cgm"] / mass["cgm"] / Z_SUN,
+        contents["energy"]["heat"] / mass["cgm"] / forcing.e_vir,
+    )
+    return jnp.concatenate([halo_drivers(forcing), jnp.stack([jnp.log10(x) for x in state], -1)], -1)
+
+
+def limited(rates: Rates, sharp: bool) -> Rates:
+    """Energy and metal loading within their limit of 1."""
+    cap = (lambda x: jnp.minimum(x, 1.0)) if sharp else soft.at_most
+    fields = {f: getattr(rates, f) for f in Rates.__dataclass_fields__}
+    return Rates(**fields | dict(eta_energy=cap(rates.eta_energy), eta_metal=cap(rates.eta_metal)))

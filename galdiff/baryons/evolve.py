@@ -1,0 +1,167 @@
+"""From the growth of one halo to the history of its baryons, for any model that can state its equations."""
+
+import dataclasses
+import itertools
+import typing
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from galdiff import cosmology
+from galdiff.baryons.forcing import HaloNow, halo_at
+from galdiff.baryons.patankar import Contents, Flows
+from galdiff.baryons.solve import grid_times, solve_adaptively, solve_on_grid, stage_times, step_counts
+from galdiff.core.budget import Budget
+from galdiff.errors import InputError
+from galdiff.records import BaryonHistory, Diagnostics, HaloHistory
+
+FIRST_REDSHIFT = 12.0  # a typical start, by which steps are shared between the outputs
+AFTER = 1e-9  # relative; landings on a jump come just after it, so that no step straddles it
+
+
+class Equations(typing.NamedTuple):
+    """A baryon cycle with its numbers filled in."""
+
+    budgets: dict[str, Budget]
+    start: Callable[[HaloNow, cosmology.Cosmology], Contents]
+    force: Callable[[HaloNow, cosmology.Cosmology], typing.Any]  # what depends on the halo alone, any shape
+    drive: Callable[[typing.Any], typing.Any]  # of the forcing: what acts on the contents
+    flows: Callable[[Contents, typing.Any], tuple[Flows, dict]]  # and what they follow from
+    diagnose: Callable[[typing.Any, dict], Diagnostics]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Outputs:
+    """When a history is wanted, and how finely it is stepped through.
+
+    Args of the constructor:
+      redshifts: falling; None for n_times until the last node of the halo, uniform in ln t.
+      n_times: number of times where no redshifts are given.
+      n_steps: steps of the grid.
+      land: further redshifts that steps land on, just after.
+    """
+
+    redshifts: tuple[float, ...] | None = None
+    n_times: int = 1
+    n_steps: int = 128
+    land: tuple[float, ...] = ()
+
+    def __post_init__(self):
+        if self.redshifts is not None:
+            object.__setattr__(self, "redshifts", tuple(float(z) for z in self.redshifts))
+        object.__setattr__(self, "land", tuple(float(z) for z in self.land))
+        z = self.redshifts
+        if z is not None and (len(z) == 0 or any(b >= a for a, b in itertools.pairwise(z)) or not min(z) >= 0):
+            raise InputError(f"redshifts are {z}; give one or more falling numbers, none below 0")
+        if not 1 <= self.n_times <= self.n_steps or self.n_steps < 2:
+            raise InputError(f"n_times is {self.n_times} and n_steps {self.n_steps}; give 1 <= n_times <= n_steps >= 2")
+
+
+def plan_grid(outputs: Outputs, history: HaloHistory) -> tuple[Array, tuple[int, ...], tuple[int, ...]]:
+    """Edges of the grid [Gyr], steps between them, and after how many steps outputs are due."""
+    end = history.time[-1]
+    if outputs.redshifts is None:
+        every = outputs.n_steps // outputs.n_times
+        # Outputs are every so many steps; the first steps take what does not divide.
+        n_steps = every * outputs.n_times
+        return jnp.stack([history.t_start, end]), (n_steps,), tuple(range(every, n_steps + 1, every))
+    stops = sorted({*outputs.redshifts, *outputs.land}, reverse=True)
+    nominal = np.asarray(cosmology.age(cosmology.Cosmology(), np.array([max(FIRST_REDSHIFT, stops[0] + 1), *stops])))
+    counts = step_counts(nominal, outputs.n_steps)
+    late = jnp.asarray([1 + AFTER * (z in outputs.land) for z in stops])
+    ages = jnp.minimum(cosmology.age(history.cosmology, jnp.asarray(stops)) * late, end)
+    after = np.cumsum(counts)[[stops.index(z) for z in outputs.redshifts]]
+    return jnp.concatenate([history.t_start[None], ages]), counts, tuple(int(n) for n in after)
+
+
+def evolve(equations: Equations, history: HaloHistory, outputs: Outputs) -> BaryonHistory:
+    """Baryons of one halo on a fixed grid; `jax.vmap` does many in lock step.
+
+    Raises:
+      InputError: for concrete histories, outputs before the start or after the last node.
+    """
+    check_times(history, outputs)
+    edges, counts, wanted = plan_grid(outputs, history)
+    times = grid_times(edges, counts)
+    at, pace = stage_times(times)
+    drive = equations.drive(equations.force(halo_at(history, at), history.cosmology))
+    first = equations.start(halo_at(history, history.t_start), history.cosmology)
+    contents, error = solve_on_grid(
+        lambda y, d: equations.flows(y, d)[0], equations.budgets, first, drive, pace, wanted
+    )
+    return describe(equations, history, times[np.asarray(wanted)], contents, error)
+
+
+def evolve_adaptively(
+    equations: Equations, history: HaloHistory, outputs: Outputs, rtol: float, adjoint=None, max_steps: int = 8192
+) -> BaryonHistory:
+    """As `evolve`, with steps of this galaxy's own; `error` is rtol in dex where the solver got to the end."""
+    check_times(history, outputs)
+    edges, counts, wanted = plan_grid(outputs, history)
+    times = edges if outputs.redshifts is not None else grid_times(edges, counts)[np.asarray((0, *wanted))]
+
+    def flows(t, y):
+        return equations.flows(y, equations.drive(equations.force(halo_at(history, t), history.cosmology)))[0]
+
+    first = equations.start(halo_at(history, history.t_start), history.cosmology)
+    contents, done, _ = solve_adaptively(
+        flows, equations.budgets, first, times, rtol, adjoint=adjoint, max_steps=max_steps
+    )
+    if outputs.redshifts is not None:
+        stops = sorted({*outputs.redshifts, *outputs.land}, reverse=True)
+        pick = np.asarray([stops.index(z) for z in outputs.redshifts])
+        contents, times = jax.tree.map(lambda x: x[pick], contents), times[1 + pick]
+    else:
+        times = times[1:]
+    error = jnp.where(done, rtol / np.log(10), jnp.inf)
+    return describe(equations, history, times, contents, error)
+
+
+def describe(equations: Equations, history: HaloHistory, times: Array, contents: Contents, error) -> BaryonHistory:
+    """The history with flows and diagnostics at its times, from the same functions that were integrated."""
+    halo = halo_at(history, times)
+    drive = equations.drive(equations.force(halo, history.cosmology))
+    flows, found = equations.flows(contents, drive)
+    inner = [contents[q][n] for q, b in equations.budgets.items() for n in b.reservoirs if n not in b.ledgers]
+    sound = jnp.stack([jnp.all(jnp.isfinite(x) & (x > 0)) for x in inner]).all() & jnp.isfinite(error)
+    return BaryonHistory(
+        time=times,
+        redshift=halo.redshift,
+        m_vir=halo.m_vir,
+        r_vir=halo.r_vir,
+        v_vir=halo.v_vir,
+        c_nfw=halo.c_nfw,
+        contents=contents,
+        flows=flows,
+        diagnostics=equations.diagnose(drive, found),
+        error=error,
+        solved=sound,
+        spin=history.spin,
+    )
+
+
+def check_times(history: HaloHistory, outputs: Outputs) -> None:
+    """Refuse outputs that a concrete history does not reach; a traced one is not looked at."""
+    if isinstance(history.t_start, jax.core.Tracer) or isinstance(history.time, jax.core.Tracer):
+        return
+    start, end = np.max(history.t_start), np.min(history.time[..., -1])
+    if not start < end:
+        raise InputError(
+            f"halo starts at {start:.4g} Gyr, after its last node at {end:.4g} Gyr; lower the mass of start"
+        )
+    if outputs.redshifts is None:
+        return
+    first, last = cosmology.age(history.cosmology, jnp.asarray([outputs.redshifts[0], outputs.redshifts[-1]]))
+    if np.min(first) <= start:
+        raise InputError(
+            f"halo starts at {start:.4g} Gyr, but its baryons are asked for at redshift {outputs.redshifts[0]:g}"
+            f" ({np.min(first):.4g} Gyr); ask for later times, or lower the mass of start"
+        )
+    if np.max(last) > end * (1 + 1e-3):
+        raise InputError(
+            f"halo ends at {end:.4g} Gyr, but its baryons are asked for at redshift {outputs.redshifts[-1]:g}"
+            f" ({np.max(last):.4g} Gyr); follow the halo further, or ask for earlier times"
+        )
