@@ -8,13 +8,14 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from galdiff import cosmology
 from galdiff.baryons.forcing import HaloNow, halo_at
 from galdiff.baryons.patankar import Contents, Flows
 from galdiff.baryons.solve import grid_times, solve_adaptively, solve_on_grid, stage_times, step_counts
 from galdiff.core.budget import Budget
+from galdiff.core.record import quantity, record, static
 from galdiff.errors import InputError
 from galdiff.records import BaryonHistory, Diagnostics, HaloHistory
 
@@ -77,8 +78,22 @@ def plan_grid(outputs: Outputs, history: HaloHistory) -> tuple[Array, tuple[int,
     return jnp.concatenate([history.t_start[None], ages]), counts, tuple(int(n) for n in after)
 
 
-def evolve(equations: Equations, history: HaloHistory, outputs: Outputs) -> BaryonHistory:
-    """Baryons of one halo on a fixed grid; `jax.vmap` does many in lock step.
+@record
+class Prepared:
+    """All about one halo that does not depend on a model's numbers: made once, used for any of them."""
+
+    first: HaloNow = quantity("", "the halo when its gas is first followed")
+    forcing: typing.Any = quantity("", "what the halo imposes, axes (node, step)")
+    pace: Float[Array, "node step"] = quantity("Gyr", "dt per step")
+    shown: HaloNow = quantity("", "the halo at the output times")
+    forcing_shown: typing.Any = quantity("", "what it imposes there")
+    cosmology: cosmology.Cosmology = quantity("", "the universe it grew in")
+    spin: Array | None = quantity("", "spin parameter, where known", default=None)
+    wanted: tuple[int, ...] = static("steps after which outputs are due")
+
+
+def prepare(equations: Equations, history: HaloHistory, outputs: Outputs) -> Prepared:
+    """Tables of one halo on the grid; `jax.vmap` does many.
 
     Raises:
       InputError: for concrete histories, outputs before the start or after the last node.
@@ -87,12 +102,39 @@ def evolve(equations: Equations, history: HaloHistory, outputs: Outputs) -> Bary
     edges, counts, wanted = plan_grid(outputs, history)
     times = grid_times(edges, counts)
     at, pace = stage_times(times)
-    drive = equations.drive(equations.force(halo_at(history, at), history.cosmology))
-    first = equations.start(halo_at(history, history.t_start), history.cosmology)
-    contents, error = solve_on_grid(
-        lambda y, d: equations.flows(y, d)[0], equations.budgets, first, drive, pace, wanted
+    shown = halo_at(history, times[np.asarray(wanted)])
+    return Prepared(
+        first=halo_at(history, history.t_start),
+        forcing=equations.force(halo_at(history, at), history.cosmology),
+        pace=pace,
+        shown=shown,
+        forcing_shown=equations.force(shown, history.cosmology),
+        cosmology=history.cosmology,
+        spin=history.spin,
+        wanted=wanted,
     )
-    return describe(equations, history, times[np.asarray(wanted)], contents, error)
+
+
+def evolve_prepared(equations: Equations, prepared: Prepared) -> BaryonHistory:
+    """Baryons of one halo on the fixed grid of its tables; `jax.vmap` does many in lock step."""
+    contents, error = solve_on_grid(
+        lambda y, d: equations.flows(y, d)[0],
+        equations.budgets,
+        equations.start(prepared.first, prepared.cosmology),
+        equations.drive(prepared.forcing),
+        prepared.pace,
+        prepared.wanted,
+    )
+    return describe(equations, prepared.shown, prepared.forcing_shown, contents, error, prepared.spin)
+
+
+def evolve(equations: Equations, history: HaloHistory, outputs: Outputs) -> BaryonHistory:
+    """Baryons of one halo on a fixed grid; `jax.vmap` does many in lock step.
+
+    Raises:
+      InputError: for concrete histories, outputs before the start or after the last node.
+    """
+    return evolve_prepared(equations, prepare(equations, history, outputs))
 
 
 def evolve_adaptively(
@@ -117,18 +159,18 @@ def evolve_adaptively(
     else:
         times = times[1:]
     error = jnp.where(done, rtol / np.log(10), jnp.inf)
-    return describe(equations, history, times, contents, error)
-
-
-def describe(equations: Equations, history: HaloHistory, times: Array, contents: Contents, error) -> BaryonHistory:
-    """The history with flows and diagnostics at its times, from the same functions that were integrated."""
     halo = halo_at(history, times)
-    drive = equations.drive(equations.force(halo, history.cosmology))
+    return describe(equations, halo, equations.force(halo, history.cosmology), contents, error, history.spin)
+
+
+def describe(equations: Equations, halo: HaloNow, forcing, contents: Contents, error, spin) -> BaryonHistory:
+    """The history with flows and diagnostics, from the same functions that were integrated."""
+    drive = equations.drive(forcing)
     flows, found = equations.flows(contents, drive)
     inner = [contents[q][n] for q, b in equations.budgets.items() for n in b.reservoirs if n not in b.ledgers]
     sound = jnp.stack([jnp.all(jnp.isfinite(x) & (x > 0)) for x in inner]).all() & jnp.isfinite(error)
     return BaryonHistory(
-        time=times,
+        time=halo.time,
         redshift=halo.redshift,
         m_vir=halo.m_vir,
         r_vir=halo.r_vir,
@@ -139,7 +181,7 @@ def describe(equations: Equations, history: HaloHistory, times: Array, contents:
         diagnostics=equations.diagnose(drive, found),
         error=error,
         solved=sound,
-        spin=history.spin,
+        spin=spin,
     )
 
 

@@ -148,7 +148,7 @@ def solve_adaptively(
     rtol: float,
     max_steps: int = 8192,
     adjoint: diffrax.AbstractAdjoint | None = None,
-) -> tuple[Contents, diffrax.RESULTS, Array]:
+) -> tuple[Contents, Array, Array]:
     """Contents at the times, with steps whose error is at most rtol of each content.
 
     Args:
@@ -161,7 +161,7 @@ def solve_adaptively(
       adjoint: of diffrax; reverse mode by default. Forward mode: `diffrax.ForwardMode()`.
 
     Returns:
-      Contents with a new first axis, diffrax's verdict, and the number of steps taken.
+      Contents with a new first axis, whether the end was reached, and the number of steps taken.
     """
     ln_t = jnp.log(times)
     solution = diffrax.diffeqsolve(
@@ -180,4 +180,4 @@ def solve_adaptively(
         max_steps=max_steps,
         throw=False,
     )
-    return solution.ys, solution.result, solution.stats["num_steps"]
+    return solution.ys, solution.result == diffrax.RESULTS.successful, solution.stats["num_steps"]
