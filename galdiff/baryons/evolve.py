@@ -10,12 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from galdiff import cosmology
 from galdiff.baryons.forcing import HaloNow, halo_at
 from galdiff.baryons.patankar import Contents, Flows
 from galdiff.baryons.solve import grid_times, solve_adaptively, solve_on_grid, stage_times, step_counts
 from galdiff.core.budget import Budget
 from galdiff.core.record import quantity, record, static
+from galdiff.cosmology import Cosmology, age
 from galdiff.errors import InputError
 from galdiff.records import BaryonHistory, Diagnostics, HaloHistory
 
@@ -27,8 +27,8 @@ class Equations(typing.NamedTuple):
     """A baryon cycle with its numbers filled in."""
 
     budgets: dict[str, Budget]
-    start: Callable[[HaloNow, cosmology.Cosmology], Contents]
-    force: Callable[[HaloNow, cosmology.Cosmology], typing.Any]  # what depends on the halo alone, any shape
+    start: Callable[[HaloNow, Cosmology], Contents]
+    force: Callable[[HaloNow, Cosmology], typing.Any]  # what depends on the halo alone, any shape
     drive: Callable[[typing.Any], typing.Any]  # of the forcing: what acts on the contents
     flows: Callable[[Contents, typing.Any], tuple[Flows, dict]]  # and what they follow from
     diagnose: Callable[[typing.Any, dict], Diagnostics]
@@ -73,7 +73,7 @@ def plan_grid(outputs: Outputs, history: HaloHistory) -> tuple[Array, tuple[int,
     scale = 1 / (1 + np.array([max(FIRST_REDSHIFT, stops[0] + 1), *stops]))
     counts = step_counts(np.arcsinh(1.5 * scale**1.5), outputs.n_steps)  # ages of a flat universe, near enough
     late = jnp.asarray([1 + AFTER * (z in outputs.land) for z in stops])
-    ages = jnp.minimum(cosmology.age(history.cosmology, jnp.asarray(stops)) * late, end)
+    ages = jnp.minimum(age(history.cosmology, jnp.asarray(stops)) * late, end)
     after = np.cumsum(counts)[[stops.index(z) for z in outputs.redshifts]]
     return jnp.concatenate([history.t_start[None], ages]), counts, tuple(int(n) for n in after)
 
@@ -87,7 +87,7 @@ class Prepared:
     pace: Float[Array, "node step"] = quantity("Gyr", "dt per step")
     shown: HaloNow = quantity("", "the halo at the output times")
     forcing_shown: typing.Any = quantity("", "what it imposes there")
-    cosmology: cosmology.Cosmology = quantity("", "the universe it grew in")
+    cosmology: Cosmology = quantity("", "the universe it grew in")
     spin: Array | None = quantity("", "spin parameter, where known", default=None)
     wanted: tuple[int, ...] = static("steps after which outputs are due")
 
@@ -196,7 +196,7 @@ def check_times(history: HaloHistory, outputs: Outputs) -> None:
         )
     if outputs.redshifts is None:
         return
-    first, last = cosmology.age(history.cosmology, jnp.asarray([outputs.redshifts[0], outputs.redshifts[-1]]))
+    first, last = age(history.cosmology, jnp.asarray([outputs.redshifts[0], outputs.redshifts[-1]]))
     if np.min(first) <= start:
         raise InputError(
             f"halo starts at {start:.4g} Gyr, but its baryons are asked for at redshift {outputs.redshifts[0]:g}"
