@@ -138,9 +138,12 @@ def evolve(equations: Equations, history: HaloHistory, outputs: Outputs) -> Bary
 
 
 def evolve_adaptively(
-    equations: Equations, history: HaloHistory, outputs: Outputs, rtol: float, adjoint=None, max_steps: int = 8192
+    equations: Equations, history: HaloHistory, outputs: Outputs, rtol: float, **options
 ) -> BaryonHistory:
-    """As `evolve`, with steps of this galaxy's own; `error` is rtol in dex where the solver got to the end."""
+    """As `evolve`, with steps of this galaxy's own; options of `solve_adaptively`.
+
+    The `error` is rtol in dex, that of a step, and infinite where the solver did not get to the end.
+    """
     check_times(history, outputs)
     edges, counts, wanted = plan_grid(outputs, history)
     times = edges if outputs.redshifts is not None else grid_times(edges, counts)[np.asarray((0, *wanted))]
@@ -149,9 +152,7 @@ def evolve_adaptively(
         return equations.flows(y, equations.drive(equations.force(halo_at(history, t), history.cosmology)))[0]
 
     first = equations.start(halo_at(history, history.t_start), history.cosmology)
-    contents, done, _ = solve_adaptively(
-        flows, equations.budgets, first, times, rtol, adjoint=adjoint, max_steps=max_steps
-    )
+    contents, done, _ = solve_adaptively(flows, equations.budgets, first, times, rtol, **options)
     if outputs.redshifts is not None:
         stops = sorted({*outputs.redshifts, *outputs.land}, reverse=True)
         pick = np.asarray([stops.index(z) for z in outputs.redshifts])
@@ -196,7 +197,9 @@ def check_times(history: HaloHistory, outputs: Outputs) -> None:
         )
     if outputs.redshifts is None:
         return
-    first, last = age(history.cosmology, jnp.asarray([outputs.redshifts[0], outputs.redshifts[-1]]))
+    ends = jnp.asarray([outputs.redshifts[0], outputs.redshifts[-1]])
+    ages = age if np.ndim(history.t_start) == 0 else jax.vmap(age, (0, None))
+    first, last = ages(history.cosmology, ends).T
     if np.min(first) <= start:
         raise InputError(
             f"halo starts at {start:.4g} Gyr, but its baryons are asked for at redshift {outputs.redshifts[0]:g}"

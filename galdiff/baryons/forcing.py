@@ -9,7 +9,7 @@ from galdiff.baryons import uv_background
 from galdiff.core.hermite import backward_slopes, hermite
 from galdiff.core.interpolation import monotone_slopes
 from galdiff.core.record import quantity, record
-from galdiff.cosmology import redshift_at_age
+from galdiff.cosmology import hubble, redshift_at_age
 from galdiff.records import HaloHistory
 
 MEAN_WEIGHT = 0.59  # mu of fully ionised gas
@@ -72,7 +72,14 @@ def halo_at(history: HaloHistory, time: Float[ArrayLike, "..."]) -> HaloNow:
         found = jnp.exp(hermite(ln_t, nodes, others, slopes)[0])
         m, slope = jnp.exp(ln_m), jnp.maximum(slope, 0.0)
         read = dict(zip(names, (m, m * slope / time, *jnp.moveaxis(found, -1, 0)), strict=True))
-    return HaloNow(time=time, redshift=redshift_at_age(history.cosmology, time), **read)
+    return HaloNow(time=time, redshift=_redshift(history, time), **read)
+
+
+def _redshift(history: HaloHistory, time: Array) -> Array:
+    """Redshift at times: exact at the nodes of the history, a Hermite cubic in ln t with exact slopes between them."""
+    z = redshift_at_age(history.cosmology, history.time)
+    slopes = -hubble(history.cosmology, z) / units.MPC_KMS_PER_GYR * history.time
+    return jnp.expm1(hermite(jnp.log(time), jnp.log(history.time), jnp.log1p(z), slopes)[0])
 
 
 def forcing_of(halo: HaloNow, cosmology, sharp: bool = False) -> Forcing:

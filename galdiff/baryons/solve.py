@@ -13,6 +13,7 @@ import diffrax
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optimistix as optx
 from jaxtyping import Array, Float
 
 from galdiff.baryons.cooling import KEPT
@@ -146,6 +147,8 @@ def solve_adaptively(
     contents: Contents,
     times: Float[Array, "edge"],
     rtol: float,
+    *,
+    solver: str = "patankar",
     max_steps: int = 8192,
     adjoint: diffrax.AbstractAdjoint | None = None,
 ) -> tuple[Contents, Array, Array]:
@@ -157,6 +160,7 @@ def solve_adaptively(
       contents: at times[0].
       times: the start, then what is wanted [Gyr], increasing; steps land on them.
       rtol: tolerance of a step.
+      solver: patankar; or stiff, an implicit Runge-Kutta scheme (Kvaerno 2004) that keeps budgets but may go negative.
       max_steps: where to give up.
       adjoint: of diffrax; reverse mode by default. Forward mode: `diffrax.ForwardMode()`.
 
@@ -164,20 +168,35 @@ def solve_adaptively(
       Contents with a new first axis, whether the end was reached, and the number of steps taken.
     """
     ln_t = jnp.log(times)
+
+    def per_ln_t(s, y, args):
+        return jax.tree.map(lambda f: f * jnp.exp(s), flows(jnp.exp(s), y))
+
+    def change(s, y, args):
+        return {q: budgets[q].rates(f) for q, f in per_ln_t(s, y, args).items()}
+
+    stiff = solver == "stiff"
+
+    def norm(scaled):  # ledgers follow from the rest
+        return optx.rms_norm({q: _inner(b, scaled[q]) for q, b in budgets.items()})
+
     solution = diffrax.diffeqsolve(
-        FlowTerm(lambda s, y, args: jax.tree.map(lambda f: f * jnp.exp(s), flows(jnp.exp(s), y))),
-        ModifiedPatankar(budgets),
+        diffrax.ODETerm(change) if stiff else FlowTerm(per_ln_t),
+        diffrax.Kvaerno3() if stiff else ModifiedPatankar(budgets),
         t0=ln_t[0],
         t1=ln_t[-1],
-        dt0=1e-3,
+        dt0=1e-4,
         y0=contents,
         saveat=diffrax.SaveAt(ts=ln_t[1:]),
         stepsize_controller=diffrax.ClipStepSizeController(
-            diffrax.PIDController(rtol=rtol, atol=1e-30, pcoeff=0.3, icoeff=0.4, dtmin=1e-8, force_dtmin=False),
+            diffrax.PIDController(
+                rtol=rtol, atol=1e-30, pcoeff=0.3, icoeff=0.4, norm=norm, dtmin=1e-9, force_dtmin=False
+            ),
             step_ts=ln_t[1:],
         ),
         adjoint=diffrax.RecursiveCheckpointAdjoint() if adjoint is None else adjoint,
         max_steps=max_steps,
         throw=False,
     )
-    return solution.ys, solution.result == diffrax.RESULTS.successful, solution.stats["num_steps"]
+    done = solution.result == diffrax.RESULTS.successful
+    return solution.ys, done, solution.stats["num_steps"]

@@ -58,13 +58,17 @@ class Budget:
         Args:
           flows: record or mapping that holds every flow named in the transfers; others are not looked at.
         """
+        return jnp.stack(jnp.broadcast_arrays(*self.rates(flows).values()), -1)
+
+    def rates(self, flows: Any) -> dict[str, Array]:
+        """dm/dt by reservoir [unit of the flows]; see `rate`."""
         # Sums, not a matrix product: accelerators round the factors of products to fewer bits.
         change: dict[str, Array] = {name: jnp.zeros(()) for name in self.reservoirs}
         for flow, donor, receiver in self.transfers:
             amount = self._flow(flows, flow)
             change[donor] = change[donor] - amount
             change[receiver] = change[receiver] + amount
-        return jnp.stack(jnp.broadcast_arrays(*change.values()), -1)
+        return change
 
     def of(self, m: Float[Array, "... reservoir"], name: str) -> Float[Array, "..."]:
         """Content of the reservoir called `name`."""

@@ -1,0 +1,142 @@
+"""Many halos at once: a fixed grid for all, steps of their own for those that need them, a stiff solver for the rest.
+
+A galaxy is never silently kept when its solution is not: the report names it.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from galdiff.baryons.evolve import Equations, Outputs, check_times, evolve_adaptively, evolve_prepared, prepare
+from galdiff.core.stage import Stage
+from galdiff.errors import InputError
+from galdiff.records import BaryonHistory, HaloHistory
+
+GROUP = 64  # galaxies that take steps of their own together
+MAX_STEPS = 4096
+EXTRA = 0.02  # rtol of a step over the asked error of the history [1/dex]; set by tests/test_baryon_population.py
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """How a population was solved."""
+
+    n: int
+    refined: tuple[int, ...]  # ids that took steps of their own
+    stiff: tuple[int, ...]  # ids that needed the stiff solver
+    failed: tuple[int, ...]  # ids without a solution: their histories hold NaN
+
+    def __str__(self) -> str:
+        text = f"{self.n} halos: {len(self.refined)} refined, {len(self.stiff)} stiff, {len(self.failed)} failed"
+        return text + (f" (ids {', '.join(map(str, self.failed[:20]))})" if self.failed else "")
+
+
+class Population:
+    """Compiled solvers of one stage for populations of halos; call `solve` with any number of them.
+
+    Args of the constructor:
+      stage: a baryon cycle (`Pandya23`, `Regulator`).
+      outputs: when histories are wanted.
+      tolerance: error of the masses [dex] above which a galaxy takes steps of its own; None keeps the grid's.
+      chunk: halos solved together; memory goes with it.
+    """
+
+    def __init__(self, stage: Stage, outputs: Outputs, *, tolerance: float | None = 0.02, chunk: int = 1024):
+        if tolerance is not None and not 1e-9 <= tolerance <= 1:
+            raise InputError(f"tolerance is {tolerance} dex; steps can hold 1e-9 to 1 dex, or give null for the grid's")
+        if chunk < 1:
+            raise InputError(f"chunk is {chunk} halos; give at least 1")
+        self.outputs, self.tolerance, self.chunk = outputs, tolerance, chunk
+        graph, self.state = nnx.split(stage)
+        rtol = EXTRA * (tolerance or 0.02)
+
+        def equations(state) -> Equations:
+            return nnx.merge(graph, state).equations()  # type: ignore[attr-defined]
+
+        def on_grid(state, halos):
+            e = equations(state)
+            return jax.vmap(lambda halo: evolve_prepared(e, prepare(e, halo, outputs)))(halos)
+
+        def own_steps(state, halos, stiff):
+            e = equations(state)
+            solver = "stiff" if stiff else "patankar"
+            return jax.vmap(lambda h: evolve_adaptively(e, h, outputs, rtol, max_steps=MAX_STEPS, solver=solver))(halos)
+
+        self._on_grid = jax.jit(on_grid)
+        self._own_steps = jax.jit(own_steps, static_argnums=2)
+
+    def solve(self, halos: HaloHistory, ids: Sequence[int] | None = None, done: Callable[[int], None] | None = None):
+        """Histories of halos with a leading axis, and a `Report`.
+
+        Args:
+          halos: any number.
+          ids: names of the halos in the report; their numbers by default.
+          done: called with the number of halos finished, after each chunk.
+
+        Raises:
+          InputError: outputs outside a halo's history.
+        """
+        check_times(halos, self.outputs)
+        parts = list(self.stream([halos], ids, done))
+        histories = jax.tree.map(lambda *x: np.concatenate(x), *(p for p, _ in parts))
+        return histories, merge([r for _, r in parts])
+
+    def stream(
+        self, batches, ids: Sequence[int] | None = None, done: Callable[[int], None] | None = None
+    ) -> Iterator[tuple[BaryonHistory, Report]]:
+        """Chunk after chunk of histories (NumPy) with its report, from batches of halos that come one by one."""
+        first = 0
+        for batch in batches:
+            n_batch = batch.t_start.shape[0]
+            for begin in range(0, n_batch, self.chunk):
+                halos = jax.tree.map(lambda x, b=begin: x[b : b + self.chunk], batch)
+                n = halos.t_start.shape[0]
+                names = np.arange(first, first + n) if ids is None else np.asarray(ids[first : first + n])
+                yield self._solve_chunk(halos, names)
+                first += n
+                if done is not None:
+                    done(n)
+
+    def _solve_chunk(self, halos: HaloHistory, names: np.ndarray) -> tuple[BaryonHistory, Report]:
+        n = len(names)
+        found: Any = jax.tree.map(np.array, cut(self._on_grid(self.state, pad(halos, self.chunk)), n))
+        limit = np.inf if self.tolerance is None else self.tolerance
+        poor = np.flatnonzero(~found.solved | (found.error > limit))
+        refined: list[int] = []
+        stiff: list[int] = []
+        # The most expensive first, so that galaxies of like cost wait for each other.
+        for method, log in ((False, refined), (True, stiff)):
+            poor = poor[np.argsort(-np.where(np.isfinite(found.error[poor]), found.error[poor], np.inf))]
+            log += list(poor)
+            for begin in range(0, len(poor), GROUP):
+                which = poor[begin : begin + GROUP]
+                few = jax.tree.map(lambda x, w=which: x[w], halos)
+                again = cut(self._own_steps(self.state, pad(few, GROUP), method), len(which))
+                jax.tree.map(lambda old, new, w=which: old.__setitem__(w, np.asarray(new)), found, again)
+            poor = np.asarray([i for i in poor if not found.solved[i]], int)
+        for leaf in jax.tree.leaves(found):
+            if leaf.dtype.kind == "f":
+                leaf[poor] = np.nan
+        ids = [tuple(names[i].item() for i in sorted(group)) for group in (refined, stiff, poor)]
+        return found, Report(n, *ids)
+
+
+def merge(reports: Sequence[Report]) -> Report:
+    """One report of several."""
+    parts = [sum((getattr(r, name) for r in reports), ()) for name in ("refined", "stiff", "failed")]
+    return Report(sum(r.n for r in reports), *parts)
+
+
+def pad(tree, n: int):
+    """Repeat the last halo until there are n."""
+    return jax.tree.map(lambda x: jnp.concatenate([x, jnp.repeat(x[-1:], n - x.shape[0], 0)]), tree)
+
+
+def cut(tree, n: int):
+    """The first n halos."""
+    return jax.tree.map(lambda x: x[:n], tree)
