@@ -145,7 +145,8 @@ def solve_adaptively(
     flows: Callable[[Array, Contents], Flows],
     budgets: dict[str, Budget],
     contents: Contents,
-    times: Float[Array, "edge"],
+    edges: Float[Array, "edge"],
+    times: Float[Array, "t"],
     rtol: float,
     *,
     solver: str = "patankar",
@@ -157,8 +158,9 @@ def solve_adaptively(
     Args:
       flows: flows [1/Gyr] of (time [Gyr], contents).
       budgets: quantity -> budget.
-      contents: at times[0].
-      times: the start, then what is wanted [Gyr], increasing; steps land on them.
+      contents: at edges[0].
+      edges: the start, then what steps land on [Gyr], the end last.
+      times: when contents are wanted [Gyr].
       rtol: tolerance of a step.
       solver: patankar; or stiff, an implicit Runge-Kutta scheme (Kvaerno 2004) that keeps budgets but may go negative.
       max_steps: where to give up.
@@ -167,7 +169,7 @@ def solve_adaptively(
     Returns:
       Contents with a new first axis, whether the end was reached, and the number of steps taken.
     """
-    ln_t = jnp.log(times)
+    ln_edges, ln_t = jnp.log(edges), jnp.log(times)
 
     def per_ln_t(s, y, args):
         return jax.tree.map(lambda f: f * jnp.exp(s), flows(jnp.exp(s), y))
@@ -182,17 +184,20 @@ def solve_adaptively(
 
     solution = diffrax.diffeqsolve(
         diffrax.ODETerm(change) if stiff else FlowTerm(per_ln_t),
-        diffrax.Kvaerno3() if stiff else ModifiedPatankar(budgets),
-        t0=ln_t[0],
-        t1=ln_t[-1],
+        # Left to itself the root finder takes the tolerances of the steps, and with atol near 0 rejects half of them.
+        diffrax.Kvaerno3(root_finder=optx.Chord(rtol=0.01 * rtol, atol=1e-12, norm=norm))
+        if stiff
+        else ModifiedPatankar(budgets),
+        t0=ln_edges[0],
+        t1=ln_edges[-1],
         dt0=1e-4,
         y0=contents,
-        saveat=diffrax.SaveAt(ts=ln_t[1:]),
+        saveat=diffrax.SaveAt(ts=jnp.clip(ln_t, ln_edges[0], ln_edges[-1])),
         stepsize_controller=diffrax.ClipStepSizeController(
             diffrax.PIDController(
                 rtol=rtol, atol=1e-30, pcoeff=0.3, icoeff=0.4, norm=norm, dtmin=1e-9, force_dtmin=False
             ),
-            step_ts=ln_t[1:],
+            step_ts=jnp.sort(jnp.concatenate([ln_edges[1:], ln_t])),
         ),
         adjoint=diffrax.RecursiveCheckpointAdjoint() if adjoint is None else adjoint,
         max_steps=max_steps,
