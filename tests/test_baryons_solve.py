@@ -21,7 +21,7 @@ CHAIN = Budget(
         "ca": ("c", "a"),
         "co": ("c", "out"),
         "in": ("in", "a"),
-    },  # fmt: skip
+    },
 )
 
 
@@ -61,7 +61,7 @@ def test_the_estimated_error_follows_the_true_one():
 def test_any_step_keeps_contents_positive_and_the_sum(rate):
     contents, _ = run_pair(4, rates=(rate, 0.3 * rate))
     a, b = (float(contents["m"][x][0]) for x in "ab")
-    assert a > 0 and b > 0
+    assert min(a, b) > 0
     assert a + b == pytest.approx(1.2, rel=1e-14)
     assert a == pytest.approx(1.2 * 0.3 / 1.3, rel=0.3)  # four steps damp the start, but not to nothing
 
@@ -141,5 +141,6 @@ def test_steps_are_shared_by_the_length_of_the_intervals():
 def test_a_late_start_makes_empty_steps_that_change_nothing():
     times = grid_times(jnp.array([1.0, 0.5, 2.0]), (3, 4))
     np.testing.assert_allclose(times[:4], 1.0, rtol=1e-15)
-    at, pace = stage_times(times)
-    assert (pace[:, :3] == 0).all() and (pace[:, 3:] > 0).all()
+    _, pace = stage_times(times)
+    assert (pace[:, :3] == 0).all()
+    assert (pace[:, 3:] > 0).all()

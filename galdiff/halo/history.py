@@ -1,6 +1,7 @@
 """Builders of halo histories: from diffmah, one halo or a population, and from arrays on a grid."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -171,10 +172,17 @@ def from_diffmah(
     """
     _check_diffmah(params, cosmology, observed_redshift, settings)
     shape = jnp.shape(params.logm0)
-    if not shape:
-        return _diffmah_one(params, spin, cosmology, observed_redshift, settings)
-    params = jax.tree.map(lambda leaf: jnp.broadcast_to(jnp.asarray(leaf), shape), params)
-    return jax.vmap(lambda p, s: _diffmah_one(p, s, cosmology, observed_redshift, settings))(params, spin)
+    params = jax.tree.map(lambda leaf: jnp.broadcast_to(jnp.asarray(leaf, float), shape), params)
+    cosmology = jax.tree.map(lambda leaf: jnp.asarray(leaf, float), cosmology)
+    return _compiled(params, spin, cosmology, jnp.asarray(observed_redshift, float), settings, many=bool(shape))
+
+
+@functools.partial(jax.jit, static_argnames=("settings", "many"))
+def _compiled(params, spin, cosmology, observed_redshift, settings, many) -> HaloHistory:
+    def one(p, s):
+        return _diffmah_one(p, s, cosmology, observed_redshift, settings)
+
+    return jax.vmap(one)(params, spin) if many else one(params, spin)
 
 
 def diffmah_history(
