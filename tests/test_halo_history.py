@@ -42,7 +42,7 @@ def test_a_diffmah_history_is_complete_and_on_diffmah_between_its_nodes(milky_wa
     np.testing.assert_allclose(ln_m / np.log(10), diffmah.log10_mass(params, time, today), atol=1e-8)
     rate = slope * jnp.exp(ln_m) / time
     np.testing.assert_allclose(rate, diffmah.accretion_rate(params, time, today), rtol=1e-5)
-    assert history.time[-1] == today
+    assert history.time[-1] == pytest.approx(float(today), rel=1e-14)
     np.testing.assert_allclose(history.m_vir[-1], 10**12.1, rtol=1e-12)
 
 

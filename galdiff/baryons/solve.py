@@ -184,7 +184,7 @@ def solve_adaptively(
 
     solution = diffrax.diffeqsolve(
         diffrax.ODETerm(change) if stiff else FlowTerm(per_ln_t),
-        # Left to itself the root finder takes the tolerances of the steps, and with atol near 0 rejects half of them.
+        # With an atol near 0 the root finder rejects half of the steps; Newton's and Chord's overshoot below zero.
         diffrax.Kvaerno3(root_finder=optx.Chord(rtol=0.01 * rtol, atol=1e-12, norm=norm))
         if stiff
         else ModifiedPatankar(budgets),
