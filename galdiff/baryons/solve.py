@@ -185,7 +185,7 @@ def solve_adaptively(
     solution = diffrax.diffeqsolve(
         diffrax.ODETerm(change) if stiff else FlowTerm(per_ln_t),
         # With an atol near 0 the root finder rejects half of the steps; Newton's and Chord's overshoot below zero.
-        diffrax.Kvaerno3(root_finder=optx.Chord(rtol=0.01 * rtol, atol=1e-12, norm=norm))
+        diffrax.Kvaerno3(root_finder=diffrax.VeryChord(rtol=rtol, atol=1e-12, norm=norm))
         if stiff
         else ModifiedPatankar(budgets),
         t0=ln_edges[0],
