@@ -147,14 +147,15 @@ def evolve_adaptively(
     check_times(history, outputs)
     edges, counts, wanted = plan_grid(outputs, history)
     times = grid_times(edges, counts)[np.asarray(wanted)]
+    land = jnp.sort(jnp.concatenate([jnp.maximum(edges, edges[0]), times]))
 
     def flows(t, y):
         return equations.flows(y, equations.drive(equations.force(halo_at(history, t), history.cosmology)))[0]
 
     first = equations.start(halo_at(history, history.t_start), history.cosmology)
-    contents, done, _ = solve_adaptively(
-        flows, equations.budgets, first, jnp.maximum(edges, edges[0]), times, rtol, **options
-    )
+    contents, done, _ = solve_adaptively(flows, equations.budgets, first, land, rtol, **options)
+    at = jnp.searchsorted(land[1:], times)
+    contents = jax.tree.map(lambda x: x[at], contents)
     error = jnp.where(done, rtol / np.log(10), jnp.inf)
     halo = halo_at(history, times)
     return describe(equations, halo, equations.force(halo, history.cosmology), contents, error, history.spin)

@@ -146,7 +146,6 @@ def solve_adaptively(
     budgets: dict[str, Budget],
     contents: Contents,
     edges: Float[Array, "edge"],
-    times: Float[Array, "t"],
     rtol: float,
     *,
     solver: str = "patankar",
@@ -159,8 +158,7 @@ def solve_adaptively(
       flows: flows [1/Gyr] of (time [Gyr], contents).
       budgets: quantity -> budget.
       contents: at edges[0].
-      edges: the start, then what steps land on [Gyr], the end last.
-      times: when contents are wanted [Gyr].
+      edges: the start, then when contents are wanted [Gyr], not falling; steps land there.
       rtol: tolerance of a step.
       solver: patankar; or stiff, an implicit Runge-Kutta scheme (Kvaerno 2004) that keeps budgets but may go negative.
       max_steps: where to give up.
@@ -169,7 +167,7 @@ def solve_adaptively(
     Returns:
       Contents with a new first axis, whether the end was reached, and the number of steps taken.
     """
-    ln_edges, ln_t = jnp.log(edges), jnp.log(times)
+    ln_edges = jnp.log(edges)
 
     def per_ln_t(s, y, args):
         return jax.tree.map(lambda f: f * jnp.exp(s), flows(jnp.exp(s), y))
@@ -177,31 +175,32 @@ def solve_adaptively(
     def change(s, y, args):
         return {q: budgets[q].rates(f) for q, f in per_ln_t(s, y, args).items()}
 
-    stiff = solver == "stiff"
-
     def norm(scaled):  # ledgers follow from the rest
         return optx.rms_norm({q: _inner(b, scaled[q]) for q, b in budgets.items()})
 
+    if solver == "stiff":
+        # With an atol near 0 the root finder rejects half of the steps; Newton's overshoots below zero.
+        scheme = diffrax.Kvaerno3(root_finder=diffrax.VeryChord(rtol=rtol, atol=1e-12, norm=norm))
+    else:
+        scheme = ModifiedPatankar(budgets)
     solution = diffrax.diffeqsolve(
-        diffrax.ODETerm(change) if stiff else FlowTerm(per_ln_t),
-        # With an atol near 0 the root finder rejects half of the steps; Newton's and Chord's overshoot below zero.
-        diffrax.Kvaerno3(root_finder=diffrax.VeryChord(rtol=rtol, atol=1e-12, norm=norm))
-        if stiff
-        else ModifiedPatankar(budgets),
+        diffrax.ODETerm(change) if solver == "stiff" else FlowTerm(per_ln_t),
+        scheme,
         t0=ln_edges[0],
         t1=ln_edges[-1],
         dt0=1e-4,
         y0=contents,
-        saveat=diffrax.SaveAt(ts=jnp.clip(ln_t, ln_edges[0], ln_edges[-1])),
-        stepsize_controller=diffrax.ClipStepSizeController(
-            diffrax.PIDController(
-                rtol=rtol, atol=1e-30, pcoeff=0.3, icoeff=0.4, norm=norm, dtmin=1e-9, force_dtmin=False
-            ),
-            step_ts=jnp.sort(jnp.concatenate([ln_edges[1:], ln_t])),
-        ),
+        saveat=diffrax.SaveAt(ts=ln_edges[1:]),
+        stepsize_controller=_controller(rtol, norm, ln_edges[1:]),
         adjoint=diffrax.RecursiveCheckpointAdjoint() if adjoint is None else adjoint,
         max_steps=max_steps,
         throw=False,
     )
     done = solution.result == diffrax.RESULTS.successful
     return solution.ys, done, solution.stats["num_steps"]
+
+
+def _controller(rtol: float, norm: Callable, land: Array) -> diffrax.ClipStepSizeController:
+    """Steps of relative error rtol that land on the given ln t; gives up where they vanish."""
+    pid = diffrax.PIDController(rtol=rtol, atol=1e-30, pcoeff=0.3, icoeff=0.4, norm=norm, dtmin=1e-9, force_dtmin=False)
+    return diffrax.ClipStepSizeController(pid, step_ts=land)

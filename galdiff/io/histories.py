@@ -58,7 +58,8 @@ def to_dataset(history: BaryonHistory, parameters: typing.Any = None, ids=None) 
         )
     axes = ("galaxy", "t")[2 - len(shape) :]
     short = len(shape) == 2 and all(_shared(made[name].values) for name in ("time", "redshift"))
-    variables, coordinates = {}, {}
+    variables: dict[str, tuple] = {}
+    coordinates: dict[str, tuple] = {}
     for name, column in made.items():
         values, dims = column.values, axes[: column.values.ndim] if column.values.ndim < len(shape) else axes
         if short and name in ("time", "redshift"):

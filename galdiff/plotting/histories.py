@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from galdiff.errors import InputError
@@ -107,8 +108,8 @@ def plot_history(history: BaryonHistory, *, title: str) -> Figure:
     panels = [(p, [line for line in p.lines if line.column in given]) for p in PANELS]
     panels = [(p, lines) for p, lines in panels if lines]
     rows = (len(panels) + 1) // 2
-    figure = Figure(figsize=(11.0, 0.9 + 2.75 * rows), layout="constrained", dpi=DPI)
-    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.05)
+    figure = Figure(figsize=(11.0, 0.9 + 2.75 * rows), dpi=DPI)
+    figure.set_layout_engine(ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.05))
     figure.suptitle(title, fontsize=TITLE, wrap=True)
     grid = np.atleast_2d(figure.subplots(rows, 2, sharex=True))
     time, redshift = given["time"].values, given["redshift"].values

@@ -15,7 +15,7 @@ from galdiff.records import BaryonHistory
 # From late to early, each darker than the next and told apart by the colour-blind; the dashes help in grey.
 COLOURS = ("#440154", "#31688e", "#35b779", "#e0a100", "#e57373")
 DASHES = ("-", (0, (5, 1.6)), (0, (6, 1.4, 1.2, 1.4)), (0, (1.2, 1.2)), (0, (3, 1, 1, 1, 1, 1)))
-MOST = 4  # redshifts in a figure, where none are chosen
+MOST = 5  # redshifts in a figure, where none are chosen
 DOTS = 600  # galaxies drawn per redshift
 FEWEST = 5  # galaxies of a mean
 LABELS = {
@@ -62,7 +62,7 @@ def plot_population(
       histories: of many galaxies on a leading axis, at common redshifts; those that are not solved are left out, and
         the figure says how many.
       title: above the figure.
-      redshifts: which outputs to show; None for all, or four of them from last to first.
+      redshifts: which outputs to show; None for all, or five of them from last to first.
       data: measurements to draw over.
 
     Returns:
@@ -73,8 +73,6 @@ def plot_population(
     """
     solved = np.asarray(histories.solved, bool)
     shown = chosen_outputs(histories, redshifts)
-    if not solved.any():
-        raise InputError(f"none of the {solved.size} galaxies is solved; there is nothing to draw")
     figure = Figure(figsize=(12.0, 7.4), layout="constrained", dpi=DPI)
     lost = f", {int((~solved).sum())} without a solution left out" if not solved.all() else ""
     figure.suptitle(f"{title} ({int(solved.sum())} galaxies{lost})", fontsize=TITLE, wrap=True)
@@ -85,8 +83,9 @@ def plot_population(
         for k, (output, redshift) in reversed(list(enumerate(shown.items()))):
             line = _relation(ax, x[:, output], y[:, output], k % len(COLOURS))
             handles[f"z = {redshift:.3g}"] = line
-        _limit(ax, x[:, list(shown)], y[:, list(shown)])
-        for overlay in (o for o in data if o.relation == name):
+        over = [o for o in data if o.relation == name]
+        _limit(ax, x[:, list(shown)], y[:, list(shown)], over)
+        for overlay in over:
             handles[overlay.name] = ax.errorbar(
                 overlay.x, overlay.y, overlay.error, fmt="s", color="black", mfc="white", ms=4.5, lw=1, zorder=9
             )
@@ -109,6 +108,9 @@ def chosen_outputs(histories: BaryonHistory, redshifts: Sequence[float] | None) 
         raise InputError(
             f"redshift of the histories has shape {z.shape}; a population is (galaxy, t): use plot_history"
         )
+    z = z[np.asarray(histories.solved, bool)]
+    if not len(z):
+        raise InputError(f"none of the {len(histories.solved)} galaxies is solved; there is nothing to draw")
     common = np.abs(z - z[:1]).max(0) < 1e-3
     known = {int(k): float(z[0, k]) for k in np.flatnonzero(common)[::-1]}
     if not known:
@@ -135,17 +137,9 @@ def _relation(ax: Axes, x: np.ndarray, y: np.ndarray, k: int):
     x, y = x[use], y[use]
     every = max(len(x) // DOTS, 1)
     ax.plot(
-        x[::every],
-        y[::every],
-        ls="none",
-        marker=".",
-        ms=2.6,
-        mew=0,
-        color=colour,
-        alpha=0.45,
-        rasterized=True,
+        x[::every], y[::every], ls="none", marker=".", ms=2.6, mew=0, color=colour, alpha=0.45, rasterized=True,
         zorder=1,
-    )
+    )  # fmt: skip
     if len(x) < FEWEST:
         return ax.plot(x, y, color=colour, ls="none", marker="o", ms=4)[0]
     h = float(scott_bandwidth(x))
@@ -155,8 +149,9 @@ def _relation(ax: Axes, x: np.ndarray, y: np.ndarray, k: int):
     return ax.plot(centre, middle, color=colour, ls=DASHES[k], lw=2.0, zorder=5 - 0.1 * k)[0]
 
 
-def _limit(ax: Axes, x: np.ndarray, y: np.ndarray) -> None:
-    """Room for nearly all galaxies."""
-    for values, cut, set_limits in ((x, 0.0, ax.set_xlim), (y, 0.3, ax.set_ylim)):
-        lo, hi = robust_limits(values, cut)
+def _limit(ax: Axes, x: np.ndarray, y: np.ndarray, data: list[Overlay]) -> None:
+    """Room for nearly all galaxies and all data."""
+    for values, ours, set_limits in ((x, [o.x for o in data], ax.set_xlim), (y, [o.y for o in data], ax.set_ylim)):
+        lo, hi = robust_limits(values, 0.3)
+        lo, hi = min([lo, *map(np.min, ours)]), max([hi, *map(np.max, ours)])
         set_limits(lo - 0.05 * (hi - lo), hi + 0.05 * (hi - lo))
