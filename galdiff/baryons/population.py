@@ -122,7 +122,8 @@ class Population:
         for leaf in jax.tree.leaves(found):
             if leaf.dtype.kind == "f":
                 leaf[poor] = np.nan
-        ids = [tuple(names[i].item() for i in sorted(group)) for group in (refined, stiff, poor)]
+        groups: tuple[Sequence[int], ...] = (refined, stiff, list(poor))
+        ids = [tuple(int(names[i]) for i in sorted(group)) for group in groups]
         return found, Report(n, *ids)
 
 

@@ -180,7 +180,9 @@ def solve_adaptively(
 
     if solver == "stiff":
         # With an atol near 0 the root finder rejects half of the steps; Newton's overshoots below zero.
-        scheme = diffrax.Kvaerno3(root_finder=diffrax.VeryChord(rtol=rtol, atol=1e-12, norm=norm))
+        scheme: diffrax.AbstractSolver = diffrax.Kvaerno3(
+            root_finder=diffrax.VeryChord(rtol=rtol, atol=1e-12, norm=norm)
+        )
     else:
         scheme = ModifiedPatankar(budgets)
     solution = diffrax.diffeqsolve(
