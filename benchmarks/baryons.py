@@ -1,0 +1,220 @@
+"""Speed and accuracy of the baryon cycle: python benchmarks/baryons.py [--halos 1000] [--quick] [--figure FILE].
+
+1000 halos at the baseline, compared in one process with the peer's setting restated (`peer_baryons.py`). Errors are
+those of the seven log10 contents at z = 0 against each model's own converged solution; times are the least of some
+repetitions after compilation. galdiff's tables of the halos are made once and timed apart. Halos are those of the
+reference set where it is at hand (GALDIFF_DATA or ../shared/data), with the published cooling table; else an embedded
+population and the fit.
+"""
+
+import argparse
+import dataclasses
+import os
+import pathlib
+import time
+
+import diffrax
+import jax
+import jax.numpy as jnp
+import matplotlib
+import numpy as np
+from peer_baryons import STATE, many
+from rich.console import Console
+from rich.table import Table
+
+from galdiff import runtime
+from galdiff.baryons.cooling import SmoothCooling, TableCooling
+from galdiff.baryons.evolve import Outputs, evolve_prepared, prepare
+from galdiff.baryons.pandya23 import Pandya23
+from galdiff.cosmology import Cosmology, radiation_density
+from galdiff.halo.ensemble import diffmah_population
+from galdiff.halo.table import from_matrix
+from galdiff.io.cooling_tables import load_sd93_csv
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+DATA = pathlib.Path(os.environ.get("GALDIFF_DATA", ROOT.parent / "shared/data"))
+BASELINE = np.array([0.0, -1.0, -1.0, -1.0, 0.8, -1.8, -1.7, -0.3])
+GOALS = {4e-4: 30.0, 2e-5: 25.0}  # 99th percentile of the error [dex] -> times the peer's throughput
+
+
+def load_halos(n: int):
+    """n halos and the sharp model's cooling."""
+    cosmology = Cosmology(h0=67.74, omega_m=0.3075, omega_b=0.0486, omega_r=radiation_density(67.74))
+    if (DATA / "baryons").exists():
+        file = np.load(DATA / "baryons/halos_2000.npz", allow_pickle=True)
+        pick = np.linspace(0, 1999, n).astype(int)
+        matrix, start = file["halo_matrix"][pick], file["halo_tinit"][pick]
+        halos = from_matrix(matrix, file["ts_full"], start, cosmology=cosmology, interpolation="backward")
+        return halos, TableCooling(table=load_sd93_csv(DATA / "cooling/sd93_cie.csv", padded="keep"))
+    return diffmah_population(log10_mvir=[10.0, 12.3], n=n, cosmology=cosmology), SmoothCooling()
+
+
+def equations_of(stage: Pandya23):
+    """Equations as a function of the eight parameters."""
+
+    def make(p):
+        own = jax.tree.map(lambda x: x.astype(p.dtype), stage.parameters())
+        laws = {
+            name: dataclasses.replace(getattr(own, name), log10_a=p[2 * k], alpha0=p[2 * k + 1])
+            for k, name in enumerate(("eta_mass", "eta_energy", "t_dep", "eta_metal"))
+        }
+        return stage.equations(dataclasses.replace(own, **laws))
+
+    return make
+
+
+def ours(stage, halos, n_steps: int, dtype=float):
+    """Compiled log10 states (halo, 7) as a function of (parameters, tables), the tables, and their time [s]."""
+    make = equations_of(stage)
+    outputs = Outputs(redshifts=(0.0,), n_steps=n_steps, land=(3.5,) if stage.sharp else ())
+    tables = jax.jit(jax.vmap(lambda h: prepare(make(jnp.asarray(BASELINE)), h, outputs)))
+    made = jax.block_until_ready(tables(halos))
+    begin = time.perf_counter()
+    jax.block_until_ready(tables(halos))
+    cost = time.perf_counter() - begin
+    made = jax.tree.map(lambda x: x.astype(dtype), made)
+
+    def run(p, made):
+        contents = jax.vmap(lambda t: evolve_prepared(make(p), t))(made).contents
+        return jnp.stack([jnp.log10(contents[q][n][:, -1]) for q, n in STATE], -1)
+
+    return run, made, cost
+
+
+def measure(call, repeat: int) -> tuple[float, float]:
+    """Least wall and CPU seconds."""
+    times = []
+    for _ in range(repeat):
+        wall, cpu = time.perf_counter(), time.process_time()
+        jax.block_until_ready(call())
+        times.append((time.perf_counter() - wall, time.process_time() - cpu))
+    return min(w for w, _ in times), min(c for _, c in times)
+
+
+def compiled(function, *args):
+    """Compiled function and the seconds it took to trace and compile."""
+    begin = time.perf_counter()
+    made = jax.jit(function).lower(*args).compile()
+    return made, time.perf_counter() - begin
+
+
+def curves(console, halos, cooling, quick: bool) -> dict[str, list]:
+    """Error and time of both, for a range of settings; rows (label, median, p99, max, wall)."""
+    p = jnp.asarray(BASELINE)
+    repeat = 2 if quick else 5
+    rows: dict[str, list] = {}
+    table = Table(title=f"{halos.t_start.shape[0]} halos, float64 unless named", title_justify="left")
+    for name in ("solver", "setting", "median", "99 %", "max [dex]", "wall [ms]", "CPU [ms]", "compile [s]"):
+        table.add_column(name, justify="right")
+
+    def add(solver, setting, state, exact, wall, cpu, compile_s):
+        error = np.abs(np.asarray(state, np.float64) - exact)
+        numbers = np.median(error), np.quantile(error, 0.99), error.max()
+        rows.setdefault(solver, []).append((setting, *numbers, wall))
+        text = (*(f"{e:.0e}" for e in numbers), f"{wall * 1e3:.1f}", f"{cpu * 1e3:.1f}", f"{compile_s:.1f}")
+        table.add_row(solver, setting, *text)
+
+    sharp = Pandya23(sharp=True, cooling=cooling)
+    make = equations_of(sharp)
+    run, tables, _ = ours(sharp, halos, 8192)
+    exact = np.asarray(jax.jit(run)(p, tables))
+    for rtol in (1e-5, 1e-7) if quick else (1e-5, 1e-6, 1e-7, 1e-8):
+        solve = many(make, halos, rtol)
+        begin = time.perf_counter()
+        state = jax.block_until_ready(solve(p))
+        first = time.perf_counter() - begin
+        wall, cpu = measure(lambda solve=solve: solve(p), 2)
+        add("peer", f"{rtol:.0e}", state, exact, wall, cpu, first - wall)
+    for label, stage, dtype in (
+        ("galdiff sharp", sharp, float),
+        ("galdiff smooth", Pandya23(), float),
+        ("galdiff smooth float32", Pandya23(), np.float32),
+    ):
+        run, tables, _ = ours(stage, halos, 2048 if not stage.sharp else 8192)
+        exact = np.asarray(jax.jit(run)(p, tables))
+        for n_steps in (64, 128, 256, 512):
+            run, tables, cost = ours(stage, halos, n_steps, dtype)
+            given = p.astype(dtype)
+            solve, compile_s = compiled(run, given, tables)
+            wall, cpu = measure(lambda s=solve, g=given, t=tables: s(g, t), repeat)
+            add(label, f"{n_steps} steps", solve(given, tables), exact, wall, cpu, compile_s)
+        console.print(f"{label}: tables of the halos, once, 512 steps: {cost * 1e3:.0f} ms")
+    console.print(table)
+    return rows
+
+
+def at_error(rows: list, error: float) -> float:
+    """Wall seconds at a 99th-percentile error, by interpolation in log-log."""
+    points = sorted((row[2], row[4]) for row in rows)
+    e, t = np.log(points).T
+    return float(np.exp(np.interp(np.log(error), e, t)))
+
+
+def ratios(console, rows) -> None:
+    """Throughput at equal error."""
+    for error, goal in GOALS.items():
+        for label in rows.keys() - {"peer"}:
+            found = at_error(rows["peer"], error) / at_error(rows[label], error)
+            console.print(f"at a 99 % error of {error:.0e} dex: {label} {found:.0f} times the peer (goal {goal:.0f})")
+
+
+def derivatives(console, halos, cooling) -> None:
+    """Jacobian of 100 halos in eight parameters, and reverse gradients, of both."""
+    p = jnp.asarray(BASELINE)
+    few = jax.tree.map(lambda x: x[:: max(1, x.shape[0] // 100)], halos)
+    sharp = Pandya23(sharp=True, cooling=cooling)
+    make = equations_of(sharp)
+    run, tables, _ = ours(sharp, few, 128)
+    peer = jax.jit(jax.jacfwd(lambda p: many(make, few, 1e-5, diffrax.ForwardMode())(p)))
+    jax.block_until_ready(peer(p))
+    peer_s, _ = measure(lambda: peer(p), 2)
+    solve, compile_s = compiled(jax.jacfwd(run), p, tables)
+    ours_s, _ = measure(lambda: solve(p, tables), 5)
+    console.print(
+        f"Jacobian, 100 halos, 8 parameters: peer (1e-5) {peer_s * 1e3:.0f} ms, galdiff (128 steps)"
+        f" {ours_s * 1e3:.1f} ms: {peer_s / ours_s:.0f} times; compile {compile_s:.1f} s"
+    )
+    for some in (few, halos):
+        run, tables, _ = ours(Pandya23(), some, 128)
+        forward, _ = compiled(run, p, tables)
+        solve, compile_s = compiled(jax.grad(lambda p, t, run=run: run(p, t).sum()), p, tables)
+        a, b = (measure(lambda f=f, t=tables: f(p, t), 5)[0] for f in (forward, solve))
+        n = some.t_start.shape[0]
+        console.print(f"reverse gradient, {n} halos: {b * 1e3:.1f} ms, {b / a:.1f} solves; compile {compile_s:.1f} s")
+
+
+def draw(rows, path: str) -> None:
+    """Error against time, as figures 20 - 21 of the paper."""
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(6, 4.5), layout="constrained")
+    for label, points in rows.items():
+        axes.loglog([r[4] * 1e3 for r in points], [r[2] for r in points], "o-", label=label)
+        for setting, _, p99, _, wall in points:
+            axes.annotate(setting, (wall * 1e3, p99), textcoords="offset points", xytext=(4, 4), fontsize=7)
+    axes.set(xlabel="time for all halos [ms]", ylabel="99th percentile of the error at z = 0 [dex]")
+    axes.legend()
+    figure.savefig(path, dpi=150)
+
+
+def main() -> None:
+    """Run all parts."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--halos", type=int, default=1000)
+    parser.add_argument("--quick", action="store_true", help="fewer settings and repetitions")
+    parser.add_argument("--figure", help="where to draw error against time")
+    args = parser.parse_args()
+    runtime.configure(precision="float64")
+    console = Console(width=130)
+    console.print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, jax {runtime.versions()['jax']}")
+    halos, cooling = load_halos(args.halos)
+    rows = curves(console, halos, cooling, args.quick)
+    ratios(console, rows)
+    derivatives(console, halos, cooling)
+    if args.figure:
+        draw(rows, args.figure)
+
+
+if __name__ == "__main__":
+    main()
