@@ -46,7 +46,7 @@ def many():
 def test_curves_are_the_columns(figure):
     given = columns(made_history())
     for name, column in (("masses", "m_stars"), ("mass flows", "sfr"), ("metallicities", "log10_z_ism"),
-                         ("energy flows of the CGM", "edot_wind"), ("state of the CGM", "t_cool_over_t_ff"),
+                         ("energy flows of the CGM", "edot_wind"), ("state of the gas in the halo", "t_cool_over_t_ff"),
                          ("loading factors", "eta_energy")):  # fmt: skip
         curves = [line.get_ydata() for line in panel(figure, name).lines]
         assert any(np.allclose(curve, given[column].values, rtol=1e-13) for curve in curves), column
@@ -82,6 +82,22 @@ def test_redshifts_stand_where_the_history_has_them(figure):
         assert time == pytest.approx(13.0 / (1 + float(name)), rel=2e-3)
         assert top.get_xlim() == panel(figure, "masses").get_xlim()
     assert max(at.values()) <= history.time[-1]
+
+
+def test_redshifts_stand_right_with_few_outputs_too():
+    top = next(ax for ax in plot_history(made_history(n_t=4), title="").axes if ax.get_xlabel() == "redshift")
+    for label, at in zip(top.get_xticklabels(), top.get_xticks(), strict=True):
+        assert at == pytest.approx(13.0 / (1 + float(label.get_text())), rel=2e-3)
+
+
+def test_every_logarithmic_axis_names_a_tick():
+    flat = made_history()
+    flat.flows["energy"] = {name: np.full(200, 3e13) for name in flat.flows["energy"]}
+    figure = plot_history(flat, title="")
+    for p in PANELS:
+        lo, hi = panel(figure, p.title).get_ylim()
+        if p.logarithmic:
+            assert np.floor(np.log10(hi)) > np.floor(np.log10(lo))
 
 
 def test_what_starts_from_nothing_does_not_squeeze_the_rest():

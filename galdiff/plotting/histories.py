@@ -18,6 +18,7 @@ BLACK, ORANGE, SKY, GREEN, BLUE, RED, PINK = "#000000", "#E69F00", "#56B4E9", "#
 SOLID, DASHED, DOTTED, MIXED = "-", (0, (5, 1.6)), (0, (1.2, 1.2)), (0, (6, 1.4, 1.2, 1.4))
 MARKS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 9.0, 15.0)  # redshifts that may be marked
 DECADES = 6.5  # of a panel at most: what starts from nothing does not squeeze the rest
+FEWEST_DECADES = 1.2  # at least one tick is named
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +69,7 @@ PANELS = (
         Line("edot_outflow", "halo outflow", PINK, DOTTED),
         Line("edot_dissipation", "dissipation", GREEN, DASHED),
     )),
-    Panel("state of the CGM", "ratio", (
+    Panel("state of the gas in the halo", "ratio", (
         Line("t_cool_over_t_ff", r"$t_{\rm cool}/t_{\rm ff}$", BLUE),
         Line("t_over_t_vir", r"$T/T_{\rm vir}$", RED, DASHED),
         Line("baryon_fraction", r"$M_{\rm baryon}/M_{\rm vir}$", BLACK, DOTTED),
@@ -117,8 +118,10 @@ def plot_history(history: BaryonHistory, *, title: str) -> Figure:
         _draw(ax, panel, lines, given)
     for ax in list(grid.flat)[len(panels) :]:
         ax.set_visible(False)
-    for ax in grid[-1]:
-        ax.set_xlabel("cosmic time [Gyr]", fontsize=TEXT)
+    for column in grid.T:
+        lowest = [ax for ax in column if ax.get_visible()][-1]
+        lowest.set_xlabel("cosmic time [Gyr]", fontsize=TEXT)
+        lowest.tick_params(labelbottom=True)
     lo, hi = robust_limits(time, 0.0)
     grid[0, 0].set_xlim(lo - 0.01 * (hi - lo), hi + 0.01 * (hi - lo))
     for ax in list(grid.flat)[: len(panels)]:
@@ -152,7 +155,10 @@ def _limit(ax: Axes, curves: list[np.ndarray], logarithmic: bool) -> None:
     values = np.concatenate([c[np.isfinite(c)] for c in curves])
     values = np.log10(values[values > 0]) if logarithmic else values
     lo, hi = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
-    lo, room = max(lo, hi - DECADES), 0.06 * (min(hi - lo, DECADES) or 1.0)
+    lo = max(lo, hi - DECADES)
+    lack = max((FEWEST_DECADES if logarithmic else 0.2) - (hi - lo), 0.0)
+    lo, hi = lo - lack / 2, hi + lack / 2
+    room = 0.06 * (hi - lo)
     ends = np.array([lo - room, hi + room])
     ax.set_ylim(*(10**ends if logarithmic else ends))
 
@@ -193,7 +199,8 @@ def _redshifts(ax: Axes, time: np.ndarray, redshift: np.ndarray, named: bool) ->
     places, names, last = [], [], np.inf
     for z in MARKS:
         if redshift.min() - 1e-9 <= z <= redshift.max() and len(time) > 1:
-            at = float(np.interp(-z, -redshift, time))
+            # Nearly a straight line in these, so that few outputs do.
+            at = float(np.exp(np.interp(-np.log1p(z), -np.log1p(redshift), np.log(time))))
             if (last - at) / (hi - lo) > 0.065:
                 places.append(at)
                 names.append(f"{z:g}")
