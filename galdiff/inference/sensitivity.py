@@ -1,0 +1,262 @@
+"""How outputs of a baryon cycle answer to its numbers: exact Jacobians of anything named in its history.
+
+Outputs and numbers go by dotted names: contents.mass.stars, flows.mass.wind, diagnostics.t_cool of `BaryonHistory`, some
+ratios (`RATIOS`), and eta_energy.log10_a, t_dep.alpha0, f_recycle of the parameters. Derivatives are those of the
+solution on the fixed grid.
+"""
+
+import difflib
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Bool, Float
+
+from galdiff.baryons.evolve import Equations, Outputs, Prepared, evolve_prepared, prepare
+from galdiff.core.record import quantity, record, static
+from galdiff.errors import InputError
+from galdiff.records import BaryonHistory, HaloHistory
+
+MODES = ("auto", "forward", "reverse")
+RATIOS: dict[str, Callable[[BaryonHistory], Array]] = {
+    "metallicity.stars": lambda h: h.metallicity("stars"),
+    "metallicity.ism": lambda h: h.metallicity("ism"),
+    "metallicity.cgm": lambda h: h.metallicity("cgm"),
+    "ratio.stars_to_halo": lambda h: h.m_star / h.m_vir,
+    "ratio.ism_to_stars": lambda h: h.m_ism / h.m_star,
+    "ratio.baryons_to_halo": lambda h: (h.m_star + h.m_ism + h.contents["mass"]["cgm"]) / h.m_vir,
+    "ratio.cooling_to_free_fall": lambda h: h.diagnostics.t_cool / h.diagnostics.t_ff,
+}
+
+
+class Cycle(Protocol):
+    """A stage whose numbers can be exchanged (`Pandya23`)."""
+
+    outputs: Outputs
+
+    def parameters(self) -> Any:
+        """All numbers in natural units."""
+
+    def equations(self, parameters: Any = None) -> Equations:
+        """The model with these numbers, or its own, filled in."""
+
+
+@record
+class Sensitivity:
+    """Outputs of one galaxy or (leading axis) of many, and their derivatives with respect to numbers of the model."""
+
+    redshift: Float[Array, "... t"] = quantity("", "redshift of the outputs")
+    v_vir: Float[Array, "... t"] = quantity("km/s", "virial velocity of the halo then")
+    values: Float[Array, "... t output"] = quantity("", "outputs, or their log10; NaN where there is no log10")
+    jacobian: Float[Array, "... t output parameter"] = quantity("", "d values / d parameter, in natural units")
+    error: Float[Array, "..."] = quantity("dex", "estimated error of the masses")
+    solved: Bool[Array, "..."] = quantity("", "whether the solution is finite and positive")
+    outputs: tuple[str, ...] = static("names of the outputs")
+    parameters: tuple[str, ...] = static("names of the parameters")
+    mode: str = static("forward or reverse")
+    log10: bool = static("whether values are log10 of the outputs")
+
+
+def leaves_by_name(tree: Any) -> dict[str, Any]:
+    """Leaves of nested records and dicts by dotted name, in the order of their declaration."""
+    found, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in found}
+
+
+def outputs_by_name(history: BaryonHistory) -> dict[str, Array]:
+    """All that can be differentiated in a history; ratios only where their parts are known."""
+    parts = dict(contents=history.contents, flows=history.flows, diagnostics=history.diagnostics)
+    found = {f"{part}.{name}": leaf for part, tree in parts.items() for name, leaf in leaves_by_name(tree).items()}
+    if history.diagnostics.t_cool is None or history.diagnostics.t_ff is None:
+        return found | {n: f(history) for n, f in RATIOS.items() if n != "ratio.cooling_to_free_fall"}
+    return found | {n: f(history) for n, f in RATIOS.items()}
+
+
+def choose(kind: str, names: Iterable[str], known: Sequence[str]) -> tuple[str, ...]:
+    """The names, each once and known.
+
+    Raises:
+      InputError: none, a repeated or an unknown name; the message has the nearest known one.
+    """
+    chosen = (names,) if isinstance(names, str) else tuple(names)
+    if not chosen or len(set(chosen)) < len(chosen):
+        raise InputError(f"{kind}s are {', '.join(chosen) or 'none'}; name one or more, each once")
+    for name in chosen:
+        if name not in known:
+            ends = {k.rpartition(".")[2]: k for k in reversed(known)}
+            near = difflib.get_close_matches(name, known, 1, 0.5)
+            near = near or [ends[k] for k in difflib.get_close_matches(name.rpartition(".")[2], ends, 1, 0.5)]
+            hint = f"did you mean '{near[0]}'?" if near else f"choose from {', '.join(known)}"
+            raise InputError(f"there is no {kind} '{name}'; {hint}")
+    return chosen
+
+
+def replaced(parameters: Any, names: Sequence[str], values: Float[Array, "parameter"]) -> Any:
+    """The parameters with new values for some of them, by dotted name."""
+    place = {name: k for k, name in enumerate(names)}
+    leaves, tree = jax.tree.flatten(parameters)
+    new = [values[place[n]] if n in place else x for n, x in zip(leaves_by_name(parameters), leaves, strict=True)]
+    return jax.tree.unflatten(tree, new)
+
+
+def named_values(parameters: Any, names: Sequence[str]) -> Float[Array, "parameter"]:
+    """Values of parameters by dotted name."""
+    known = leaves_by_name(parameters)
+    return jnp.stack([jnp.asarray(known[name], float) for name in names])
+
+
+def tables(stage: Cycle, halos: HaloHistory | Prepared) -> Prepared:
+    """Tables of one halo or of many on the grid of the stage's outputs; tables stay as they are."""
+    if isinstance(halos, Prepared):
+        return halos
+    one = lambda halo: prepare(stage.equations(), halo, stage.outputs)  # noqa: E731
+    return jax.jit(jax.vmap(one) if jnp.ndim(halos.t_start) else one)(halos)
+
+
+def response(stage: Cycle, outputs: Iterable[str], parameters: Sequence[str], log10: bool) -> Callable:
+    """Function (values of the parameters, tables of one halo) -> (outputs (t, output), history)."""
+    own = stage.parameters()
+
+    def respond(values: Float[Array, "parameter"], prepared: Prepared):
+        equations = stage.equations(replaced(own, parameters, values))
+        history = evolve_prepared(equations, prepared)
+        known = outputs_by_name(history)
+        names = choose("output", outputs, list(known))
+        ledgers = {f"contents.{q}.{n}" for q, b in equations.budgets.items() for n in b.ledgers}
+        if log10 and ledgers & set(names):
+            name = sorted(ledgers & set(names))[0]
+            raise InputError(f"{name} counts what left and what came, so it may be negative; set log10=False for it")
+        out = jnp.stack([known[name] for name in names], -1)
+        if log10:  # a flow may be zero in a sharp model: guard the logarithm for its gradient
+            positive = out > 0
+            out = jnp.where(positive, jnp.log10(jnp.where(positive, out, 1.0)), jnp.nan)
+        return out, history
+
+    return respond
+
+
+def mode_for(mode: str, n_parameters: int, n_values: int) -> str:
+    """Forward or reverse: what is asked for, or the one with fewer passes, forward (which is lighter) for a tie."""
+    if mode not in MODES:
+        raise InputError(f"mode is '{mode}'; choose one of {', '.join(MODES)}")
+    return ("forward" if n_parameters <= n_values else "reverse") if mode == "auto" else mode
+
+
+def jacobian_function(
+    stage: Cycle, outputs: Iterable[str], parameters: Iterable[str] | None = None, *, mode="auto", log10: bool = True
+) -> Callable[[Prepared, Float[Array, "..."]], Sensitivity]:
+    """Compiled Jacobians: a function of tables (see `tables`) and values of the parameters, to be used many times.
+
+    Args:
+      stage: a baryon cycle.
+      outputs: dotted names.
+      parameters: dotted names; None for all numbers of the model.
+      mode: forward (a pass per parameter), reverse (a pass per output and time), or auto for the fewer passes.
+      log10: differentiate log10 of the outputs.
+
+    Returns:
+      Function whose values are (parameter,), the same for all halos, or (halo, parameter), for each its own.
+    """
+    known = list(leaves_by_name(stage.parameters()))
+    names = tuple(known) if parameters is None else choose("parameter", parameters, known)
+    asked = (outputs,) if isinstance(outputs, str) else tuple(outputs)
+    respond = response(stage, asked, names, log10)
+    mode_for(mode, 1, 1)
+
+    def one(prepared: Prepared, values) -> Sensitivity:
+        chosen = mode_for(mode, len(names), len(asked) * len(prepared.wanted))
+        derive = jax.jacfwd if chosen == "forward" else jax.jacrev
+
+        def with_history(values):
+            out, history = respond(values, prepared)
+            return out, (out, history)
+
+        slopes, (out, history) = derive(with_history, has_aux=True)(values)
+        slopes = jnp.where(jnp.isnan(out)[..., None], jnp.nan, slopes)
+        given = dict(redshift=history.redshift, v_vir=history.v_vir, error=history.error, solved=history.solved)
+        said = dict(outputs=asked, parameters=names, mode=chosen, log10=log10)
+        return Sensitivity(values=out, jacobian=slopes, **given, **said)
+
+    @jax.jit
+    def run(prepared: Prepared, values) -> Sensitivity:
+        return _over_halos(one, prepared, values, len(names))
+
+    return run
+
+
+def jacobian(
+    stage: Cycle,
+    halos: HaloHistory | Prepared,
+    outputs: Iterable[str],
+    parameters: Iterable[str] | None = None,
+    *,
+    values: Float[ArrayLike, "..."] | None = None,
+    mode: str = "auto",
+    log10: bool = True,
+) -> Sensitivity:
+    """Jacobian of named outputs at the output times of a stage, with respect to named numbers of the model.
+
+    Args:
+      stage: a baryon cycle.
+      halos: one halo, or many with a leading axis; or their tables.
+      outputs, parameters, mode, log10: as in `jacobian_function`, which compiles once for many calls.
+      values: of the parameters, (parameter,) or (halo, parameter); None for the stage's own.
+
+    Returns:
+      Derivatives (t, output, parameter), after an axis of halos where there are many.
+
+    Raises:
+      InputError: an unknown name (the message has the nearest one), a wrong mode or shape, or log10 of a ledger.
+    """
+    run = jacobian_function(stage, outputs, parameters, mode=mode, log10=log10)
+    if values is None:
+        own = stage.parameters()
+        names = (
+            leaves_by_name(own) if parameters is None else choose("parameter", parameters, list(leaves_by_name(own)))
+        )
+        values = named_values(own, tuple(names))
+    return run(tables(stage, halos), jnp.asarray(values, float))
+
+
+def central_differences(
+    stage: Cycle, outputs: Iterable[str], parameters: Iterable[str], steps: Sequence[float], *, log10: bool = True
+) -> Callable[[Prepared, Float[Array, "..."]], Float[Array, "... t output parameter"]]:
+    """The same Jacobian from differences over plus and minus a step in each parameter, for comparison.
+
+    Args:
+      stage, outputs, parameters, log10: as in `jacobian_function`.
+      steps: one per parameter [unit of the parameter], positive.
+
+    Returns:
+      Compiled function of tables and values, as that of `jacobian_function`.
+    """
+    names = choose("parameter", parameters, list(leaves_by_name(stage.parameters())))
+    step = np.asarray(steps, float)
+    if step.shape != (len(names),) or not (step > 0).all():
+        raise InputError(f"steps are {step.tolist()}; give a positive step for each of the {len(names)} parameters")
+    asked = (outputs,) if isinstance(outputs, str) else tuple(outputs)
+    respond = response(stage, asked, names, log10)
+
+    def one(prepared: Prepared, values):
+        def along(direction, h):
+            up, down = values + direction * h, values - direction * h
+            apart = jnp.sum(up - down)  # what was really stepped, after rounding
+            return (respond(up, prepared)[0] - respond(down, prepared)[0]) / apart
+
+        return jax.vmap(along, out_axes=-1)(jnp.eye(len(names)), jnp.asarray(step))
+
+    return jax.jit(lambda prepared, values: _over_halos(one, prepared, values, len(names)))
+
+
+def _over_halos(one: Callable, prepared: Prepared, values, n_parameters: int):
+    """Apply to one halo or map over many, with common or own values."""
+    many, shape = prepared.pace.ndim == 3, jnp.shape(values)
+    n_halos = prepared.pace.shape[0] if many else 0
+    if shape != (n_parameters,) and not (many and shape == (n_halos, n_parameters)):
+        wanted = f"({n_parameters},)" + (f" or ({n_halos}, {n_parameters})" if many else "")
+        raise InputError(f"values of the parameters have shape {shape}; give {wanted}")
+    if not many:
+        return one(prepared, values)
+    return jax.vmap(one, (0, 0 if len(shape) == 2 else None))(prepared, values)
