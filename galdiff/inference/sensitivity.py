@@ -1,7 +1,7 @@
 """How outputs of a baryon cycle answer to its numbers: exact Jacobians of anything named in its history.
 
-Outputs and numbers go by dotted names: contents.mass.stars, flows.mass.wind, diagnostics.t_cool of `BaryonHistory`, some
-ratios (`RATIOS`), and eta_energy.log10_a, t_dep.alpha0, f_recycle of the parameters. Derivatives are those of the
+Outputs and numbers go by dotted names: contents.mass.stars, flows.mass.wind, diagnostics.t_cool of `BaryonHistory`,
+some ratios (`RATIOS`), and eta_energy.log10_a, t_dep.alpha0, f_recycle of the parameters. Derivatives are those of the
 solution on the fixed grid.
 """
 
@@ -260,3 +260,21 @@ def _over_halos(one: Callable, prepared: Prepared, values, n_parameters: int):
     if not many:
         return one(prepared, values)
     return jax.vmap(one, (0, 0 if len(shape) == 2 else None))(prepared, values)
+
+
+def mean_in_bins(x: np.ndarray, y: np.ndarray, width: float = 0.2) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean of the finite y in bins of x at least `width` wide that hold on average ten values or more.
+
+    Returns:
+      Centres (bin,), means (bin,), NaN where a bin is empty, and edges (bin+1,).
+    """
+    use = np.isfinite(x) & np.isfinite(y)
+    x, y = x[use], y[use]
+    n_bins = max(min(int(np.ptp(x) / width) if len(x) else 1, len(x) // 10), 1)
+    lo, hi = (x.min(), x.max()) if len(x) else (0.0, 1.0)
+    edges = np.linspace(lo, hi if hi > lo else lo + width, n_bins + 1)
+    place = np.clip(np.digitize(x, edges) - 1, 0, n_bins - 1)
+    count = np.bincount(place, minlength=n_bins)
+    total = np.bincount(place, weights=y, minlength=n_bins)
+    mean = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    return (edges[1:] + edges[:-1]) / 2, mean, edges
