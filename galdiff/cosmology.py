@@ -26,6 +26,11 @@ class Cosmology:
     omega_r: Float[Array, ""] | float = quantity("", "radiation today over critical; 0 neglects it", default=0.0)
 
 
+def _rule(like: Array) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes and weights in the precision of an array: JAX keeps one array object in the first precision it meets."""
+    return _NODES.astype(like.dtype), _WEIGHTS.astype(like.dtype)
+
+
 def efunc(cosmo: Cosmology, redshift: ArrayLike) -> Array:
     """E(z) = H(z)/H0 [1], same shape as redshift."""
     a1 = 1.0 + jnp.asarray(redshift)
@@ -41,10 +46,11 @@ def hubble(cosmo: Cosmology, redshift: ArrayLike) -> Array:
 def age(cosmo: Cosmology, redshift: ArrayLike) -> Array:
     """Age of the universe [Gyr] at redshift: t = int_0^a da / (a H), smooth in s at the origin for a = a_z s^2."""
     scale = 1 / (1.0 + jnp.asarray(redshift))[..., None]
-    a = scale * _NODES**2
+    nodes, weights = _rule(scale)
+    a = scale * nodes**2
     dark = 1 - cosmo.omega_m - cosmo.omega_r
-    integrand = 2 * a * _NODES * scale / jnp.sqrt(cosmo.omega_m * a + cosmo.omega_r + dark * a ** (1 - 3 * cosmo.w))
-    return units.MPC_KMS_PER_GYR / cosmo.h0 * jnp.sum(_WEIGHTS * integrand, -1)
+    integrand = 2 * a * nodes * scale / jnp.sqrt(cosmo.omega_m * a + cosmo.omega_r + dark * a ** (1 - 3 * cosmo.w))
+    return units.MPC_KMS_PER_GYR / cosmo.h0 * jnp.sum(weights * integrand, -1)
 
 
 def redshift_at_age(cosmo: Cosmology, time: ArrayLike) -> Array:
@@ -70,17 +76,18 @@ def radiation_density(h0: float, t_cmb: float = 2.7255, n_eff: float = 3.046) ->
 
 def lookback_time(cosmo: Cosmology, redshift: ArrayLike) -> Array:
     """Time from redshift to today [Gyr]; accurate also for tiny redshifts."""
-    z = jnp.asarray(redshift)[..., None] * _NODES
-    return (
-        units.MPC_KMS_PER_GYR / cosmo.h0 * jnp.asarray(redshift) * jnp.sum(_WEIGHTS / ((1 + z) * efunc(cosmo, z)), -1)
-    )
+    redshift = 1.0 * jnp.asarray(redshift)
+    nodes, weights = _rule(redshift)
+    z = redshift[..., None] * nodes
+    return units.MPC_KMS_PER_GYR / cosmo.h0 * redshift * jnp.sum(weights / ((1 + z) * efunc(cosmo, z)), -1)
 
 
 def comoving_distance(cosmo: Cosmology, redshift: ArrayLike) -> Array:
     """Line-of-sight comoving distance [Mpc] (Hogg 1999, eq. 15), substituted to u = ln(1+z)."""
     ln1z = jnp.log1p(jnp.asarray(redshift))
-    z = jnp.expm1(ln1z[..., None] * _NODES)
-    return units.C_KMS / cosmo.h0 * ln1z * jnp.sum(_WEIGHTS * (1 + z) / efunc(cosmo, z), -1)
+    nodes, weights = _rule(ln1z)
+    z = jnp.expm1(ln1z[..., None] * nodes)
+    return units.C_KMS / cosmo.h0 * ln1z * jnp.sum(weights * (1 + z) / efunc(cosmo, z), -1)
 
 
 def luminosity_distance(cosmo: Cosmology, redshift: ArrayLike) -> Array:

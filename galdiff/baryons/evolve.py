@@ -187,7 +187,7 @@ def check_times(history: HaloHistory, outputs: Outputs) -> None:
     """Refuse outputs that a concrete history does not reach; a traced one is not looked at."""
     if isinstance(history.t_start, jax.core.Tracer) or isinstance(history.time, jax.core.Tracer):
         return
-    start, end = np.max(history.t_start), np.min(history.time[..., -1])
+    start, end = np.max(np.asarray(history.t_start)), np.min(np.asarray(history.time)[..., -1])
     if not start < end:
         raise InputError(
             f"halo starts at {start:.4g} Gyr, after its last node at {end:.4g} Gyr; lower the mass of start"
@@ -196,7 +196,8 @@ def check_times(history: HaloHistory, outputs: Outputs) -> None:
         return
     ends = jnp.asarray([outputs.redshifts[0], outputs.redshifts[-1]])
     ages = age if np.ndim(history.t_start) == 0 else jax.vmap(age, (0, None))
-    first, last = ages(history.cosmology, ends).T
+    with jax.ensure_compile_time_eval():  # a concrete history may be met while something else is traced
+        first, last = np.asarray(ages(history.cosmology, ends)).T
     if np.min(first) <= start:
         raise InputError(
             f"halo starts at {start:.4g} Gyr, but its baryons are asked for at redshift {outputs.redshifts[0]:g}"
