@@ -194,7 +194,7 @@ def check_times(history: HaloHistory, outputs: Outputs) -> None:
         )
     if outputs.redshifts is None:
         return
-    ends = jnp.asarray([outputs.redshifts[0], outputs.redshifts[-1]])
+    ends = np.array([outputs.redshifts[0], outputs.redshifts[-1]])
     ages = age if np.ndim(history.t_start) == 0 else jax.vmap(age, (0, None))
     with jax.ensure_compile_time_eval():  # a concrete history may be met while something else is traced
         first, last = np.asarray(ages(history.cosmology, ends)).T
