@@ -6,9 +6,9 @@ over a population, and how they change with halo mass.
 """
 
 import csv
+import dataclasses
 import functools
 import gzip
-import io
 import json
 import pathlib
 from collections.abc import Callable
@@ -168,11 +168,12 @@ def one_halo(cfg: DictConfig, halos: HaloHistory, outputs: list[str], names: lis
     """Jacobians of one halo in time, and of its main output at the end with respect to all numbers of the model."""
     cosmology = jax.tree.map(lambda x: x[0], halos.cosmology)
     halo = diffmah_history(log10_mvir=float(cfg.one_halo.log10_mvir), cosmology=cosmology)
-    in_time = s.jacobian(
-        stage_with(cfg, n_times=cfg.one_halo.n_times, n_steps=cfg.n_steps), halo, outputs[:SHOWN], names, mode=cfg.mode
-    )
-    last = stage_with(cfg, redshifts=(min(cfg.redshifts),), n_steps=cfg.n_steps)
-    everything = s.jacobian(last, halo, cfg.main_output, mode=cfg.mode)
+    stage = stage_with(cfg, n_times=cfg.one_halo.n_times, n_steps=cfg.n_steps)
+    tables = s.tables(stage, halo)
+    in_time = s.jacobian(stage, tables, outputs[:SHOWN], names, mode=cfg.mode)
+    shown, forcing = jax.tree.map(lambda x: x[-1:], (tables.shown, tables.forcing_shown))
+    end = dataclasses.replace(tables, shown=shown, forcing_shown=forcing, wanted=tables.wanted[-1:])
+    everything = s.jacobian(stage, end, cfg.main_output, mode=cfg.mode)
     return jax.tree.map(np.asarray, (in_time, everything))
 
 
@@ -275,9 +276,8 @@ def write(cfg, folder: pathlib.Path, galaxies, found: s.Sensitivity, differences
         with atomic_path(folder / name, cfg.overwrite) as path:
             figure.savefig(path)
     header = ["halo", "log10_mvir", "draw", "output", "redshift", "parameter", "value"]
-    with atomic_path(folder / FILES[4], cfg.overwrite) as path, gzip.GzipFile(path, "wb", 5, mtime=0) as packed:
-        with io.TextIOWrapper(packed, encoding="utf-8", newline="") as text:
-            write_rows(text, header, long_rows(halo, draw, masses, found))
+    with atomic_path(folder / FILES[4], cfg.overwrite) as path, gzip.open(path, "wt", 5, newline="") as text:
+        write_rows(text, header, long_rows(halo, draw, masses, found))
     rows = (
         (o, z, p, f"{mean[k, i, j]:.6g}", f"{kept[:, k, i, j].std():.6g}", f"{size[k, i, j]:.6g}", len(kept))
         for k, z in enumerate(cfg.redshifts)

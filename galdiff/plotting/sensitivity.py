@@ -10,15 +10,15 @@ from galdiff.inference.sensitivity import mean_in_bins
 from galdiff.plotting.figures import DPI, SMALL, TEXT, TITLE, robust_limits
 
 DIVERGING, RISING = "RdBu_r", "magma"
-HYPERCUBE, BASELINE, PIVOT = "#9aa7b8", "#b2182b", "#3a3a3a"
+HYPERCUBE, BASELINE, PIVOT = "#6f8fb8", "#b2182b", "#3a3a3a"
 COLOURS = ("#31688e", "#e0a100", "#b2182b", "#35b779")  # depletion, mass, energy, metals
 DOTS = 1500  # drawn per panel
 LABELS = {
-    "contents.mass.stars": r"$M_\star$",
+    "contents.mass.stars": r"$M_\ast$",
     "contents.mass.ism": r"$M_{\rm ISM}$",
     "contents.mass.cgm": r"$M_{\rm CGM}$",
     "contents.energy.heat": r"$E_{\rm CGM}$",
-    "metallicity.stars": r"$Z_\star$",
+    "metallicity.stars": r"$Z_\ast$",
     "metallicity.ism": r"$Z_{\rm ISM}$",
     "metallicity.cgm": r"$Z_{\rm CGM}$",
     "diagnostics.sfr": "SFR",
@@ -72,16 +72,21 @@ def plot_heat_maps(
             # Dark ends: of both signs of the diverging map, the low one of the rising one.
             dark = value < 0.6 * top if rising else abs(value) > 0.6 * top
             ax.text(
-                column, row, f"{value:.2f}".replace("-", "\N{MINUS SIGN}"), ha="center", va="center", fontsize=SMALL,
+                column, row, _two_digits(value), ha="center", va="center", fontsize=SMALL,
                 color="white" if dark else "black",
             )  # fmt: skip
         ax.set_title(name, fontsize=TEXT)
         ax.set_xticks(range(len(parameters)), [label(p) for p in parameters], fontsize=TEXT)
         ax.set_yticks(range(len(outputs)), [label(o) for o in outputs], fontsize=TEXT)
         ax.tick_params(length=0)
-        bar = figure.colorbar(image, ax=ax, pad=0.015, fraction=0.04)
-        bar.ax.tick_params(labelsize=SMALL)
+        if rising or name == [n for n, p in panels.items() if np.nanmin(p) < 0][-1]:  # signed panels share one
+            figure.colorbar(image, ax=ax, pad=0.015, fraction=0.04).ax.tick_params(labelsize=SMALL)
     return figure
+
+
+def _two_digits(value: float) -> str:
+    text = f"{value:.2f}"
+    return "0" if float(text) == 0 else text.replace("-", "\N{MINUS SIGN}")
 
 
 def plot_mass_dependence(
@@ -125,10 +130,10 @@ def plot_mass_dependence(
 def _points(ax: Axes, x: np.ndarray, y: np.ndarray, baseline: np.ndarray, pivot: float) -> None:
     """Galaxies and their means in bins of mass, over the hypercube and at the baseline."""
     every = max(len(x) // DOTS, 1)
-    for which, colour, name, size in ((~baseline, HYPERCUBE, "hypercube", 2.4), (baseline, BASELINE, "baseline", 2.4)):
+    for which, colour, name, size in ((~baseline, HYPERCUBE, "hypercube", 3.4), (baseline, BASELINE, "baseline", 2.4)):
         if not which.any():
             continue
-        ax.plot(x[which][::every], y[which][::every], ".", ms=size, mew=0, color=colour, alpha=0.45, rasterized=True)
+        ax.plot(x[which][::every], y[which][::every], ".", ms=size, mew=0, color=colour, alpha=0.55, rasterized=True)
         centre, mean, _ = mean_in_bins(x[which], y[which])
         ax.plot(centre, mean, "-", color=colour if name == "baseline" else "#2f4b6e", lw=1.8, label=f"{name}, mean")
     ax.axhline(0.0, color="0.5", lw=0.6)
@@ -144,7 +149,7 @@ def _stripe(figure: Figure, ax: Axes, masses, size, parameters: Sequence[str], p
     rows = [p for p in parameters if p.endswith("log10_a")] + [p for p in parameters if not p.endswith("log10_a")]
     table = []
     for name in rows:
-        _, mean, edges = mean_in_bins(masses, size[:, parameters.index(name)])
+        _, mean, edges = mean_in_bins(masses, size[:, parameters.index(name)], 0.1)
         table.append(mean / (np.nanmax(mean) or 1.0))
     image = ax.pcolormesh(edges, np.arange(len(rows) + 1), np.array(table), cmap=RISING, vmin=0, vmax=1)
     ax.axvline(pivot, color="white", lw=1.0, ls=(0, (4, 3)))
