@@ -7,9 +7,10 @@ import pytest
 from diffmah.diffmah_kernels import DiffmahParams as PeerParams
 from diffmah.diffmah_kernels import mah_singlehalo
 
+from galdiff.core import nfw
 from galdiff.cosmology import Cosmology, radiation_density
 from galdiff.errors import InputError
-from galdiff.halo import concentration, diffmah, nfw, population, spin, virial
+from galdiff.halo import concentration, diffmah, population, spin, virial
 
 PLANCK = Cosmology(h0=67.74, omega_m=0.3075, omega_b=0.0486)
 TODAY = 13.8  # Gyr

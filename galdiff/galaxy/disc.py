@@ -8,23 +8,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
-from scipy.special import lambertw, ndtri
-from scipy.stats import qmc
 
 from galdiff import cosmology
 from galdiff.core.record import quantity, record
 from galdiff.errors import InputError
+from galdiff.galaxy import parts
+from galdiff.galaxy.parts import bulge_variates, disc_variates, nodes
 from galdiff.records import Galaxy, GasParticles, StarParticles
 
-DISC_EDGE = 8.0  # scale lengths; 0.3 % of an infinite exponential disc lies outside
-BULGE_EDGE = 20.0  # scale radii; 9 % of an infinite Hernquist sphere lies outside
-GAS_LENGTH, GAS_HEIGHT = 1.5, 0.5  # scale length and height of the gas over those of the stars
-GAS_SIGMA = 10.0  # km/s; typical of HI and CO discs (Leroy et al. 2008, AJ 136, 2782)
-GAS_TEMPERATURE = 8e3  # K, warm neutral medium
-DEPLETION_TIME = 2e9  # yr, gas over star formation rate (Leroy et al. 2008: 1.9 Gyr for H2)
-SIGMA_Z_OVER_R = 0.5  # vertical over radial dispersion of old discs (van der Kruit & Freeman 2011, ARA&A 49, 301)
-AGE_POWER = 0.33  # dispersion grows as age^0.33 (Wielen 1977; Aumer & Binney 2009, MNRAS 397, 1286)
-OXYGEN_OF_METALS, HYDROGEN_OF_LIGHT = 0.43, 0.748  # mass shares; Asplund et al. 2009, ARA&A 47, 481, and 1 - Y/(1-Z)
+DEPLETION_TIME = 2e9  # yr, gas over star formation rate (Leroy et al. 2008, AJ 136, 2782: 1.9 Gyr for H2)
 
 
 @record
@@ -81,15 +73,15 @@ def disc_galaxy(
         raise InputError(f"bulge_fraction is {disc.bulge_fraction}; give a share between 0 and 1")
     n_bulge = round(float(disc.bulge_fraction) * n_stars)
     young = cosmology.age(cosmology.Cosmology(), redshift) / cosmology.age(cosmology.Cosmology(), 0.0)
-    parts = [
-        disc_stars(disc, disc_variates(_nodes(n_stars - n_bulge, seed))),
-        bulge_stars(disc, bulge_variates(_nodes(n_bulge, seed + 1))),
+    made = [
+        disc_stars(disc, disc_variates(nodes(n_stars - n_bulge, seed))),
+        bulge_stars(disc, bulge_variates(nodes(n_bulge, seed + 1))),
     ]
-    joined = {name: jnp.concatenate([part[name] for part in parts]) for name in parts[0]}
+    joined = {name: jnp.concatenate([part[name] for part in made]) for name in made[0]}
     joined["age"] = joined["age"] * young
     mass = jnp.full(n_stars, 1.0 / n_stars) * 10.0 ** jnp.asarray(disc.log10_mstar)
     no_gas = n_gas == 0 or (isinstance(disc.gas_fraction, float | int) and disc.gas_fraction == 0)
-    gas = None if no_gas else gas_disc(disc, disc_variates(_nodes(n_gas, seed + 2)))
+    gas = None if no_gas else gas_disc(disc, disc_variates(nodes(n_gas, seed + 2)))
     name = f"synthetic disc galaxy, {n_stars} stars, seed {seed}"
     return Galaxy(stars=StarParticles(mass=mass, **joined), gas=gas, redshift=float(redshift), name=name)
 
@@ -103,25 +95,19 @@ def circular_velocity(disc: Disc, radius: Float[ArrayLike, "n"]) -> Float[Array,
 def disc_stars(disc: Disc, variates: tuple[np.ndarray, ...]) -> dict[str, Array]:
     """Positions [kpc], velocities [km/s], ages [Gyr] and metallicities of disc stars.
 
-    `variates` come from `disc_variates`. Mean rotation by the Jeans equation for Sigma and sigma_R^2 both
-    ~ exp(-R/r_disc), and the epicycle ratio of sigma_phi to sigma_R (Binney & Tremaine 2008, section 4.8.2, without
-    the cross term).
+    `variates` come from `disc_variates`; velocities are those of `disc_orbits`.
     """
     unit_radius, azimuth, unit_height, g = (jnp.asarray(v) for v in variates)
     radius = disc.r_disc * unit_radius
     median = _ages(disc.age_disc, disc.age_slope * (unit_radius - 1), disc.age_scatter * g[3])
     turn = radius / disc.r_turn
     steep = turn / (jnp.sinh(jnp.minimum(turn, 30.0)) * jnp.cosh(jnp.minimum(turn, 30.0)))  # d ln v_c / d ln R
-    sigma_r = disc.sigma_disc * jnp.exp(1 - unit_radius / 2) * ((median + 0.1) / 10.1) ** AGE_POWER
-    phi_over_r2 = 0.5 * (1 + steep)
-    v_c2 = circular_velocity(disc, radius) ** 2
-    balance = v_c2 - sigma_r**2 * (phi_over_r2 - 1 + 2 * unit_radius)
-    v_phi = jnp.sqrt(0.5 * (balance + jnp.sqrt(balance**2 + (0.2 * v_c2) ** 2)))  # smooth max(balance, 0)
-    vel = (sigma_r * g[0], v_phi + sigma_r * jnp.sqrt(phi_over_r2) * g[1], SIGMA_Z_OVER_R * sigma_r * g[2])
+    sigma_r = disc.sigma_disc * jnp.exp(1 - unit_radius / 2) * parts.heating(median)
+    vel = parts.disc_orbits(circular_velocity(disc, radius), steep, sigma_r, unit_radius, g)
     log10_z = disc.log10_z_disc + disc.z_slope * radius + disc.z_scatter * g[4]
     return dict(
-        pos=_cylindrical(radius, azimuth, disc.height * unit_height),
-        vel=_turned(azimuth, *vel),
+        pos=parts.cylindrical(radius, azimuth, disc.height * unit_height),
+        vel=parts.turned(azimuth, *vel),
         age=median,
         metallicity=10.0**log10_z,
     )
@@ -147,47 +133,22 @@ def bulge_stars(disc: Disc, variates: tuple[np.ndarray, ...]) -> dict[str, Array
 def gas_disc(disc: Disc, variates: tuple[np.ndarray, ...]) -> GasParticles:
     """Gas on nearly circular orbits in a thinner and wider disc, with the metals of the disc stars."""
     unit_radius, azimuth, unit_height, g = (jnp.asarray(v) for v in variates)
-    radius = GAS_LENGTH * disc.r_disc * unit_radius
+    radius = parts.GAS_LENGTH * disc.r_disc * unit_radius
     fraction = jnp.asarray(disc.gas_fraction)
     total = 10.0 ** jnp.asarray(disc.log10_mstar) * fraction / (1 - fraction)
     mass = jnp.full(radius.shape, 1.0 / radius.size) * total
     metallicity = jnp.power(10.0, disc.log10_z_disc + disc.z_slope * radius)
-    vel = (GAS_SIGMA * g[0], circular_velocity(disc, radius) + GAS_SIGMA * g[1], GAS_SIGMA * g[2])
+    vel = (parts.GAS_SIGMA * g[0], circular_velocity(disc, radius) + parts.GAS_SIGMA * g[1], parts.GAS_SIGMA * g[2])
     return GasParticles(
-        pos=_cylindrical(radius, azimuth, GAS_HEIGHT * disc.height * unit_height),
-        vel=_turned(azimuth, *vel),
+        pos=parts.cylindrical(radius, azimuth, parts.GAS_HEIGHT * disc.height * unit_height),
+        vel=parts.turned(azimuth, *vel),
         mass=mass,
         metallicity=metallicity,
-        temperature=jnp.full(radius.shape, GAS_TEMPERATURE, mass.dtype),
+        temperature=jnp.full(radius.shape, parts.GAS_TEMPERATURE, mass.dtype),
         sfr=mass / DEPLETION_TIME,
-        oxygen=OXYGEN_OF_METALS * metallicity,
-        hydrogen=HYDROGEN_OF_LIGHT * (1 - metallicity),
+        oxygen=parts.OXYGEN_OF_METALS * metallicity,
+        hydrogen=parts.HYDROGEN_OF_LIGHT * (1 - metallicity),
     )
-
-
-def _nodes(n: int, seed: int) -> np.ndarray:
-    """n points of a scrambled Sobol sequence in 8 dimensions, strictly inside the unit cube."""
-    power = max(int(np.ceil(np.log2(max(n, 1)))), 0)
-    points = qmc.Sobol(8, scramble=True, rng=np.random.default_rng(seed)).random_base2(power)[:n]
-    return np.clip(points, 1e-7, 1 - 1e-7)
-
-
-def disc_variates(nodes: Float[np.ndarray, "n 8"]) -> tuple[np.ndarray, ...]:
-    """Radius in scale lengths, azimuth, height in h, 5 normal deviates: all that does not depend on parameters."""
-    inside = 1 - (1 + DISC_EDGE) * np.exp(-DISC_EDGE)
-    share = nodes[:, 0] * inside  # 1 - (1 + x) exp(-x) = share, solved by Lambert's W
-    unit_radius = -1 - lambertw(-(1 - share) / np.e, k=-1).real
-    unit_height = np.arctanh(np.clip(2 * nodes[:, 2] - 1, -0.9999, 0.9999))
-    return unit_radius, 2 * np.pi * nodes[:, 1], unit_height, ndtri(nodes[:, 3:]).T
-
-
-def bulge_variates(nodes: Float[np.ndarray, "n 8"]) -> tuple[np.ndarray, ...]:
-    """Radius in Hernquist scale radii, unit vectors, 5 normal deviates."""
-    root = np.sqrt(nodes[:, 0]) * BULGE_EDGE / (1 + BULGE_EDGE)  # M(<r) / M = (r / (r + a))^2
-    cos_theta = 2 * nodes[:, 2] - 1
-    sin_theta, azimuth = np.sqrt(1 - cos_theta**2), 2 * np.pi * nodes[:, 1]
-    direction = np.stack([np.cos(azimuth) * sin_theta, np.sin(azimuth) * sin_theta, cos_theta], -1)
-    return root / (1 - root), direction, ndtri(nodes[:, 3:]).T
 
 
 def _ages(median, shift, scatter):
@@ -195,12 +156,3 @@ def _ages(median, shift, scatter):
     share = jnp.asarray(median) / AGE_MAX
     steep = AGE_MAX * share * (1 - share)
     return AGE_MAX * jax.nn.sigmoid(jnp.log(share / (1 - share)) + (shift + scatter) / steep)
-
-
-def _cylindrical(radius, azimuth, z):
-    return jnp.stack([radius * jnp.cos(azimuth), radius * jnp.sin(azimuth), z * jnp.ones_like(radius)], -1)
-
-
-def _turned(azimuth, v_r, v_phi, v_z):
-    c, s = jnp.cos(azimuth), jnp.sin(azimuth)
-    return jnp.stack([v_r * c - v_phi * s, v_r * s + v_phi * c, v_z], -1)
