@@ -103,13 +103,13 @@ def disc_stars(disc: Disc, variates: tuple[np.ndarray, ...]) -> dict[str, Array]
     turn = radius / disc.r_turn
     steep = turn / (jnp.sinh(jnp.minimum(turn, 30.0)) * jnp.cosh(jnp.minimum(turn, 30.0)))  # d ln v_c / d ln R
     sigma_r = disc.sigma_disc * jnp.exp(1 - unit_radius / 2) * parts.heating(median)
-    vel = parts.disc_orbits(circular_velocity(disc, radius), steep, sigma_r, unit_radius, g)
+    vel = parts.disc_orbits(circular_velocity(disc, radius), steep, sigma_r, unit_radius, g)  # type: ignore[arg-type]
     log10_z = disc.log10_z_disc + disc.z_slope * radius + disc.z_scatter * g[4]
     return dict(
-        pos=parts.cylindrical(radius, azimuth, disc.height * unit_height),
+        pos=parts.cylindrical(radius, azimuth, disc.height * unit_height),  # type: ignore[arg-type]
         vel=parts.turned(azimuth, *vel),
         age=median,
-        metallicity=10.0**log10_z,
+        metallicity=10.0**log10_z,  # type: ignore[dict-item]
     )
 
 
@@ -140,7 +140,7 @@ def gas_disc(disc: Disc, variates: tuple[np.ndarray, ...]) -> GasParticles:
     metallicity = jnp.power(10.0, disc.log10_z_disc + disc.z_slope * radius)
     vel = (parts.GAS_SIGMA * g[0], circular_velocity(disc, radius) + parts.GAS_SIGMA * g[1], parts.GAS_SIGMA * g[2])
     return GasParticles(
-        pos=parts.cylindrical(radius, azimuth, parts.GAS_HEIGHT * disc.height * unit_height),
+        pos=parts.cylindrical(radius, azimuth, parts.GAS_HEIGHT * disc.height * unit_height),  # type: ignore[arg-type]
         vel=parts.turned(azimuth, *vel),
         mass=mass,
         metallicity=metallicity,

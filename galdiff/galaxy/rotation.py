@@ -70,7 +70,7 @@ def bulge_velocity2(
     radius: Float[ArrayLike, "..."], mass: Float[ArrayLike, "..."], r_bulge: Float[ArrayLike, "..."]
 ) -> Float[Array, "..."]:
     """v_c^2 = G M r / (r + a)^2 of a Hernquist (1990, ApJ 356, 359) sphere [(km/s)^2]; [kpc], [Msun], [kpc]."""
-    return units.G_KPC_KMS2_MSUN * mass * jnp.asarray(radius) / (jnp.asarray(radius) + r_bulge) ** 2
+    return units.G_KPC_KMS2_MSUN * mass * jnp.asarray(radius) / (jnp.asarray(radius) + r_bulge) ** 2  # type: ignore[return-value]
 
 
 def velocity2(radius: Float[Array, "r"], c: Components) -> Float[Array, "r"]:

@@ -27,7 +27,7 @@ RATIOS: dict[str, Callable[[BaryonHistory], Array]] = {
     "ratio.stars_to_halo": lambda h: h.m_star / h.m_vir,
     "ratio.ism_to_stars": lambda h: h.m_ism / h.m_star,
     "ratio.baryons_to_halo": lambda h: (h.m_star + h.m_ism + h.contents["mass"]["cgm"]) / h.m_vir,
-    "ratio.cooling_to_free_fall": lambda h: h.diagnostics.t_cool / h.diagnostics.t_ff,
+    "ratio.cooling_to_free_fall": lambda h: h.diagnostics.t_cool / h.diagnostics.t_ff,  # type: ignore[operator]
 }
 
 
@@ -177,7 +177,7 @@ def jacobian_function(
         slopes = jnp.where(jnp.isnan(out)[..., None], jnp.nan, slopes)
         given = dict(redshift=history.redshift, v_vir=history.v_vir, error=history.error, solved=history.solved)
         said = dict(outputs=asked, parameters=names, mode=chosen, log10=log10)
-        return Sensitivity(values=out, jacobian=slopes, **given, **said)
+        return Sensitivity(values=out, jacobian=slopes, **given, **said)  # type: ignore[arg-type]
 
     @jax.jit
     def run(prepared: Prepared, values) -> Sensitivity:
