@@ -1,10 +1,12 @@
-"""A galaxy, from a snapshot or the embedded disc, as an integral-field spectrograph records it.
+"""A galaxy, grown in a halo, from a snapshot or drawn, as an integral-field spectrograph records it.
 
-One folder holds cube.fits, maps.fits, maps.png, spectra.png, summary.json and config.yaml (docs/simulate.md).
+One folder holds cube.fits, maps.fits, maps.png, spectra.png, summary.json and config.yaml, and for a grown galaxy its
+history, history.h5 and history.png (docs/simulate.md).
 """
 
 import dataclasses
 import math
+import pathlib
 import warnings
 
 import jax
@@ -16,12 +18,15 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from galdiff import runtime
+from galdiff.baryons.population import Population
 from galdiff.build import build
 from galdiff.cli import check_kinds, experiment
 from galdiff.core.compiled import compiled
 from galdiff.core.kernels import TAPS
 from galdiff.core.pipeline import Pipeline
+from galdiff.core.stage import Stage
 from galdiff.errors import InputError
+from galdiff.halo.history import stack
 from galdiff.ifu.engine import ENGINES, choose_engine, ifu_stages
 from galdiff.ifu.instrument import aperture_mask
 from galdiff.ifu.lsf import warn_deficient
@@ -30,17 +35,20 @@ from galdiff.ifu.plan import Precision, make_plan
 from galdiff.ifu.spread import lsf_fwhm
 from galdiff.ifu.stages import Deposit
 from galdiff.ifu.tiles import TILE, observe_in_tiles, tile_instrument, tiles_of
+from galdiff.io.histories import write_history
 from galdiff.io.preflight import OUTPUTS, check_output, cube_bytes
 from galdiff.io.products import config_hash, write_products
 from galdiff.io.progress import Steps
 from galdiff.kinematics.summary import summarise
 from galdiff.observables.mock import count_stars, cut_field, map_maker, served_precision, stars_in_field
+from galdiff.plotting.histories import plot_history
 from galdiff.plotting.maps import plot_maps
 from galdiff.plotting.spectra import plot_spectra
-from galdiff.records import Galaxy, KinematicMaps, ObservedCube, Placement, SkyStars
+from galdiff.records import BaryonHistory, Galaxy, KinematicMaps, ObservedCube, Placement, SkyStars
 
 NEAR = 0.002  # snapshots below this redshift are observed from DEFAULT_REDSHIFT
 DEFAULT_REDSHIFT = 0.05
+GROWN = ("history.h5", "history.png")
 MAX_LIGHT = 1 << 30  # bytes of a light distribution; larger fields go in tiles
 CHOICES = {
     "precision.kernel": tuple(TAPS),
@@ -73,6 +81,23 @@ def check_settings(cfg: DictConfig) -> None:
     pointing = cfg.placement.pointing_arcsec
     if not OmegaConf.is_list(pointing) or len(pointing) != 2 or not all(isinstance(p, int | float) for p in pointing):
         raise InputError(f"placement.pointing_arcsec is {pointing}; give two numbers, [East, North]")
+
+
+def grow(cfg: DictConfig, stage: Stage) -> tuple[Galaxy, BaryonHistory]:
+    """The galaxy that a stage builds from the baryons of the config's halo, and their history."""
+    halos, baryons = build(cfg.halo, path="halo"), build(cfg.baryons, path="baryons")
+    if jnp.ndim(halos.t_start) and len(halos.t_start) > 1:
+        raise InputError(f"halo holds {len(halos.t_start)} haloes; one is observed: halo=diffmah, or halo.index=0")
+    one = halos if jnp.ndim(halos.t_start) else stack([halos])
+    histories, report = Population(baryons, baryons.outputs, chunk=1).solve(one)
+    if report.failed:
+        raise InputError("baryons of this halo have no solution; move the numbers of baryons towards their defaults")
+    history = jax.tree.map(lambda x: x[0], histories)
+    run, state = compiled(Pipeline(stages={"galaxy": stage}, inputs={"history": BaryonHistory}), ["galaxy"])
+    galaxy = run(state, history=history)["galaxy"]
+    name = f"galaxy grown in a halo of 10^{np.log10(history.m_vir[-1]):.2f} Msun"
+    redshift = max(float(history.redshift[-1]), 0.0)  # that of an age: round-off may pass today
+    return dataclasses.replace(galaxy, redshift=redshift, name=name), history
 
 
 def look(cfg: DictConfig, galaxy: Galaxy, redshift: float) -> tuple[SkyStars, Placement]:
@@ -176,13 +201,25 @@ def summary_of(cfg, galaxy, ssp, plan, placement, maps) -> dict:
     }
 
 
+def grown_facts(history: BaryonHistory) -> dict:
+    """What a grown galaxy has become, in numbers."""
+    sizes = {"log10_mvir": history.m_vir, "log10_mstar": history.m_star, "log10_mism": history.m_ism}
+    found = {name: float(np.log10(mass[-1])) for name, mass in sizes.items()}
+    metals = {f"z_{name}": float(history.metallicity(name)[-1]) for name in ("stars", "ism")}
+    return {**found, "sfr_msun_yr": float(history.sfr[-1]) / 1e9, **metals, "error_dex": float(history.error)}
+
+
 def simulate(cfg: DictConfig, folder: str, step: Steps, said: list) -> dict:
     """Read, look, lay out, observe, save; returns the summary."""
     with step("read the galaxy"):
         instrument = cut_field(build(cfg.instrument, path="instrument"), cfg.max_spaxels)
         size = 1.2 * cube_bytes(instrument.n_y, instrument.n_x, instrument.n_wave) + 5e6
-        check_output(folder, int(size), cfg.overwrite, (*OUTPUTS, "config.yaml"))
+        check_output(folder, int(size), cfg.overwrite, (*OUTPUTS, *GROWN, "config.yaml"))
         curve, galaxy = build(cfg.dust.curve, path="dust.curve"), build(cfg.input, path="input")
+    history = None
+    if isinstance(galaxy, Stage):
+        with step("grow the galaxy in its halo (compiles)"):
+            galaxy, history = jax.block_until_ready(grow(cfg, galaxy))
     redshift = cfg.placement.redshift
     if redshift is None:
         redshift = galaxy.redshift if galaxy.redshift >= NEAR else DEFAULT_REDSHIFT
@@ -202,6 +239,7 @@ def simulate(cfg: DictConfig, folder: str, step: Steps, said: list) -> dict:
     facts = {
         **summary_of(cfg, galaxy, ssp, plan, placement, maps),
         "stars": counts,
+        **({} if history is None else {"grown": grown_facts(history)}),
         "config_hash": config_hash(OmegaConf.to_yaml(physics, resolve=True)),
         "engine": {
             "name": engine,
@@ -217,6 +255,13 @@ def simulate(cfg: DictConfig, folder: str, step: Steps, said: list) -> dict:
     }
     with step("write files and pictures"):
         title = f"{galaxy.name or 'galaxy'}, {instrument.name}, z = {redshift:.4g}"
+        figures = {
+            "maps.png": plot_maps(cube, maps, title=title, kpc_per_arcsec=facts["kpc_per_arcsec"]),
+            "spectra.png": plot_spectra(cube, title=title, redshift=redshift),
+        }
+        if history is not None:
+            figures["history.png"] = plot_history(history, title=galaxy.name)
+            write_history(history, pathlib.Path(folder) / "history.h5", overwrite=cfg.overwrite)
         write_products(
             folder,
             cube,
@@ -224,10 +269,7 @@ def simulate(cfg: DictConfig, folder: str, step: Steps, said: list) -> dict:
             summary=lambda: {**facts, "warnings": lines_of(said), "seconds": step.summary()},
             config=OmegaConf.to_yaml(cfg, resolve=True),
             lsf=(plan.wave, lsf_fwhm(instrument.lsf, plan.wave) * cfg.lsf_scale),
-            figures={
-                "maps.png": plot_maps(cube, maps, title=title, kpc_per_arcsec=facts["kpc_per_arcsec"]),
-                "spectra.png": plot_spectra(cube, title=title, redshift=redshift),
-            },
+            figures=figures,
             overwrite=cfg.overwrite,
         )
     return facts

@@ -132,22 +132,18 @@ def bulge_stars(disc: Disc, variates: tuple[np.ndarray, ...]) -> dict[str, Array
 @jax.jit
 def gas_disc(disc: Disc, variates: tuple[np.ndarray, ...]) -> GasParticles:
     """Gas on nearly circular orbits in a thinner and wider disc, with the metals of the disc stars."""
-    unit_radius, azimuth, unit_height, g = (jnp.asarray(v) for v in variates)
-    radius = parts.GAS_LENGTH * disc.r_disc * unit_radius
+    length = jnp.asarray(parts.GAS_LENGTH * disc.r_disc)
+    radius = length * variates[0]
     fraction = jnp.asarray(disc.gas_fraction)
     total = 10.0 ** jnp.asarray(disc.log10_mstar) * fraction / (1 - fraction)
-    mass = jnp.full(radius.shape, 1.0 / radius.size) * total
-    metallicity = jnp.power(10.0, disc.log10_z_disc + disc.z_slope * radius)
-    vel = (parts.GAS_SIGMA * g[0], circular_velocity(disc, radius) + parts.GAS_SIGMA * g[1], parts.GAS_SIGMA * g[2])
-    return GasParticles(
-        pos=parts.cylindrical(radius, azimuth, parts.GAS_HEIGHT * disc.height * unit_height),  # type: ignore[arg-type]
-        vel=parts.turned(azimuth, *vel),
-        mass=mass,
-        metallicity=metallicity,
-        temperature=jnp.full(radius.shape, parts.GAS_TEMPERATURE, mass.dtype),
-        sfr=mass / DEPLETION_TIME,
-        oxygen=parts.OXYGEN_OF_METALS * metallicity,
-        hydrogen=parts.HYDROGEN_OF_LIGHT * (1 - metallicity),
+    return parts.gas_layer(
+        tuple(jnp.asarray(v) for v in variates),
+        length,
+        jnp.asarray(parts.GAS_HEIGHT * disc.height),
+        mass=total,
+        sfr=total / DEPLETION_TIME,
+        metallicity=jnp.power(10.0, disc.log10_z_disc + disc.z_slope * radius),
+        v_c=circular_velocity(disc, radius),
     )
 
 

@@ -10,6 +10,8 @@ from jaxtyping import Array, Float
 from scipy.special import lambertw, ndtri
 from scipy.stats import qmc
 
+from galdiff.records import GasParticles
+
 DISC_EDGE = 8.0  # scale lengths; 0.3 % of an infinite exponential disc lies outside
 BULGE_EDGE = 20.0  # scale radii; 9 % of an infinite Hernquist sphere lies outside
 GAS_LENGTH, GAS_HEIGHT = 1.5, 0.5  # scale length and height of the gas over those of the stars
@@ -83,3 +85,36 @@ def turned(azimuth: Float[Array, "n"], v_r: Array, v_phi: Array, v_z: Array) -> 
     """Cartesian components of cylindrical velocities."""
     c, s = jnp.cos(azimuth), jnp.sin(azimuth)
     return jnp.stack([v_r * c - v_phi * s, v_r * s + v_phi * c, v_z], -1)
+
+
+def gas_layer(
+    variates: tuple[Array, ...],
+    r_gas: Float[Array, ""],
+    height: Float[Array, ""],
+    *,
+    mass: Float[Array, ""],
+    sfr: Float[Array, ""],
+    metallicity: Float[Array, "n"],
+    v_c: Float[Array, "n"],
+) -> GasParticles:
+    """Warm gas on nearly circular orbits in an exponential disc; particles of equal mass.
+
+    Args:
+      variates: of `disc_variates`; radii are r_gas [kpc] times the first.
+      height: h of the vertical sech^2(z/h) [kpc].
+      mass: of all gas [Msun]; sfr: of all gas [Msun/yr].
+      metallicity: metal mass fraction of each particle; v_c: circular velocity at each [km/s].
+    """
+    unit_radius, azimuth, unit_height, g = variates
+    each = jnp.ones_like(v_c) / v_c.size
+    vel = (GAS_SIGMA * g[0], v_c + GAS_SIGMA * g[1], GAS_SIGMA * g[2])
+    return GasParticles(
+        pos=cylindrical(r_gas * unit_radius, azimuth, height * unit_height),
+        vel=turned(azimuth, *vel),
+        mass=mass * each,
+        metallicity=metallicity,
+        temperature=jnp.full_like(v_c, GAS_TEMPERATURE),
+        sfr=sfr * each,
+        oxygen=OXYGEN_OF_METALS * metallicity,
+        hydrogen=HYDROGEN_OF_LIGHT * (1 - metallicity),
+    )

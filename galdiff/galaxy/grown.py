@@ -1,0 +1,190 @@
+"""A galaxy from the history of its baryons: disc, bulge and gas with sizes, ages, metals and motions that follow.
+
+Ages and metallicities are those of the history; sizes follow from the spin of the halo and from the size-mass relation,
+velocities from the gravity of halo, discs and bulge. Particles are smooth functions of fixed nodes and of the history,
+so gradients flow from every pixel to the numbers of the baryon cycle. The galaxy spins along +z, centred and at rest.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from galdiff.core.stage import Stage
+from galdiff.core.variables import physical, table
+from galdiff.errors import InputError
+from galdiff.galaxy import parts
+from galdiff.galaxy.births import Births, births, mass_formed
+from galdiff.galaxy.rotation import Components, Curves, bulge_dispersion, circular_velocity, curves_of
+from galdiff.records import BaryonHistory, Galaxy, GasParticles, StarParticles
+
+TYPICAL_SPIN = 0.035  # where the history knows none (Bullock et al. 2001, ApJ 555, 240)
+HALF_OVER_SCALE = 1.678347  # half-mass radius of an exponential disc over its scale length
+BULGE_RE, BULGE_RE_SLOPE = 2.88e-6, 0.56  # R_e = 2.88e-6 kpc (M/Msun)^0.56 of early types (Shen et al. 2003, MNRAS 343)
+RE_OVER_A = 1.8153  # effective over scale radius (Hernquist 1990, ApJ 356, 359)
+REFERENCE = 2.2  # scale lengths, where an exponential disc turns fastest (Freeman 1970, ApJ 160, 811)
+BULGE_PARTICLES = 0.25  # share of the particles, whatever the mass of the bulge
+
+
+class GrownGalaxy(Stage):
+    """Stars and gas of a halo-grown galaxy. Stars that formed early are in the bulge, late ones in the disc.
+
+    Args of the constructor:
+      n_stars, n_gas: numbers of particles; n_gas = 0 for no gas.
+      seed: of the scrambling of the nodes.
+      size_of_spin: half-mass radius of the disc over spin times R_vir (Mo, Mao & White 1998, MNRAS 295, 319); the
+        default gives the 0.015 R_200 of Kravtsov (2013, ApJ 764, L31) at the median spin.
+      inside_out: power of R_vir at birth by which older stars lie further in (0: not at all); a round number.
+      flattening: h of the vertical sech^2(z/h) over the scale length; a round number for discs of late type.
+      sigma_over_v: radial dispersion at one scale length and age 10 Gyr over v_c at 2.2 of them (Bottema 1993, A&A
+        275, 16).
+      bulge_max, log10_m_bulge, bulge_width: share of the bulge = bulge_max / (1 + 10^((log10_m_bulge - log10 M_*) /
+        bulge_width)); round numbers.
+      z_slope: of log10 Z per half-mass radius (Sanchez et al. 2014, A&A 563, A49); z_scatter: of log10 Z [dex].
+    """
+
+    def __init__(
+        self,
+        *,
+        n_stars: int = 500_000,
+        n_gas: int = 20_000,
+        seed: int = 0,
+        size_of_spin: float = 0.43,
+        inside_out: float = 0.3,
+        flattening: float = 0.15,
+        sigma_over_v: float = 0.29,
+        bulge_max: float = 0.8,
+        log10_m_bulge: float = 11.0,
+        bulge_width: float = 0.8,
+        z_slope: float = -0.1,
+        z_scatter: float = 0.1,
+    ):
+        if n_stars < 8 or n_gas < 0:
+            raise InputError(f"n_stars is {n_stars} and n_gas {n_gas}; give at least 8 stars and 0 gas particles")
+        n_bulge = round(BULGE_PARTICLES * n_stars)
+        self.disc = table(_with_order(n_stars - n_bulge, seed, parts.disc_variates))
+        self.bulge = table(_with_order(n_bulge, seed + 1, parts.bulge_variates))
+        self.gas = table(parts.disc_variates(parts.nodes(n_gas, seed + 2))) if n_gas else None
+        self.size_of_spin = physical(size_of_spin, unit="1", lo=0.05, hi=3.0)
+        self.inside_out = physical(inside_out, unit="1", lo=-1.0, hi=2.0)
+        self.flattening = physical(flattening, unit="1", lo=0.01, hi=1.0)
+        self.sigma_over_v = physical(sigma_over_v, unit="1", lo=0.01, hi=1.0)
+        self.bulge_max = physical(bulge_max, unit="1", lo=0.0, hi=0.95)
+        self.log10_m_bulge = physical(log10_m_bulge, unit="dex(Msun)", lo=8.0, hi=13.0)
+        self.bulge_width = physical(bulge_width, unit="dex", lo=0.1, hi=3.0)
+        self.z_slope = physical(z_slope, unit="dex", lo=-2.0, hi=2.0)
+        self.z_scatter = physical(z_scatter, unit="dex", lo=0.0, hi=1.0)
+        self.name = f"galaxy grown in a halo, {n_stars} stars, seed {seed}"
+
+    def __call__(self, history: BaryonHistory) -> Galaxy:
+        """The galaxy at the end of its history; its `redshift` is left at 0, as that is no array."""
+        share = self.bulge_share(history)
+        in_disc, in_bulge = self.births_of(history, share)
+        scale = self.scale_length(history)
+        lengths = scale * jnp.exp(self.inside_out.bounded * in_disc.ln_growth)
+        masses = self.components(history, share, jnp.average(lengths, weights=in_disc.mass), scale)
+        curves = curves_of(masses)
+        disc = self._disc(in_disc, lengths, scale, curves)
+        bulge = self._bulge(in_bulge, masses.r_bulge, scale, curves)
+        stars = {name: jnp.concatenate([disc[name], bulge[name]]) for name in disc}
+        # Gradient and scatter move metals about; they make none.
+        metals = history.metallicity("stars")[-1] * mass_formed(history)
+        stars["metallicity"] = stars["metallicity"] * metals / jnp.sum(stars["mass"] * stars["metallicity"])
+        gas = None if self.gas is None else self._gas(history, scale, curves)
+        return Galaxy(stars=StarParticles(**stars), gas=gas, name=self.name)
+
+    def bulge_share(self, history: BaryonHistory) -> Float[Array, ""]:
+        """Share of the stars that are in the bulge."""
+        log10_mass = (jnp.log10(history.m_star[-1]) - self.log10_m_bulge.bounded) / self.bulge_width.bounded
+        return self.bulge_max.bounded * jax.nn.sigmoid(jnp.log(10.0) * log10_mass)
+
+    def births_of(self, history: BaryonHistory, share: Array) -> tuple[Births, Births]:
+        """Stars of the disc and of the bulge.
+
+        Of what forms when the share q of all mass has formed, q^k goes to the disc; k = B / (1 - B) makes the bulge
+        hold the share B.
+        """
+        power = share / (1 - share)
+
+        def joined(nodes, of_bulge):
+            born = births(history, nodes)
+            to_disc = jnp.exp(power * jnp.log(jnp.maximum(born.formed_before, 1e-6)))
+            mass = born.mass * (1 - to_disc if of_bulge else to_disc)
+            whole = mass_formed(history) * (share if of_bulge else 1 - share)
+            return Births(**{**vars(born), "mass": whole * mass / mass.sum()})
+
+        return joined(self.disc.get_value()[1], False), joined(self.bulge.get_value()[1], True)
+
+    def scale_length(self, history: BaryonHistory) -> Float[Array, ""]:
+        """Scale length of the stars that form now [kpc]."""
+        spin = TYPICAL_SPIN if history.spin is None else history.spin
+        return self.size_of_spin.bounded * spin * history.r_vir[-1] / HALF_OVER_SCALE
+
+    def components(self, history: BaryonHistory, share, r_stars, r_now) -> Components:
+        """What makes the gravity: all that is neither in stars nor in the ISM follows the NFW profile."""
+        stars, ism = history.m_star[-1], history.m_ism[-1]
+        return Components(
+            m_halo=history.m_vir[-1] - stars - ism,
+            r_vir=history.r_vir[-1],
+            c_nfw=history.c_nfw[-1],
+            m_discs=jnp.stack([(1 - share) * stars, ism]),
+            r_discs=jnp.stack([r_stars, parts.GAS_LENGTH * r_now]),
+            m_bulge=share * stars,
+            r_bulge=bulge_radius(share * stars),
+        )
+
+    def _metallicity(self, born: Births, radius, scale, deviate):
+        log10_shift = self.z_slope.bounded * (radius / (HALF_OVER_SCALE * scale)) + self.z_scatter.bounded * deviate
+        return born.metallicity * jnp.exp(jnp.log(10.0) * log10_shift)
+
+    def _disc(self, born: Births, lengths, scale, curves: Curves) -> dict[str, Array]:
+        unit_radius, azimuth, unit_height, g = self.disc.get_value()[0]
+        radius = lengths * unit_radius
+        reference, _ = circular_velocity(curves, REFERENCE * scale[None])
+        heated = self.sigma_over_v.bounded * reference * jnp.exp((1 - unit_radius) / 2) * parts.heating(born.age)
+        sigma_r = jnp.sqrt(heated**2 + parts.GAS_SIGMA**2)  # stars are born with that of their gas
+        vel = parts.disc_orbits(*circular_velocity(curves, radius), sigma_r, unit_radius, g)
+        return dict(
+            pos=parts.cylindrical(radius, azimuth, self.flattening.bounded * lengths * unit_height),
+            vel=parts.turned(azimuth, *vel),
+            mass=born.mass,
+            age=born.age,
+            metallicity=self._metallicity(born, radius, scale, g[4]),
+        )
+
+    def _bulge(self, born: Births, r_bulge, scale, curves: Curves) -> dict[str, Array]:
+        unit_radius, direction, g = self.bulge.get_value()[0]
+        radius = r_bulge * unit_radius
+        return dict(
+            pos=radius[:, None] * direction,
+            vel=bulge_dispersion(curves, radius)[:, None] * g[:3].T,
+            mass=born.mass,
+            age=born.age,
+            metallicity=self._metallicity(born, radius, scale, g[4]),
+        )
+
+    def _gas(self, history: BaryonHistory, scale, curves: Curves) -> GasParticles:
+        variates = self.gas.get_value()
+        length = parts.GAS_LENGTH * scale
+        shift = self.z_slope.bounded * variates[0] * parts.GAS_LENGTH / HALF_OVER_SCALE
+        profile = jnp.exp(jnp.log(10.0) * shift)
+        return parts.gas_layer(
+            variates,
+            length,
+            parts.GAS_HEIGHT * self.flattening.bounded * scale,
+            mass=history.m_ism[-1],
+            sfr=history.sfr[-1] / 1e9,
+            metallicity=history.metallicity("ism")[-1] * profile / profile.mean(),
+            v_c=circular_velocity(curves, length * variates[0])[0],
+        )
+
+
+def bulge_radius(mass: Float[Array, ""]) -> Float[Array, ""]:
+    """Hernquist scale radius [kpc] of a bulge of this mass [Msun], by the size-mass relation of early types."""
+    return BULGE_RE * mass**BULGE_RE_SLOPE / RE_OVER_A
+
+
+def _with_order(n: int, seed: int, variates) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+    """Variates of particles, and which place in the order of ages each takes."""
+    nodes = parts.nodes(n, seed)
+    return variates(nodes), nodes[:, 6]
