@@ -100,21 +100,26 @@ def grow(cfg: DictConfig, stage: Stage) -> tuple[Galaxy, BaryonHistory]:
     return dataclasses.replace(galaxy, redshift=redshift, name=name), history
 
 
-def look(cfg: DictConfig, galaxy: Galaxy, redshift: float) -> tuple[SkyStars, Placement]:
-    """Stars on the sky, with their dust, and where they are."""
+def sight(cfg: DictConfig, redshift: float) -> dict[str, Stage]:
+    """Stages that put stars on the sky, behind their dust, at a redshift."""
     view = OmegaConf.to_container(cfg.view, resolve=True)
     place = {**OmegaConf.to_container(cfg.placement, resolve=True), "redshift": redshift}
-    stages = {
+    return {
         "sky_stars": build({"_target_": "galdiff.galaxy.view.StarView", **view}, path="view"),
+        "sky_gas": build({"_target_": "galdiff.galaxy.view.GasView", **view}, path="view"),
         "attenuated": build(cfg.dust.stage, path="dust.stage"),
         "placement": build({"_target_": "galdiff.ifu.placement.AtRedshift", **place}, path="placement"),
     }
-    if "sky_gas" in stages["attenuated"].reads():
-        if galaxy.gas is None:
+
+
+def look(stages: dict[str, Stage], galaxy: Galaxy) -> tuple[SkyStars, Placement]:
+    """Stars on the sky, with their dust, and where they are."""
+    seen = dict(stages)
+    if "sky_gas" not in stages["attenuated"].reads() or galaxy.gas is None:
+        del seen["sky_gas"]
+        if "sky_gas" in stages["attenuated"].reads():
             warnings.warn(f"{galaxy.name} has no gas, hence no dust", stacklevel=2)
-        else:
-            stages["sky_gas"] = build({"_target_": "galdiff.galaxy.view.GasView", **view}, path="view")
-    run, state = compiled(Pipeline(stages=stages, inputs={"galaxy": Galaxy}), ["attenuated", "placement"])
+    run, state = compiled(Pipeline(stages=seen, inputs={"galaxy": Galaxy}), ["attenuated", "placement"])
     made = run(state, galaxy=jax.tree.map(lambda x: jnp.asarray(x, jnp.result_type(float)), galaxy))
     return made["attenuated"], made["placement"]
 
@@ -216,19 +221,20 @@ def simulate(cfg: DictConfig, folder: str, step: Steps, said: list) -> dict:
         size = 1.2 * cube_bytes(instrument.n_y, instrument.n_x, instrument.n_wave) + 5e6
         check_output(folder, int(size), cfg.overwrite, (*OUTPUTS, *GROWN, "config.yaml"))
         curve, galaxy = build(cfg.dust.curve, path="dust.curve"), build(cfg.input, path="input")
+        redshift = cfg.placement.redshift
+        sight(cfg, DEFAULT_REDSHIFT if redshift is None else redshift)  # wrong numbers show before long work
+    with step("load the SSP library"):
+        ssp = build(cfg.ssp, path="ssp")
     history = None
     if isinstance(galaxy, Stage):
         with step("grow the galaxy in its halo (compiles)"):
             galaxy, history = jax.block_until_ready(grow(cfg, galaxy))
-    redshift = cfg.placement.redshift
     if redshift is None:
         redshift = galaxy.redshift if galaxy.redshift >= NEAR else DEFAULT_REDSHIFT
     with step("turn it to the line of sight (compiles)"):
-        stars, placement = look(cfg, galaxy, redshift)
+        stars, placement = look(sight(cfg, redshift), galaxy)
         inside = stars_in_field(stars, placement, instrument)
         precision = served_precision(cfg.precision, stars, inside)
-    with step("load the SSP library"):
-        ssp = build(cfg.ssp, path="ssp")
     with step("lay out the observation"):
         plan, tile, engine, pipelines = lay_out(cfg, ssp, instrument, redshift, precision, curve, int(inside.sum()))
         counts = count_stars(stars, inside, plan, ssp, engine)

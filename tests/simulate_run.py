@@ -16,6 +16,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 # double precision, as in all tests, since a process cannot change it; a field of 8 x 8 spaxels and 200 wavelengths
 SMALL = (
     "runtime.precision=float64",
+    "input=disc",
     "max_spaxels=8",
     "instrument.wave.end_angstrom=5000",
     "input.n_stars=2000",

@@ -18,17 +18,17 @@ from galdiff.io import fits_cube
 
 FILE = "input=file"
 COMMON = ("runtime.precision=float64", "max_spaxels=8")
+DISC = "input=disc"
 
 
 @pytest.fixture
 def no_long_work(monkeypatch):
-    """The library of spectra may not be touched, and nothing may be laid out or rendered."""
+    """No galaxy may be grown, nothing laid out or rendered."""
 
     def late(*_args, **_kwargs):
         raise AssertionError("long work began before the input was refused")
 
-    build = script().build
-    monkeypatch.setattr(script(), "build", lambda node, path: late() if path == "ssp" else build(node, path=path))
+    monkeypatch.setattr(script(), "Population", late)
     monkeypatch.setattr(script(), "make_plan", late)
     monkeypatch.setattr(script(), "render", late)
 
@@ -143,21 +143,25 @@ def test_files_that_cannot_be_read_are_refused(write, words, tmp_path, capsys, n
         (("instrument.wave.end_angstrom=100",), "the end must be above the start"),
         (("dust=screen", "dust.curve.name=calzetti"), "dust.curve: dust curve is 'calzetti'"),
         (("input=file",), "input.path: a value is required"),
+        (("input=halo", "view.orientation=disc"), "choose one of angular_momentum, shape, none"),
+        (("input=halo", "input.size_of_spin=9"), "input: starting value 9"),
+        (("input=halo", "input.n_stars=1"), "n_stars is 1 and n_gas 20000; give at least 8 stars"),
     ],
 )
 def test_wrong_settings_are_refused(overrides, words, tmp_path, capsys, no_long_work):
-    assert words in refused(capsys, tmp_path / "out", *COMMON, *overrides)
+    given = overrides if any(o.startswith("input=") for o in overrides) else (DISC, *overrides)
+    assert words in refused(capsys, tmp_path / "out", *COMMON, *given)
 
 
 def test_a_field_without_stars_is_refused_with_where_they_are(tmp_path, capsys, no_long_work):
     small = ("input.n_stars=500", "input.n_gas=50", "placement.pointing_arcsec=[900,0]")
-    line = refused(capsys, tmp_path / "out", *COMMON, *small)
+    line = refused(capsys, tmp_path / "out", *COMMON, DISC, *small)
     assert "none of the 500 stars falls on the field of 1.6 x 1.6 arcsec" in line
     assert "placement.pointing_arcsec" in line
 
 
 def test_wavelengths_outside_the_library_are_refused(tmp_path, capsys):
-    line = refused(capsys, tmp_path / "out", *COMMON, "input.n_stars=500", "instrument=nirspec_g395h")
+    line = refused(capsys, tmp_path / "out", *COMMON, DISC, "input.n_stars=500", "instrument=nirspec_g395h")
     assert "covers" in line
     assert "precision.coverage=crop" in line or "choose another library" in line
 
@@ -165,7 +169,7 @@ def test_wavelengths_outside_the_library_are_refused(tmp_path, capsys):
 def test_a_full_disk_is_noticed_before_long_work(tmp_path, capsys, monkeypatch, no_long_work):
     usage = collections.namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 10**9, 1000))
-    line = refused(capsys, tmp_path / "out", *COMMON)
+    line = refused(capsys, tmp_path / "out", *COMMON, DISC)
     assert "no space" in line
     assert "choose another output folder" in line
 
@@ -173,7 +177,7 @@ def test_a_full_disk_is_noticed_before_long_work(tmp_path, capsys, monkeypatch, 
 def test_existing_results_are_kept(tmp_path, capsys, no_long_work):
     (tmp_path / "cube.fits").write_text("precious")
     capsys.readouterr()
-    assert command(tmp_path, *COMMON) == 2
+    assert command(tmp_path, *COMMON, DISC) == 2
     assert "overwrite=true" in capsys.readouterr().err
     assert (tmp_path / "cube.fits").read_text() == "precious"
 

@@ -69,7 +69,13 @@ def test_the_installed_command_lists_what_is_in_the_wheel(installed, tmp_path):
 
 def test_the_installed_command_makes_a_cube(installed, tmp_path):
     """Far from the checkout, with its own configs and the embedded library."""
-    small = ("max_spaxels=6", "input.n_stars=500", "input.n_gas=50", "instrument.wave.end_angstrom=4900")
+    small = (
+        "max_spaxels=6",
+        "input.n_stars=500",
+        "input.n_gas=50",
+        "baryons.outputs.n_steps=64",
+        "instrument.wave.end_angstrom=4900",
+    )
     said = run(installed / "galdiff", "simulate", *small, "precision.rank=8", "output=first", cwd=tmp_path)
     assert "results in first" in said or "results in " + str(tmp_path / "first") in said
     assert "INFO" not in said

@@ -11,9 +11,10 @@ from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
 from omegaconf import OmegaConf
 from scipy.interpolate import RegularGridInterpolator
-from simulate_run import SMALL, library, rerun, run
+from simulate_run import SMALL, command, library, rerun, run
 
 from galdiff.io.fits_cube import read_cube
+from galdiff.io.histories import read_history
 from galdiff.io.simulations import read_galaxy
 
 LSUN_ERG_S, MPC_CM = 3.828e33, 3.0856775814913673e24
@@ -137,6 +138,23 @@ def test_the_receding_side_lies_where_it_was_asked(tmp_path):
     assert abs(facts["kinematics"]["kinematic_angle"] - 130) < 3
     assert abs(facts["kinematics"]["position_angle"] - 130) < 10
     assert facts["kinematics"]["lambda_r"] > 0.6
+
+
+def test_a_galaxy_grown_in_a_halo_leaves_its_history_too(tmp_path, capsys):
+    fast = ("halo.log10_mvir=11.5", "halo.observed_redshift=0.1", "baryons.outputs.n_steps=64")
+    small = tuple(option for option in SMALL if option != "input=disc")
+    folder = run(tmp_path, "input=halo", *small, *fast, "placement.redshift=null", "noise.snr=null")
+    assert sorted(p.name for p in folder.iterdir()) == sorted([*PRODUCTS, "history.h5", "history.png"])
+    history, facts = read_history(folder / "history.h5"), summary_of(folder)
+    np.testing.assert_allclose(np.log10(history.m_vir[-1]), 11.5, atol=0.1)  # that today; the growth since is small
+    np.testing.assert_allclose(facts["grown"]["log10_mstar"], np.log10(history.m_star[-1]), rtol=1e-6)
+    np.testing.assert_allclose(facts["redshift"], 0.1, rtol=1e-4)
+    np.testing.assert_allclose(facts["stars"]["all"]["mass_formed_msun"], history.m_star[-1] / 0.6, rtol=1e-3)
+    assert "10^11." in facts["galaxy"]
+    options = ("input=halo", *small, "halo=population", "halo.n=2", "overwrite=true")
+    capsys.readouterr()
+    assert command(tmp_path, *options) == 2
+    assert "halo holds 2 haloes; one is observed: halo=diffmah, or halo.index=0" in capsys.readouterr().err
 
 
 def test_oblong_spaxels_reach_the_files(tmp_path):

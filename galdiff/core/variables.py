@@ -1,11 +1,12 @@
 """Kinds of NNX variable: trainable bounded physics, and fixed data."""
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, ArrayLike
 
 
 def to_unbounded(x: ArrayLike, lo: float, hi: float) -> Array:
@@ -66,6 +67,6 @@ def physical(
     return Physical(jnp.asarray(raw, dtype), lo=lo, hi=hi, unit=unit, prior=prior)
 
 
-def table(value: Float[ArrayLike, "..."], dtype=None) -> Table:
-    """Wrap an array (or a record of arrays) as fixed data."""
+def table(value: Any, dtype=None) -> Table:
+    """Wrap an array, or a record or tuple of arrays (read by `.get_value()`), as fixed data."""
     return Table(jax.tree.map(lambda x: jnp.asarray(x, dtype), value))

@@ -15,7 +15,7 @@ from galdiff.core.record import quantity, record
 from galdiff.errors import InputError
 from galdiff.records import BaryonHistory
 
-YOUNGEST, OLDEST, N_AGES = -9.5, 6.0, 311  # logit of age over the span of the history: 1e-4 to 0.997 of it
+YOUNGEST, OLDEST, N_AGES = -9.5, 8.5, 361  # logit of age over the span of the history: 1e-4 to 0.9998 of it
 BY_MASS = 0.5  # share of the nodes that follow the mass formed
 FEWEST = 8  # times of a history
 FIRST_SHARE = 1e-6  # keeps ln of the share formed before finite

@@ -90,7 +90,7 @@ class GrownGalaxy(Stage):
         # Gradient and scatter move metals about; they make none.
         metals = history.metallicity("stars")[-1] * mass_formed(history)
         stars["metallicity"] = stars["metallicity"] * metals / jnp.sum(stars["mass"] * stars["metallicity"])
-        gas = None if self.gas is None else self._gas(history, scale, curves)
+        gas = None if self.gas is None else self._gas(self.gas.get_value(), history, scale, curves)
         return Galaxy(stars=StarParticles(**stars), gas=gas, name=self.name)
 
     def bulge_share(self, history: BaryonHistory) -> Float[Array, ""]:
@@ -163,8 +163,7 @@ class GrownGalaxy(Stage):
             metallicity=self._metallicity(born, radius, scale, g[4]),
         )
 
-    def _gas(self, history: BaryonHistory, scale, curves: Curves) -> GasParticles:
-        variates = self.gas.get_value()
+    def _gas(self, variates, history: BaryonHistory, scale, curves: Curves) -> GasParticles:
         length = parts.GAS_LENGTH * scale
         shift = self.z_slope.bounded * variates[0] * parts.GAS_LENGTH / HALF_OVER_SCALE
         profile = jnp.exp(jnp.log(10.0) * shift)
