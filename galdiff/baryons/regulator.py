@@ -1,0 +1,210 @@
+"""A gas regulator: stars form from one reservoir of gas, which inflow fills and winds empty (Lilly et al. 2013).
+
+Lilly et al. 2013 (ApJ 772, 119): star formation is gas over a depletion time, a wind takes gas in proportion to it, and
+what falls into the halo reaches the galaxy at once but for what is prevented (as in Carr et al. 2023, ApJ 949, 21). Two
+budgets, mass and metals; there is no gas in the halo and no energy, hence no quenching either. Time is in Gyr.
+"""
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from galdiff.baryons.drive import halo_drivers
+from galdiff.baryons.evolve import Equations, Outputs, evolve, evolve_adaptively
+from galdiff.baryons.forcing import Forcing, HaloNow, forcing_of
+from galdiff.baryons.parameters import V_0, Z_SUN, PowerLaw, Prevention, loading, power_law, prevention, preventing
+from galdiff.baryons.patankar import Contents, Flows
+from galdiff.core.budget import Budget
+from galdiff.core.correction import Correction, NoCorrection
+from galdiff.core.record import quantity, record
+from galdiff.core.stage import Stage
+from galdiff.core.variables import physical
+from galdiff.records import BaryonHistory, Diagnostics, HaloHistory
+
+MASS = Budget(
+    reservoirs=("stars", "ism", "outside"),
+    ledgers=("outside",),
+    transfers={
+        "inflow": ("outside", "ism"),
+        "star_formation": ("ism", "stars"),  # net of what dying stars return
+        "wind": ("ism", "outside"),
+    },
+)
+METALS = Budget(
+    reservoirs=("stars", "ism", "outside", "nucleosynthesis"),
+    ledgers=("outside", "nucleosynthesis"),
+    transfers={
+        **{flow: (donor, receiver) for flow, donor, receiver in MASS.transfers},
+        "enrichment": ("nucleosynthesis", "ism"),
+    },
+)
+DENSE_START, METAL_START = 1.0, 1e-4  # Msun of stars and of ISM, and metallicity over solar, at the start
+
+
+@record
+class RegulatorParameters:
+    """All numbers of the regulator in natural units."""
+
+    t_dep: PowerLaw = quantity("Gyr", "depletion time of the ISM, 1 / epsilon")
+    eta_mass: PowerLaw = quantity("", "mass loading of the wind, lambda")
+    prevent: Prevention = quantity("", "preventative feedback")
+    f_recycle: Float[Array, ""] = quantity("", "share of the stars formed that dies at once, R")
+    metal_yield: Float[Array, ""] = quantity("", "new metals per mass of stars formed, (1 - R) y")
+    z_inflow: PowerLaw | None = quantity("", "metal mass fraction of the inflow; None for no metals", default=None)
+
+
+@record
+class RegulatorRates:
+    """What a correction may scale, each by its own factor; everything else follows from these."""
+
+    inflow: Array = quantity("Msun/Gyr", "gas that reaches the ISM")
+    star_formation: Array = quantity("1/Gyr", "stars formed per mass of ISM")
+    eta_mass: Array = quantity("", "wind mass per mass of stars formed")
+    metal_yield: Array = quantity("", "new metals per mass of stars formed")
+    recycling: Array = quantity("", "mass that dying stars return over mass that stays locked")
+
+
+@record
+class RegulatorDrive:
+    """All that acts on the contents at some times and does not depend on them."""
+
+    forcing: Forcing = quantity("", "the halo as its baryons feel it")
+    rates: RegulatorRates = quantity("", "primitive rates, corrected")
+    z_inflow: Array = quantity("", "metal mass fraction of the inflow")
+
+
+def start(halo: HaloNow) -> Contents:
+    """Contents when the gas is first followed: a trace of each, soon forgotten."""
+    one = jnp.ones_like(halo.m_vir)
+    trace = DENSE_START * one
+    metals = METAL_START * Z_SUN * trace
+    return {
+        "mass": {"stars": trace, "ism": trace, "outside": 0 * one},
+        "metals": {"stars": metals, "ism": metals, "outside": 0 * one, "nucleosynthesis": 0 * one},
+    }
+
+
+def drive(p: RegulatorParameters, forcing: Forcing, correction: Correction) -> RegulatorDrive:
+    """Primitive rates at some times, corrected by what the halo tells (`halo_drivers`); any shape.
+
+    Args:
+      p: numbers of the model.
+      forcing: the halo as its baryons feel it.
+      correction: of `RegulatorRates`.
+    """
+    halo = forcing.halo
+    ln_v, ln_1pz = jnp.log(halo.v_vir / V_0), jnp.log1p(halo.redshift)
+    one = jnp.ones_like(ln_v)
+    rates = RegulatorRates(
+        inflow=prevention(p.prevent, halo.v_vir) * forcing.baryons,
+        star_formation=1 / power_law(p.t_dep, ln_v, ln_1pz),
+        eta_mass=power_law(p.eta_mass, ln_v, ln_1pz),
+        metal_yield=p.metal_yield * one,
+        recycling=p.f_recycle / (1 - p.f_recycle) * one,
+    )
+    if not isinstance(correction, NoCorrection):
+        rates = correction(rates, halo_drivers(forcing))
+    z_inflow = 0 * one if p.z_inflow is None else power_law(p.z_inflow, ln_v, ln_1pz)
+    return RegulatorDrive(forcing=forcing, rates=rates, z_inflow=z_inflow)
+
+
+def flows(contents: Contents, d: RegulatorDrive) -> tuple[Flows, dict]:
+    """All flows [Msun/Gyr] and the star formation rate: Lilly et al. (2013), section 2, with metals riding along.
+
+    Where gas is steady, Z_ISM = Z_inflow + metal_yield / (1 - R + eta_mass); where it grows as exp(g t), g t_dep adds
+    to that denominator.
+
+    Args:
+      contents: of all reservoirs, any shape.
+      d: what acts on them, same shape.
+
+    Returns:
+      Flows of the two budgets, and the diagnostic sfr.
+    """
+    r = d.rates
+    sfr = contents["mass"]["ism"] * r.star_formation
+    metal_sfr = contents["metals"]["ism"] * r.star_formation
+    locked = 1 / (1 + r.recycling)
+    mass_flows = dict(inflow=r.inflow, star_formation=locked * sfr, wind=r.eta_mass * sfr)
+    metal_flows = dict(
+        inflow=d.z_inflow * r.inflow,
+        star_formation=locked * metal_sfr,
+        wind=r.eta_mass * metal_sfr,
+        enrichment=r.metal_yield * sfr,
+    )
+    return {"mass": mass_flows, "metals": metal_flows}, dict(sfr=sfr)
+
+
+def diagnose(d: RegulatorDrive, p: RegulatorParameters, found: dict) -> Diagnostics:
+    """Diagnostics from what `flows` found; the model knows nothing of energy or of the gas in the halo."""
+    return Diagnostics(
+        t_dep=1 / d.rates.star_formation,
+        eta_mass=d.rates.eta_mass,
+        z_inflow=d.z_inflow,
+        t_dyn=d.forcing.t_dyn,
+        f_uv=d.forcing.f_uv,
+        f_prevent=prevention(p.prevent, d.forcing.halo.v_vir),
+        **found,
+    )
+
+
+class Regulator(Stage):
+    """Baryons of a halo as a gas regulator. Powers of V_vir and 1 + z come from `loading`.
+
+    Defaults: R = 0.4 as Lilly et al. (2013); a loading of 1 at 125 km/s that falls as V_vir^-2, as where energy drives
+    winds (Murray et al. 2005, ApJ 618, 569); inflow without metals; depletion time, yield and prevention as `Pandya23`,
+    so that the two models differ by what the gas in the halo does. None of this is a fit. `correction` scales the
+    primitive rates (`RegulatorRates`) by what the halo does, once for all steps.
+    """
+
+    def __init__(
+        self,
+        *,
+        t_dep=None,
+        eta_mass=None,
+        z_inflow=None,
+        prevent=None,
+        f_recycle: float = 0.4,
+        metal_yield: float = 0.02,
+        correction: Correction | None = None,
+        outputs: Outputs | None = None,
+    ):
+        self.t_dep = t_dep or loading(log10_a=0.8, alpha0=-1.8, beta=-0.7, log10_a_range=(0.0, 1.1))
+        self.eta_mass = eta_mass or loading(log10_a=0.0, alpha0=-2.0, log10_a_range=(-2.0, 1.0))
+        self.z_inflow = nnx.data(z_inflow)
+        self.prevent = prevent or preventing()
+        self.f_recycle = physical(f_recycle, unit="1", lo=0.0, hi=0.9)
+        self.metal_yield = physical(metal_yield, unit="1", lo=0.0, hi=0.1)
+        self.correction = correction or NoCorrection()
+        self.outputs = outputs or Outputs(n_times=64, n_steps=128)
+
+    def __call__(self, halo: HaloHistory) -> BaryonHistory:
+        """History of the baryons at the times of `outputs`."""
+        return evolve(self.equations(), halo, self.outputs)
+
+    def adaptively(self, halo: HaloHistory, rtol: float, **options) -> BaryonHistory:
+        """The same with steps that keep rtol, however stiff; options of `evolve_adaptively`."""
+        return evolve_adaptively(self.equations(), halo, self.outputs, rtol, **options)
+
+    def parameters(self) -> RegulatorParameters:
+        """All numbers in natural units."""
+        return RegulatorParameters(
+            t_dep=self.t_dep(),
+            eta_mass=self.eta_mass(),
+            prevent=self.prevent(),
+            f_recycle=self.f_recycle.bounded,
+            metal_yield=self.metal_yield.bounded,
+            z_inflow=None if self.z_inflow is None else self.z_inflow(),
+        )
+
+    def equations(self, parameters: RegulatorParameters | None = None) -> Equations:
+        """The model with these numbers, or its own, filled in."""
+        p = self.parameters() if parameters is None else parameters
+        return Equations(
+            budgets={"mass": MASS, "metals": METALS},
+            start=lambda halo, cosmology: start(halo),
+            force=forcing_of,
+            drive=lambda forcing: drive(p, forcing, self.correction),
+            flows=flows,
+            diagnose=lambda d, found: diagnose(d, p, found),
+        )
