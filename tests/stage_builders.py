@@ -13,6 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from galdiff.baryons.evolve import Outputs
+from galdiff.baryons.pandya23 import Pandya23
+from galdiff.baryons.parameters import loading
+from galdiff.baryons.regulator import Regulator
 from galdiff.core.record import quantity, record
 from galdiff.core.stage import Stage
 from galdiff.core.variables import physical, table
@@ -20,6 +24,7 @@ from galdiff.cosmology import Cosmology
 from galdiff.dust.attenuation import BirthCloudDust, DustScreen, GasColumnDust, NoDust
 from galdiff.dust.column import ColumnGrid
 from galdiff.galaxy.view import GasView, StarView
+from galdiff.halo.history import HistorySettings, diffmah_history
 from galdiff.ifu.direct import DirectSpectrograph
 from galdiff.ifu.instrument import make_instrument
 from galdiff.ifu.placement import AtRedshift, place
@@ -30,6 +35,7 @@ from galdiff.kinematics.maps import MapMaker, node_tables
 from galdiff.records import (
     Galaxy,
     GasParticles,
+    HaloHistory,
     LightDistribution,
     Placement,
     SkyGas,
@@ -179,9 +185,25 @@ def chain(n: int) -> tuple[Stage, dict]:
     return stages[3], {"spectra": stages[1](light), "bank": stages[2](where), "placement": where}
 
 
+def halo() -> HaloHistory:
+    cosmology = Cosmology(h0=67.74, omega_m=0.3075, omega_b=0.0486)
+    return diffmah_history(log10_mvir=12.0, cosmology=cosmology, settings=HistorySettings(n_nodes=24))
+
+
+def pandya23():
+    return Pandya23(outputs=Outputs(n_times=2, n_steps=16)), {"halo": halo()}
+
+
+def regulator():
+    inflow = loading(log10_a=-3.0, alpha0=1.0, log10_a_range=(-4.0, -1.5), alpha0_range=(0.0, 4.0))
+    return Regulator(z_inflow=inflow, outputs=Outputs(n_times=2, n_steps=16)), {"halo": halo()}
+
+
 # Stage class -> function without arguments that returns (stage, records by name).
 BUILDERS: dict[type[Stage], Callable] = {
     Older: older,
+    Pandya23: pandya23,
+    Regulator: regulator,
     StarView: lambda: (StarView(inclination=50.0), {"galaxy": galaxy()}),
     GasView: lambda: (GasView(inclination=50.0), {"galaxy": galaxy()}),
     NoDust: lambda: (NoDust(), {"sky_stars": sky_stars()}),

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from galdiff.baryons.drive import halo_drivers
 from galdiff.baryons.evolve import Equations, Outputs, evolve, evolve_adaptively
 from galdiff.baryons.forcing import Forcing, HaloNow, forcing_of
-from galdiff.baryons.parameters import V_0, Z_SUN, PowerLaw, Prevention, loading, power_law, prevention, preventing
+from galdiff.baryons.parameters import V_0, Z_SUN, PowerLaw, Prevention, loading, power_law, preventing, prevention
 from galdiff.baryons.patankar import Contents, Flows
 from galdiff.core.budget import Budget
 from galdiff.core.correction import Correction, NoCorrection
