@@ -23,6 +23,7 @@ from galdiff.core.variables import physical, table
 from galdiff.cosmology import Cosmology
 from galdiff.dust.attenuation import BirthCloudDust, DustScreen, GasColumnDust, NoDust
 from galdiff.dust.column import ColumnGrid
+from galdiff.galaxy.grown import GrownGalaxy
 from galdiff.galaxy.view import GasView, StarView
 from galdiff.halo.history import HistorySettings, diffmah_history
 from galdiff.ifu.direct import DirectSpectrograph
@@ -199,11 +200,17 @@ def regulator():
     return Regulator(z_inflow=inflow, outputs=Outputs(n_times=2, n_steps=16)), {"halo": halo()}
 
 
+def grown_galaxy():
+    cycle = Regulator(outputs=Outputs(n_times=8, n_steps=32))
+    return GrownGalaxy(n_stars=24, n_gas=6), {"history": jax.jit(cycle)(halo())}
+
+
 # Stage class -> function without arguments that returns (stage, records by name).
 BUILDERS: dict[type[Stage], Callable] = {
     Older: older,
     Pandya23: pandya23,
     Regulator: regulator,
+    GrownGalaxy: grown_galaxy,
     StarView: lambda: (StarView(inclination=50.0), {"galaxy": galaxy()}),
     GasView: lambda: (GasView(inclination=50.0), {"galaxy": galaxy()}),
     NoDust: lambda: (NoDust(), {"sky_stars": sky_stars()}),
