@@ -27,7 +27,6 @@ RATIOS: dict[str, Callable[[BaryonHistory], Array]] = {
     "ratio.stars_to_halo": lambda h: h.m_star / h.m_vir,
     "ratio.ism_to_stars": lambda h: h.m_ism / h.m_star,
     "ratio.baryons_to_halo": lambda h: (h.m_star + h.m_ism + h.contents["mass"]["cgm"]) / h.m_vir,
-    "ratio.cooling_to_free_fall": lambda h: h.diagnostics.t_cool / h.diagnostics.t_ff,  # type: ignore[operator]
 }
 
 
@@ -69,9 +68,11 @@ def outputs_by_name(history: BaryonHistory) -> dict[str, Array]:
     """All that can be differentiated in a history; ratios only where their parts are known."""
     parts = dict(contents=history.contents, flows=history.flows, diagnostics=history.diagnostics)
     found = {f"{part}.{name}": leaf for part, tree in parts.items() for name, leaf in leaves_by_name(tree).items()}
-    if history.diagnostics.t_cool is None or history.diagnostics.t_ff is None:
-        return found | {n: f(history) for n, f in RATIOS.items() if n != "ratio.cooling_to_free_fall"}
-    return found | {n: f(history) for n, f in RATIOS.items()}
+    found |= {name: ratio(history) for name, ratio in RATIOS.items()}
+    t_cool, t_ff = history.diagnostics.t_cool, history.diagnostics.t_ff
+    if t_cool is not None and t_ff is not None:
+        found["ratio.cooling_to_free_fall"] = t_cool / t_ff
+    return found
 
 
 def choose(kind: str, names: Iterable[str], known: Sequence[str]) -> tuple[str, ...]:
@@ -175,9 +176,18 @@ def jacobian_function(
 
         slopes, (out, history) = derive(with_history, has_aux=True)(values)
         slopes = jnp.where(jnp.isnan(out)[..., None], jnp.nan, slopes)
-        given = dict(redshift=history.redshift, v_vir=history.v_vir, error=history.error, solved=history.solved)
-        said = dict(outputs=asked, parameters=names, mode=chosen, log10=log10)
-        return Sensitivity(values=out, jacobian=slopes, **given, **said)  # type: ignore[arg-type]
+        return Sensitivity(
+            redshift=history.redshift,
+            v_vir=history.v_vir,
+            values=out,
+            jacobian=slopes,
+            error=history.error,
+            solved=history.solved,
+            outputs=asked,
+            parameters=names,
+            mode=chosen,
+            log10=log10,
+        )
 
     @jax.jit
     def run(prepared: Prepared, values) -> Sensitivity:

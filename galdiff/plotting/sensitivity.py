@@ -121,8 +121,9 @@ def plot_mass_dependence(
         ax.set_title(label(name), fontsize=TEXT, loc="left", fontweight="bold")
         if k // columns == 1:
             ax.set_xlabel(r"$\log_{10} M_{\rm vir}(z=0)$ [M$_\odot$]", fontsize=SMALL)
-        if k == 0:
-            ax.legend(fontsize=SMALL - 1, frameon=False, loc="best", handlelength=1.4)
+    if first is not None:
+        handles, names = first.get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside lower center", ncols=len(names), frameon=False, fontsize=TEXT)
     _stripe(figure, figure.add_subplot(grid[2, :]), masses, np.abs(jacobian), parameters, pivot)
     return figure
 
@@ -137,7 +138,7 @@ def _points(ax: Axes, x: np.ndarray, y: np.ndarray, baseline: np.ndarray, pivot:
         centre, mean, _ = mean_in_bins(x[which], y[which])
         ax.plot(centre, mean, "-", color=colour if name == "baseline" else "#2f4b6e", lw=1.8, label=f"{name}, mean")
     ax.axhline(0.0, color="0.5", lw=0.6)
-    ax.axvline(pivot, color=PIVOT, lw=0.9, ls=(0, (4, 3)))
+    ax.axvline(pivot, color=PIVOT, lw=0.9, ls=(0, (4, 3)), label=r"$V_{\rm vir} = V_0$, the pivot")
     lo, hi = robust_limits(y, 1.0)
     lo, hi = min(lo, 0.0), max(hi, 0.0)
     ax.set_ylim(lo - 0.06 * (hi - lo), hi + 0.06 * (hi - lo))
@@ -155,7 +156,7 @@ def _stripe(figure: Figure, ax: Axes, masses, size, parameters: Sequence[str], p
     ax.axvline(pivot, color="white", lw=1.0, ls=(0, (4, 3)))
     ax.invert_yaxis()
     ax.set_yticks(np.arange(len(rows)) + 0.5, [label(p) for p in rows], fontsize=TEXT)
-    ax.set_xlabel(r"$\log_{10} M_{\rm vir}(z=0)$ [M$_\odot$]; dashed: $V_{\rm vir} = V_0$", fontsize=TEXT)
+    ax.set_xlabel(r"$\log_{10} M_{\rm vir}(z=0)$ [M$_\odot$]", fontsize=TEXT)
     ax.set_title("mean size of the derivative, each row over its largest", fontsize=TEXT, loc="left")
     ax.tick_params(labelsize=SMALL, length=0)
     figure.colorbar(image, ax=ax, pad=0.01, fraction=0.02).ax.tick_params(labelsize=SMALL)
@@ -180,11 +181,13 @@ def plot_agreement(exact: np.ndarray, differences: np.ndarray, relative: np.ndar
     for set_scale, set_limits in ((left.set_xscale, left.set_xlim), (left.set_yscale, left.set_ylim)):
         set_scale("symlog", linthresh=1e-3, linscale=0.6)
         set_limits(-most, most)
-    left.set(xlabel="central differences", ylabel="autodiff", aspect="equal")
+    left.set(aspect="equal")
     ticks = [-1, -1e-2, 0, 1e-2, 1]
-    left.set_xticks(ticks, [f"{t:g}" for t in ticks])
-    left.set_yticks(ticks, [f"{t:g}" for t in ticks])
-    size = np.log10(np.maximum(relative, 1e-12))
+    words = [f"{t:g}".replace("-", "\N{MINUS SIGN}") for t in ticks]
+    left.set_xticks(ticks, words)
+    left.set_yticks(ticks, words)
+    left.set(xlabel="central differences, d log$_{10}$(output) / d parameter", ylabel="autodiff")
+    size = np.log10(np.maximum(relative, 1e-12))  # the first bin holds all that are smaller
     right.hist(size, bins=np.arange(np.floor(size.min()), np.ceil(size.max()) + 0.1, 0.1), color=COLOURS[0])
     marks = np.percentile(relative, [50, 99])
     for value, name, style in zip(marks, ("median", "99%"), ("-", (0, (4, 3))), strict=True):
