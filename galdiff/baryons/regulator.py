@@ -1,8 +1,9 @@
 """A gas regulator: stars form from one reservoir of gas, which inflow fills and winds empty (Lilly et al. 2013).
 
-Lilly et al. 2013 (ApJ 772, 119): star formation is gas over a depletion time, a wind takes gas in proportion to it, and
-what falls into the halo reaches the galaxy at once but for what is prevented (as in Carr et al. 2023, ApJ 949, 21). Two
-budgets, mass and metals; there is no gas in the halo and no energy, hence no quenching either. Time is in Gyr.
+Lilly et al. 2013 (ApJ 772, 119): star formation is gas over a depletion time, and a wind takes gas in proportion to it.
+What falls into the halo reaches the galaxy at once, but for a share that is prevented (Carr et al. 2023, ApJ 949, 21,
+follow the hot gas that prevents it; here it is a number). Two budgets, mass and metals; there is no gas in the halo and
+no energy, hence no quenching. Time is in Gyr.
 """
 
 import jax.numpy as jnp
