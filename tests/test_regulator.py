@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 from scipy.stats import qmc
 from test_baryons_budgets import drift, random_network
 
@@ -40,13 +41,15 @@ START = {
 
 def compose(*overrides):
     with hydra.initialize_config_dir(str(project_dir("conf")), version_base="1.3"):
-        return hydra.compose("simulate", overrides=["halo=population", f"halo.n={N_HALOS}", *overrides])
+        return hydra.compose("simulate", overrides=list(overrides))
 
 
 @functools.cache
 def halos():
-    """10^10 to 10^13 Msun."""
-    return build(compose().halo, path="halo")
+    """The halo of the config, at masses from 10^10 to 10^13 Msun."""
+    node = OmegaConf.to_container(compose().halo, resolve=True)
+    grow = jax.vmap(lambda mass: build({**node, "log10_mvir": mass}, path="halo"))
+    return jax.jit(grow)(jnp.linspace(10.0, 13.0, N_HALOS))
 
 
 def one_halo(number=15):
