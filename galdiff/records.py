@@ -4,6 +4,7 @@ from jaxtyping import Array, Bool, Float
 
 from galdiff.core.record import quantity, record, static
 from galdiff.cosmology import Cosmology
+from galdiff.errors import InputError
 
 
 @record
@@ -236,5 +237,11 @@ class BaryonHistory:
         return self.diagnostics.sfr
 
     def metallicity(self, reservoir: str) -> Float[Array, "t"]:
-        """Metal mass fraction of a reservoir."""
+        """Metal mass fraction of a reservoir.
+
+        Raises:
+          InputError: no such reservoir.
+        """
+        if reservoir not in self.contents["mass"]:
+            raise InputError(f"there is no reservoir '{reservoir}'; choose one of {', '.join(self.contents['mass'])}")
         return self.contents["metals"][reservoir] / self.contents["mass"][reservoir]

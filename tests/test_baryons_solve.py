@@ -71,7 +71,7 @@ def test_a_step_solves_the_linear_system_of_its_budget():
     before = {n: jnp.asarray(x) for n, x in zip(CHAIN.reservoirs, [*rng.uniform(0.1, 1, 3), 0.0, 0.0], strict=True)}
     moved = {flow: jnp.asarray(x) for (flow, *_), x in zip(CHAIN.transfers, 10 ** rng.uniform(-3, 6, 6), strict=True)}
     weigh = {n: jnp.asarray(x) for n, x in zip("abc", rng.uniform(0.1, 1, 3), strict=True)}
-    after = patankar_step(CHAIN, before, moved, weigh)
+    after = patankar_step(CHAIN, before, moved, {n: 1 / w for n, w in weigh.items()})
     for name in CHAIN.reservoirs:
         change = sum(
             (moved[f] * (after[d] / weigh[d] if d in weigh else 1.0)) * ((r == name) - (d == name))
@@ -85,7 +85,7 @@ def test_derivatives_of_a_step_equal_central_differences():
     def out(x):
         before = dict(zip(CHAIN.reservoirs, [*x[:3], x[0] * 0, x[0] * 0], strict=True))
         moved = {flow: x[3 + i] for i, (flow, *_) in enumerate(CHAIN.transfers)}
-        after = patankar_step(CHAIN, before, moved, dict(zip("abc", x[9:12], strict=True)))
+        after = patankar_step(CHAIN, before, moved, dict(zip("abc", 1 / x[9:12], strict=True)))
         return jnp.stack([after[n] for n in CHAIN.reservoirs])
 
     x = jnp.asarray(np.random.default_rng(1).uniform(0.2, 2.0, 12))

@@ -15,9 +15,11 @@ from omegaconf import OmegaConf
 
 from galdiff.baryons.evolve import Outputs
 from galdiff.baryons.pandya23 import Pandya23
+from galdiff.baryons.regulator import Regulator
 from galdiff.cosmology import Cosmology
 from galdiff.errors import InputError
 from galdiff.halo.ensemble import diffmah_population
+from galdiff.halo.history import diffmah_history
 from galdiff.inference.sensitivity import (
     central_differences,
     choose,
@@ -26,6 +28,7 @@ from galdiff.inference.sensitivity import (
     mean_in_bins,
     mode_for,
     named_values,
+    outputs_by_name,
     tables,
 )
 from galdiff.plotting.sensitivity import plot_agreement, plot_heat_maps, plot_mass_dependence
@@ -117,6 +120,18 @@ def test_wrong_questions_are_errors_with_a_remedy(stage, halos, ask, message):
 def test_steps_of_differences_must_be_positive_one_per_parameter(stage):
     with pytest.raises(InputError, match="give a positive step for each of the 4 parameters"):
         central_differences(stage, OUTPUTS, NAMES, [1e-4, 0.0, 1e-4, 1e-4])
+
+
+def test_a_model_without_a_cgm_has_no_derivatives_of_one():
+    regulator = Regulator(outputs=Outputs(n_times=1, n_steps=16))
+    halo = diffmah_history(log10_mvir=12.0, cosmology=Cosmology(h0=67.74, omega_m=0.3075, omega_b=0.0486))
+    history = jax.jit(regulator)(halo)
+    known = outputs_by_name(history)
+    assert {"metallicity.cgm", "ratio.cooling_to_free_fall"}.isdisjoint(known)
+    inside = history.m_star + history.m_ism
+    np.testing.assert_allclose(known["ratio.baryons_to_halo"], inside / history.m_vir, rtol=1e-12)
+    with pytest.raises(InputError, match="no reservoir 'cgm'; choose one of ism, outside, stars"):
+        history.metallicity("cgm")
 
 
 def test_the_mode_is_the_one_with_fewer_passes_unless_it_is_asked_for():

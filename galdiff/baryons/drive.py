@@ -33,6 +33,12 @@ class Drive:
     forcing: Forcing = quantity("", "the halo as its baryons feel it")
     rates: Rates = quantity("", "primitive rates, with limits and halo-driven corrections applied")
     z_inflow: Array = quantity("", "metal mass fraction of the inflow")
+    locked: Array = quantity("", "share of the stars formed that stays locked")
+
+
+def driven(forcing: Forcing, rates: Rates, z_inflow: Array) -> Drive:
+    """A drive, with what follows from its rates."""
+    return Drive(forcing=forcing, rates=rates, z_inflow=z_inflow, locked=1 / (1 + rates.recycling))
 
 
 def drive(p: Parameters, forcing: Forcing, correction: Correction, sharp: bool = False, limit: bool = True) -> Drive:
@@ -63,7 +69,7 @@ def drive(p: Parameters, forcing: Forcing, correction: Correction, sharp: bool =
     if not isinstance(correction, NoCorrection):
         rates = correction(rates, halo_drivers(forcing))
     z_inflow = power_law(p.z_inflow, ln_v, ln_1pz)
-    return Drive(forcing=forcing, rates=limited(rates, sharp) if limit else rates, z_inflow=z_inflow)
+    return driven(forcing, limited(rates, sharp) if limit else rates, z_inflow)
 
 
 def halo_drivers(forcing: Forcing) -> Array:

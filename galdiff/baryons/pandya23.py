@@ -5,7 +5,6 @@ more energy than it can bind. Mass, metals and energy are three budgets of direc
 their transfers. Time is in Gyr, energy in Msun (km/s)^2.
 """
 
-import dataclasses
 import math
 
 import jax.numpy as jnp
@@ -13,7 +12,7 @@ from flax import nnx
 
 from galdiff import units
 from galdiff.baryons.cooling import SmoothCooling
-from galdiff.baryons.drive import Drive, all_drivers, drive, limited
+from galdiff.baryons.drive import Drive, all_drivers, drive, driven, limited
 from galdiff.baryons.evolve import Equations, Outputs, evolve, evolve_adaptively
 from galdiff.baryons.forcing import TEMPERATURE_UNIT, forcing_of
 from galdiff.baryons.parameters import Z_SUN, Parameters, loading, preventing, prevention
@@ -121,21 +120,20 @@ def flows(contents: Contents, d: Drive, p: Parameters, cooling=None, sharp: bool
 
     sfr = mass["ism"] * r.star_formation
     metal_sfr = metals["ism"] * r.star_formation
-    locked = 1 / (1 + r.recycling)
     new_metals = r.metal_yield * sfr
     wind_energy = r.eta_energy * p.energy_yield * sfr
     inflow_energy = f.e_vir * r.inflow
     mass_flows = dict(
         inflow=r.inflow,
         cooling=mass["cgm"] * cooled,
-        star_formation=locked * sfr,
+        star_formation=d.locked * sfr,
         wind=r.eta_mass * sfr,
         outflow=mass["cgm"] * overflow,
     )
     metal_flows = dict(
         inflow=d.z_inflow * r.inflow,
         cooling=metals["cgm"] * cooled,
-        star_formation=locked * metal_sfr,
+        star_formation=d.locked * metal_sfr,
         wind=r.eta_mass * metal_sfr,
         outflow=metals["cgm"] * overflow,
         enrichment=(1 - r.eta_metal) * new_metals,
@@ -258,7 +256,7 @@ class Pandya23(Stage):
         def flows_of(contents, d):
             if by_state:
                 rates = self.state_correction(d.rates, all_drivers(contents, d.forcing))
-                d = dataclasses.replace(d, rates=limited(rates, self.sharp))
+                d = driven(d.forcing, limited(rates, self.sharp), d.z_inflow)
             return flows(contents, d, p, self.cooling, self.sharp)
 
         return Equations(

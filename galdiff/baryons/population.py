@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.sharding import PartitionSpec
 
 from galdiff.baryons.evolve import Equations, Outputs, check_times, evolve_adaptively, evolve_prepared, prepare
 from galdiff.core.stage import Stage
@@ -43,7 +44,7 @@ class Population:
       stage: a baryon cycle (`Pandya23`, `Regulator`).
       outputs: when histories are wanted.
       tolerance: error of the masses [dex] above which a galaxy takes steps of its own; None keeps the grid's.
-      chunk: halos solved together; memory goes with it.
+      chunk: halos solved together, in equal parts on all devices; memory goes with it.
     """
 
     def __init__(self, stage: Stage, outputs: Outputs, *, tolerance: float | None = 0.02, chunk: int = 1024):
@@ -51,7 +52,8 @@ class Population:
             raise InputError(f"tolerance is {tolerance} dex; steps can hold 1e-9 to 1 dex, or give null for the grid's")
         if chunk < 1:
             raise InputError(f"chunk is {chunk} halos; give at least 1")
-        self.outputs, self.tolerance, self.chunk = outputs, tolerance, chunk
+        self.outputs, self.tolerance = outputs, tolerance
+        self.chunk = -(-chunk // jax.device_count()) * jax.device_count()
         graph, self.state = nnx.split(stage)
         rtol = EXTRA * (tolerance or 0.02)
 
@@ -67,7 +69,7 @@ class Population:
             solver = "stiff" if stiff else "patankar"
             return jax.vmap(lambda h: evolve_adaptively(e, h, outputs, rtol, max_steps=MAX_STEPS, solver=solver))(halos)
 
-        self._on_grid = jax.jit(on_grid)
+        self._on_grid = jax.jit(on_all_devices(on_grid))
         self._own_steps = jax.jit(own_steps, static_argnums=2)
 
     def solve(self, halos: HaloHistory, ids: Sequence[int] | None = None, done: Callable[[int], None] | None = None):
@@ -125,6 +127,15 @@ class Population:
         groups: tuple[Sequence[int], ...] = (refined, stiff, list(poor))
         ids = [tuple(int(names[i]) for i in sorted(group)) for group in groups]
         return found, Report(n, *ids)
+
+
+def on_all_devices(solve: Callable) -> Callable:
+    """The same function of (state, halos) with the halos in equal parts on all devices."""
+    if jax.device_count() == 1:
+        return solve
+    mesh = jax.sharding.Mesh(np.array(jax.devices()), ("halo",))
+    same, by_halo = PartitionSpec(), PartitionSpec("halo")
+    return jax.shard_map(solve, mesh=mesh, in_specs=(same, by_halo), out_specs=by_halo, check_vma=False)
 
 
 def merge(reports: Sequence[Report]) -> Report:

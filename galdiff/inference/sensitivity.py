@@ -20,13 +20,14 @@ from galdiff.errors import InputError
 from galdiff.records import BaryonHistory, HaloHistory
 
 MODES = ("auto", "forward", "reverse")
+INSIDE = ("stars", "ism", "cgm")
 RATIOS: dict[str, Callable[[BaryonHistory], Array]] = {
     "metallicity.stars": lambda h: h.metallicity("stars"),
     "metallicity.ism": lambda h: h.metallicity("ism"),
     "metallicity.cgm": lambda h: h.metallicity("cgm"),
     "ratio.stars_to_halo": lambda h: h.m_star / h.m_vir,
     "ratio.ism_to_stars": lambda h: h.m_ism / h.m_star,
-    "ratio.baryons_to_halo": lambda h: (h.m_star + h.m_ism + h.contents["mass"]["cgm"]) / h.m_vir,
+    "ratio.baryons_to_halo": lambda h: sum(h.contents["mass"][n] for n in INSIDE if n in h.contents["mass"]) / h.m_vir,
 }
 
 
@@ -68,7 +69,8 @@ def outputs_by_name(history: BaryonHistory) -> dict[str, Array]:
     """All that can be differentiated in a history; ratios only where their parts are known."""
     parts = dict(contents=history.contents, flows=history.flows, diagnostics=history.diagnostics)
     found = {f"{part}.{name}": leaf for part, tree in parts.items() for name, leaf in leaves_by_name(tree).items()}
-    found |= {name: ratio(history) for name, ratio in RATIOS.items()}
+    lacks = () if "cgm" in history.contents["mass"] else ("metallicity.cgm",)
+    found |= {name: ratio(history) for name, ratio in RATIOS.items() if name not in lacks}
     t_cool, t_ff = history.diagnostics.t_cool, history.diagnostics.t_ff
     if t_cool is not None and t_ff is not None:
         found["ratio.cooling_to_free_fall"] = t_cool / t_ff

@@ -33,10 +33,10 @@ WORDS = {
     "turbulence": "circumgalactic medium, turbulent",
     "supernovae": "supernovae (given: negative)",
     "radiation": "radiation",
-    "inflow": "inflow from outside to CGM",
+    "inflow": "inflow from outside",
     "cooling": "cooling of the CGM",
     "star_formation": "ISM to stars, net of what dying stars return",
-    "wind": "wind from ISM to CGM",
+    "wind": "wind from the ISM",
     "outflow": "outflow from CGM to outside",
     "enrichment": "new metals into the ISM",
     "loading": "new metals into the CGM",
@@ -115,7 +115,7 @@ def derived(given: Mapping[str, Column]) -> dict[str, Column]:
     made: dict[str, Column] = {}
     inside = [n for n in given if n.startswith("m_") and n != "m_vir" and n.removeprefix("m_") not in LEDGERS]
     baryons = sum((given[n].values for n in inside), np.zeros(()))
-    text = "baryons in stars, ISM and CGM over virial mass"
+    text = "baryons inside the halo over virial mass"
     made["baryon_fraction"] = Column(_ratio(baryons, given["m_vir"].values), "1", text)
     for name in (n.removeprefix("m_") for n in inside):
         if f"mz_{name}" in given:
