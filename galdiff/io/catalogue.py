@@ -172,17 +172,15 @@ def stream_catalogue(
     with contextlib.ExitStack() as stack:
         steps = stack.enter_context(Steps()) if steps is None else steps
         writer = stack.enter_context(write_catalogue(path, **options))
-        advance = stack.enter_context(steps(f"baryon histories of {total} galaxies", total=100))
-        first = percent = 0
+        advance = stack.enter_context(steps(f"baryon histories of {total} galaxies", total=total))
+        first = 0
         for histories, _ in chunks:
             last = first + len(histories.solved)
             if last > total:
                 raise InputError(f"chunks hold more galaxies ({last} or more) than total ({total}); correct total")
             writer.append(histories, np.arange(first, last) if ids is None else np.asarray(ids[first:last]))
+            advance(last - first)
             first = last
-            while percent < 100 * first // max(total, 1):
-                percent += 1
-                advance()
         if first < total:
             raise InputError(f"chunks hold {first} galaxies, but total is {total}; correct total")
     return writer.n, writer.n_failed
