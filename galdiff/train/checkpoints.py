@@ -1,0 +1,265 @@
+"""Checkpoints of a run: written in the background, whole or not at all, verified when they are read.
+
+A step holds named parts (physics, corrections, optimiser, progress), each a flat dict of arrays by dotted path, and
+`meta`, a JSON record with the shape, dtype and content hash of every array. Orbax keeps a step only when all of it is
+on disk, but does not notice a flipped byte later; the hashes do. Reading runs no code from the files.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import pathlib
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+from orbax.checkpoint import checkpoint_managers as policies
+
+from galdiff.errors import InputError
+
+FINITE = ("physics", "corrections", "optimiser")  # parts that never hold NaN or infinity
+META = "meta"
+
+
+@dataclasses.dataclass(frozen=True)
+class Restored:
+    """What a checkpoint held."""
+
+    step: int
+    parts: dict[str, Any]
+    meta: dict[str, Any]
+
+
+class Damaged(Exception):
+    """A checkpoint that cannot be trusted."""
+
+
+class Checkpoints:
+    """Checkpoints in one folder, a context manager; leaving it waits for what is being written.
+
+    Args of the constructor:
+      folder: of the run's checkpoints; made when something is saved.
+      last: newest steps that are kept; best: steps of smallest loss that are kept beside them.
+    """
+
+    def __init__(self, folder: str | pathlib.Path, *, last: int = 2, best: int = 1):
+        if last < 1 or best < 0:
+            raise InputError(f"checkpoints keep last={last} and best={best}; give last >= 1 and best >= 0")
+        self.folder = pathlib.Path(folder).resolve()  # a relative path fails in the thread that writes
+        set_damaged_aside(self.folder)
+        loss = lambda metrics: metrics["loss"]  # noqa: E731
+        keep = [policies.LatestN(last), policies.BestN(get_metric_fn=loss, reverse=True, n=best)]
+        options = ocp.CheckpointManagerOptions(
+            best_fn=loss, best_mode="min", preservation_policy=policies.AnyPreservationPolicy(keep), create=True
+        )
+        self._manager = ocp.CheckpointManager(self.folder, options=options)
+        self._good: int | None = max(self.steps(), default=None)
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, *error) -> None:
+        with contextlib.suppress(Exception) if error[0] is not None else contextlib.nullcontext():
+            self.wait()
+        self._manager.close()
+
+    def steps(self) -> list[int]:
+        """Steps on disk, oldest first."""
+        return sorted(self._manager.all_steps())
+
+    def save(self, step: int, parts: Mapping[str, Any], *, meta: Mapping[str, Any], loss: float) -> None:
+        """Copy the arrays and write them in the background.
+
+        Args:
+          step: number of the step, above those saved before.
+          parts: name -> pytree of arrays (random keys as their data).
+          meta: what JSON can hold.
+          loss: by which the best is kept; finite.
+
+        Raises:
+          InputError: a number that is not finite, or the disk refuses this or the previous checkpoint.
+        """
+        self.wait()
+        flat = {name: by_path(part) for name, part in parts.items()}
+        refuse_nonfinite(flat, step, loss)
+        record = {**meta, "step": step, "loss": float(loss), "leaves": {n: describe(f) for n, f in flat.items()}}
+        items = {name: ocp.args.StandardSave(part) for name, part in flat.items() if part}
+        with self._disk(step):
+            self._manager.save(
+                step,
+                args=ocp.args.Composite(**items, **{META: ocp.args.JsonSave(sealed(record))}),
+                metrics={"loss": float(loss)},
+                force=True,
+            )
+
+    def wait(self) -> None:
+        """Until the last save is on disk.
+
+        Raises:
+          InputError: the disk refused it.
+        """
+        newest = self._manager.latest_step()
+        with self._disk(newest):
+            self._manager.wait_until_finished()
+        self._manager.reload()
+        self._good = newest if newest in self._manager.all_steps() else self._good
+
+    @contextlib.contextmanager
+    def _disk(self, step: int | None) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            reason = " ".join(str(error).split())[:200]
+            kept = "there is none before it" if self._good is None else f"step {self._good} is intact"
+            raise InputError(
+                f"{self.folder}: checkpoint of step {step} cannot be written ({reason}); {kept}; free space, then run"
+                " again to go on from there"
+            ) from error
+
+    def restore(self, like: Mapping[str, Any], step: int | None = None) -> Restored | None:
+        """The newest sound checkpoint, or that of a step; None where the folder holds none.
+
+        Args:
+          like: name -> pytree of arrays or `jax.ShapeDtypeStruct` with the shapes, dtypes and shardings wanted; parts
+            that are not named stay on disk.
+          step: which; the newest by default. Damaged ones are named in a warning and the one before is taken.
+
+        Raises:
+          InputError: all are damaged, the asked one is, or it has other arrays than wanted.
+        """
+        steps = [step] if step is not None else self.steps()[::-1]
+        damaged = []
+        for number in steps:
+            try:
+                return self._read(number, like)
+            except Damaged as error:
+                damaged.append(f"step {number} ({error})")
+                if number != steps[-1]:
+                    warnings.warn(
+                        f"{self.folder}: checkpoint of {damaged[-1]} is damaged; the one before is used", stacklevel=2
+                    )
+        if damaged:
+            raise InputError(
+                f"{self.folder}: no sound checkpoint: {'; '.join(damaged)}; copy the folder again, or train anew"
+            )
+        return None
+
+    def meta(self, step: int | None = None) -> dict[str, Any] | None:
+        """What is written about the newest sound step, or one step, without its arrays."""
+        found = self.restore({}, step)
+        return None if found is None else found.meta
+
+    def _read(self, step: int, like: Mapping[str, Any]) -> Restored:
+        try:
+            record = self._manager.restore(step, args=ocp.args.Composite(**{META: ocp.args.JsonRestore()}))[META]
+        except Exception as error:  # Orbax raises many kinds for a broken file
+            raise Damaged(f"its record cannot be read: {_short(error)}") from error
+        unsealed(record)
+        refuse_mismatch(record["leaves"], like, f"{self.folder}, step {step}")
+        parts = {}
+        for name, wanted in like.items():
+            paths, tree = by_path(wanted), jax.tree.structure(wanted)
+            if not paths:
+                parts[name] = wanted
+                continue
+            abstract = {path: _abstract(x) for path, x in paths.items()}
+            try:
+                item = ocp.args.Composite(**{name: ocp.args.StandardRestore(abstract)})
+                found = self._manager.restore(step, args=item)[name]
+            except Exception as error:
+                raise Damaged(f"'{name}' cannot be read: {_short(error)}") from error
+            for path, saved in describe(found).items():
+                if saved != record["leaves"][name][path]:
+                    raise Damaged(f"'{name}.{path}' is not what was written")
+            parts[name] = jax.tree.unflatten(tree, [found[path] for path in paths])
+        return Restored(step=step, parts=parts, meta=record)
+
+
+def set_damaged_aside(folder: pathlib.Path) -> None:
+    """Rename steps whose loss cannot be read: Orbax reads all losses when it opens a folder, and would stop there."""
+    for path in folder.glob("[0-9]*/metrics/metrics"):
+        step = path.parent.parent
+        try:
+            sound = step.name.isdigit() and isinstance(json.loads(path.read_bytes())["loss"], float)
+        except (ValueError, KeyError, TypeError):
+            sound = False
+        if not sound and step.name.isdigit():
+            step.rename(step.with_name(f"damaged-{step.name}"))
+            warnings.warn(f"{folder}: checkpoint of step {step.name} is damaged; the one before is used", stacklevel=3)
+
+
+def by_path(tree: Any) -> dict[str, Any]:
+    """Leaves of a pytree by dotted path, in its order."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    name = lambda path: jax.tree_util.keystr(path, simple=True, separator=".").removesuffix(".value")  # noqa: E731
+    return {name(path) or "value": leaf for path, leaf in leaves}
+
+
+def describe(flat: Mapping[str, Any]) -> dict[str, list]:
+    """[shape, dtype, hash of the content] by path."""
+    made = {}
+    for path, leaf in flat.items():
+        array = np.asarray(leaf)
+        digest = hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()[:32]
+        made[path] = [list(array.shape), str(array.dtype), digest]
+    return made
+
+
+def sealed(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record with the hash of its own text."""
+    return {**record, "seal": _seal(record)}
+
+
+def unsealed(record: Mapping[str, Any]) -> None:
+    """Raise `Damaged` where a record is not the one that was sealed."""
+    inner = {key: value for key, value in record.items() if key != "seal"}
+    if record.get("seal") != _seal(inner):
+        raise Damaged("its record is not what was written")
+
+
+def _seal(record: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+
+
+def refuse_nonfinite(flat: Mapping[str, Mapping[str, Any]], step: int, loss: float) -> None:
+    """Raise InputError where a number that must be finite is not."""
+    bad = [] if np.isfinite(loss) else ["the loss"]
+    for name in FINITE:
+        for path, leaf in flat.get(name, {}).items():
+            if jnp.issubdtype(leaf.dtype, jnp.inexact) and not np.isfinite(np.asarray(leaf)).all():
+                bad.append(f"{name}.{path}")
+    if bad:
+        raise InputError(
+            f"checkpoint of step {step} would hold NaN or infinity in {', '.join(bad[:5])}; it is not written"
+        )
+
+
+def refuse_mismatch(saved: Mapping[str, Mapping[str, list]], like: Mapping[str, Any], where: str) -> None:
+    """Raise InputError with a readable list where the arrays of a checkpoint are not those wanted."""
+    lines = []
+    for name, wanted in like.items():
+        have, want = saved.get(name, {}), by_path(wanted)
+        lines += [f"{name}.{path}: only in the checkpoint" for path in have.keys() - want.keys()]
+        lines += [f"{name}.{path}: not in the checkpoint" for path in want.keys() - have.keys()]
+        for path in have.keys() & want.keys():
+            (shape, dtype, _), x = have[path], want[path]
+            if tuple(shape) != tuple(x.shape) or dtype != str(x.dtype):
+                lines.append(
+                    f"{name}.{path}: {dtype}{list(shape)} in the checkpoint, {x.dtype}{list(x.shape)} in the model"
+                )
+    if lines:
+        shown = "; ".join(sorted(lines)[:12]) + (f"; and {len(lines) - 12} more" if len(lines) > 12 else "")
+        raise InputError(f"{where}: the model has other arrays: {shown}; build it from the config of the checkpoint")
+
+
+def _abstract(x: Any) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=getattr(x, "sharding", None))
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:120] or type(error).__name__

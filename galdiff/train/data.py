@@ -1,0 +1,109 @@
+"""Mini-batches that are functions of the step: nothing to store, so a run resumes where it stopped, bit for bit."""
+
+import abc
+import pathlib
+from typing import Any, NamedTuple
+
+import h5py
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from galdiff.errors import InputError
+
+
+class Batch(NamedTuple):
+    """Some samples, and how much each counts."""
+
+    samples: Any  # pytree with a leading axis
+    weight: Any  # 1, or 0 for what only fills the batch up
+
+
+class Source(abc.ABC):
+    """Samples by number; `batch` draws a permutation of them for every epoch.
+
+    Args of the constructor:
+      n: number of samples; batch_size: samples of a batch, all by default; seed: of the permutations.
+    """
+
+    def __init__(self, n: int, *, batch_size: int | None = None, seed: int = 0):
+        if n < 1 or (batch_size is not None and batch_size < 1):
+            raise InputError(f"data hold {n} samples and batch_size is {batch_size}; both must be at least 1")
+        self.n, self.seed = n, seed
+        self.batch_size = n if batch_size is None else min(batch_size, n)
+        self.per_epoch = -(-n // self.batch_size)
+
+    @abc.abstractmethod
+    def rows(self, which: np.ndarray) -> Any:
+        """Samples of these numbers (increasing), a pytree with a leading axis."""
+
+    def batch(self, step: int) -> Batch:
+        """The batch of a step; the last of an epoch is filled up with samples of weight zero."""
+        epoch, place = divmod(step, self.per_epoch)
+        if self.per_epoch == 1:
+            return self.all_rows()
+        order = np.random.default_rng([self.seed, epoch]).permutation(self.n)
+        which = order[place * self.batch_size : (place + 1) * self.batch_size]
+        return self._filled(np.sort(which), self.batch_size)
+
+    def all_rows(self) -> Batch:
+        """Every sample once."""
+        return self._filled(np.arange(self.n), self.n)
+
+    def _filled(self, which: np.ndarray, size: int) -> Batch:
+        weight = (np.arange(size) < len(which)).astype(np.result_type(float))
+        padded = np.concatenate([which, np.repeat(which[-1:], size - len(which))])
+        return Batch(samples=self.rows(padded), weight=weight)
+
+
+class InMemory(Source):
+    """Samples in a pytree of arrays with a common leading axis."""
+
+    def __init__(self, samples: Any, *, batch_size: int | None = None, seed: int = 0):
+        lengths = {np.shape(x)[0] if np.ndim(x) else 0 for x in jax.tree.leaves(samples)}
+        if len(lengths) != 1 or 0 in lengths:
+            raise InputError(f"samples have leading axes of length {sorted(lengths)}; give arrays of one common length")
+        super().__init__(lengths.pop(), batch_size=batch_size, seed=seed)
+        self.samples = jax.tree.map(np.asarray, samples)
+
+    def rows(self, which: np.ndarray) -> Any:
+        """Rows of every array."""
+        return jax.tree.map(lambda x: x[which], self.samples)
+
+
+class Hdf5(Source):
+    """Samples in an HDF5 file, read as they are needed: datasets with a common leading axis."""
+
+    def __init__(self, path: str | pathlib.Path, fields: list[str], *, batch_size: int | None = None, seed: int = 0):
+        self.path, self.fields = pathlib.Path(path), tuple(fields)
+        if not self.path.is_file():
+            raise InputError(f"{self.path}: there is no such file; give an HDF5 file with {', '.join(fields)}")
+        with h5py.File(self.path) as file:
+            missing = [name for name in fields if not isinstance(file.get(name), h5py.Dataset)]
+            if missing:
+                raise InputError(f"{self.path}: has no dataset {', '.join(missing)}; it holds {', '.join(file)}")
+            lengths = {name: file[name].shape[:1] for name in fields}
+        if len(set(lengths.values())) != 1 or () in lengths.values():
+            raise InputError(f"{self.path}: datasets have leading axes {lengths}; they must have one common length")
+        super().__init__(next(iter(lengths.values()))[0], batch_size=batch_size, seed=seed)
+
+    def rows(self, which: np.ndarray) -> dict[str, np.ndarray]:
+        """Rows of every dataset, by name."""
+        unique, back = np.unique(which, return_inverse=True)  # h5py reads increasing rows
+        with h5py.File(self.path) as file:
+            return {name: file[name][unique][back] for name in self.fields}
+
+
+def place(batch: Batch, mesh: Mesh | None) -> Batch:
+    """A batch on the axis "data" of a mesh, filled up with weight zero to a whole number per device."""
+    if mesh is None:
+        return jax.tree.map(jax.numpy.asarray, batch)
+    pad = -len(batch.weight) % mesh.shape["data"]
+    samples = jax.tree.map(lambda x: np.concatenate([x, np.repeat(x[-1:], pad, 0)]) if pad else x, batch.samples)
+    filled = Batch(samples=samples, weight=np.pad(batch.weight, (0, pad)))
+    sharding = NamedSharding(mesh, PartitionSpec("data"))
+
+    def spread(x: np.ndarray) -> jax.Array:
+        return jax.make_array_from_callback(x.shape, sharding, x.__getitem__)
+
+    return jax.tree.map(spread, filled)
