@@ -28,7 +28,10 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandat
 from galdiff.errors import InputError
 from galdiff.runtime import project_dir
 
-USAGE = "usage: galdiff EXPERIMENT [key=value ...] [-m]   |   galdiff list   |   galdiff EXPERIMENT --help"
+USAGE = (
+    "usage: galdiff EXPERIMENT [key=value ...] [-m]   |   galdiff list   |   galdiff inspect RUN   |"
+    "   galdiff EXPERIMENT --help"
+)
 BAD_INPUT, INTERRUPTED = 2, 130  # exit codes
 EXPECTED = (InputError, HydraException, OmegaConfBaseException, yaml.YAMLError)
 
@@ -102,15 +105,26 @@ def main(argv: Sequence[str] | None = None) -> None:
             print(USAGE, "", *_listing(scripts.values()), sep="\n")
         elif name == "list":
             print(*_listing(scripts.values()), sep="\n")
+        elif name == "inspect":
+            print(_inspected(args[1:]))
         elif name == "--version":
             print(f"galdiff {importlib.metadata.version('galdiff')}")
         elif name not in scripts:
-            raise InputError(f"there is no experiment '{name}'; {_choose(name, ['list', *scripts])}")
+            raise InputError(f"there is no experiment '{name}'; {_choose(name, ['list', 'inspect', *scripts])}")
     except InputError as error:
         _leave(_one_line(str(error)))
     if name in scripts:
         sys.argv = [str(scripts[name]), *args[1:]]
         runpy.run_path(str(scripts[name]), run_name="__main__")
+
+
+def _inspected(args: Sequence[str]) -> str:
+    """What a checkpoint holds."""
+    from galdiff.train.load import inspect  # training is not loaded for anything else
+
+    if len(args) != 1:
+        raise InputError("inspect takes one argument, the folder of a run: galdiff inspect PATH")
+    return inspect(args[0])
 
 
 def _run(main: Callable, config_name: str, conf: pathlib.Path) -> None:

@@ -22,7 +22,8 @@ LAYERS = [
     {"halo", "baryons", "sfh", "galaxy", "sps", "dust", "kinematics", "ifu"},
     {"inference", "observables"},
     {"build"},
-    {"train", "io", "plotting"},
+    {"io", "plotting"},
+    {"train"},  # writes through io
     {"cli"},
     {"__main__", "__init__"},  # entry points: anything below
 ]

@@ -15,6 +15,7 @@ class Pace(ProgressColumn):
     """Parts per second and the time left, of steps with more than one part."""
 
     def render(self, task: Task) -> Text:
+        """Speed and time left of one step; nothing for a step of one part."""
         speed = task.finished_speed or task.speed
         if not speed or (task.total or 1) <= 1:
             return Text("")

@@ -1,8 +1,8 @@
 """Checkpoints of a run: written in the background, whole or not at all, verified when they are read.
 
-A step holds named parts (physics, corrections, optimiser, progress), each a flat dict of arrays by dotted path, and
-`meta`, a JSON record with the shape, dtype and content hash of every array. Orbax keeps a step only when all of it is
-on disk, but does not notice a flipped byte later; the hashes do. Reading runs no code from the files.
+A step holds named parts (physics, corrections, average, optimiser, progress), each a flat dict of arrays by dotted
+path, and `meta`, a JSON record with the shape, dtype and content hash of every array. Orbax keeps a step only when all
+of it is on disk, but does not notice a flipped byte later; the hashes do. Reading runs no code from the files.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from orbax.checkpoint import checkpoint_managers as policies
 
 from galdiff.errors import InputError
 
-FINITE = ("physics", "corrections", "optimiser")  # parts that never hold NaN or infinity
+FINITE = ("physics", "corrections", "average", "optimiser")  # parts that never hold NaN or infinity
 META = "meta"
 
 

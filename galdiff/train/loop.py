@@ -27,6 +27,7 @@ from galdiff.train.select import parts_of, trainable
 from galdiff.train.step import make_step, start
 
 Objective = Callable[[nnx.Module, Batch, Array], tuple[Array, Mapping[str, Array]]]
+WORST = 1e300  # rank of a checkpoint that was never validated
 ENDS = ("finished", "no longer better", "interrupted", "not finite")
 
 
@@ -170,7 +171,7 @@ class _Run:
         self.carry = self._everywhere(start({p: numbers[p] for p in chosen}, task.optimiser, settings.seed))
         self.fixed = self._everywhere({p: x for p, x in numbers.items() if p not in chosen})
         self.rest = self._everywhere(self.rest)
-        self.step, self.best, self.worse = 0, np.inf, 0
+        self.step, self.best, self.latest, self.worse = 0, np.inf, np.inf, 0
 
         def objective(train, fixed, batch, key):
             numbers, rest = fixed
@@ -213,6 +214,7 @@ class _Run:
         batch = place(source.all_rows(), self.mesh)
         loss = float(self._loss(self._current(), (self.fixed, self.rest), batch, key))
         better = loss < self.best
+        self.latest = loss
         self.best, self.worse = (loss, 0) if better else (self.best, self.worse + 1)
         return loss
 
@@ -220,13 +222,16 @@ class _Run:
         """What a checkpoint holds."""
         numbers = {**self.fixed, **self.carry["train"]}
         parts = {name: {p: numbers[p] for p in by_path(state)} for name, state in self.states.items()}
-        progress = {name: x for name, x in self.carry.items() if name not in ("train", "optimiser")}
-        counts = {"best": jnp.asarray(self.best), "worse": jnp.asarray(self.worse, jnp.int32)}
-        return {**parts, "optimiser": self.carry["optimiser"], "progress": {**progress, **self._everywhere(counts)}}
+        progress = {name: x for name, x in self.carry.items() if name not in ("train", "optimiser", "average")}
+        losses = {"best": jnp.asarray(self.best), "latest": jnp.asarray(self.latest)}
+        counts = {**losses, "worse": jnp.asarray(self.worse, jnp.int32)}
+        average = {"average": self.carry["average"]} if self.settings.average else {}
+        progress = {**progress, **self._everywhere(counts)}
+        return {**parts, **average, "optimiser": self.carry["optimiser"], "progress": progress}
 
     def save(self, checkpoints: Checkpoints, meta: dict) -> None:
-        """Into a checkpoint, ranked by the best validation loss of now."""
-        loss = self.best if np.isfinite(self.best) else 1e300
+        """Into a checkpoint, ranked by its validation loss (the latest)."""
+        loss = self.latest if np.isfinite(self.latest) else WORST
         trained = {"train": sorted(self.carry["train"])}
         checkpoints.save(self.step, self.parts(), meta={**meta, **trained}, loss=loss)
 
@@ -237,11 +242,14 @@ class _Run:
             return
         numbers = {**found.parts["physics"], **found.parts["corrections"]}
         progress = dict(found.parts["progress"])
-        self.best, self.worse = float(progress.pop("best")), int(progress.pop("worse"))
+        self.best, self.latest = float(progress.pop("best")), float(progress.pop("latest"))
+        self.worse = int(progress.pop("worse"))
+        trained = {path: numbers[path] for path in self.carry["train"]}
         self.carry = {
             **progress,
             "optimiser": found.parts["optimiser"],
-            "train": {path: numbers[path] for path in self.carry["train"]},
+            "train": trained,
+            "average": found.parts.get("average", jax.tree.map(jnp.copy, trained)),
         }
         self.fixed = {path: numbers[path] for path in self.fixed}
         self.step = found.step

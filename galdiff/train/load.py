@@ -1,0 +1,153 @@
+"""Models back from checkpoints: for inference, for fine-tuning, or only their corrections into another model.
+
+A model is built from the config in the checkpoint, by constructor calls of allowed packages alone, and filled with its
+numbers; nothing else in the files is run.
+"""
+
+import dataclasses
+import json
+import pathlib
+from typing import Any
+
+import jax
+from flax import nnx
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from omegaconf import OmegaConf
+
+from galdiff.build import build
+from galdiff.core.variables import Physical
+from galdiff.errors import InputError
+from galdiff.train.checkpoints import Checkpoints, Restored, by_path
+from galdiff.train.log import read_log
+from galdiff.train.select import parts_of
+
+PARTS = ("corrections", "physics")
+
+
+@dataclasses.dataclass(frozen=True)
+class Loaded:
+    """A model from a checkpoint and what is known about it."""
+
+    model: nnx.Module
+    step: int
+    meta: dict[str, Any]
+
+
+def load(path: str | pathlib.Path, *, step: int | None = None, mesh: Mesh | None = None) -> Loaded:
+    """The model of a checkpoint, with its averaged numbers where the run kept an average.
+
+    Args:
+      path: folder of a run, or its checkpoints.
+      step: which; the newest sound one by default.
+      mesh: numbers go to all of its devices; None for one.
+
+    Raises:
+      InputError: no sound checkpoint, a config that cannot be built, or arrays that do not fit it.
+    """
+    with Checkpoints(folder_of(path)) as checkpoints:
+        record = checkpoints.meta(step)
+        if record is None:
+            raise InputError(f"{path}: holds no checkpoint; give the folder of a run")
+        return Loaded(_filled(checkpoints, built(record, path), record, mesh), int(record["step"]), record)
+
+
+def load_part(path: str | pathlib.Path, model: nnx.Module, part: str = "corrections") -> nnx.Module:
+    """A model with one part (corrections or physics) from a checkpoint, and its own numbers elsewhere.
+
+    Raises:
+      InputError: the part has other names or shapes in the checkpoint.
+    """
+    if part not in PARTS:
+        raise InputError(f"part is '{part}'; choose one of {', '.join(PARTS)}")
+    with Checkpoints(folder_of(path)) as checkpoints:
+        graph, *states = parts_of(model)
+        like = by_path(states[PARTS.index(part)])
+        record = checkpoints.meta()
+        found = (
+            None if record is None else checkpoints.restore({part: like, "average": _averaged(record)}, record["step"])
+        )
+        if found is None:
+            raise InputError(f"{path}: holds no checkpoint; give the folder of a run")
+        states[PARTS.index(part)] = _fill(states[PARTS.index(part)], {**found.parts[part], **found.parts["average"]})
+        return nnx.merge(graph, *states)
+
+
+def folder_of(path: str | pathlib.Path) -> pathlib.Path:
+    """The folder with the steps."""
+    path = pathlib.Path(path)
+    for folder in (path / "checkpoints", path):
+        if folder.is_dir() and any(p.name.isdigit() for p in folder.iterdir()):
+            return folder
+    raise InputError(f"{path}: holds no checkpoint; give the folder of a run, or its checkpoints")
+
+
+def built(record: dict[str, Any], path: str | pathlib.Path) -> nnx.Module:
+    """The model that the config of a checkpoint describes under its key `model`."""
+    config = OmegaConf.create(record.get("config", ""))
+    if "model" not in config:
+        raise InputError(
+            f"{path}: the config in the checkpoint has no key 'model'; load its parts into a model of yours"
+        )
+    return build(config.model, seed=int(config.get("seed", 0)), path="model")
+
+
+def inspect(path: str | pathlib.Path) -> str:
+    """What a checkpoint holds, as text: config, numbers with units, metrics, versions, hashes of data."""
+    with Checkpoints(folder_of(path)) as checkpoints:
+        record, steps = checkpoints.meta(), checkpoints.steps()
+    if record is None:
+        raise InputError(f"{path}: holds no checkpoint; give the folder of a run")
+    lines = [f"step {record['step']} of {', '.join(map(str, steps))}; best loss {record['loss']:.6g}", "", "config"]
+    lines += [f"  {line}" for line in str(record.get("config", "")).splitlines()]
+    for part in PARTS:
+        leaves = record["leaves"].get(part, {})
+        lines += ["", f"{part}: {sum(_size(shape) for shape, _, _ in leaves.values())} numbers"]
+        lines += [f"  {name:50s} {dtype}{shape}" for name, (shape, dtype, _) in leaves.items()]
+    log = folder_of(path).parent / "metrics.jsonl"
+    if log.is_file() and (rows := [r for r in read_log(log) if r["step"] <= record["step"]]):
+        lines += ["", "metrics", f"  {json.dumps(rows[-1])}"]
+    for name in ("versions", "data"):
+        lines += ["", name, *(f"  {k}: {v}" for k, v in record.get(name, {}).items())] if record.get(name) else []
+    return "\n".join(lines)
+
+
+def physics_of(model: nnx.Module) -> dict[str, tuple[float, str]]:
+    """Value and unit of every physical parameter, by dotted path."""
+    found = {}
+    for path, node in nnx.iter_graph(model):
+        if isinstance(node, Physical):
+            found[".".join(map(str, path))] = (float(node.bounded), node.unit)
+    return found
+
+
+def _filled(checkpoints: Checkpoints, model: nnx.Module, record: dict, mesh: Mesh | None) -> nnx.Module:
+    graph, *states = parts_of(model)
+    likes = {part: by_path(state) for part, state in zip(PARTS, states, strict=False)}
+    likes["average"] = _averaged(record)
+    if mesh is not None:
+        everywhere = NamedSharding(mesh, PartitionSpec())
+        likes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere), likes)
+    found: Restored | None = checkpoints.restore(likes, int(record["step"]))
+    assert found is not None
+    average = found.parts["average"]
+    for k, part in enumerate(PARTS):
+        numbers = {p: average.get(p, x) for p, x in found.parts[part].items()}
+        states[k] = _fill(states[k], numbers)
+    return nnx.merge(graph, *states)
+
+
+def _averaged(record: dict[str, Any]) -> dict[str, jax.ShapeDtypeStruct]:
+    """Shapes of the numbers that a checkpoint also keeps an average of."""
+    kept = record["leaves"].get("average", {})
+    return {path: jax.ShapeDtypeStruct(tuple(shape), dtype) for path, (shape, dtype, _) in kept.items()}
+
+
+def _fill(state: nnx.State, numbers: dict[str, Any]) -> nnx.State:
+    return jax.tree.unflatten(jax.tree.structure(state), [numbers[path] for path in by_path(state)])
+
+
+def _size(shape: list[int]) -> int:
+    size = 1
+    for n in shape:
+        size *= n
+    return size
