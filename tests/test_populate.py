@@ -22,11 +22,9 @@ from galdiff.io.catalogue import read_catalogue
 from galdiff.io.progress import Steps
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-# double precision, as in all tests, since a process cannot change it; three batches, the last one short; the model that
-# compiles fastest
+# three batches, the last one short; the model that compiles fastest
 SMALL = (
     "baryons=regulator",
-    "runtime.precision=float64",
     "halo.n=10",
     "n_steps=32",
     "tolerance=null",
