@@ -8,6 +8,7 @@ import dataclasses
 import json
 import pathlib
 import time
+import typing
 from collections.abc import Iterator
 
 import jax
@@ -52,6 +53,11 @@ class Log:
                 n, seconds = n + report.n, seconds + spent
             seen |= used
         return n / seconds if n else None
+
+
+def plain(config: DictConfig) -> dict[str, typing.Any]:
+    """A part of the config as a dictionary."""
+    return typing.cast(dict[str, typing.Any], OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
 
 
 def check(cfg: DictConfig) -> None:
@@ -146,10 +152,10 @@ def main(cfg: DictConfig) -> None:
     outputs = Outputs(redshifts=tuple(cfg.redshifts), n_steps=cfg.n_steps)
     folder = pathlib.Path(cfg.output)
     check_output(folder, output_bytes(cfg), cfg.overwrite, FILES)
-    node = OmegaConf.to_container(cfg.halo, resolve=True, throw_on_missing=True)
+    node = plain(cfg.halo)
     mass = np.asarray(masses(node["log10_mvir"], None if node["n"] is None else int(node["n"])))
     n, size = len(mass), min(int(cfg.batch), len(mass))
-    stage = build({**OmegaConf.to_container(cfg.baryons, resolve=True), "outputs": outputs}, path="baryons")
+    stage = build({**plain(cfg.baryons), "outputs": outputs}, path="baryons")
     population = Population(stage, outputs, tolerance=cfg.tolerance, chunk=min(int(cfg.chunk), size))
     with Steps() as steps:
         with steps("first halos"):
