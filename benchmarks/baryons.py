@@ -212,14 +212,17 @@ def draw(rows, path: str) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(6, 4.5), layout="constrained")
+    figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
     for label, points in rows.items():
-        axes.loglog([r[4] * 1e3 for r in points], [r[2] for r in points], "o-", label=label)
-        for setting, _, p99, _, wall in points:
-            axes.annotate(setting, (wall * 1e3, p99), textcoords="offset points", xytext=(4, 4), fontsize=7)
+        axes.loglog([r[4] * 1e3 for r in points], [r[2] for r in points], "o-", ms=4, label=label)
+    for label in (next(iter(rows)), list(rows)[-1]):  # the others take the steps of the last
+        for setting, _, p99, _, wall in rows[label]:
+            axes.annotate(
+                setting, (wall * 1e3, p99), textcoords="offset points", xytext=(-5, -9), fontsize=7, ha="right"
+            )
     axes.set(xlabel="time for all halos [ms]", ylabel="99th percentile of the error at z = 0 [dex]")
-    axes.legend()
-    figure.savefig(path, dpi=150)
+    figure.legend(loc="outside right upper", fontsize=8, frameon=False)
+    figure.savefig(path, dpi=120)
 
 
 def main() -> None:

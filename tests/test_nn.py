@@ -206,15 +206,18 @@ def test_any_finite_driver_gives_finite_numbers(name):
 def test_monotonic_rises_and_falls_whatever_its_weights(seed):
     net = moved(Monotonic(n_in=3, n_out=2, increasing=(0,), decreasing=(2,), rngs=_rngs(seed)), seed, size=1.0)
     slopes = jax.vmap(jax.jacfwd(net))(drivers_of(net, 300, seed=seed, size=2.0))
-    assert (slopes[..., 0] >= 0).all() and (slopes[..., 0] > 1e-6).any()
-    assert (slopes[..., 2] <= 0).all() and (slopes[..., 2] < -1e-6).any()
+    assert (slopes[..., 0] >= 0).all()
+    assert (slopes[..., 0] > 1e-6).any()
+    assert (slopes[..., 2] <= 0).all()
+    assert (slopes[..., 2] < -1e-6).any()
     assert (slopes[..., 1] > 0).any() or (slopes[..., 1] < 0).any()
 
 
 def test_splines_sum_to_one_and_hold_straight_lines():
     x = jnp.linspace(-1.0, 1.0, 101)
     splines = spline_basis(x, 6)
-    assert splines.shape == (101, 9) and (splines >= 0).all()
+    assert splines.shape == (101, 9)
+    assert (splines >= 0).all()
     np.testing.assert_allclose(splines.sum(-1), 1.0, rtol=1e-14)
     peaks = 2 * (np.arange(9) - 1) / 6 - 1
     np.testing.assert_allclose(splines @ peaks, x, atol=1e-14)
@@ -307,7 +310,8 @@ def test_a_field_is_periodic_and_has_only_its_harmonics():
     np.testing.assert_allclose(around(2 * np.pi), around(0.0), rtol=1e-12)
     np.testing.assert_allclose(around(np.pi), around(0.0), rtol=1e-12)  # m = 0 and 2 only
     power = np.abs(np.fft.rfft(around(0.0)))
-    assert np.all(power[[0, 2]] > 1e-2) and np.all(power[[1, 3, 4, 5, 6, 7, 8]] < 1e-12)
+    assert np.all(power[[0, 2]] > 1e-2)
+    assert np.all(power[[1, 3, 4, 5, 6, 7, 8]] < 1e-12)
 
 
 @pytest.mark.parametrize(
@@ -388,7 +392,8 @@ def test_hooks_draw_weights_of_their_own_from_the_seed():
     kernel = lambda model: np.asarray(model.correction.net.layers.layers[1].kernel[...])  # noqa: E731
     state = np.asarray(first.state_correction.net.layers.layers[1].kernel[...])
     np.testing.assert_array_equal(kernel(first), kernel(again))
-    assert (kernel(first) != kernel(other)).any() and (kernel(first) != state).any()
+    assert (kernel(first) != kernel(other)).any()
+    assert (kernel(first) != state).any()
 
 
 def test_a_network_of_another_size_is_refused(physics):

@@ -1,4 +1,4 @@
-"""Many halos at once: a fixed grid for all, steps of their own for those that need them, a stiff solver for the rest.
+"""Many halos at once: a fixed grid for all, a finer one, own steps or a stiff solver for those that need them.
 
 A galaxy is never silently kept when its solution is not: the report names it.
 """
@@ -18,7 +18,8 @@ from galdiff.core.stage import Stage
 from galdiff.errors import InputError
 from galdiff.records import BaryonHistory, HaloHistory
 
-GROUP = 64  # galaxies that take steps of their own together
+GROUP = 64  # galaxies that are solved again together
+FINER = 8  # times the steps of the grid, before steps of their own, which cost some hundred times more
 MAX_STEPS = 4096
 EXTRA = 0.02  # rtol of a step over the asked error of the history [1/dex]; set by tests/test_baryon_population.py
 
@@ -28,7 +29,7 @@ class Report:
     """How a population was solved."""
 
     n: int
-    refined: tuple[int, ...]  # ids that took steps of their own
+    refined: tuple[int, ...]  # ids that took more steps
     stiff: tuple[int, ...]  # ids that needed the stiff solver
     failed: tuple[int, ...]  # ids without a solution: their histories hold NaN
 
@@ -43,7 +44,7 @@ class Population:
     Args of the constructor:
       stage: a baryon cycle (`Pandya23`, `Regulator`).
       outputs: when histories are wanted.
-      tolerance: error of the masses [dex] above which a galaxy takes steps of its own; None keeps the grid's.
+      tolerance: error of the masses [dex] above which a galaxy takes more steps; None keeps the grid's.
       chunk: halos solved together, in equal parts on all devices; memory goes with it.
     """
 
@@ -60,9 +61,9 @@ class Population:
         def equations(state) -> Equations:
             return nnx.merge(graph, state).equations()  # type: ignore[attr-defined]
 
-        def on_grid(state, halos):
+        def on_grid(state, halos, times=outputs):
             e = equations(state)
-            return jax.vmap(lambda halo: evolve_prepared(e, prepare(e, halo, outputs)))(halos)
+            return jax.vmap(lambda halo: evolve_prepared(e, prepare(e, halo, times)))(halos)
 
         def own_steps(state, halos, stiff):
             e = equations(state)
@@ -70,6 +71,8 @@ class Population:
             return jax.vmap(lambda h: evolve_adaptively(e, h, outputs, rtol, max_steps=MAX_STEPS, solver=solver))(halos)
 
         self._on_grid = jax.jit(on_all_devices(on_grid))
+        fine = dataclasses.replace(outputs, n_steps=FINER * outputs.n_steps)
+        self._finer = jax.jit(lambda state, halos: on_grid(state, halos, fine))
         self._own_steps = jax.jit(own_steps, static_argnums=2)
 
     def solve(self, halos: HaloHistory, ids: Sequence[int] | None = None, done: Callable[[int], None] | None = None):
@@ -109,18 +112,23 @@ class Population:
         found: Any = jax.tree.map(np.array, cut(self._on_grid(self.state, pad(halos, self.chunk)), n))
         limit = np.inf if self.tolerance is None else self.tolerance
         poor = np.flatnonzero(~found.solved | (found.error > limit))
-        refined: list[int] = []
-        stiff: list[int] = []
-        # The most expensive first, so that galaxies of like cost wait for each other.
-        for method, log in ((False, refined), (True, stiff)):
+        refined, stiff = list(poor), []
+        methods = (
+            self._finer,
+            lambda state, few: self._own_steps(state, few, False),
+            lambda state, few: self._own_steps(state, few, True),
+        )
+        for method in methods:
+            # The most expensive first, so that galaxies of like cost wait for each other.
             poor = poor[np.argsort(-np.where(np.isfinite(found.error[poor]), found.error[poor], np.inf))]
-            log += list(poor)
+            stiff = list(poor) if method is methods[-1] else stiff
             for begin in range(0, len(poor), GROUP):
                 which = poor[begin : begin + GROUP]
                 few = jax.tree.map(lambda x, w=which: x[w], halos)
-                again = cut(self._own_steps(self.state, pad(few, GROUP), method), len(which))
+                again = cut(method(self.state, pad(few, GROUP)), len(which))
                 jax.tree.map(lambda old, new, w=which: old.__setitem__(w, np.asarray(new)), found, again)
-            poor = np.asarray([i for i in poor if not found.solved[i]], int)
+            worst = limit if method is self._finer else np.inf  # own steps keep the tolerance, or fail
+            poor = np.asarray([i for i in poor if not found.solved[i] or found.error[i] > worst], int)
         for leaf in jax.tree.leaves(found):
             if leaf.dtype.kind == "f":
                 leaf[poor] = np.nan

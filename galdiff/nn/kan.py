@@ -3,6 +3,7 @@
 The curves are cubic B-splines on uniform knots that do not move. With one layer every learned curve can be plotted.
 """
 
+import itertools
 import typing
 from collections.abc import Sequence
 
@@ -73,7 +74,7 @@ class KAN(Network):
         self.layers = nnx.List(
             [
                 SplineLayer(a, b, n_intervals, dtype=self.dtype, rngs=rngs, zero=i == last)
-                for i, (a, b) in enumerate(zip(widths[:-1], widths[1:], strict=True))
+                for i, (a, b) in enumerate(itertools.pairwise(widths))
             ]
         )
 

@@ -1,5 +1,6 @@
 """Multi-layer perceptron with fixed scaling of its drivers."""
 
+import itertools
 import typing
 from collections.abc import Sequence
 
@@ -13,7 +14,7 @@ class Layers(nnx.Module):
     """Linear layers with an activation between them; the last one starts at zero."""
 
     def __init__(self, widths: Sequence[int], *, activation: str, dtype: str, rngs: nnx.Rngs):
-        pairs = list(zip(widths[:-1], widths[1:], strict=True))
+        pairs = list(itertools.pairwise(widths))
         self.activation = activation_of(activation)
         self.layers = nnx.List([dense(a, b, dtype, rngs, i == len(pairs) - 1) for i, (a, b) in enumerate(pairs)])
 

@@ -3,6 +3,7 @@
 Drivers with a direction pass through non-negative weights only; the others are free.
 """
 
+import itertools
 import typing
 from collections.abc import Sequence
 
@@ -42,24 +43,26 @@ class Monotonic(Network):
         widths = (n_in, *widths_of(hidden))
         if len(widths) == 1:
             raise InputError("hidden is empty; a monotonic network needs at least one hidden layer")
-        self.free = dense(n_in, widths[1], self.dtype, rngs)  # of drivers with a direction only the size counts
-        self.rising = nnx.List([_rising(a, b, self.dtype, rngs) for a, b in zip(widths[1:-1], widths[2:], strict=True)])
+        first = dense(n_in, widths[1], self.dtype, rngs)
+        self.first, self.shift = nnx.Param(first.kernel[...]), nnx.Param(jnp.zeros(widths[1], self.dtype))
+        self.rising = nnx.List([_rising(a, b, self.dtype, rngs) for a, b in itertools.pairwise(widths)])
         biases = [jax.random.normal(rngs.params(), (b,), self.dtype) for b in widths[2:]]
         self.biases = nnx.List([nnx.Param(b) for b in biases])
         self.last = nnx.Param(jnp.zeros((widths[-1], n_out), self.dtype))
-        self.trend = dense(n_in, n_out, self.dtype, rngs, zero=True)  # of free drivers, and the constant
+        self.trend = nnx.Param(jnp.zeros((n_in, n_out), self.dtype))  # of free drivers
+        self.constant = nnx.Param(jnp.zeros(n_out, self.dtype))
 
     def __call__(self, drivers: Float[Array, "... n_in"]) -> Float[Array, "... n_out"]:
         """Numbers for these drivers, monotone in those with a direction."""
         x = self.scaled(drivers)
         signs = np.asarray(self.signs, x.dtype)[:, None]
-        kernel = self.free.kernel[...]
+        kernel = self.first[...]
         directed = jnp.where(signs == 0, kernel, signs * jax.nn.softplus(kernel))
-        h = jnp.tanh(x @ directed + self.free.bias[...])
+        h = jnp.tanh(x @ directed + self.shift[...])
         for weight, bias in zip(self.rising, self.biases, strict=True):
             h = jnp.tanh(h @ jax.nn.softplus(weight[...]) + bias[...])
-        trend = jnp.where(signs == 0, self.trend.kernel[...], 0.0)
-        return h @ jnp.maximum(self.last[...], 0.0) + x @ trend + self.trend.bias[...]
+        trend = jnp.where(signs == 0, self.trend[...], 0.0)
+        return h @ jnp.maximum(self.last[...], 0.0) + x @ trend + self.constant[...]
 
 
 def _rising(n_in: int, n_out: int, dtype: str, rngs: nnx.Rngs) -> nnx.Param:
@@ -73,7 +76,7 @@ def _signs(n_in: int, increasing: Sequence[int], decreasing: Sequence[int]) -> t
     chosen = (*increasing, *decreasing)
     if not chosen or len(set(chosen)) < len(chosen) or not all(i in range(n_in) for i in chosen):
         raise InputError(
-            f"increasing is {tuple(increasing)} and decreasing {tuple(decreasing)}; name at least one driver, none twice,"
-            f" by its place from 0 to {n_in - 1}"
+            f"increasing is {tuple(increasing)} and decreasing {tuple(decreasing)}; name at least one driver, none"
+            f" twice, by its place from 0 to {n_in - 1}"
         )
     return tuple(int(i in increasing) - int(i in decreasing) for i in range(n_in))

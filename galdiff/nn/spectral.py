@@ -1,5 +1,6 @@
 """Networks for spectra: a convolution over wavelength, and coefficients of a fixed basis."""
 
+import itertools
 import typing
 from collections.abc import Sequence
 
@@ -49,7 +50,7 @@ class SpectralConvolution(Network):
                     param_dtype=made,
                     rngs=rngs,
                 )
-                for i, (a, b) in enumerate(zip(widths[:-1], widths[1:], strict=True))
+                for i, (a, b) in enumerate(itertools.pairwise(widths))
             ]
         )
 
