@@ -45,7 +45,7 @@ class Monotonic(Network):
             raise InputError("hidden is empty; a monotonic network needs at least one hidden layer")
         first = dense(n_in, widths[1], self.dtype, rngs)
         self.first, self.shift = nnx.Param(first.kernel[...]), nnx.Param(jnp.zeros(widths[1], self.dtype))
-        self.rising = nnx.List([_rising(a, b, self.dtype, rngs) for a, b in itertools.pairwise(widths)])
+        self.rising = nnx.List([_rising(a, b, self.dtype, rngs) for a, b in itertools.pairwise(widths[1:])])
         biases = [jax.random.normal(rngs.params(), (b,), self.dtype) for b in widths[2:]]
         self.biases = nnx.List([nnx.Param(b) for b in biases])
         self.last = nnx.Param(jnp.zeros((widths[-1], n_out), self.dtype))

@@ -82,10 +82,9 @@ class BasisNetwork(Network):
         rngs: nnx.Rngs,
     ):
         rows = np.asarray(basis)
-        if rows.ndim != 2 or (mean is not None and np.shape(mean) != rows.shape[1:]):
-            raise InputError(
-                f"basis has the shape {rows.shape}, mean {np.shape(mean)}; give (component, wave) and (wave,)"
-            )
+        if rows.ndim != 2 or (mean is not None and np.asarray(mean).shape != rows.shape[1:]):
+            given = None if mean is None else np.asarray(mean).shape
+            raise InputError(f"basis has the shape {rows.shape}, mean {given}; give (component, wave) and (wave,)")
         self._declare(n_in, rows.shape[1], offset, scale, dtype)
         self.basis = table(rows, self.dtype)
         self.mean = table(np.zeros(rows.shape[1]) if mean is None else mean, self.dtype)  # what comes out at the start
