@@ -48,8 +48,9 @@ def age(cosmo: Cosmology, redshift: ArrayLike) -> Array:
     scale = 1 / (1.0 + jnp.asarray(redshift))[..., None]
     nodes, weights = _rule(scale)
     a = scale * nodes**2
-    dark = 1 - cosmo.omega_m - cosmo.omega_r
-    integrand = 2 * a * nodes * scale / jnp.sqrt(cosmo.omega_m * a + cosmo.omega_r + dark * a ** (1 - 3 * cosmo.w))
+    power = 1 - 3 * cosmo.w
+    dark = (1 - cosmo.omega_m - cosmo.omega_r) * scale**power * nodes ** (2 * power)  # a^power, with few powers
+    integrand = 2 * a * nodes * scale / jnp.sqrt(cosmo.omega_m * a + cosmo.omega_r + dark)
     return units.MPC_KMS_PER_GYR / cosmo.h0 * jnp.sum(weights * integrand, -1)
 
 
