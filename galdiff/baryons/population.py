@@ -112,7 +112,8 @@ class Population:
         found: Any = jax.tree.map(np.array, cut(self._on_grid(self.state, pad(halos, self.chunk)), n))
         limit = np.inf if self.tolerance is None else self.tolerance
         poor = np.flatnonzero(~found.solved | (found.error > limit))
-        refined, stiff = list(poor), []
+        refined = list(poor)
+        stiff: list[int] = []
         methods = (
             self._finer,
             lambda state, few: self._own_steps(state, few, False),
@@ -132,8 +133,7 @@ class Population:
         for leaf in jax.tree.leaves(found):
             if leaf.dtype.kind == "f":
                 leaf[poor] = np.nan
-        groups: tuple[Sequence[int], ...] = (refined, stiff, list(poor))
-        ids = [tuple(int(names[i]) for i in sorted(group)) for group in groups]
+        ids = [tuple(int(names[i]) for i in sorted(group)) for group in (refined, stiff, poor)]
         return found, Report(n, *ids)
 
 
