@@ -133,7 +133,7 @@ class Population:
         for leaf in jax.tree.leaves(found):
             if leaf.dtype.kind == "f":
                 leaf[poor] = np.nan
-        ids = [tuple(int(names[i]) for i in sorted(group)) for group in (refined, stiff, poor)]
+        ids = [tuple(names[np.sort(np.asarray(group, int))].tolist()) for group in (refined, stiff, poor)]
         return found, Report(n, *ids)
 
 
