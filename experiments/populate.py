@@ -1,4 +1,4 @@
-"""Baryon histories of many halos at chosen redshifts, streamed into one catalogue in constant memory.
+"""Baryon histories of many halos at chosen redshifts, streamed batch by batch into one catalogue.
 
 Halos are made in batches of a fixed size, each with random numbers of its own, so a halo does not depend on how many
 are solved together, nor on the number of devices. All devices of the process take part.

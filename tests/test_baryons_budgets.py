@@ -149,6 +149,7 @@ def test_a_correction_of_zero_leaves_every_flow_bit_identical(hook):
     jax.tree.map(np.testing.assert_array_equal, *found)
     grown = jax.jit(corrected)(halo)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-11), grown.flows, history.flows)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-11), grown.diagnostics, history.diagnostics)
 
 
 MOVED = {
@@ -179,6 +180,9 @@ def test_each_hook_moves_what_it_names(hook):
         moved = run(jnp.zeros(N_RATES).at[index].set(0.1))
         ratio = np.asarray(moved.flows[quantity][flow]) / np.asarray(plain.flows[quantity][flow])
         assert np.abs(ratio - 1).max() > 1e-3, rate
+        if rate in ("eta_mass", "eta_energy", "eta_metal"):  # loadings are shown as they act
+            shown = [getattr(h.diagnostics, rate) for h in (moved, plain)]
+            assert np.abs(shown[0] / shown[1] - 1).max() > 1e-3, rate
         assert all(change < 1e-12 for change in drift(jax.tree.map(lambda x: x[None], moved)).values())
 
 

@@ -31,7 +31,7 @@ class Equations(typing.NamedTuple):
     force: Callable[[HaloNow, Cosmology], typing.Any]  # what depends on the halo alone, any shape
     drive: Callable[[typing.Any], typing.Any]  # of the forcing: what acts on the contents
     flows: Callable[[Contents, typing.Any], tuple[Flows, dict]]  # and what they follow from
-    diagnose: Callable[[typing.Any, dict], Diagnostics]
+    diagnose: Callable[[dict], Diagnostics]  # of what they follow from
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -163,8 +163,7 @@ def evolve_adaptively(
 
 def describe(equations: Equations, halo: HaloNow, forcing, contents: Contents, error, spin) -> BaryonHistory:
     """The history with flows and diagnostics, from the same functions that were integrated."""
-    drive = equations.drive(forcing)
-    flows, found = equations.flows(contents, drive)
+    flows, found = equations.flows(contents, equations.drive(forcing))
     inner = [contents[q][n] for q, b in equations.budgets.items() for n in b.reservoirs if n not in b.ledgers]
     sound = jnp.stack([jnp.all(jnp.isfinite(x) & (x > 0)) for x in inner]).all() & jnp.isfinite(error)
     return BaryonHistory(
@@ -176,7 +175,7 @@ def describe(equations: Equations, halo: HaloNow, forcing, contents: Contents, e
         c_nfw=halo.c_nfw,
         contents=contents,
         flows=flows,
-        diagnostics=equations.diagnose(drive, found),
+        diagnostics=equations.diagnose(found),
         error=error,
         solved=sound,
         spin=spin,

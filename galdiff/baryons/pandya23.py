@@ -98,7 +98,7 @@ def flows(contents: Contents, d: Drive, p: Parameters, cooling=None, sharp: bool
       sharp: minima and maxima with kinks, as published, instead of smooth ones.
 
     Returns:
-      Flows of the three budgets, and the diagnostics t_cool, temperature, sfr.
+      Flows of the three budgets, and what they follow from: the drive d, t_cool, temperature, sfr.
     """
     cooling = SmoothCooling() if cooling is None else cooling
     mass, metals, energy = contents["mass"], contents["metals"], contents["energy"]
@@ -144,7 +144,7 @@ def flows(contents: Contents, d: Drive, p: Parameters, cooling=None, sharp: bool
     )
     if turbulence is not None:
         energy_flows |= _stir(p.turbulence, f, inflow_energy, wind_energy, turbulence, mass["cgm"], overflow)
-    found = dict(sfr=sfr, t_cool=t_cool, temperature=jnp.exp(LN_10 * log10_t))
+    found = dict(d=d, sfr=sfr, t_cool=t_cool, temperature=jnp.exp(LN_10 * log10_t))
     return {"mass": mass_flows, "metals": metal_flows, "energy": energy_flows}, found
 
 
@@ -162,8 +162,8 @@ def _stir(p, f, inflow_energy, wind_energy, turbulence, cgm, overflow):
     )
 
 
-def diagnose(d: Drive, p: Parameters, found: dict) -> Diagnostics:
-    """Diagnostics from what `flows` found."""
+def diagnose(p: Parameters, d: Drive, **found) -> Diagnostics:
+    """Diagnostics from what `flows` found, with the rates that they followed."""
     return Diagnostics(
         t_dep=1 / d.rates.star_formation,
         eta_mass=d.rates.eta_mass,
@@ -265,5 +265,5 @@ class Pandya23(Stage):
             force=lambda halo, cosmology: forcing_of(halo, cosmology, self.sharp),
             drive=lambda forcing: drive(p, forcing, self.correction, self.sharp, limit=not by_state),
             flows=flows_of,
-            diagnose=lambda d, found: diagnose(d, p, found),
+            diagnose=lambda found: diagnose(p, **found),
         )

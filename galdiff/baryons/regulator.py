@@ -120,7 +120,7 @@ def flows(contents: Contents, d: RegulatorDrive) -> tuple[Flows, dict]:
       d: what acts on them, same shape.
 
     Returns:
-      Flows of the two budgets, and the diagnostic sfr.
+      Flows of the two budgets, and what they follow from: the drive d, sfr.
     """
     r = d.rates
     sfr = contents["mass"]["ism"] * r.star_formation
@@ -133,10 +133,10 @@ def flows(contents: Contents, d: RegulatorDrive) -> tuple[Flows, dict]:
         wind=r.eta_mass * metal_sfr,
         enrichment=r.metal_yield * sfr,
     )
-    return {"mass": mass_flows, "metals": metal_flows}, dict(sfr=sfr)
+    return {"mass": mass_flows, "metals": metal_flows}, dict(d=d, sfr=sfr)
 
 
-def diagnose(d: RegulatorDrive, p: RegulatorParameters, found: dict) -> Diagnostics:
+def diagnose(p: RegulatorParameters, d: RegulatorDrive, **found) -> Diagnostics:
     """Diagnostics from what `flows` found; the model knows nothing of energy or of the gas in the halo."""
     return Diagnostics(
         t_dep=1 / d.rates.star_formation,
@@ -207,5 +207,5 @@ class Regulator(Stage):
             force=forcing_of,
             drive=lambda forcing: drive(p, forcing, self.correction),
             flows=flows,
-            diagnose=lambda d, found: diagnose(d, p, found),
+            diagnose=lambda found: diagnose(p, **found),
         )

@@ -96,7 +96,7 @@ def load_sd93_csv(path: str | os.PathLike, *, padded: str = "extrapolate") -> Co
     if padded == "extrapolate":
         top = values[:, -1]
         repeats = np.cumprod(top == top[0]).astype(bool)
-        first = repeats.sum() - 1  # the last of the equal values is the first real one
+        first = int(repeats.sum()) - 1  # the last of the equal values is the first real one
         if first > 0 and first + 1 < len(top):
             values[:first, -1] = values[:first, -2] + top[first] - values[first, -2]
     return _checked(path, log10_t, np.array(list(SD93_COLUMNS.values())), values)
