@@ -23,7 +23,7 @@ OUT ?= outputs/demo
 
 demo: $(VENV)/.installed
 	$(BIN)/python experiments/simulate.py output=$(OUT) overwrite=true
-	@echo "The pictures are $(OUT)/maps.png and $(OUT)/spectra.png, the data cube is $(OUT)/cube.fits."
+	@echo "The pictures are $(OUT)/maps.png, spectra.png and history.png, the data cube is $(OUT)/cube.fits."
 
 test: $(VENV)/.installed-test
 	$(BIN)/ruff check .
