@@ -24,6 +24,7 @@ LAYERS = [
     {"build"},
     {"io", "plotting"},
     {"train"},  # writes through io
+    {"cases"},  # what trainings are about, with their figures
     {"cli"},
     {"__main__", "__init__"},  # entry points: anything below
 ]

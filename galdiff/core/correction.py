@@ -1,6 +1,7 @@
 """Corrections: bounded factors on rates and weights, which no choice of network weights can turn into a broken law."""
 
 import abc
+import dataclasses
 import typing
 from collections.abc import Callable
 
@@ -47,13 +48,37 @@ class LogGain(Correction):
 
     def __call__(self, flows, drivers):
         """Flows times exp(g), |g| < bound; positive flows stay positive."""
-        gain = jnp.exp(_bounded(self.net(drivers), self.bound))
+        gain = jnp.exp(self.log_gain(drivers))
         leaves, tree = jax.tree.flatten(flows)
         if jax.tree_util.treedef_is_leaf(tree):
             _fits(gain, flows.shape[-1])
             return flows * gain
         _fits(gain, len(leaves))
         return jax.tree.unflatten(tree, [leaf * gain[..., i] for i, leaf in enumerate(leaves)])
+
+    def log_gain(self, drivers):
+        """g, on the last axis one per flow [1]."""
+        return _bounded(self.net(drivers), self.bound)
+
+
+@typing.final
+class Each(Correction):
+    """A correction of its own for each of some named flows; the others stay untouched."""
+
+    def __init__(self, **named: Correction):
+        self.names = tuple(named)
+        for name, correction in named.items():
+            setattr(self, name, correction)
+
+    def __call__(self, flows, drivers):
+        """Flows of a record or dict, the named ones corrected."""
+        known = (
+            flows if isinstance(flows, dict) else {f.name: getattr(flows, f.name) for f in dataclasses.fields(flows)}
+        )
+        if unknown := [name for name in self.names if name not in known]:
+            raise ValueError(f"there is no flow '{unknown[0]}' to correct; choose some of {', '.join(known)}")
+        changed = {name: getattr(self, name)(known[name][..., None], drivers)[..., 0] for name in self.names}
+        return known | changed if isinstance(flows, dict) else dataclasses.replace(flows, **changed)
 
 
 @typing.final
@@ -66,11 +91,15 @@ class SimplexTilt(Correction):
 
     def __call__(self, flows: Float[Array, "... weight"], drivers) -> Float[Array, "... weight"]:
         """Weights >= 0 with the sum they came with; all-zero weights stay zero."""
-        gain = jnp.exp(_bounded(self.net(drivers), self.bound))
+        gain = jnp.exp(self.log_gain(drivers))
         _fits(gain, flows.shape[-1])
         tilted = flows * gain
         total = tilted.sum(-1, keepdims=True)
         return tilted * (flows.sum(-1, keepdims=True) / jnp.where(total > 0, total, 1.0))
+
+    def log_gain(self, drivers):
+        """g, on the last axis one per weight [1]; only its differences matter."""
+        return _bounded(self.net(drivers), self.bound)
 
 
 def _bounded(g: Array, bound: float) -> Array:

@@ -1,0 +1,1 @@
+"""Trainings that ship with galdiff, one file each: data, objective, figures."""
