@@ -110,7 +110,7 @@ def train(
       folder: of the run; one that holds checkpoints is gone on with.
       meta: goes into every checkpoint: config as text, versions, hashes of data.
       mesh: with an axis "data" for the samples of a batch; None for one device.
-      report: called after every step that is validated, with its number and metrics.
+      report: called after every step with its number and metrics, `validation` among them where it was measured.
 
     Raises:
       InputError: nothing to train, wrong settings, checkpoints of another model, a disk that refuses.
@@ -139,7 +139,7 @@ def _steps(run: "_Run", settings, checkpoints, log, meta, report, asked) -> str:
         if due:
             record["validation"] = run.validate()
         log.write({"step": run.step, **record})
-        if due and report is not None:
+        if report is not None:
             report(run.step, record)
         end = None
         if record["in_a_row"] >= settings.bad_steps:

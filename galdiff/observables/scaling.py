@@ -1,0 +1,65 @@
+"""The scaling relations of a population at several redshifts, as one array: model, mock data, and their distance."""
+
+import typing
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from galdiff.observables.relations import Relation, centres_between, kernel_regression, log_likelihood, summary
+from galdiff.records import BaryonHistory
+
+RELATIONS = (
+    ("mvir", "mstar_over_mvir"),
+    ("mstar", "mism_over_mstar"),
+    ("mstar", "zism"),
+    ("mstar", "zstar"),
+    ("mstar", "sfr"),
+)  # (x, y)
+
+
+class Observed(typing.NamedTuple):
+    """Scaling relations as they were observed."""
+
+    x: Float[Array, "relation redshift centre"]  # dex
+    mean: Float[Array, "relation redshift centre"]  # dex
+    error: Float[Array, "relation redshift centre"]  # dex, of the mean
+
+
+def pairs(histories: BaryonHistory) -> tuple[Array, Array]:
+    """What the relations relate, x and y with axes (relation, redshift, halo) [dex]."""
+    made = {name: summary(histories, name).T for pair in RELATIONS for name in pair}
+    return jnp.stack([made[a] for a, _ in RELATIONS]), jnp.stack([made[b] for _, b in RELATIONS])
+
+
+def relations_of(
+    histories: BaryonHistory, x: Float[Array, "relation redshift centre"], use: Bool[Array, "halo"] | None = None
+) -> Relation:
+    """All relations at centres x, axes (relation, redshift, centre)."""
+    one = lambda x, y, at: kernel_regression(x, y, at, use=use)  # noqa: E731
+    return jax.vmap(jax.vmap(one))(*pairs(histories), x)
+
+
+def observe(histories: BaryonHistory, centres: int, error: float, seed: int) -> Observed:
+    """Scaling relations of galaxies, with Gaussian errors on their means."""
+    x = jax.vmap(jax.vmap(lambda values: centres_between(values, centres)))(pairs(histories)[0])
+    found = relations_of(histories, x)
+    sigma = jnp.sqrt(error**2 + found.standard_error**2)
+    noise = error * np.random.default_rng(seed).standard_normal(x.shape)  # the finite number of halos adds the rest
+    return Observed(x=x, mean=found.mean + noise, error=sigma)
+
+
+def chi2(found: Relation, data: Observed) -> Array:
+    """chi2 per point."""
+    return jnp.mean((found.mean - data.mean) ** 2 / (data.error**2 + found.standard_error**2))
+
+
+def mean_log_likelihood(found: Relation, data: Observed) -> Array:
+    """log likelihood per point, see `log_likelihood`."""
+    whole = jax.vmap(log_likelihood)(*jax.tree.map(_flat, (found, data.mean, data.error)))
+    return jnp.sum(whole) / data.x.size
+
+
+def _flat(x: Array) -> Array:
+    return x.reshape(-1, x.shape[-1])

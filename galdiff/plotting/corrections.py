@@ -1,0 +1,83 @@
+"""What a correction found: relations before and after, rates against the truth, which part of it mattered."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+STYLES = ({"color": "C1", "ls": "--"}, {"color": "C0", "ls": "-"}, {"color": "0.2", "ls": ":"})
+LABELS = {
+    "mvir": r"$\log_{10} M_{\rm vir}/M_\odot$",
+    "mstar": r"$\log_{10} M_\star/M_\odot$",
+    "mstar_over_mvir": r"$\log_{10} M_\star/M_{\rm vir}$",
+    "mism_over_mstar": r"$\log_{10} M_{\rm ism}/M_\star$",
+    "zism": r"$\log_{10} Z_{\rm ism}/Z_\odot$",
+    "zstar": r"$\log_{10} Z_\star/Z_\odot$",
+    "sfr": r"$\log_{10}$ SFR [$M_\odot$/yr]",
+}
+
+
+def plot_relations(found: Mapping, data, redshifts: Sequence[float], names: Sequence[tuple[str, str]]) -> Figure:
+    """Scaling relations of data (points) and models (lines).
+
+    Args:
+      found: `Relation`s by label, axes (relation, redshift, centre); three at most.
+      data: with x, mean and error, same axes.
+      redshifts: of the columns; names: (x, y) of the rows.
+    """
+    n_y, n_x = len(names), len(redshifts)
+    figure = Figure(figsize=(2.6 * n_x + 1, 2.1 * n_y), layout="constrained")
+    axes = figure.subplots(n_y, n_x, squeeze=False, sharey="row")
+    for i, j in np.ndindex(n_y, n_x):
+        ax = axes[i, j]
+        ax.errorbar(data.x[i, j], data.mean[i, j], data.error[i, j], fmt=".", color="k", ms=4, lw=0.8, label="data")
+        for (label, each), style in zip(found.items(), STYLES, strict=False):
+            ax.plot(data.x[i, j], each.mean[i, j], label=label, **style)
+        ax.set(xlabel=LABELS[names[i][0]], ylabel=LABELS[names[i][1]] if j == 0 else "")
+        if i == 0:
+            ax.set_title(f"z = {redshifts[j]:g}")
+    axes[0, 0].legend(fontsize=7, frameon=False)
+    return figure
+
+
+def plot_rates(
+    rates: Mapping[str, np.ndarray], v_vir: np.ndarray, redshifts: Sequence[float], names: Sequence[str]
+) -> Figure:
+    """Rates against virial velocity: the median in bins, and for the second model the range of its galaxies.
+
+    Args:
+      rates: by label, axes (rate, halo, redshift); three at most.
+      v_vir: (halo, redshift) [km/s].
+      redshifts: of the columns; names: of the rows.
+    """
+    figure = Figure(figsize=(2.8 * len(redshifts) + 1, 2.4 * len(names)), layout="constrained")
+    axes = figure.subplots(len(names), len(redshifts), squeeze=False, sharey="row")
+    for i, j in np.ndindex(len(names), len(redshifts)):
+        ax, v = axes[i, j], v_vir[:, j]
+        low, high = np.percentile(v, [5, 95])
+        edges = np.quantile(v, np.linspace(0, 1, 21))
+        which = np.clip(np.searchsorted(edges, v) - 1, 0, 19)
+        middle = np.sqrt(edges[1:] * edges[:-1])
+        for (label, each), style in zip(rates.items(), STYLES, strict=False):
+            q = np.array([np.percentile(each[i, which == k, j], [5, 50, 95]) for k in range(20)])
+            ax.loglog(middle, q[:, 1], label=label, **style)
+            if style is STYLES[1]:
+                ax.fill_between(middle, q[:, 0], q[:, 2], color=style["color"], alpha=0.2, lw=0)
+        ax.axvspan(v.min(), low, color="0.9", lw=0)
+        ax.axvspan(high, v.max(), color="0.9", lw=0)
+        ax.set(xlabel=r"$V_{\rm vir}$ [km/s]", ylabel=names[i] if j == 0 else "")
+        if i == 0:
+            ax.set_title(f"z = {redshifts[j]:g}")
+    axes[0, 0].legend(fontsize=7, frameon=False)
+    return figure
+
+
+def plot_ablation(chi2: Mapping[str, float]) -> Figure:
+    """chi2 per point of several models, as bars."""
+    figure = Figure(figsize=(1.2 * len(chi2) + 2, 3), layout="constrained")
+    ax = figure.subplots()
+    bars = ax.bar(list(chi2), list(chi2.values()), color="C0")
+    ax.bar_label(bars, fmt="%.2f", fontsize=8)
+    ax.axhline(1, color="0.3", lw=0.8, ls=":")
+    ax.set(yscale="log", ylabel=r"$\chi^2$ per point")
+    return figure
