@@ -24,7 +24,7 @@ class Observed(typing.NamedTuple):
 
     x: Float[Array, "relation redshift centre"]  # dex
     mean: Float[Array, "relation redshift centre"]  # dex
-    error: Float[Array, "relation redshift centre"]  # dex, of the mean
+    error: Float[Array, "relation redshift centre"]  # dex, of the mean; infinite where there is no point
 
 
 def pairs(histories: BaryonHistory) -> tuple[Array, Array]:
@@ -51,15 +51,15 @@ def observe(histories: BaryonHistory, centres: int, error: float, seed: int) -> 
 
 
 def chi2(found: Relation, data: Observed) -> Array:
-    """chi2 per point."""
-    return jnp.mean((found.mean - data.mean) ** 2 / (data.error**2 + found.standard_error**2))
+    """chi2 per point of finite error."""
+    distance = (found.mean - data.mean) ** 2 / (data.error**2 + found.standard_error**2)
+    return jnp.sum(distance) / jnp.sum(jnp.isfinite(data.error))
 
 
 def mean_log_likelihood(found: Relation, data: Observed) -> Array:
-    """log likelihood per point, see `log_likelihood`."""
-    whole = jax.vmap(log_likelihood)(*jax.tree.map(_flat, (found, data.mean, data.error)))
-    return jnp.sum(whole) / data.x.size
-
-
-def _flat(x: Array) -> Array:
-    return x.reshape(-1, x.shape[-1])
+    """log likelihood per point of finite error, see `log_likelihood`."""
+    use = jnp.isfinite(data.error)
+    error = jnp.where(use, data.error, 1.0)
+    each = jax.vmap(lambda *x: log_likelihood(*jax.tree.map(lambda y: y[None], x)))
+    likelihood = each(*jax.tree.map(jnp.ravel, (found, data.mean, error)))
+    return jnp.sum(jnp.where(use.ravel(), likelihood, 0.0)) / jnp.sum(use)
