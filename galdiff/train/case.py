@@ -25,6 +25,10 @@ class Case(abc.ABC):
     validation: Source | None = None
     data: Mapping[str, str] = {}
 
+    def prepare(self, model: nnx.Module) -> nnx.Module:
+        """The model with what only the data can give it, before its first step; as it is by default."""
+        return model
+
     @abc.abstractmethod
     def loss(self, model: nnx.Module, batch: Batch, key: Array) -> tuple[Array, Mapping[str, Array]]:
         """Loss and its pieces (scalars by name); samples of weight zero must not count."""

@@ -1,0 +1,39 @@
+"""SSP libraries from trained emulators: `ssp=emulator`."""
+
+import pathlib
+
+from galdiff.errors import InputError
+from galdiff.records import SSPGrid
+from galdiff.sps.emulator import Emulator, emulated_grid
+from galdiff.train.load import load
+from galdiff.train.ship import shipped
+
+
+def emulator_of(checkpoint: str | pathlib.Path | None = None) -> Emulator:
+    """The network itself, for spectra at any age and metallicity; arguments as those of `emulated_ssp`."""
+    return _loaded(checkpoint)[0]
+
+
+def emulated_ssp(checkpoint: str | pathlib.Path | None = None) -> SSPGrid:
+    """The library that a trained emulator stands for, on the nodes of that library.
+
+    Args:
+      checkpoint: folder of a run of experiment=ssp_emulator; None for the one that comes with the package, trained on
+        the embedded analytic library.
+
+    Raises:
+      InputError: no checkpoint there, or one of something else.
+    """
+    model, data = _loaded(checkpoint)
+    name = f"emulator of {data.get('library', 'a library')}"
+    return emulated_grid(model, name=name, imf=data.get("imf", ""), medium=data.get("medium", "vacuum"))
+
+
+def _loaded(checkpoint: str | pathlib.Path | None) -> tuple[Emulator, dict[str, str]]:
+    loaded = load(shipped("ssp_emulator") if checkpoint is None else checkpoint)
+    if not isinstance(loaded.model, Emulator):
+        raise InputError(
+            f"{checkpoint}: holds a {type(loaded.model).__name__}, not an emulator; give a run of"
+            " experiment=ssp_emulator"
+        )
+    return loaded.model, loaded.meta.get("data", {})
