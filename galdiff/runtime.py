@@ -4,13 +4,18 @@ import importlib.metadata
 import pathlib
 import platform
 import subprocess
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 
 from galdiff.errors import InputError
 
 PACKAGES = ("galdiff", "jax", "jaxlib", "flax", "diffrax", "optax", "numpy", "scipy", "astropy", "h5py", "hydra-core")
+PROCESS = frozenset({"coordinator", "num_processes", "process_id"})
+PATIENCE = {"wait": 120, "heartbeat": 60}  # seconds
 
 
 def configure(
@@ -19,6 +24,7 @@ def configure(
     platforms: str | None = None,
     cpu_devices: int | None = None,
     cache_dir: str | pathlib.Path | None = None,
+    distributed: str | Mapping[str, Any] | None = None,
 ) -> None:
     """Set up JAX for this process; call it before any array exists.
 
@@ -27,9 +33,10 @@ def configure(
       platforms: where to compute (cpu, cuda, tpu), None for the best there is.
       cpu_devices: number of devices a CPU is split into, None for one.
       cache_dir: folder that keeps compiled programs between runs, None for no cache.
+      distributed: how this process finds the others that train with it, see `join`; None for a lone process.
 
     Raises:
-      InputError: unknown precision, or a change that comes after JAX has started.
+      InputError: unknown precision, a change that comes after JAX has started, or others that do not come.
     """
     if precision not in ("float32", "float64"):
         raise InputError(f"precision is '{precision}'; choose float32 or float64")
@@ -45,6 +52,60 @@ def configure(
         folder = pathlib.Path(cache_dir).expanduser().resolve()
         jax.config.update("jax_compilation_cache_dir", str(folder))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    if distributed is not None:
+        join(distributed)
+
+
+def join(distributed: str | Mapping[str, Any]) -> None:
+    """Connect the processes that train together; their devices then form one mesh.
+
+    Args:
+      distributed: "auto" where a launcher that JAX knows started them (Slurm, Open MPI, Kubernetes), else
+        `coordinator` (host:port of the first), `num_processes` and `process_id` (from 0); optionally `wait`, seconds
+        for all to come (120), and `heartbeat`, seconds of silence after which a process counts as dead (60).
+
+    Raises:
+      InputError: other keys, a missing one, or processes that do not come.
+    """
+    given = {} if distributed == "auto" else distributed
+    if not isinstance(given, Mapping) or not set(given) <= {*PROCESS, *PATIENCE} or (given and not {*given} >= PROCESS):
+        raise InputError(
+            f"runtime.distributed is {distributed}; give auto, or {', '.join(sorted(PROCESS))} (optionally"
+            f" {', '.join(sorted(PATIENCE))})"
+        )
+    seconds = {name: int(given.get(name, default)) for name, default in PATIENCE.items()}
+    named = {"coordinator_address": given.get("coordinator")} if given else {}
+    named |= {name: int(given[name]) for name in ("num_processes", "process_id") if given}
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    try:
+        jax.distributed.initialize(
+            **named,
+            initialization_timeout=seconds["wait"],
+            heartbeat_timeout_seconds=seconds["heartbeat"],
+            shutdown_timeout_seconds=seconds["heartbeat"],
+        )
+    except (RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"runtime.distributed={distributed}: the processes do not find each other ({reason}); start all of them,"
+            " with one coordinator that each can reach, before JAX is used"
+        ) from error
+
+
+def first_process() -> bool:
+    """Whether this process is the one that shows progress and writes what is written once; a lone process is."""
+    return jax.process_index() == 0
+
+
+def all_here(name: str) -> None:
+    """Wait until all processes are at the point of this name."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(name)
+
+
+def agreed(own: bool) -> bool:
+    """Whether all processes say yes; all of them ask at the same points of the program."""
+    return own if jax.process_count() == 1 else bool(multihost_utils.process_allgather(np.asarray(own)).all())
 
 
 def data_mesh(n: int | None = None) -> jax.sharding.Mesh:

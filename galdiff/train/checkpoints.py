@@ -21,6 +21,7 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as policies
 
 from galdiff.errors import InputError
+from galdiff.runtime import agreed, all_here, first_process
 
 FINITE = ("physics", "corrections", "average", "optimiser")  # parts that never hold NaN or infinity
 META = "meta"
@@ -51,7 +52,9 @@ class Checkpoints:
         if last < 1 or best < 0:
             raise InputError(f"checkpoints keep last={last} and best={best}; give last >= 1 and best >= 0")
         self.folder = pathlib.Path(folder).resolve()  # a relative path fails in the thread that writes
-        set_damaged_aside(self.folder)
+        if first_process():
+            set_damaged_aside(self.folder)
+        all_here("checkpoints")
         loss = lambda metrics: metrics["loss"]  # noqa: E731
         keep = [policies.LatestN(last), policies.BestN(get_metric_fn=loss, reverse=True, n=best)]
         options = ocp.CheckpointManagerOptions(
@@ -136,7 +139,7 @@ class Checkpoints:
         damaged = []
         for number in steps:
             try:
-                return self._read(number, like)
+                return self._read_by_all(number, like)
             except Damaged as error:
                 damaged.append(f"step {number} ({error})")
                 if number != steps[-1]:
@@ -153,6 +156,17 @@ class Checkpoints:
         """What is written about the newest sound step, or one step, without its arrays."""
         found = self.restore({}, step)
         return None if found is None else found.meta
+
+    def _read_by_all(self, step: int, like: Mapping[str, Any]) -> Restored:
+        """A step that every process finds sound."""
+        found, reason = None, "another process finds it damaged"
+        try:
+            found = self._read(step, like)
+        except Damaged as error:
+            reason = str(error)
+        if not agreed(found is not None) or found is None:
+            raise Damaged(reason)
+        return found
 
     def _read(self, step: int, like: Mapping[str, Any]) -> Restored:
         try:

@@ -107,3 +107,14 @@ def place(batch: Batch, mesh: Mesh | None) -> Batch:
         return jax.make_array_from_callback(x.shape, sharding, x.__getitem__)
 
     return jax.tree.map(spread, filled)
+
+
+def on_all(tree: Any, mesh: Mesh) -> Any:
+    """Copies of arrays on all devices of a mesh, also of other processes; all processes give the same arrays."""
+    sharding = NamedSharding(mesh, PartitionSpec())
+
+    def copy(x: Any) -> jax.Array:
+        own = np.asarray(x)
+        return jax.make_array_from_callback(own.shape, sharding, own.__getitem__)
+
+    return jax.tree.map(copy, tree)

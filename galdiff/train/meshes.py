@@ -1,34 +1,36 @@
-"""Meshes by name, as a config chooses them."""
+"""Meshes by name, for configs: `mesh: single`, `data` or `data_model`.
+
+Samples of a batch are spread along the axis "data". Numbers of a model are copies on all devices, also along "model":
+galdiff's networks are small, so that this axis is there for models that place their own arrays (or constrain the
+sharding inside), and else repeats the work of its first column.
+"""
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
 
 from galdiff.errors import InputError
-from galdiff.runtime import data_mesh
 
 MESHES = ("single", "data", "data_model")
 
 
-def mesh_of(name: str) -> Mesh | None:
-    """The mesh called `name`, of all devices of all processes; None for a single device.
-
-    single: one device. data: samples over all devices, numbers of the model on each. data_model: samples over half of
-    the devices, twice; the second axis, "model", is for models too large for a device. Results do not depend on it.
+def mesh_of(name: str | None) -> Mesh | None:
+    """Mesh of a name, of all devices of all processes: None for single; n x 1 for data; n/2 x 2 for data_model.
 
     Raises:
-      InputError: another name, or data_model with an odd number of devices.
+      InputError: unknown name, or a number of devices that does not suit it.
     """
-    if name not in MESHES:
+    if name is not None and name not in MESHES:
         raise InputError(f"mesh is '{name}'; choose one of {', '.join(MESHES)}")
-    if name == "single":
+    devices = np.array(jax.devices())
+    n, processes = devices.size, jax.process_count()
+    if name in (None, "single"):
+        if processes > 1:
+            raise InputError(f"mesh is single, but {processes} processes run together; choose data or data_model")
         return None
-    if name == "data":
-        return data_mesh()
-    devices = jax.devices()
-    if len(devices) % 2:
+    if name == "data_model" and n % 2:
         raise InputError(
-            f"mesh is data_model, which needs an even number of devices; there are {len(devices)}: choose data, or"
-            " split the CPU with runtime.cpu_devices=2"
+            f"mesh is data_model, which needs an even number of devices, but there {'is' if n == 1 else 'are'} {n};"
+            " choose data, or split the CPU with runtime.cpu_devices=2"
         )
-    return Mesh(np.array(devices).reshape(-1, 2), ("data", "model"))
+    return Mesh(devices.reshape(n, 1) if name == "data" else devices.reshape(n // 2, 2), ("data", "model"))

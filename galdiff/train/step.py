@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Sharding
 from jaxtyping import Array
 
 from galdiff.inference.fit import all_finite
@@ -33,6 +34,7 @@ def make_step(
     objective: Callable[[dict, dict, Batch, Array], tuple[Array, Mapping[str, Array]]],
     optimiser: optax.GradientTransformation,
     average: float,
+    everywhere: Sharding | None = None,
 ) -> Callable:
     """`step(carry, fixed, batch) -> carry, report`, compiled; the carry's buffers are reused.
 
@@ -40,6 +42,7 @@ def make_step(
       objective: loss and pieces of (numbers that train, fixed numbers, batch, random key).
       optimiser: of optax.
       average: decay of the exponential moving average; 0 for none.
+      everywhere: sharding of all results, None for one device.
     """
 
     def step(carry, fixed, batch):
@@ -63,4 +66,4 @@ def make_step(
         report = {"loss": loss, "gradient_norm": optax.tree.norm(slopes), **pieces}
         return after, report | {name: after[name] for name in ("skipped", "in_a_row")}
 
-    return jax.jit(step, donate_argnums=0)
+    return jax.jit(step, donate_argnums=0, out_shardings=everywhere)
