@@ -1,0 +1,101 @@
+"""How well a fit found the streaming in a disc: maps of line-of-sight velocity, and how they agree."""
+
+import pathlib
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from galdiff.core.correction import NoCorrection
+from galdiff.ifu.field import without_margin
+from galdiff.ifu.instrument import spaxel_centres
+from galdiff.ifu.stages import Deposit
+from galdiff.kinematics.maps import kinematic_maps, node_tables
+from galdiff.plotting.velocity import plot_residuals
+
+SNR_MIN = 10.0  # per pixel
+
+
+def velocity_map(case, model: nnx.Module) -> np.ndarray:
+    """Mean line-of-sight velocity of the light in each spaxel, before the PSF [km/s], shape (y, x); NaN where none."""
+    bins = case.plan.bins
+    tables = node_tables(bins.lg_ages, bins.lgmets, weight=case.plan.nodes.mean(1))
+
+    def made(model):
+        light = without_margin(Deposit(bins=bins)(model(case.stars), case.placement), case.plan.margin)
+        return kinematic_maps(light, tables, gauss_hermite=False).v
+
+    return np.asarray(nnx.jit(made)(model))
+
+
+def smooth(model: nnx.Module) -> nnx.Module:
+    """The same galaxy without its correction: rotation alone."""
+    bare = nnx.clone(model)
+    bare.correction = NoCorrection()  # type: ignore[attr-defined]
+    return bare
+
+
+def agreement(found: np.ndarray, true: np.ndarray, used: np.ndarray) -> dict[str, float]:
+    """Pearson correlation of two maps where used, and rms of their difference and of the truth [km/s]."""
+    x, y = found[used], true[used]
+    flat = x.std() == 0 or y.std() == 0
+    return {
+        "correlation": 0.0 if flat else float(np.corrcoef(x, y)[0, 1]),
+        "rms_error_kms": float(np.sqrt(np.mean((x - y) ** 2))),
+        "rms_true_kms": float(np.sqrt(np.mean(y**2))),
+    }
+
+
+def report(case, models: dict[str, nnx.Module], folder: pathlib.Path) -> dict[str, Any]:
+    """Draw and measure.
+
+    Args:
+      case: a `VelocityField`.
+      models: by stage; the first is without a residual, the last is the result.
+      folder: of the run.
+
+    Returns:
+      chi2 per pixel of every stage and of the truth, all and where S/N is high; agreement of maps of
+        "residual": what the correction adds to its own rotation, against the streaming, and
+        "missed": what the first stage misses, of the result against the truth.
+    """
+    names = list(models)
+    first, last = names[0], names[-1]
+    snr = np.median(np.asarray(case.clean.flux / jnp.sqrt(case.variance)), -1)
+    all_of = {**models, "truth": case.truth}
+    v = {name: velocity_map(case, model) for name, model in all_of.items()}
+    bare = {name: velocity_map(case, smooth(all_of[name])) for name in (last, "truth")}
+    used = (snr > SNR_MIN) & np.isfinite(v["truth"])
+    streaming, residual = v["truth"] - bare["truth"], v[last] - bare[last]
+    maps = {
+        "true streaming": streaming,
+        "residual of the network": residual,
+        "error of the network": residual - streaming,
+        f"truth \N{MINUS SIGN} {first}": v["truth"] - v[first],
+        f"{last} \N{MINUS SIGN} {first}": v[last] - v[first],
+        f"truth \N{MINUS SIGN} {last}": v["truth"] - v[last],
+    }
+    x, y = spaxel_centres(case.plan.instrument)
+    plot_residuals(maps, snr, SNR_MIN, (x, y)).savefig(folder / "velocity.png")
+    squares = {name: np.asarray(chi2_map(case, model)) for name, model in all_of.items()}
+    np.savez_compressed(folder / "velocity.npz", snr=snr, **{f"v_{n}": m for n, m in v.items()}, residual=residual)
+    return {
+        "chi2": {name: float(each.mean()) for name, each in squares.items()},
+        "chi2_used": {name: float(each[used].mean()) for name, each in squares.items()},
+        "spaxels": {"all": int(snr.size), "used": int(used.sum()), "snr_above": SNR_MIN, "snr_most": float(snr.max())},
+        "residual": agreement(residual, streaming, used),
+        "missed": agreement(v[last] - v[first], v["truth"] - v[first], used),
+        "laws": {name: laws(model) for name, model in all_of.items()},
+    }
+
+
+def chi2_map(case, model: nnx.Module):
+    """chi2 per pixel of each spaxel, shape (y, x)."""
+    return nnx.jit(lambda m: jnp.mean((case.cube(m).flux - case.flux) ** 2 / case.variance, -1))(model)
+
+
+def laws(model) -> dict[str, float]:
+    """Numbers of the rotation curve and the dispersion [km/s], [kpc]."""
+    names = ("v_max", "r_turn", "sigma", "r_sigma")
+    return {name: float(10 ** getattr(model, f"log10_{name}").bounded) for name in names}
