@@ -24,7 +24,7 @@ from galdiff.train.load import PARTS, load_part
 from galdiff.train.loop import Outcome, Settings, Task, train
 from galdiff.train.meshes import mesh_of
 from galdiff.train.prior import with_prior
-from galdiff.train.progress import show_progress
+from galdiff.train.progress import Progress
 from galdiff.train.select import trainable
 
 OF_STAGE = ("which", "train", "optimiser", "prior", "start")
@@ -106,7 +106,7 @@ def run_stage(stage: DictConfig, name: str, model: nnx.Module, case: Case, folde
         validation=case.validation,
     )
     settings = Settings(seed=stage.seed, **stage.train)
-    with show_progress(settings.steps, name) as report:
+    with Progress(settings.steps, name) as report:
         return train(task, settings, folder, meta=meta, mesh=mesh_of(stage.mesh), report=report)
 
 
@@ -122,6 +122,7 @@ def main(cfg: DictConfig) -> None:
     for stage in stages.values():
         trainable(model, stage.which if isinstance(stage.which, str) else list(stage.which))
     case = build(cfg.case, seed=cfg.seed, path="case")
+    model = case.prepare(model)
     meta = {
         "config": OmegaConf.to_yaml(described(cfg), resolve=True),
         "versions": runtime.versions(),

@@ -12,8 +12,10 @@ from flax import nnx
 import galdiff
 from galdiff.baryons.drive import Rates
 from galdiff.cases.wind import HiddenWinds
+from galdiff.cases.wind_report import node_errors
 from galdiff.core.correction import Each, LogGain
 from galdiff.nn.mlp import MLP
+from galdiff.nn.power_law import PowerLaw
 from galdiff.runtime import project_dir
 from galdiff.train.prior import correction_size, driver_points, with_prior
 
@@ -102,13 +104,33 @@ def test_the_prior_is_the_mean_square_of_ln_gain_over_the_box():
     assert points.shape == (64, 4)
     assert np.abs(points).max() <= 1
     np.testing.assert_allclose(points.mean(0), 0, atol=0.05)
-    np.testing.assert_allclose(correction_size(model, points), (0.3**2 + 0.1**2) / 2, rtol=1e-5)
+    np.testing.assert_allclose(correction_size(model, points), [(0.3**2 + 0.1**2) / 2, 0.0], rtol=1e-5, atol=1e-12)
     loss = with_prior(lambda m, b, k: (jnp.asarray(2.0), {}), weight=10.0, low=[-1.0] * 4, high=[1.0] * 4)
     value, pieces = loss(model, None, None)
     np.testing.assert_allclose(value, 2 + 10 * 0.05, rtol=1e-5)
     np.testing.assert_allclose(pieces["correction"], np.sqrt(0.05), rtol=1e-5)
     with pytest.raises(galdiff.errors.InputError, match="as many upper as lower ends"):
         driver_points([0.0, 1.0], [1.0, 1.0])
+
+
+def test_the_prior_knows_slopes_and_a_net_sees_only_its_drivers():
+    law = PowerLaw(n_in=1, n_out=1, rngs=nnx.Rngs(0))
+    law.terms.set_value(jnp.array([[0.1], [0.7]]))
+    model = nnx.Dict(correction=LogGain(net=law, bound=1e4, drivers=[1]))
+    points = driver_points([-1.0] * 4, [1.0] * 4, 64)
+    size, slope = correction_size(model, points)
+    np.testing.assert_allclose(slope, 0.7**2, rtol=1e-6)
+    np.testing.assert_allclose(size, np.mean((0.1 + 0.7 * points[:, 1]) ** 2), rtol=1e-6)
+    both = with_prior(lambda m, b, k: (0.0, {}), weight=0.0, smooth=2.0, low=[-1.0] * 4, high=[1.0] * 4)
+    np.testing.assert_allclose(both(model, None, None)[0], 2 * 0.49, rtol=1e-6)
+
+
+def test_what_data_constrain_is_where_their_information_is():
+    jacobian, error = jnp.zeros((10, 4)).at[:, 0].set(1.0).at[:3, 1].set(0.5), jnp.full(10, 0.1)
+    found = node_errors(jacobian, error)
+    np.testing.assert_allclose(found[2:], 3.0, rtol=1e-3)  # nothing but the prior of 3
+    inverse = np.linalg.inv(np.asarray(jacobian[:, :2].T @ jacobian[:, :2]) / 0.01 + np.eye(2) / 9)
+    np.testing.assert_allclose(found[:2], np.sqrt(np.diag(inverse)), rtol=1e-4)
 
 
 def test_a_run_leaves_config_metrics_checkpoints_figures_and_a_better_model(run):

@@ -1,16 +1,20 @@
 """How well a fit with corrections found hidden winds: numbers, a formula, figures."""
 
+import dataclasses
 import pathlib
+import typing
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jaxtyping import Array, Float
 
 from galdiff.baryons.drive import halo_drivers
 from galdiff.baryons.evolve import Prepared, evolve_prepared
-from galdiff.core.correction import Each, LogGain
+from galdiff.baryons.parameters import V_0
+from galdiff.core.correction import Chain, Correction, Each, LogGain
 from galdiff.nn.power_law import distil
 from galdiff.observables.relations import summary
 from galdiff.observables.scaling import RELATIONS, chi2, relations_of
@@ -20,7 +24,8 @@ from galdiff.records import BaryonHistory
 RATES = ("eta_mass", "eta_energy")
 COMPARED = ("mstar", "mism_over_mstar", "zism", "zstar", "sfr")
 DRIVERS = ("lg(V/125)", "lg(1+z)", "lg(M/1e12)", "lg(growth)")
-PERCENTILES = (5, 95)  # of V_vir: where the data say something
+NODES = tuple(np.linspace(-0.65, 0.5, 8).tolist())  # log10 V_vir/(125 km/s)
+KNOWN = 0.2  # of ln(rate): where data constrain it
 
 
 def solve(model: nnx.Module, tables: Prepared) -> BaryonHistory:
@@ -58,7 +63,7 @@ def report(case, models: dict[str, nnx.Module], folder: pathlib.Path) -> dict[st
     return {
         "chi2": scores,
         "points": int(case.observed.x.size),
-        "rates": rate_errors(rates[result] / rates["truth"], v_vir),
+        "rates": rate_errors(rates[result] / rates["truth"], v_vir, constraint(case, models["truth"])),
         "held_out_rms_dex": {name: distance(tests[name], tests["truth"]) for name in (stages[0], result)},
         "drift": drift(tests[result]),
         "formula": formula.splitlines(),
@@ -72,24 +77,67 @@ def distance(histories: BaryonHistory, truth: BaryonHistory) -> dict[str, float]
     return {name: float(jnp.sqrt(jnp.mean(each**2))) for name, each in off.items()}
 
 
-def rate_errors(ratio: np.ndarray, v_vir: np.ndarray) -> dict[str, dict[str, float]]:
-    """|fit / truth - 1| of each rate, over halos and redshifts where data constrain it.
+@typing.final
+class Bumps(Correction):
+    """ln(gain) of the two rates as a polyline in log10 V_vir, to ask what data say about each node of it."""
+
+    def __init__(self, heights: Float[Array, "rate node"]):
+        self.heights = nnx.Param(heights)
+
+    def __call__(self, flows, drivers):
+        """Rates with their gains."""
+        gains = [jnp.exp(jnp.interp(drivers[..., 0], jnp.asarray(NODES), row)) for row in self.heights[...]]
+        return dataclasses.replace(
+            flows, **{name: getattr(flows, name) * gain for name, gain in zip(RATES, gains, strict=True)}
+        )
+
+
+def constraint(case, truth: nnx.Module) -> np.ndarray:
+    """Standard error of ln(rate) at each of `NODES` that the data allow, the other nodes free, (rate, node).
+
+    From the Fisher information of the points, with a weak Gaussian prior of width 3.
+    """
+
+    def means(heights):
+        model = nnx.merge(*nnx.split(truth))
+        model.correction = Chain([model.correction, Bumps(heights)])  # type: ignore[attr-defined]
+        found = relations_of(solve(model, case.tables["fitted"]), case.observed.x)
+        return found.mean, found.standard_error
+
+    flat = jnp.zeros((len(RATES), len(NODES)))
+    jacobian, error = jax.jit(lambda h: (jax.jacfwd(lambda x: means(x)[0])(h), means(h)[1]))(flat)
+    sigma = jnp.sqrt(case.observed.error**2 + error**2)
+    return np.asarray(node_errors(jacobian.reshape(sigma.size, -1), sigma.ravel())).reshape(flat.shape)
+
+
+def node_errors(jacobian: Float[Array, "point number"], error: Float[Array, "point"]) -> Float[Array, "number"]:
+    """Marginal standard errors of numbers from points of given error."""
+    scaled = jacobian / error[:, None]
+    information = scaled.T @ scaled + jnp.eye(jacobian.shape[1]) / 9.0
+    return jnp.sqrt(jnp.diag(jnp.linalg.inv(information)))
+
+
+def rate_errors(ratio: np.ndarray, v_vir: np.ndarray, allowed: np.ndarray) -> dict[str, dict]:
+    """fit / truth - 1 of each rate at `NODES`, over all halos and redshifts near them.
 
     Args:
       ratio: of the rates, axes (rate, halo, redshift).
       v_vir: of the halos, (halo, redshift) [km/s].
+      allowed: standard error of ln(rate) that the data allow, (rate, node).
     """
-    low, high = np.percentile(v_vir, PERCENTILES, axis=0)
-    inside = (v_vir > low) & (v_vir < high)
-    off = np.abs(ratio - 1)
-    return {
-        name: {
-            "median": float(np.median(each[inside])),
-            "90 %": float(np.quantile(each[inside], 0.9)),
-            "within 20 %": float(np.mean(each[inside] < 0.2)),
+    place = np.clip(np.rint((np.log10(v_vir / V_0) - NODES[0]) / (NODES[1] - NODES[0])), 0, len(NODES) - 1)
+    made = {}
+    for name, each, errors in zip(RATES, ratio, allowed, strict=True):
+        off = np.array([np.median(each[place == k]) - 1 if (place == k).any() else np.nan for k in range(len(NODES))])
+        known = (errors < KNOWN) & np.isfinite(off)
+        made[name] = {
+            "v_vir": np.round(V_0 * 10 ** np.asarray(NODES), 1).tolist(),
+            "off": np.round(off, 4).tolist(),
+            "data allow": np.round(errors, 4).tolist(),
+            "largest where data constrain": float(np.abs(off[known]).max()) if known.any() else None,
+            "nodes that data constrain": int(known.sum()),
         }
-        for name, each in zip(RATES, off, strict=True)
-    }
+    return made
 
 
 def drift(histories) -> dict[str, float]:
@@ -112,7 +160,13 @@ def formula_of(model: nnx.Module, tables) -> tuple[str, dict[str, float]]:
     gains = {name: getattr(correction, name) for name in correction.names} if isinstance(correction, Each) else {}
     for name, gain in gains.items():
         if isinstance(gain, LogGain):
-            law, rms = distil(gain.log_gain, drivers, quadratic=True)
-            lines.append(law.formula(DRIVERS, [name]).replace(f"ln {name}", f"ln(gain of {name})"))
+            seen = list(range(drivers.shape[1])) if gain.drivers is None else list(gain.drivers)
+
+            def of_seen(x, gain=gain, seen=seen):
+                return gain.log_gain(jnp.zeros((len(x), drivers.shape[1])).at[:, np.asarray(seen)].set(x))
+
+            law, rms = distil(of_seen, drivers[:, seen], quadratic=True)
+            text = law.formula([DRIVERS[i] for i in seen], [name])
+            lines.append(text.replace(f"ln {name}", f"ln(gain of {name})"))
             missed[name] = float(rms[0])
     return "\n".join(lines), missed

@@ -3,10 +3,11 @@
 import abc
 import dataclasses
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
@@ -40,11 +41,17 @@ class LogGain(Correction):
 
     A tree of n flows takes a net with n outputs on the last axis, in the order of the tree (fields of a record as
     declared, keys of a dict sorted); a bare array takes one output per element of its last axis.
+
+    Args of the constructor:
+      net: from drivers to ln(gain); bound: of |ln(gain)|.
+      drivers: positions of those that the net sees, in its order; None for all. What a rate should not depend on is
+        best not seen: drivers of one halo go together, and their small differences fit noise.
     """
 
-    def __init__(self, *, net: Callable, bound: float):
+    def __init__(self, *, net: Callable, bound: float, drivers: Sequence[int] | None = None):
         self.net = net
         self.bound = _positive(bound)
+        self.drivers = None if drivers is None else tuple(int(i) for i in drivers)
 
     def __call__(self, flows, drivers):
         """Flows times exp(g), |g| < bound; positive flows stay positive."""
@@ -58,7 +65,8 @@ class LogGain(Correction):
 
     def log_gain(self, drivers):
         """g, on the last axis one per flow [1]."""
-        return _bounded(self.net(drivers), self.bound)
+        seen = drivers if self.drivers is None else drivers[..., np.asarray(self.drivers)]
+        return _bounded(self.net(seen), self.bound)
 
 
 @typing.final
@@ -79,6 +87,20 @@ class Each(Correction):
             raise ValueError(f"there is no flow '{unknown[0]}' to correct; choose some of {', '.join(known)}")
         changed = {name: getattr(self, name)(known[name][..., None], drivers)[..., 0] for name in self.names}
         return known | changed if isinstance(flows, dict) else dataclasses.replace(flows, **changed)
+
+
+@typing.final
+class Chain(Correction):
+    """One correction after another."""
+
+    def __init__(self, corrections: Sequence[Correction]):
+        self.corrections = nnx.List(list(corrections))
+
+    def __call__(self, flows, drivers):
+        """Flows after all of them."""
+        for correction in self.corrections:
+            flows = correction(flows, drivers)
+        return flows
 
 
 @typing.final

@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import FormatStrFormatter, NullFormatter
 
 STYLES = ({"color": "C1", "ls": "--"}, {"color": "C0", "ls": "-"}, {"color": "0.2", "ls": ":"})
+TICKS = (30, 100, 300)  # km/s
 LABELS = {
     "mvir": r"$\log_{10} M_{\rm vir}/M_\odot$",
     "mstar": r"$\log_{10} M_\star/M_\odot$",
@@ -66,6 +68,10 @@ def plot_rates(
         ax.axvspan(v.min(), low, color="0.9", lw=0)
         ax.axvspan(high, v.max(), color="0.9", lw=0)
         ax.set(xlabel=r"$V_{\rm vir}$ [km/s]", ylabel=names[i] if j == 0 else "")
+        ax.set_xticks([t for t in TICKS if v.min() < t < v.max()])
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_minor_formatter(NullFormatter())
+            axis.set_major_formatter(FormatStrFormatter("%g"))
         if i == 0:
             ax.set_title(f"z = {redshifts[j]:g}")
     axes[0, 0].legend(fontsize=7, frameon=False)
@@ -80,4 +86,21 @@ def plot_ablation(chi2: Mapping[str, float]) -> Figure:
     ax.bar_label(bars, fmt="%.2f", fontsize=8)
     ax.axhline(1, color="0.3", lw=0.8, ls=":")
     ax.set(yscale="log", ylabel=r"$\chi^2$ per point")
+    return figure
+
+
+def plot_learning(curves: Mapping[str, Mapping[int, float]], before: float) -> Figure:
+    """chi2 of points that were not seen against the number of points that were.
+
+    Args:
+      curves: chi2 by number of points, by label.
+      before: of the model that nothing was adapted in.
+    """
+    figure = Figure(figsize=(5, 3.6), layout="constrained")
+    ax = figure.subplots()
+    for (label, curve), style in zip(curves.items(), ("C0o-", "C1s--"), strict=False):
+        ax.loglog(list(curve), list(curve.values()), style, label=label)
+    ax.axhline(before, color="0.4", lw=0.8, ls=":", label="checkpoint as it is")
+    ax.set(xlabel="points of data", ylabel=r"$\chi^2$ per unseen point")
+    ax.legend(fontsize=8, frameon=False)
     return figure

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Sequence
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jaxtyping import Array
 from scipy.stats import qmc
 
 from galdiff.core.correction import LogGain, SimplexTilt
@@ -21,28 +23,40 @@ def driver_points(low: Sequence[float], high: Sequence[float], n: int = 256) -> 
     return low + (high - low) * qmc.Sobol(len(low), scramble=False).random(n)
 
 
-def with_prior(loss: Callable, *, weight: float, low: Sequence[float], high: Sequence[float], n: int = 256) -> Callable:
-    """A loss plus weight times the mean square of ln(gain) over a box of drivers, of all corrections together.
+def with_prior(
+    loss: Callable,
+    *,
+    weight: float,
+    low: Sequence[float],
+    high: Sequence[float],
+    smooth: float = 0.0,
+    n: int = 256,
+) -> Callable:
+    """A loss with a Gaussian prior on all corrections together, over a box of drivers.
 
     Args:
       loss: of (model, batch, key), with its pieces.
-      weight: 1 / (2 variance of ln gain) makes it a Gaussian prior [1].
+      weight: times the mean square of ln(gain) [1]; smooth: times that of its slope in the drivers [1].
       low, high: ends of the range of each driver [1]; n: points in it.
     """
     points = driver_points(low, high, n)
 
     def both(model, batch, key):
         value, pieces = loss(model, batch, key)
-        size = correction_size(model, points)
-        return value + weight * size, {**pieces, "correction": jnp.sqrt(size)}
+        size, slope = correction_size(model, points)
+        return value + weight * size + smooth * slope, {**pieces, "correction": jnp.sqrt(size)}
 
     return both
 
 
-def correction_size(model: nnx.Module, points: np.ndarray):
-    """Mean square of ln(gain) [1] at driver points, over all corrections that take so many drivers."""
-    squares = []
+def correction_size(model: nnx.Module, points: np.ndarray) -> tuple[Array, Array]:
+    """Mean squares of ln(gain) [1] and of its slope in the drivers [1] at points of them, over all corrections."""
+    sizes, slopes = [jnp.zeros(())], [jnp.zeros(())]
     for _, node in nnx.iter_graph(model):
-        if isinstance(node, LogGain | SimplexTilt) and getattr(node.net, "n_in", points.shape[1]) == points.shape[1]:
-            squares.append(jnp.mean(node.log_gain(jnp.asarray(points)) ** 2))
-    return sum(squares, jnp.zeros(())) / max(len(squares), 1)
+        if isinstance(node, LogGain | SimplexTilt):
+            at = jnp.asarray(points)
+            sizes.append(jnp.mean(node.log_gain(at) ** 2))
+            slope = jax.vmap(jax.jacfwd(node.log_gain))(at)
+            slopes.append(jnp.mean(jnp.sum(slope**2, -1)))
+    n = max(len(sizes) - 1, 1)
+    return sum(sizes[1:], sizes[0]) / n, sum(slopes[1:], slopes[0]) / n

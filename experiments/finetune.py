@@ -1,0 +1,137 @@
+"""Adapt a trained model to new scaling relations, and show how many points of data that saves.
+
+From a few of the points to all of them, the model of a checkpoint and a fresh one are trained alike; then both are
+asked for points that neither saw. The one adapted to all points but those is the result, with its own checkpoint.
+"""
+
+import json
+import pathlib
+import time
+
+import jax
+import numpy as np
+from flax import nnx
+from omegaconf import DictConfig, OmegaConf
+
+from galdiff import runtime
+from galdiff.baryons.evolve import Outputs, evolve_prepared, prepare
+from galdiff.build import build
+from galdiff.cases.relations import FitRelations, split_points
+from galdiff.cli import check_kinds, experiment
+from galdiff.errors import InputError
+from galdiff.io.atomic import atomic_path
+from galdiff.io.preflight import check_output
+from galdiff.io.relations import read_relations, write_relations
+from galdiff.observables.scaling import Observed, observe
+from galdiff.plotting.corrections import plot_learning
+from galdiff.train.load import load
+from galdiff.train.loop import Outcome, Settings, Task, train
+from galdiff.train.meshes import mesh_of
+from galdiff.train.prior import with_prior
+from galdiff.train.progress import Progress
+from galdiff.train.select import trainable
+from galdiff.train.ship import shipped
+
+FILES = ("data.ecsv", "learning.png", "relations.png", "summary.json", "config.yaml", "checkpoints", "stages")
+SHIPPED = "wind_correction"
+
+
+def check(cfg: DictConfig) -> None:
+    """Refuse what would fail late."""
+    check_kinds(cfg, "finetune")
+    if not cfg.shares or not all(0 < share <= 1 for share in cfg.shares):
+        raise InputError(f"shares are {list(cfg.shares)}; give numbers above 0 and up to 1")
+    if not 0 < cfg.held_out < 1:
+        raise InputError(f"held_out is {cfg.held_out}; give a share of the points between 0 and 1")
+
+
+def data_of(cfg: DictConfig) -> tuple[Observed, tuple[float, ...]]:
+    """Points of the file, or drawn from the baryon cycle `truth`."""
+    if cfg.data is not None:
+        return read_relations(cfg.data)
+    z = tuple(cfg.mock.redshifts)
+    truth, halos = build(cfg.mock.truth, path="mock.truth"), build(cfg.mock.halos, path="mock.halos")
+    outputs = Outputs(redshifts=z, n_steps=cfg.n_steps)
+
+    def solve(model, halo):
+        equations = model.equations()
+        return evolve_prepared(equations, prepare(equations, halo, outputs))
+
+    histories = nnx.jit(lambda model, halos: jax.vmap(lambda halo: solve(model, halo))(halos))(truth, halos)
+    return observe(histories, cfg.mock.centres, cfg.mock.error, cfg.seed), z
+
+
+def chosen(data: Observed, held_out: float, shares, seed: int) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+    """Points that nobody sees, and for each number of points which are seen; the fewer are among the more."""
+    there = np.flatnonzero(np.isfinite(np.asarray(data.error).ravel()))
+    order = np.random.default_rng([seed, 7]).permutation(there)
+    n_out = max(1, round(held_out * len(order)))
+    masks = {}
+    for share in sorted(shares):
+        n = max(1, round(share * (len(order) - n_out)))
+        masks[n] = np.isin(np.arange(data.error.size), order[n_out : n_out + n]).reshape(data.error.shape)
+    return np.isin(np.arange(data.error.size), order[:n_out]).reshape(data.error.shape), masks
+
+
+def adapt(cfg: DictConfig, case: FitRelations, model: nnx.Module, folder: pathlib.Path, name: str, meta) -> Outcome:
+    """One training."""
+    prior = OmegaConf.to_object(cfg.prior)
+    task = Task(
+        model=model,
+        objective=case.loss if prior is None else with_prior(case.loss, **prior),
+        optimiser=build(cfg.optimiser, path="optimiser"),
+        which=cfg.which if isinstance(cfg.which, str) else list(cfg.which),
+        source=case.source,
+    )
+    settings = Settings(seed=cfg.seed, **cfg.train)
+    with Progress(settings.steps, name) as report:
+        return train(task, settings, folder, meta=meta, mesh=mesh_of(cfg.mesh), report=report)
+
+
+@experiment("finetune")
+def main(cfg: DictConfig) -> None:
+    started = time.perf_counter()
+    runtime.configure(**cfg.runtime)
+    check(cfg)
+    folder = pathlib.Path(cfg.output)
+    check_output(folder, 50_000_000, False, FILES)
+    loaded = load(shipped(SHIPPED) if cfg.checkpoint is None else cfg.checkpoint)
+    config = OmegaConf.create(loaded.meta["config"])
+    trainable(loaded.model, cfg.which if isinstance(cfg.which, str) else list(cfg.which))
+    data, z = data_of(cfg)
+    halos = build(cfg.halos, path="halos")
+    unseen, masks = chosen(data, cfg.held_out, cfg.shares, cfg.seed)
+    test, _ = split_points(data, unseen)
+    meta = {
+        "config": OmegaConf.to_yaml(OmegaConf.create({"model": config.model, "seed": cfg.seed}), resolve=True),
+        "versions": runtime.versions(),
+    }
+    curves: dict[str, dict[int, float]] = {"from the checkpoint": {}, "from scratch": {}}
+    for n, mask in masks.items():
+        case = FitRelations(loaded.model, halos, split_points(data, mask)[0], z, cfg.n_steps)
+        for label, curve in curves.items():
+            fresh = label == "from scratch"
+            begin = build(config.model, seed=cfg.seed, path="model") if fresh else loaded.model
+            last = n == max(masks) and not fresh
+            where = folder if last else folder / "stages" / f"{label.replace(' ', '_')}_{n}"
+            outcome = adapt(cfg, case, begin, where, f"{n} points {label}", meta)
+            curve[n] = case.chi2(outcome.model, test)
+            if last:
+                shown = case.show({"before": Outcome(loaded.model, 0, "", 0.0, 0), "adapted": outcome}, folder)
+    before = case.chi2(loaded.model, test)
+    plot_learning(curves, before).savefig(folder / "learning.png")
+    write_relations(folder / "data.ecsv", data, z, False)
+    summary = {
+        "unseen_chi2": {**curves, "checkpoint as it is": before},
+        "points": {"unseen": int(unseen.sum()), "seen": list(masks)},
+        "fitted": shown,
+        "seconds": round(time.perf_counter() - started, 1),
+    }
+    for name, text in (("summary.json", json.dumps(summary, indent=2)), ("config.yaml", OmegaConf.to_yaml(cfg))):
+        with atomic_path(folder / name, False) as path:
+            path.write_text(text + "\n", encoding="utf-8")
+    print(f"chi2 of unseen points: {summary['unseen_chi2']}; {summary['seconds']:.0f} s: {folder}")
+
+
+if __name__ == "__main__":
+    main()
