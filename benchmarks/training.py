@@ -1,0 +1,113 @@
+"""Speed of training: python benchmarks/training.py [--steps 60].
+
+Overhead of the loop beyond the compiled step, the time that a checkpoint of 10 MB blocks it, steps per second, and the
+efficiency of two devices. Times are medians; run it on an idle machine. The processor is split into two devices; with
+GPUs at hand these are used.
+"""
+
+import argparse
+import tempfile
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+from rich.console import Console
+from rich.table import Table
+
+from galdiff import runtime
+from galdiff.train.checkpoints import Checkpoints
+from galdiff.train.data import InMemory
+from galdiff.train.loop import Settings, Task, train
+from galdiff.train.run import Run
+
+ROWS = 8192  # samples of a batch: a step of a few tens of milliseconds on a core
+GOALS = {"overhead": 5.0, "save": 50.0, "efficiency": 80.0}  # percent, ms, percent
+
+
+class Net(nnx.Module):
+    """A perceptron, as wide as asked."""
+
+    def __init__(self, width: int):
+        rngs = nnx.Rngs(0)
+        self.net = nnx.Sequential(nnx.Linear(8, width, rngs=rngs), jnp.tanh, nnx.Linear(width, 1, rngs=rngs))
+
+
+def objective(model, batch, key):
+    """Weighted mean square."""
+    square = (model.net(batch.samples["x"])[:, 0] - batch.samples["y"]) ** 2
+    return jnp.sum(batch.weight * square) / jnp.sum(batch.weight), {}
+
+
+def task(width: int) -> Task:
+    """Random samples in two batches an epoch."""
+    rng = np.random.default_rng(0)
+    data = {"x": rng.normal(size=(2 * ROWS, 8)).astype("f4"), "y": rng.normal(size=2 * ROWS).astype("f4")}
+    held = InMemory(jax.tree.map(lambda x: x[:64], data))
+    source = InMemory(data, batch_size=ROWS)
+    return Task(
+        model=Net(width), objective=objective, optimiser=optax.adam(1e-3), which="all", source=source, validation=held
+    )
+
+
+def bare_step(made: Task, steps: int, mesh=None) -> float:
+    """Milliseconds of the compiled step alone, on a batch that is in place."""
+    run = Run(made, Settings(steps=steps), mesh)
+    batch, times = run._batch(0), []
+    for _ in range(steps):
+        begun = time.perf_counter()
+        run.carry, metrics = run._advance(run.carry, (run.fixed, run.rest), batch)
+        jax.block_until_ready((run.carry, metrics))
+        times.append(time.perf_counter() - begun)
+    return 1e3 * float(np.median(times[3:]))
+
+
+def loop_step(made: Task, steps: int, mesh=None) -> float:
+    """Milliseconds from step to step in the loop, with data, metrics and log."""
+    times: list[float] = []
+    settings = Settings(steps=steps, validate_every=steps, checkpoint_every=steps)
+    with tempfile.TemporaryDirectory() as folder:
+        train(made, settings, folder, mesh=mesh, report=lambda *_: times.append(time.perf_counter()))
+    return 1e3 * float(np.median(np.diff(times)[3:-1]))
+
+
+def save_blocks(repeats: int = 5) -> tuple[float, float]:
+    """Milliseconds that saving blocks, and megabytes of the checkpoint."""
+    run = Run(task(80_000), Settings(), None)  # weights, and two moments of each
+    size = sum(x.nbytes for x in jax.tree.leaves(run.parts())) / 1e6
+    times = []
+    with tempfile.TemporaryDirectory() as folder, Checkpoints(folder) as checkpoints:
+        for k in range(1, repeats + 1):
+            run.step = k
+            begun = time.perf_counter()
+            run.save(checkpoints, {})
+            times.append(time.perf_counter() - begun)
+            checkpoints.wait()
+    return 1e3 * float(np.median(times[1:])), size
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=60)
+    steps = parser.parse_args().steps
+    runtime.configure(cpu_devices=2)
+    table = Table("what", "measured", "goal", title=f"training on {jax.devices()[0].device_kind}")
+    made = task(512)
+    bare, whole = bare_step(made, steps), loop_step(made, steps)
+    overhead = 100 * (whole / bare - 1)
+    table.add_row("compiled step", f"{bare:.1f} ms", "> 20 ms, for the next to count")
+    table.add_row("overhead of the loop", f"{overhead:.1f} % ({whole:.1f} ms)", f"< {GOALS['overhead']:.0f} %")
+    table.add_row("speed", f"{1e3 / whole:.1f} steps/s, {1e3 * ROWS / whole:.0f} samples/s", "")
+    blocked, size = save_blocks()
+    table.add_row(f"a save of {size:.1f} MB blocks", f"{blocked:.0f} ms", f"< {GOALS['save']:.0f} ms")
+    if len(jax.devices()) > 1:
+        two = bare_step(made, steps, runtime.data_mesh(2))
+        share = f"{100 * bare / (2 * two):.0f} % ({two:.1f} ms)"
+        table.add_row("efficiency of two devices", share, f"> {GOALS['efficiency']:.0f} % where one uses one core")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

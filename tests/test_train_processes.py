@@ -1,0 +1,113 @@
+"""Several processes that train together: one curve, one checkpoint, and an end when one of them dies."""
+
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from training_case import SETTINGS, task
+
+from galdiff.errors import InputError
+from galdiff.runtime import join
+from galdiff.train.log import read_log
+from galdiff.train.loop import Settings, train
+
+HERE = pathlib.Path(__file__).parent
+BOUND = 60.0  # seconds in which a run ends that lost a process
+
+
+def free_port() -> int:
+    """A port that nothing listens on."""
+    with socket.socket() as one:
+        one.bind(("localhost", 0))
+        return one.getsockname()[1]
+
+
+def together(folder, steps, pause=0.0):
+    """Two processes that train in a folder."""
+    environment = {**os.environ, "XLA_FLAGS": "", "JAX_PLATFORMS": "cpu"}
+    port = free_port()
+    return [
+        subprocess.Popen(
+            [sys.executable, HERE / "process_case.py", *map(str, (port, 2, number, folder, steps, pause))],
+            env=environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        for number in (0, 1)
+    ]
+
+
+def ended(processes) -> list[str]:
+    """What they said; all of them ended well."""
+    said = [process.communicate(timeout=120)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], said
+    return said
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Fourteen steps by two processes, and what these said."""
+    folder = tmp_path_factory.mktemp("together")
+    return folder, ended(together(folder, 14))
+
+
+def test_two_processes_give_the_curve_of_one_and_one_checkpoint_that_one_goes_on_from(run, tmp_path):
+    folder, said = run
+    assert "end finished 14" in said[0]
+    assert "end finished 14" in said[1]
+    assert "\n14\n" in said[0]  # only the first one reports
+    assert "\n14\n" not in said[1]
+    assert sorted(p.name for p in (folder / "checkpoints").iterdir()) == ["14", "7"]
+    train(task(), Settings(**{**SETTINGS, "steps": 20}), tmp_path)
+    again = train(task(), Settings(**{**SETTINGS, "steps": 20}), folder)
+    assert (again.end, again.step) == ("finished", 20)
+    curves = [[line["loss"] for line in read_log(f / "metrics.jsonl")] for f in (folder, tmp_path)]
+    assert len(curves[0]) == 20
+    np.testing.assert_allclose(*curves, rtol=1e-6)
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_when_a_process_dies_the_other_ends_and_the_next_launch_goes_on(victim, tmp_path):
+    processes = together(tmp_path, 400, 0.1)
+    waited = time.monotonic()
+    while not (tmp_path / "checkpoints" / "7").exists():
+        assert time.monotonic() - waited < 60, "no checkpoint"
+        time.sleep(0.05)
+    os.kill(processes[victim].pid, signal.SIGKILL)
+    said, _ = processes[1 - victim].communicate(timeout=BOUND)
+    processes[victim].communicate()
+    assert processes[1 - victim].returncode not in (0, None)
+    assert "start all again" in said or "another task died" in said  # ours, or JAX's own where the first one died
+    if victim == 0:
+        return  # what remains in the folder is the same
+    steps = int(max((p.name for p in (tmp_path / "checkpoints").iterdir() if p.name.isdigit()), key=int)) + 2
+    assert "end finished" in ended(together(tmp_path, steps))[0]
+    assert [line["step"] for line in read_log(tmp_path / "metrics.jsonl")] == list(range(1, steps + 1))
+
+
+def test_a_signal_to_one_process_ends_all_with_a_checkpoint(tmp_path):
+    processes = together(tmp_path, 400, 0.05)
+    for _ in range(20):  # lines until some steps are done
+        if processes[0].stdout.readline().strip() == "3":
+            break
+    processes[1].send_signal(signal.SIGTERM)
+    said = [process.communicate(timeout=120)[0] for process in processes]
+    assert all("end interrupted" in text for text in said), said
+    step = int(said[0].split()[-1])
+    assert (tmp_path / "checkpoints" / str(step)).is_dir()
+    assert json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[-1])["step"] == step
+
+
+def test_what_is_no_way_to_find_others_is_refused():
+    with pytest.raises(InputError, match="give auto, or coordinator, num_processes, process_id"):
+        join("slurm")
+    with pytest.raises(InputError, match="give auto"):
+        join({"coordinator": "localhost:1"})
