@@ -32,6 +32,8 @@ def ship(path: str | pathlib.Path, to: str | pathlib.Path) -> pathlib.Path:
     meta = {key: value for key, value in loaded.meta.items() if key not in OF_FILE}
     with Checkpoints(to, last=1, best=0) as checkpoints:
         checkpoints.save(loaded.step, parts, meta=meta, loss=loaded.meta["loss"])
+    for mark in to.rglob("commit_success.txt"):  # only its presence counts; it names the folder of this machine
+        mark.write_text("Checkpoint commit was successful", encoding="utf-8")
     return to
 
 
