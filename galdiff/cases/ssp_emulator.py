@@ -118,9 +118,9 @@ class SSPEmulation(Case):
         }
         wave = np.asarray(self.library.ssp_wave, float)
         shape = (len(self.lgmet), len(self.held), wave.size)
-        pair = [np.exp(x).reshape(shape) for x in (truth, said["network"])]
+        true, emulated = (np.exp(x).reshape(shape) for x in (truth, said["network"]))
         figures = {
-            "spectra.png": plot_spectra(wave, *pair, self.lg_age[self.held], self.lgmet, self.library.name),
+            "spectra.png": plot_spectra(wave, true, emulated, self.lg_age[self.held], self.lgmet, self.library.name),
             "errors.png": plot_errors(wave, errors, 10 ** self.lg_age[self.held], self.library.name),
         }
         for name, figure in figures.items():
