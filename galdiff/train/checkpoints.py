@@ -12,6 +12,7 @@ import json
 import pathlib
 import warnings
 from collections.abc import Iterator, Mapping
+from concurrent import futures
 from typing import Any
 
 import jax
@@ -62,6 +63,8 @@ class Checkpoints:
         )
         self._manager = ocp.CheckpointManager(self.folder, options=options)
         self._good: int | None = max(self.steps(), default=None)
+        self._worker = futures.ThreadPoolExecutor(1, thread_name_prefix="checkpoints")
+        self._pending: tuple[int, futures.Future] | None = None
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -69,6 +72,7 @@ class Checkpoints:
     def __exit__(self, *error) -> None:
         with contextlib.suppress(Exception) if error[0] is not None else contextlib.nullcontext():
             self.wait()
+        self._worker.shutdown()
         self._manager.close()
 
     def steps(self) -> list[int]:
@@ -90,15 +94,22 @@ class Checkpoints:
         self.wait()
         flat = {name: by_path(part) for name, part in parts.items()}
         refuse_nonfinite(flat, step, loss)
+        if jax.process_count() > 1:  # all must talk to each other in the same order as the steps do
+            with self._disk(step):
+                self._write(step, flat, meta, loss)
+        else:  # what Orbax does before it returns takes longer than a step; the next step gives the buffers away
+            copies = jax.tree.map(jnp.copy, flat)
+            self._pending = (step, self._worker.submit(self._write, step, copies, dict(meta), loss))
+
+    def _write(self, step: int, flat: Mapping[str, Any], meta: Mapping[str, Any], loss: float) -> None:
         record = {**meta, "step": step, "loss": float(loss), "leaves": {n: describe(f) for n, f in flat.items()}}
         items = {name: ocp.args.StandardSave(part) for name, part in flat.items() if part}
-        with self._disk(step):
-            self._manager.save(
-                step,
-                args=ocp.args.Composite(**items, **{META: ocp.args.JsonSave(sealed(record))}),
-                metrics={"loss": float(loss)},
-                force=True,
-            )
+        self._manager.save(
+            step,
+            args=ocp.args.Composite(**items, **{META: ocp.args.JsonSave(sealed(record))}),
+            metrics={"loss": float(loss)},
+            force=True,
+        )
 
     def wait(self) -> None:
         """Until the last save is on disk.
@@ -106,8 +117,11 @@ class Checkpoints:
         Raises:
           InputError: the disk refused it.
         """
-        newest = self._manager.latest_step()
+        pending, self._pending = self._pending, None
+        newest = self._manager.latest_step() if pending is None else pending[0]
         with self._disk(newest):
+            if pending is not None:
+                pending[1].result()
             self._manager.wait_until_finished()
         self._manager.reload()
         self._good = newest if newest in self._manager.all_steps() else self._good
@@ -135,6 +149,8 @@ class Checkpoints:
         Raises:
           InputError: all are damaged, the asked one is, or it has other arrays than wanted.
         """
+        if self._pending is not None:
+            self.wait()
         steps = [step] if step is not None else self.steps()[::-1]
         damaged = []
         for number in steps:
