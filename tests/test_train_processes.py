@@ -111,3 +111,25 @@ def test_what_is_no_way_to_find_others_is_refused():
         join("slurm")
     with pytest.raises(InputError, match="give auto"):
         join({"coordinator": "localhost:1"})
+
+
+def test_the_slurm_script_starts_tasks_that_find_each_other(tmp_path):
+    srun, python = tmp_path / "srun", tmp_path / "python"
+    srun.write_text(
+        "#!/bin/bash\nshift\nexport SLURM_STEP_NODELIST=localhost SLURM_NTASKS=2 SLURM_STEP_NUM_NODES=1\n"
+        'for k in 0 1; do SLURM_PROCID=$k SLURM_LOCALID=$k "$@" & one[$k]=$!; done\nwait ${one[0]} && wait ${one[1]}\n'
+    )
+    case = f"{sys.executable} {HERE / 'process_case.py'}"
+    python.write_text(
+        f'#!/bin/bash\necho "$@" > {tmp_path}/asked-$SLURM_PROCID\nexec {case} 0 2 $SLURM_PROCID {tmp_path}/run 3 0\n'
+    )
+    for program in (srun, python):
+        program.chmod(0o755)
+    environment = {**os.environ, "XLA_FLAGS": "", "JAX_PLATFORMS": "cpu", "SLURM_JOB_ID": str(os.getpid())}
+    environment |= {"PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHON": str(python), "GALDIFF_OUTPUT": "there"}
+    script = HERE.parent / "docs" / "slurm" / "train.sbatch"
+    done = subprocess.run(["bash", script, "seed=3"], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("end finished 3") == 2
+    asked = (tmp_path / "asked-1").read_text()
+    assert asked == "experiments/train.py seed=3 mesh=data +runtime.distributed=auto output=there\n"
