@@ -24,6 +24,7 @@ from galdiff.cosmology import Cosmology
 from galdiff.dust.attenuation import BirthCloudDust, DustScreen, GasColumnDust, NoDust
 from galdiff.dust.column import ColumnGrid
 from galdiff.galaxy.grown import GrownGalaxy
+from galdiff.galaxy.streaming import StreamingDisc
 from galdiff.galaxy.view import GasView, StarView
 from galdiff.halo.history import HistorySettings, diffmah_history
 from galdiff.ifu.direct import DirectSpectrograph
@@ -212,6 +213,7 @@ BUILDERS: dict[type[Stage], Callable] = {
     Regulator: regulator,
     GrownGalaxy: grown_galaxy,
     StarView: lambda: (StarView(inclination=50.0), {"galaxy": galaxy()}),
+    StreamingDisc: lambda: (StreamingDisc(), {"stars": galaxy().stars}),
     GasView: lambda: (GasView(inclination=50.0), {"galaxy": galaxy()}),
     NoDust: lambda: (NoDust(), {"sky_stars": sky_stars()}),
     DustScreen: lambda: (DustScreen(a_v=0.7), {"sky_stars": sky_stars()}),

@@ -37,14 +37,14 @@ from galdiff.train.loop import Outcome
 class HiddenBar(Correction):
     """The streaming of a bar; arguments as in `bar_streaming`."""
 
-    def __init__(self, *, speed: float, radius: float, angle: float):
+    def __init__(self, *, v_r: float, v_phi: float, radius: float, angle: float):
         if not radius > 0:
             raise InputError(f"radius is {radius} kpc; the streaming is largest there, give one above 0")
-        self.speed, self.radius, self.angle = float(speed), float(radius), float(angle)
+        self.v_r, self.v_phi, self.radius, self.angle = float(v_r), float(v_phi), float(radius), float(angle)
 
     def __call__(self, flows: InPlane, drivers: Float[Array, "star 2"]) -> InPlane:
         """Velocities with the streaming; drivers are positions (x, y) in the plane [kpc]."""
-        bar = bar_streaming(drivers[:, 0], drivers[:, 1], speed=self.speed, radius=self.radius, angle=self.angle)
+        bar = bar_streaming(drivers, v_r=self.v_r, v_phi=self.v_phi, radius=self.radius, angle=self.angle)
         return InPlane(v_r=flows.v_r + bar.v_r, v_phi=flows.v_phi + bar.v_phi)
 
 

@@ -17,16 +17,23 @@ from galdiff.plotting.velocity import plot_residuals
 SNR_MIN = 10.0  # per pixel
 
 
-def velocity_map(case, model: nnx.Module) -> np.ndarray:
+def velocity_maps(case, models: dict[str, nnx.Module]) -> dict[str, np.ndarray]:
     """Mean line-of-sight velocity of the light in each spaxel, before the PSF [km/s], shape (y, x); NaN where none."""
     bins = case.plan.bins
     tables = node_tables(bins.lg_ages, bins.lgmets, weight=case.plan.nodes.mean(1))
 
+    @nnx.jit
     def made(model):
         light = without_margin(Deposit(bins=bins)(model(case.stars), case.placement), case.plan.margin)
         return kinematic_maps(light, tables, gauss_hermite=False).v
 
-    return np.asarray(nnx.jit(made)(model))
+    return {name: np.asarray(made(model)) for name, model in models.items()}
+
+
+def chi2_maps(case, models: dict[str, nnx.Module]) -> dict[str, np.ndarray]:
+    """chi2 per pixel of each spaxel, shape (y, x)."""
+    made = nnx.jit(lambda model: jnp.mean((case.cube(model).flux - case.flux) ** 2 / case.variance, -1))
+    return {name: np.asarray(made(model)) for name, model in models.items()}
 
 
 def smooth(model: nnx.Module) -> nnx.Module:
@@ -64,8 +71,8 @@ def report(case, models: dict[str, nnx.Module], folder: pathlib.Path) -> dict[st
     first, last = names[0], names[-1]
     snr = np.median(np.asarray(case.clean.flux / jnp.sqrt(case.variance)), -1)
     all_of = {**models, "truth": case.truth}
-    v = {name: velocity_map(case, model) for name, model in all_of.items()}
-    bare = {name: velocity_map(case, smooth(all_of[name])) for name in (last, "truth")}
+    v = velocity_maps(case, all_of)
+    bare = velocity_maps(case, {name: smooth(all_of[name]) for name in (last, "truth")})
     used = (snr > SNR_MIN) & np.isfinite(v["truth"])
     streaming, residual = v["truth"] - bare["truth"], v[last] - bare[last]
     maps = {
@@ -78,8 +85,10 @@ def report(case, models: dict[str, nnx.Module], folder: pathlib.Path) -> dict[st
     }
     x, y = spaxel_centres(case.plan.instrument)
     plot_residuals(maps, snr, SNR_MIN, (x, y)).savefig(folder / "velocity.png")
-    squares = {name: np.asarray(chi2_map(case, model)) for name, model in all_of.items()}
-    np.savez_compressed(folder / "velocity.npz", snr=snr, **{f"v_{n}": m for n, m in v.items()}, residual=residual)
+    squares = chi2_maps(case, all_of)
+    arrays: dict[str, Any] = {"snr": snr, "streaming": streaming, "residual": residual}
+    arrays |= {f"v_{name}": each for name, each in v.items()}
+    np.savez_compressed(folder / "velocity.npz", **arrays)
     return {
         "chi2": {name: float(each.mean()) for name, each in squares.items()},
         "chi2_used": {name: float(each[used].mean()) for name, each in squares.items()},
@@ -88,11 +97,6 @@ def report(case, models: dict[str, nnx.Module], folder: pathlib.Path) -> dict[st
         "missed": agreement(v[last] - v[first], v["truth"] - v[first], used),
         "laws": {name: laws(model) for name, model in all_of.items()},
     }
-
-
-def chi2_map(case, model: nnx.Module):
-    """chi2 per pixel of each spaxel, shape (y, x)."""
-    return nnx.jit(lambda m: jnp.mean((case.cube(m).flux - case.flux) ** 2 / case.variance, -1))(model)
 
 
 def laws(model) -> dict[str, float]:

@@ -100,15 +100,17 @@ class StreamingDisc(Stage):
         radius = _radius(pos)
         sigma = 10.0**self.log10_sigma.bounded * jnp.exp(-radius / 10.0**self.log10_r_sigma.bounded)
         offset, share = (jnp.asarray(x, pos.dtype)[:, None] for x in HERMITE)
-        thrice = lambda x: None if x is None else jnp.tile(jnp.asarray(x), 3)  # noqa: E731
+        thrice = lambda x: jnp.tile(jnp.asarray(x), 3)  # noqa: E731
         return SkyStars(
-            **{name: thrice(sky[name]) for name in ("x", "y", "z")},
+            x=thrice(sky["x"]),
+            y=thrice(sky["y"]),
+            z=thrice(sky["z"]),
             v_los=(sky["v_los"] + offset * sigma).reshape(-1),
             mass=(share * stars.mass).reshape(-1),
             age=thrice(stars.age),
             metallicity=thrice(stars.metallicity),
-            a_v=thrice(stars.a_v),
-            smoothing=thrice(stars.smoothing),
+            a_v=None if stars.a_v is None else thrice(stars.a_v),
+            smoothing=None if stars.smoothing is None else thrice(stars.smoothing),
         )
 
     def mean_velocity(self, pos: Float[Array, "star 3"]) -> Float[Array, "star 3"]:
@@ -121,24 +123,25 @@ class StreamingDisc(Stage):
         return jnp.stack([mean.v_r * c - mean.v_phi * s, mean.v_r * s + mean.v_phi * c, jnp.zeros_like(radius)], -1)
 
 
-def bar_streaming(
-    x: Float[Array, "star"], y: Float[Array, "star"], *, speed: float, radius: float, angle: float
-) -> InPlane:
-    """Oval streaming of two-fold symmetry, as in a bar (form of Spekkens & Sellwood 2007, ApJ 664, 204, eq. 5).
+def bar_streaming(pos: Float[Array, "star 2"], *, v_r: float, v_phi: float, radius: float, angle: float) -> InPlane:
+    """Streaming of two-fold symmetry, as in a bar (form of Spekkens & Sellwood 2007, ApJ 664, 204, eq. 5).
 
-    v_R = -a(R) sin 2(phi - angle), v_phi = -a(R) cos 2(phi - angle): stars are slowest at the ends of the bar, on their
-    longest way. The amplitude a(R) = speed u exp((1 - u^2) / 2), u = R / radius, is largest at `radius`.
+    (-v_r sin 2(phi - angle), -v_phi cos 2(phi - angle)) a(R), a = u exp((1 - u^2) / 2), u = R / radius: strongest at
+    `radius`, slowest rotation along the bar.
 
     Args:
-      x, y: in the plane of the disc [kpc].
-      speed: largest amplitude [km/s]; radius: where it is [kpc]; angle: of the bar from +x, counter-clockwise [deg].
+      pos: (x, y) in the plane of the disc [kpc].
+      v_r, v_phi: largest radial and azimuthal amplitudes [km/s]; radius: where they are [kpc].
+      angle: of the bar from +x, counter-clockwise [deg].
     """
-    u2 = (x**2 + y**2 + SMALLEST**2) / radius**2
-    twice = 2 * np.deg2rad(angle)
-    cos, sin = (x**2 - y**2) / (u2 * radius**2), 2 * x * y / (u2 * radius**2)
-    a = speed * jnp.sqrt(u2) * jnp.exp((1 - u2) / 2)
+    x, y = pos[:, 0], pos[:, 1]
+    square = x**2 + y**2 + SMALLEST**2
+    twice, u2 = 2 * np.deg2rad(angle), square / radius**2
+    cos, sin = (x**2 - y**2) / square, 2 * x * y / square  # of 2 phi
+    a = jnp.sqrt(u2) * jnp.exp((1 - u2) / 2)
     return InPlane(
-        v_r=-a * (sin * np.cos(twice) - cos * np.sin(twice)), v_phi=-a * (cos * np.cos(twice) + sin * np.sin(twice))
+        v_r=-v_r * a * (sin * np.cos(twice) - cos * np.sin(twice)),
+        v_phi=-v_phi * a * (cos * np.cos(twice) + sin * np.sin(twice)),
     )
 
 
