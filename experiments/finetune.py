@@ -38,7 +38,7 @@ SHIPPED = "wind_correction"
 
 def check(cfg: DictConfig) -> None:
     """Refuse what would fail late."""
-    check_kinds(cfg, "finetune")
+    check_kinds(cfg, "finetune", ignore=("checkpoint", "data"))
     if not cfg.shares or not all(0 < share <= 1 for share in cfg.shares):
         raise InputError(f"shares are {list(cfg.shares)}; give numbers above 0 and up to 1")
     if not 0 < cfg.held_out < 1:

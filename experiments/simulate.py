@@ -68,7 +68,7 @@ OPTIONAL = ("max_spaxels", "noise.snr", "noise.wave_ref", "precision.h_v_kms", "
 
 def check_settings(cfg: DictConfig) -> None:
     """Refuse settings that would fail later on."""
-    check_kinds(cfg, "simulate", ignore=("runtime.cache_dir",))
+    check_kinds(cfg, "simulate")
     for key, allowed in CHOICES.items():
         if (value := OmegaConf.select(cfg, key)) not in allowed:
             raise InputError(f"{key} is '{value}'; choose one of {', '.join(allowed)}")

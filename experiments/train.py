@@ -47,7 +47,7 @@ def stages_of(cfg: DictConfig) -> dict[str, DictConfig]:
 
 def check(cfg: DictConfig, stages: dict[str, DictConfig]) -> None:
     """Refuse what would fail late."""
-    check_kinds(cfg, "train", ignore=("train.patience",))
+    check_kinds(cfg, "train", ignore=("prior", "checkpoint", "runtime.distributed"))
     if cfg.part not in ("all", *PARTS):
         raise InputError(f"part is '{cfg.part}'; choose all, {' or '.join(PARTS)}")
     for name, stage in stages.items():
@@ -117,7 +117,9 @@ def main(cfg: DictConfig) -> None:
     stages = stages_of(cfg)
     check(cfg, stages)
     folder = pathlib.Path(cfg.output)
-    claim(cfg, folder)
+    if runtime.first_process():
+        claim(cfg, folder)
+    runtime.all_here("claimed")
     model = first_model(cfg)
     for stage in stages.values():
         trainable(model, stage.which if isinstance(stage.which, str) else list(stage.which))
@@ -132,20 +134,26 @@ def main(cfg: DictConfig) -> None:
     for k, (name, stage) in enumerate(stages.items()):
         begin = model if stage.start is None else outcomes[stage.start].model
         last = k == len(stages) - 1
-        where = folder if last else folder / "stages" / name.replace(" ", "_")
+        where = folder if last else folder / "stages" / name
         outcomes[name] = run_stage(stage, name, begin, case, where, meta)
         if outcomes[name].end in ("interrupted", "not finite"):
             raise InputError(
                 f"{name}: {outcomes[name].end} at step {outcomes[name].step}; its last good checkpoint is in {where};"
                 " the same command goes on from there"
             )
+    if runtime.first_process():
+        finish(folder, case, outcomes, started)
+
+
+def finish(folder: pathlib.Path, case: Case, outcomes: dict[str, Outcome], started: float) -> None:
+    """Figures and summary."""
     summary = {
         "stages": {
             n: {"steps": o.step, "end": o.end, "best": o.best, "skipped": o.skipped} for n, o in outcomes.items()
         },
         "result": case.show(outcomes, folder),
         "seconds": round(time.perf_counter() - started, 1),
-        "versions": meta["versions"],
+        "versions": runtime.versions(),
     }
     with atomic_path(folder / "summary.json", True) as path:
         path.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")

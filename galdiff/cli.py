@@ -86,7 +86,12 @@ def check_kinds(config: DictConfig, group: str = "", ignore: Iterable[str] = ())
     for key in _dotted(defaults, ""):
         default = functools.reduce(lambda node, name: node[name], key.split("."), defaults)
         value = OmegaConf.select(config, key)
-        if key.startswith("hydra") or key in ignore or isinstance(default, str | list | dict) or value is None:
+        if (
+            key.startswith("hydra")
+            or key in (*ignore, "runtime.cache_dir")
+            or isinstance(default, str | list | dict)
+            or value is None
+        ):
             continue
         expected = bool if isinstance(default, bool) else int | float
         whole = isinstance(default, int) and isinstance(value, float) and value != int(value)

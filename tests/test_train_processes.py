@@ -74,6 +74,7 @@ def test_two_processes_give_the_curve_of_one_and_one_checkpoint_that_one_goes_on
     np.testing.assert_allclose(*curves, rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("victim", [0, 1])
 def test_when_a_process_dies_the_other_ends_and_the_next_launch_goes_on(victim, tmp_path):
     processes = together(tmp_path, 400, 0.1)
@@ -132,4 +133,4 @@ def test_the_slurm_script_starts_tasks_that_find_each_other(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("end finished 3") == 2
     asked = (tmp_path / "asked-1").read_text()
-    assert asked == "experiments/train.py seed=3 mesh=data +runtime.distributed=auto output=there\n"
+    assert asked == "experiments/train.py seed=3 mesh=data runtime.distributed=auto output=there\n"

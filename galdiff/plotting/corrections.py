@@ -8,6 +8,7 @@ from matplotlib.ticker import FormatStrFormatter, NullFormatter
 
 STYLES = ({"color": "C1", "ls": "--"}, {"color": "C0", "ls": "-"}, {"color": "0.2", "ls": ":"})
 TICKS = (30, 100, 300)  # km/s
+LEVELS = (0.03, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 3, 5, 10, 20, 50)
 LABELS = {
     "mvir": r"$\log_{10} M_{\rm vir}/M_\odot$",
     "mstar": r"$\log_{10} M_\star/M_\odot$",
@@ -69,6 +70,7 @@ def plot_rates(
         ax.axvspan(high, v.max(), color="0.9", lw=0)
         ax.set(xlabel=r"$V_{\rm vir}$ [km/s]", ylabel=names[i] if j == 0 else "")
         ax.set_xticks([t for t in TICKS if v.min() < t < v.max()])
+        ax.set_yticks([t for t in LEVELS if ax.get_ylim()[0] < t < ax.get_ylim()[1]])
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_minor_formatter(NullFormatter())
             axis.set_major_formatter(FormatStrFormatter("%g"))
@@ -85,7 +87,7 @@ def plot_ablation(chi2: Mapping[str, float]) -> Figure:
     bars = ax.bar(list(chi2), list(chi2.values()), color="C0")
     ax.bar_label(bars, fmt="%.2f", fontsize=8)
     ax.axhline(1, color="0.3", lw=0.8, ls=":")
-    ax.set(yscale="log", ylabel=r"$\chi^2$ per point")
+    ax.set(ylabel=r"$\chi^2$ per point")
     return figure
 
 
