@@ -85,7 +85,10 @@ def adapt(cfg: DictConfig, case: FitRelations, model: nnx.Module, folder: pathli
     )
     settings = Settings(seed=cfg.seed, **cfg.train)
     with Progress(settings.steps, name) as report:
-        return train(task, settings, folder, meta=meta, mesh=mesh_of(cfg.mesh), report=report)
+        outcome = train(task, settings, folder, meta=meta, mesh=mesh_of(cfg.mesh), report=report)
+    if outcome.end in ("interrupted", "not finite"):
+        raise InputError(f"{name}: {outcome.end} at step {outcome.step}; the checkpoint that was adapted is untouched")
+    return outcome
 
 
 @experiment("finetune")

@@ -144,8 +144,8 @@ def drift(histories) -> dict[str, float]:
     """Largest relative change of the sum of each budget, its ledgers included, between the first and last output."""
     made = {}
     for quantity, contents in histories.contents.items():
-        total = sum(np.asarray(x, np.float64) for x in contents.values())
-        scale = sum(np.abs(np.asarray(x, np.float64)) for x in contents.values())
+        each = np.stack([np.asarray(x, np.float64) for x in contents.values()])
+        total, scale = each.sum(0), np.abs(each).sum(0)
         made[quantity] = float(np.max(np.abs(total[:, -1] - total[:, 0]) / scale[:, -1]))
     return made
 

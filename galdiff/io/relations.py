@@ -45,8 +45,8 @@ def read_relations(path: str | pathlib.Path) -> tuple[Observed, tuple[float, ...
         raise InputError(f"{path}: there is no such file; give a table with columns {', '.join(COLUMNS)}")
     try:
         table = Table.read(path, format="ascii.ecsv")
-    except Exception as error:  # astropy raises many kinds
-        raise InputError(f"{path}: is no ECSV table ({str(error).splitlines()[0]})") from error
+    except Exception as reason:  # astropy raises many kinds
+        raise InputError(f"{path}: is no ECSV table ({str(reason).splitlines()[0]})") from reason
     if missing := [name for name in COLUMNS if name not in table.colnames]:
         raise InputError(f"{path}: has no column '{missing[0]}'; it needs {', '.join(COLUMNS)}")
     if unknown := sorted({str(r) for r in table["relation"]} - {*NAMES}):

@@ -1,6 +1,7 @@
 """What a correction found: relations before and after, rates against the truth, which part of it mattered."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -30,7 +31,7 @@ def plot_relations(found: Mapping, data, redshifts: Sequence[float], names: Sequ
     """
     n_y, n_x = len(names), len(redshifts)
     figure = Figure(figsize=(2.6 * n_x + 1, 2.1 * n_y), layout="constrained")
-    axes = figure.subplots(n_y, n_x, squeeze=False, sharey="row")
+    axes: Any = figure.subplots(n_y, n_x, squeeze=False, sharey="row")
     for i, j in np.ndindex(n_y, n_x):
         ax = axes[i, j]
         ax.errorbar(data.x[i, j], data.mean[i, j], data.error[i, j], fmt=".", color="k", ms=4, lw=0.8, label="data")
@@ -54,7 +55,7 @@ def plot_rates(
       redshifts: of the columns; names: of the rows.
     """
     figure = Figure(figsize=(2.8 * len(redshifts) + 1, 2.4 * len(names)), layout="constrained")
-    axes = figure.subplots(len(names), len(redshifts), squeeze=False, sharey="row")
+    axes: Any = figure.subplots(len(names), len(redshifts), squeeze=False, sharey="row")
     for i, j in np.ndindex(len(names), len(redshifts)):
         ax, v = axes[i, j], v_vir[:, j]
         low, high = np.percentile(v, [5, 95])
@@ -83,7 +84,7 @@ def plot_rates(
 def plot_ablation(chi2: Mapping[str, float]) -> Figure:
     """chi2 per point of several models, as bars."""
     figure = Figure(figsize=(1.2 * len(chi2) + 2, 3), layout="constrained")
-    ax = figure.subplots()
+    ax: Any = figure.subplots()
     bars = ax.bar(list(chi2), list(chi2.values()), color="C0")
     ax.bar_label(bars, fmt="%.2f", fontsize=8)
     ax.axhline(1, color="0.3", lw=0.8, ls=":")
@@ -99,7 +100,7 @@ def plot_learning(curves: Mapping[str, Mapping[int, float]], before: float) -> F
       before: of the model that nothing was adapted in.
     """
     figure = Figure(figsize=(5, 3.6), layout="constrained")
-    ax = figure.subplots()
+    ax: Any = figure.subplots()
     for (label, curve), style in zip(curves.items(), ("C0o-", "C1s--"), strict=False):
         ax.loglog(list(curve), list(curve.values()), style, label=label)
     ax.axhline(before, color="0.4", lw=0.8, ls=":", label="checkpoint as it is")

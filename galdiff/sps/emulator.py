@@ -114,8 +114,8 @@ def spectra(
 ) -> Float[np.ndarray, "sample wave"]:
     """Spectra [Lsun/Angstrom/Msun] of many populations, some at a time."""
     run: Any = nnx.jit(lambda model, a, z: model(a, z))
-    parts = range(0, len(np.asarray(lg_age)), ROWS_AT_ONCE)
-    pairs = [(lg_age[i : i + ROWS_AT_ONCE], lgmet[i : i + ROWS_AT_ONCE]) for i in parts]  # type: ignore[index]
+    ages, mets = np.atleast_1d(np.asarray(lg_age)), np.atleast_1d(np.asarray(lgmet))
+    pairs = [(ages[i : i + ROWS_AT_ONCE], mets[i : i + ROWS_AT_ONCE]) for i in range(0, len(ages), ROWS_AT_ONCE)]
     return np.concatenate([np.asarray(run(emulator, a, z)) for a, z in pairs])
 
 

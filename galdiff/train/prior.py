@@ -15,12 +15,12 @@ from galdiff.errors import InputError
 
 def driver_points(low: Sequence[float], high: Sequence[float], n: int = 256) -> np.ndarray:
     """n points (n, driver) that fill the box of drivers evenly (Sobol sequence)."""
-    low, high = np.atleast_1d(low), np.atleast_1d(high)
-    if low.shape != high.shape or low.ndim != 1 or not (low < high).all():
+    a, b = np.atleast_1d(low), np.atleast_1d(high)
+    if a.shape != b.shape or a.ndim != 1 or not (a < b).all():
         raise InputError(f"the range of drivers is {low} to {high}; give as many upper as lower ends, and above them")
     if n < 1:
         raise InputError(f"the prior looks at {n} points; give at least 1")
-    return low + (high - low) * qmc.Sobol(len(low), scramble=False).random(n)
+    return a + (b - a) * qmc.Sobol(len(a), scramble=False).random(n)
 
 
 def with_prior(
