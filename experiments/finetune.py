@@ -45,6 +45,11 @@ def check(cfg: DictConfig) -> None:
         raise InputError(f"held_out is {cfg.held_out}; give a share of the points between 0 and 1")
 
 
+def patterns(which) -> str | list[str]:
+    """A choice of numbers as `trainable` takes it."""
+    return which if isinstance(which, str) else list(which)
+
+
 def data_of(cfg: DictConfig) -> tuple[Observed, tuple[float, ...]]:
     """Points of the file, or drawn from the baryon cycle `truth`."""
     if cfg.data is not None:
@@ -73,14 +78,16 @@ def chosen(data: Observed, held_out: float, shares, seed: int) -> tuple[np.ndarr
     return np.isin(np.arange(data.error.size), order[:n_out]).reshape(data.error.shape), masks
 
 
-def adapt(cfg: DictConfig, case: FitRelations, model: nnx.Module, folder: pathlib.Path, name: str, meta) -> Outcome:
-    """One training."""
+def adapt(
+    cfg: DictConfig, case: FitRelations, model: nnx.Module, which, folder: pathlib.Path, name: str, meta
+) -> Outcome:
+    """One training of the numbers `which`."""
     prior = OmegaConf.to_object(cfg.prior)
     task = Task(
         model=model,
         objective=case.loss if prior is None else with_prior(case.loss, **prior),
         optimiser=build(cfg.optimiser, path="optimiser"),
-        which=cfg.which if isinstance(cfg.which, str) else list(cfg.which),
+        which=which,
         source=case.source,
     )
     settings = Settings(seed=cfg.seed, **cfg.train)
@@ -100,7 +107,8 @@ def main(cfg: DictConfig) -> None:
     check_output(folder, 50_000_000, False, FILES)
     loaded = load(shipped(SHIPPED) if cfg.checkpoint is None else cfg.checkpoint)
     config = OmegaConf.create(loaded.meta["config"])
-    trainable(loaded.model, cfg.which if isinstance(cfg.which, str) else list(cfg.which))
+    for which in (cfg.which, cfg.which_fresh):
+        trainable(loaded.model, patterns(which))
     data, z = data_of(cfg)
     halos = build(cfg.halos, path="halos")
     unseen, masks = chosen(data, cfg.held_out, cfg.shares, cfg.seed)
@@ -117,7 +125,8 @@ def main(cfg: DictConfig) -> None:
             begin = build(config.model, seed=cfg.seed, path="model") if fresh else loaded.model
             last = n == max(masks) and not fresh
             where = folder if last else folder / "stages" / f"{label.replace(' ', '_')}_{n}"
-            outcome = adapt(cfg, case, begin, where, f"{n} points {label}", meta)
+            which = patterns(cfg.which_fresh if fresh else cfg.which)
+            outcome = adapt(cfg, case, begin, which, where, f"{n} points {label}", meta)
             curve[n] = case.chi2(outcome.model, test)
             if last:
                 shown = case.show({"before": Outcome(loaded.model, 0, "", 0.0, 0), "adapted": outcome}, folder)

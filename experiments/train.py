@@ -41,7 +41,8 @@ def stages_of(cfg: DictConfig) -> dict[str, DictConfig]:
         start = own.get("start")
         if start is not None and start not in made:
             raise InputError(f"stages.{name}.start is '{start}'; choose an earlier stage ({', '.join(made) or 'none'})")
-        made[str(name)] = OmegaConf.merge({"start": None}, cfg, own)
+        whole = OmegaConf.create(OmegaConf.to_container(cfg))  # without Hydra's lock, whose error names no stage
+        made[str(name)] = OmegaConf.merge({"start": None}, whole, own)
     return made
 
 
@@ -54,6 +55,9 @@ def check(cfg: DictConfig, stages: dict[str, DictConfig]) -> None:
         if unknown := [key for key in stage.train if key not in SETTINGS]:
             known = ", ".join(SETTINGS)
             raise InputError(f"stages.{name}.train.{unknown[0]}: there is no such key; choose some of {known}")
+        Settings(seed=stage.seed, **stage.train)
+        build(stage.optimiser, path="optimiser")
+    mesh_of(cfg.mesh)
 
 
 def claim(cfg: DictConfig, folder: pathlib.Path) -> None:
