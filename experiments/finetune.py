@@ -17,7 +17,7 @@ from galdiff import runtime
 from galdiff.baryons.evolve import Outputs, evolve_prepared, prepare
 from galdiff.build import build
 from galdiff.cases.relations import FitRelations, split_points
-from galdiff.cli import check_kinds, experiment
+from galdiff.cli import check_kinds, experiment, run_folder
 from galdiff.errors import InputError
 from galdiff.io.atomic import atomic_path
 from galdiff.io.preflight import check_output
@@ -103,7 +103,7 @@ def main(cfg: DictConfig) -> None:
     started = time.perf_counter()
     runtime.configure(**cfg.runtime)
     check(cfg)
-    folder = pathlib.Path(cfg.output)
+    folder = run_folder(cfg)
     check_output(folder, 50_000_000, False, FILES)
     loaded = load(shipped(SHIPPED) if cfg.checkpoint is None else cfg.checkpoint)
     config = OmegaConf.create(loaded.meta["config"])

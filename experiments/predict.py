@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from galdiff import runtime
 from galdiff.baryons.evolve import Outputs, evolve_prepared, prepare
 from galdiff.build import build
-from galdiff.cli import check_kinds, experiment
+from galdiff.cli import check_kinds, experiment, run_folder
 from galdiff.errors import InputError
 from galdiff.io.atomic import atomic_path
 from galdiff.io.preflight import check_output
@@ -78,7 +78,7 @@ def main(cfg: DictConfig) -> None:
     started = time.perf_counter()
     runtime.configure(**cfg.runtime)
     check_kinds(cfg, "predict")
-    folder = pathlib.Path(cfg.output)
+    folder = run_folder(cfg)
     check_output(folder, 50_000_000, cfg.overwrite, FILES)
     loaded: list[Loaded] = [load(path) for path in paths_of(cfg)]
     models = [each.model for each in loaded]

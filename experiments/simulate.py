@@ -12,15 +12,13 @@ import warnings
 import jax
 import jax.numpy as jnp
 import numpy as np
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from galdiff import runtime
 from galdiff.baryons.population import Population
 from galdiff.build import build
-from galdiff.cli import check_kinds, experiment
+from galdiff.cli import check_kinds, experiment, run_folder
 from galdiff.core.compiled import compiled
 from galdiff.core.kernels import TAPS
 from galdiff.core.pipeline import Pipeline
@@ -291,8 +289,7 @@ def main(cfg: DictConfig) -> None:
     """Run with progress on the terminal; warnings are shown once, as single lines."""
     check_settings(cfg)
     runtime.configure(**OmegaConf.to_container(cfg.runtime, resolve=True))
-    sweep = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
-    folder = HydraConfig.get().runtime.output_dir if sweep else cfg.output
+    folder = str(run_folder(cfg))
     console = Console(highlight=False)
     with warnings.catch_warnings(record=True) as said, Steps(console) as step:
         warnings.simplefilter("always")

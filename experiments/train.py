@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from galdiff import runtime
 from galdiff.build import build
-from galdiff.cli import check_kinds, experiment
+from galdiff.cli import check_kinds, experiment, run_folder
 from galdiff.errors import InputError
 from galdiff.io.atomic import atomic_path
 from galdiff.io.preflight import check_output
@@ -120,7 +120,7 @@ def main(cfg: DictConfig) -> None:
     runtime.configure(**cfg.runtime)
     stages = stages_of(cfg)
     check(cfg, stages)
-    folder = pathlib.Path(cfg.output)
+    folder = run_folder(cfg)
     if runtime.first_process():
         claim(cfg, folder)
     runtime.all_here("claimed")

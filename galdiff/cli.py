@@ -63,6 +63,12 @@ def experiment(config_name: str, conf: str | pathlib.Path | None = None) -> Call
     return decorate
 
 
+def run_folder(config: DictConfig) -> pathlib.Path:
+    """Folder of this run: the config's `output`, or in a sweep the one that each job has in it."""
+    sweep = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+    return pathlib.Path(HydraConfig.get().runtime.output_dir if sweep else config.output)
+
+
 def check_kinds(config: DictConfig, group: str = "", ignore: Iterable[str] = ()) -> None:
     """Refuse values of another kind than the defaults of the project's config have, before anything is computed.
 
