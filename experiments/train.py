@@ -28,6 +28,7 @@ from galdiff.train.progress import Progress
 from galdiff.train.select import trainable
 
 OF_STAGE = ("which", "train", "optimiser", "prior", "start")
+UNHEARD = {"which": "corrections", "train.steps": 1000}  # defaults of what stages usually say themselves
 SETTINGS = tuple(field.name for field in dataclasses.fields(Settings))
 
 
@@ -58,6 +59,11 @@ def check(cfg: DictConfig, stages: dict[str, DictConfig]) -> None:
         Settings(seed=stage.seed, **stage.train)
         build(stage.optimiser, path="optimiser")
     mesh_of(cfg.mesh)
+    for key, default in UNHEARD.items():
+        value, own = OmegaConf.select(cfg, key), [OmegaConf.select(stage, key) for stage in cfg.stages.values()]
+        if value != default and own and None not in own:
+            names = ", ".join(f"stages.{name}.{key}" for name in cfg.stages)
+            raise InputError(f"{key} is '{value}', but every stage has its own; change {names}")
 
 
 def claim(cfg: DictConfig, folder: pathlib.Path) -> None:

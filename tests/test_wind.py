@@ -165,6 +165,10 @@ def test_a_folder_of_another_run_is_refused(run):
         ("stages.hybrid.start=phisics", r"stages.hybrid.start is 'phisics'; choose an earlier stage \(physics\)"),
         ("+stages.hybrid.train.step=3", r"stages.hybrid.train.step: there is no such key"),
         ("stages.hybrid.which=['eta_mas.*']", r"train.which: 'eta_mas.\*' matches none"),
+        (
+            "which=spectra",
+            r"which is 'spectra', but every stage has its own; change stages.physics.which, stages.hybrid",
+        ),
         ("part=half", "part is 'half'; choose all, corrections or physics"),
         ("mesh=cube", "mesh is 'cube'"),
         ("optimiser.learning_rate=-1", "give learning_rate > 0"),
