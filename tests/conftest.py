@@ -1,5 +1,6 @@
 """Settings and shared data of the tests; the only place in tests/ that touches JAX settings."""
 
+import gc
 import os
 import pathlib
 
@@ -21,3 +22,16 @@ def data_dir() -> pathlib.Path:
     if not path.is_dir():
         pytest.skip(f"no test data: set GALDIFF_DATA, or put it into {path}")
     return path
+
+
+MUCH = 3e9  # bytes of a test process, above which compiled programs are dropped
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forget_compiled_programs():
+    """Programs of thousands of tests fill the memory of a small machine; drop them between modules."""
+    yield
+    status = pathlib.Path("/proc/self/statm")
+    if status.exists() and int(status.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") > MUCH:
+        jax.clear_caches()
+        gc.collect()
