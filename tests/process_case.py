@@ -3,6 +3,7 @@
 python process_case.py PORT PROCESSES NUMBER FOLDER STEPS SECONDS_A_STEP; PORT 0 for what Slurm says.
 """
 
+import os
 import sys
 import time
 
@@ -18,15 +19,20 @@ from galdiff.errors import InputError  # noqa: E402
 from galdiff.train.meshes import mesh_of  # noqa: E402
 
 
+def say(what):
+    """A whole line at once: the processes share a pipe, and `print` may write the end of a line apart."""
+    os.write(1, f"{what}\n".encode())
+
+
 def report(step, metrics):
     """A step as a line, slowly."""
-    print(step, flush=True)
+    say(step)
     time.sleep(float(pause))
 
 
 try:
     outcome = train(task(), Settings(**{**SETTINGS, "steps": int(steps)}), folder, mesh=mesh_of("data"), report=report)
 except InputError as error:
-    print(error, flush=True)
+    say(error)
     raise SystemExit(1) from error
-print("end", outcome.end, outcome.step, flush=True)
+say(f"end {outcome.end} {outcome.step}")
