@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 
-import h5py
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,7 +17,7 @@ from training_case import SETTINGS, Line, model, objective, samples, task
 from galdiff.errors import InputError
 from galdiff.runtime import data_mesh
 from galdiff.train.checkpoints import Checkpoints, by_path
-from galdiff.train.data import Hdf5, InMemory, place
+from galdiff.train.data import InMemory, place
 from galdiff.train.log import Log, read_log
 from galdiff.train.loop import Settings, train
 from galdiff.train.select import parts_of, trainable
@@ -177,22 +176,6 @@ def test_batches_cover_every_sample_once_an_epoch():
     first, second = (np.concatenate([source.batch(k).samples["i"] for k in range(3 * e, 3 * e + 3)]) for e in (0, 1))
     assert not np.array_equal(first, second)
     np.testing.assert_array_equal(source.batch(4).samples["i"], source.batch(4).samples["i"])
-
-
-def test_a_file_gives_the_batches_of_memory(tmp_path):
-    x = np.random.default_rng(0).normal(size=(9, 3))
-    with h5py.File(tmp_path / "x.h5", "w") as file:
-        file["x"] = x
-        file["y"] = np.zeros(4)
-    file, memory = Hdf5(tmp_path / "x.h5", ["x"], batch_size=4, seed=1), InMemory({"x": x}, batch_size=4, seed=1)
-    for step in range(5):
-        jax.tree.map(np.testing.assert_array_equal, file.batch(step), memory.batch(step))
-    with pytest.raises(InputError, match="has no dataset z; it holds x, y"):
-        Hdf5(tmp_path / "x.h5", ["z"])
-    with pytest.raises(InputError, match="one common length"):
-        Hdf5(tmp_path / "x.h5", ["x", "y"])
-    with pytest.raises(InputError, match="there is no such file"):
-        Hdf5(tmp_path / "nothing.h5", ["x"])
 
 
 def test_a_batch_on_a_mesh_is_filled_up_with_weight_zero():

@@ -1,7 +1,11 @@
 """Mini-batches that are functions of the step: nothing to store, so a run resumes where it stopped, bit for bit."""
 
 import abc
+import contextlib
+import importlib.util
 import pathlib
+import zipfile
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import h5py
@@ -71,27 +75,77 @@ class InMemory(Source):
         return jax.tree.map(lambda x: x[which], self.samples)
 
 
-class Hdf5(Source):
-    """Samples in an HDF5 file, read as they are needed: datasets with a common leading axis."""
+class _Stored(Source):
+    """Samples in arrays with a common leading axis that are read as they are needed; a subclass opens what holds them.
+
+    Args of the constructor:
+      path: of what holds them; fields: names of the arrays.
+    """
+
+    kind: str  # what the path must be
+    array: str  # what the arrays are called there
 
     def __init__(self, path: str | pathlib.Path, fields: list[str], *, batch_size: int | None = None, seed: int = 0):
         self.path, self.fields = pathlib.Path(path), tuple(fields)
-        if not self.path.is_file():
-            raise InputError(f"{self.path}: there is no such file; give an HDF5 file with {', '.join(fields)}")
-        with h5py.File(self.path) as file:
-            missing = [name for name in fields if not isinstance(file.get(name), h5py.Dataset)]
-            if missing:
-                raise InputError(f"{self.path}: has no dataset {', '.join(missing)}; it holds {', '.join(file)}")
-            lengths = {name: file[name].shape[:1] for name in fields}
+        if not self.path.exists():
+            raise InputError(f"{self.path}: there is no such file; give {self.kind} with {', '.join(fields)}")
+        try:
+            with self.opened() as group:
+                missing = [name for name in fields if not hasattr(group.get(name), "shape")]
+                if missing:
+                    raise InputError(
+                        f"{self.path}: has no {self.array} {', '.join(missing)}; it holds {', '.join(sorted(group))}"
+                    )
+                lengths = {name: group[name].shape[:1] for name in fields}
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be read ({error}); give {self.kind}") from error
         if len(set(lengths.values())) != 1 or () in lengths.values():
-            raise InputError(f"{self.path}: datasets have leading axes {lengths}; they must have one common length")
+            raise InputError(
+                f"{self.path}: {self.array}s have leading axes {lengths}; they must have one common length"
+            )
         super().__init__(next(iter(lengths.values()))[0], batch_size=batch_size, seed=seed)
 
+    @abc.abstractmethod
+    def opened(self) -> contextlib.AbstractContextManager[Any]:
+        """What holds the arrays, by name, open for reading; every read opens it anew, so threads share nothing."""
+
     def rows(self, which: np.ndarray) -> dict[str, np.ndarray]:
-        """Rows of every dataset, by name."""
+        """Rows of every array, by name."""
         unique, back = np.unique(which, return_inverse=True)  # h5py reads increasing rows
-        with h5py.File(self.path) as file:
-            return {name: file[name][unique][back] for name in self.fields}
+        with self.opened() as group:
+            return {name: group[name][unique][back] for name in self.fields}
+
+
+class Hdf5(_Stored):
+    """Samples in datasets of an HDF5 file."""
+
+    kind, array = "an HDF5 file", "dataset"
+
+    def opened(self) -> contextlib.AbstractContextManager[Any]:
+        """The file."""
+        return h5py.File(self.path)
+
+
+class Zarr(_Stored):
+    """Samples in arrays of a Zarr group: a folder, or a .zip of one. Needs the extra `zarr`."""
+
+    kind, array = "a Zarr group (a folder or a .zip)", "array"
+
+    def __init__(self, path: str | pathlib.Path, fields: list[str], *, batch_size: int | None = None, seed: int = 0):
+        if importlib.util.find_spec("zarr") is None:
+            raise InputError(f"{path}: zarr is not installed: pip install 'galdiff[zarr]'")
+        super().__init__(path, fields, batch_size=batch_size, seed=seed)
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[Any]:
+        """The group at the root."""
+        import zarr  # optional
+
+        if self.path.is_file() and not zipfile.is_zipfile(self.path):
+            raise OSError("it is neither a folder nor a zip file")
+        kind = zarr.storage.ZipStore if self.path.is_file() else zarr.storage.LocalStore
+        with kind(self.path, read_only=True) as store:
+            yield zarr.open_group(store, mode="r")
 
 
 def place(batch: Batch, mesh: Mesh | None) -> Batch:
