@@ -28,7 +28,11 @@ from galdiff.train.progress import Progress
 from galdiff.train.select import trainable
 
 OF_STAGE = ("which", "train", "optimiser", "prior", "start")
-UNHEARD = {"which": "corrections", "train.steps": 1000}  # defaults of what stages usually say themselves
+UNHEARD = {
+    "which": "corrections",
+    "train.steps": 1000,
+    "optimiser.learning_rate": 3e-3,
+}  # defaults of what stages usually say themselves
 SETTINGS = tuple(field.name for field in dataclasses.fields(Settings))
 
 
@@ -121,7 +125,8 @@ def run_stage(stage: DictConfig, name: str, model: nnx.Module, case: Case, folde
 
 
 @experiment("train")
-def main(cfg: DictConfig) -> None:
+def main(cfg: DictConfig) -> float:
+    """Smallest validation loss of the last stage; a sweep with an optimiser makes it small."""
     started = time.perf_counter()
     runtime.configure(**cfg.runtime)
     stages = stages_of(cfg)
@@ -153,6 +158,7 @@ def main(cfg: DictConfig) -> None:
             )
     if runtime.first_process():
         finish(folder, case, outcomes, started)
+    return float(outcomes[name].best)
 
 
 def finish(folder: pathlib.Path, case: Case, outcomes: dict[str, Outcome], started: float) -> None:
