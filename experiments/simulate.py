@@ -25,7 +25,7 @@ from galdiff.core.pipeline import Pipeline
 from galdiff.core.stage import Stage
 from galdiff.errors import InputError
 from galdiff.halo.history import stack
-from galdiff.ifu.engine import ENGINES, choose_engine, ifu_stages
+from galdiff.ifu.engine import ENGINES, IFU_HOOKS, choose_engine, ifu_stages
 from galdiff.ifu.instrument import aperture_mask
 from galdiff.ifu.lsf import warn_deficient
 from galdiff.ifu.noise import MODES, REFERENCES, add_noise, variance
@@ -66,7 +66,7 @@ OPTIONAL = ("max_spaxels", "noise.snr", "noise.wave_ref", "precision.h_v_kms", "
 
 def check_settings(cfg: DictConfig) -> None:
     """Refuse settings that would fail later on."""
-    check_kinds(cfg, "simulate")
+    check_kinds(cfg, "simulate", ignore=(*IFU_HOOKS, "spectra.correction"))
     for key, allowed in CHOICES.items():
         if (value := OmegaConf.select(cfg, key)) not in allowed:
             raise InputError(f"{key} is '{value}'; choose one of {', '.join(allowed)}")
@@ -136,7 +136,9 @@ def lay_out(cfg: DictConfig, ssp, instrument, redshift: float, precision: Precis
             plan = make_plan(ssp, tile_instrument(instrument, TILE), redshift, precision, curve)
         bins, maker = map_maker(plan, ssp, **cfg.maps)
         engine = choose_engine(n_stars, plan) if cfg.engine == "auto" else cfg.engine
-    stages = ifu_stages(plan=plan, engine=engine, curve=curve, lsf_scale=cfg.lsf_scale, psf_scale=cfg.psf_scale)
+    factors = {"lsf_scale": cfg.lsf_scale, "psf_scale": cfg.psf_scale}
+    corrections = {name: build(cfg[name], path=name, hook=hook) for name, hook in IFU_HOOKS.items()}
+    stages = ifu_stages(plan=plan, engine=engine, curve=curve, **factors, **corrections)
     inputs = {"attenuated": SkyStars, "placement": Placement}
     pipelines = (
         compiled(Pipeline(stages=stages, inputs=inputs), ["cube"]),
@@ -223,6 +225,8 @@ def simulate(cfg: DictConfig, folder: str, step: Steps, said: list) -> dict:
         sight(cfg, DEFAULT_REDSHIFT if redshift is None else redshift)  # wrong numbers show before long work
     with step("load the SSP library"):
         ssp = build(cfg.ssp, path="ssp")
+        if cfg.spectra.correction is not None:
+            ssp = build(cfg.spectra, path="spectra")(ssp)
     history = None
     if isinstance(galaxy, Stage):
         with step("grow the galaxy in its halo (compiles)"):

@@ -3,6 +3,9 @@
 The keys mean what they mean to Hydra. A `_partial_` node is a network (or another callable that takes `rngs`): it is
 called with random streams whose key follows from the seed and the node's place in the config, so adding a network in
 one place does not change the initial weights of another. Other partial nodes (an activation, say) stay partial.
+
+Inside the hook of a stage (`galdiff.core.correction.Hook`), what a network leaves out of n_in, n_out, offset and scale,
+and a correction of its bound, comes from the hook.
 """
 
 import difflib
@@ -17,12 +20,15 @@ from flax import nnx
 from hydra.utils import get_object
 from omegaconf import OmegaConf
 
+from galdiff.core.correction import Correction, Hook
 from galdiff.errors import InputError
 
 ALLOWED = ("galdiff", "flax", "jax", "optax", "diffrax", "numpyro")  # packages a config may call
 
 
-def build(config: Any, *, seed: int = 0, path: str = "", allowed: tuple[str, ...] = ALLOWED) -> Any:
+def build(
+    config: Any, *, seed: int = 0, path: str = "", allowed: tuple[str, ...] = ALLOWED, hook: Hook | None = None
+) -> Any:
     """Build what a config describes.
 
     Args:
@@ -30,6 +36,7 @@ def build(config: Any, *, seed: int = 0, path: str = "", allowed: tuple[str, ...
       seed: seed of all initial weights.
       path: place of `config` in the whole config, as in "model.stages"; part of the keys of the weights.
       allowed: top-level packages that `_target_` may name.
+      hook: where the object goes, for a correction that is built apart from its stage.
 
     Returns:
       The object of a `_target_` node; for other mappings and lists the same with their nodes built.
@@ -39,7 +46,7 @@ def build(config: Any, *, seed: int = 0, path: str = "", allowed: tuple[str, ...
     """
     if OmegaConf.is_config(config):
         config = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    return _build(config, path, seed, allowed)
+    return _build(config, path, seed, allowed, hook)
 
 
 def key_of(seed: int, path: str) -> jax.Array:
@@ -47,21 +54,24 @@ def key_of(seed: int, path: str) -> jax.Array:
     return jax.random.fold_in(jax.random.key(seed), zlib.crc32(path.encode()))
 
 
-def _build(node: Any, path: str, seed: int, allowed: tuple[str, ...]) -> Any:
-    def inner(child: Any, name: str | int) -> Any:
-        return _build(child, f"{path}.{name}" if path else str(name), seed, allowed)
+def _build(node: Any, path: str, seed: int, allowed: tuple[str, ...], hook: Hook | None) -> Any:
+    def inner(child: Any, name: str | int, hook: Hook | None) -> Any:
+        return _build(child, f"{path}.{name}" if path else str(name), seed, allowed, hook)
 
     if isinstance(node, list | tuple):
-        return [inner(child, i) for i, child in enumerate(node)]
+        return [inner(child, i, hook) for i, child in enumerate(node)]
     if not isinstance(node, Mapping):
         return node
     if "_target_" not in node:
-        return {name: inner(child, name) for name, child in node.items()}
-    kwargs = {n: inner(c, n) for n, c in node.items() if n not in ("_target_", "_partial_", "_args_", "_convert_")}
-    args = inner(node.get("_args_", []), "_args_")
+        return {name: inner(child, name, hook) for name, child in node.items()}
     where = path or "config"
     target = _locate(node["_target_"], where, allowed)
+    given = {n: c for n, c in node.items() if n not in ("_target_", "_partial_", "_args_", "_convert_")}
+    kwargs = {n: inner(c, n, _hook_in(target, n, given, hook)) for n, c in given.items()}
+    args = inner(node.get("_args_", []), "_args_", None)
     signature = _signature(target)
+    if hook is not None and signature is not None:
+        kwargs |= _of_hook(hook, kwargs, signature)
     rngs = signature.parameters.get("rngs") if signature is not None else None
     if node.get("_partial_") and rngs is None:
         return functools.partial(target, *args, **kwargs)
@@ -70,6 +80,24 @@ def _build(node: Any, path: str, seed: int, allowed: tuple[str, ...]) -> Any:
             raise InputError(f"{where}: {node['_target_']} draws its weights from random streams; add _partial_: true")
         kwargs["rngs"] = nnx.Rngs(key_of(seed, path))
     return _call(target, args, kwargs, where, node["_target_"], signature)
+
+
+def _hook_in(target: Callable, name: str, given: Mapping[str, Any], hook: Hook | None) -> Hook | None:
+    """What an argument of `target` goes into: a hook of its own, or of the hook that `target` is in, what it shows."""
+    own = getattr(target, "hooks", {}).get(name)
+    if own is not None:
+        return own if isinstance(own, Hook) else own(given)
+    if hook is not None and inspect.isclass(target) and issubclass(target, Correction):
+        return target.inner_hook(hook, given)
+    return None
+
+
+def _of_hook(hook: Hook, kwargs: Mapping[str, Any], signature: inspect.Signature) -> dict[str, Any]:
+    """Arguments that follow from a hook and were left out; no scales for a network with drivers of its own."""
+    found = {"n_in": len(hook.drivers), "n_out": hook.n_out, "bound": hook.bound}
+    if kwargs.get("n_in") in (None, len(hook.drivers)):
+        found |= {"offset": hook.offset, "scale": hook.scale}
+    return {n: v for n, v in found.items() if n in signature.parameters and v is not None and kwargs.get(n) is None}
 
 
 def _locate(name: Any, where: str, allowed: tuple[str, ...]) -> Callable:

@@ -32,7 +32,7 @@ def script() -> types.ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     build = module.build
-    module.build = lambda node, path: library() if path == "ssp" else build(node, path=path)
+    module.build = lambda node, path, **other: library() if path == "ssp" else build(node, path=path, **other)
     return module
 
 

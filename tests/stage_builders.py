@@ -45,6 +45,7 @@ from galdiff.records import (
     SSPGrid,
     StarParticles,
 )
+from galdiff.sps.correction import CorrectedSpectra
 
 
 @record
@@ -131,21 +132,25 @@ def gas_column():
     return GasColumnDust(grid=grid), {"sky_stars": sky_stars(), "sky_gas": sky_gas()}
 
 
-@functools.cache
-def plan() -> Plan:
-    """A small observation: two metallicities, three ages, a few lines, dust."""
+def library() -> SSPGrid:
+    """Two metallicities, three ages, a few lines."""
     wave = np.linspace(4000.0, 6000.0, 801)
     depth = np.random.default_rng(0).uniform(0.1, 0.8, (4, 2, 3, 1))  # so that every node has a spectrum of its own
     centres = (4990.0, 5030.0, 5065.0, 5100.0)
     lines = 1.0 - sum(d * np.exp(-(((wave - c) / 6.0) ** 2)) for d, c in zip(depth, centres, strict=True))
     tilt = (wave / 5000.0) ** np.linspace(-2.0, 0.5, 6).reshape(2, 3, 1)
-    ssp = SSPGrid(
+    return SSPGrid(
         ssp_wave=wave,
         ssp_lg_age_gyr=np.array([-2.0, 0.0, 1.0]),
         ssp_lgmet=np.array([-2.5, -1.5]),
         ssp_flux=tilt * lines * np.array([1e-1, 1e-2, 1e-3])[:, None],
         ssp_fwhm=np.full(wave.shape, 2.5),
     )
+
+
+@functools.cache
+def plan() -> Plan:
+    """A small observation with dust."""
     instrument = make_instrument(
         name="small",
         n_x=3,
@@ -162,7 +167,7 @@ def plan() -> Plan:
         psf={"kind": "gaussian", "fwhm_arcsec": 1.2},
     )
     precision = Precision(rank=4, v_max_kms=300.0, a_v_max=3.0, a_v_modes=3)
-    return make_plan(ssp, instrument, 0.05, precision, curve)
+    return make_plan(library(), instrument, 0.05, precision, curve)
 
 
 def curve(wave):
@@ -233,4 +238,5 @@ BUILDERS: dict[type[Stage], Callable] = {
     ),
     AtRedshift: lambda: (AtRedshift(redshift=0.1), {}),
     MapMaker: maps,
+    CorrectedSpectra: lambda: (CorrectedSpectra(start=4500.0, end=5500.0, n_wave=20), {"library": library()}),
 }

@@ -1,5 +1,7 @@
 """What drives the two-zone model: primitive rates at given times, and what corrections may look at."""
 
+import dataclasses
+
 import jax.numpy as jnp
 from jaxtyping import Array
 
@@ -7,7 +9,7 @@ from galdiff.baryons.forcing import Forcing
 from galdiff.baryons.parameters import V_0, Z_SUN, Parameters, power_law, prevention
 from galdiff.baryons.patankar import Contents
 from galdiff.core import soft
-from galdiff.core.correction import Correction, NoCorrection
+from galdiff.core.correction import Correction, Hook, NoCorrection
 from galdiff.core.record import quantity, record
 
 
@@ -97,6 +99,20 @@ def all_drivers(contents: Contents, forcing: Forcing) -> Array:
         contents["energy"]["heat"] / mass["cgm"] / forcing.e_vir,
     )
     return jnp.concatenate([halo_drivers(forcing), jnp.stack([jnp.log10(x) for x in state], -1)], -1)
+
+
+HALO_HOOK = Hook(
+    drivers=("log10 V_vir/(125 km/s)", "log10 (1+z)", "log10 M_vir/(1e12 Msun)", "log10 growth [1/Gyr]"),
+    offset=(0.0, 0.3, 0.0, -1.0),
+    scale=(0.5, 0.3, 1.5, 1.0),
+    n_out=len(dataclasses.fields(Rates)),
+    bound=1.0,
+)
+STATE_HOOK = HALO_HOOK._replace(
+    drivers=(*HALO_HOOK.drivers, "log10 ISM/stars", "log10 Z_ism/Z_sun", "log10 Z_cgm/Z_sun", "log10 heat/virial"),
+    offset=(*HALO_HOOK.offset, -1.0, -0.5, -1.0, 0.0),
+    scale=(*HALO_HOOK.scale, 1.0, 0.5, 1.0, 0.5),
+)
 
 
 def limited(rates: Rates, sharp: bool) -> Rates:

@@ -6,13 +6,14 @@ their transfers. Time is in Gyr, energy in Msun (km/s)^2.
 """
 
 import math
+from typing import ClassVar
 
 import jax.numpy as jnp
 from flax import nnx
 
 from galdiff import units
 from galdiff.baryons.cooling import SmoothCooling
-from galdiff.baryons.drive import Drive, all_drivers, drive, driven, limited
+from galdiff.baryons.drive import HALO_HOOK, STATE_HOOK, Drive, all_drivers, drive, driven, limited
 from galdiff.baryons.evolve import Equations, Outputs, evolve, evolve_adaptively
 from galdiff.baryons.forcing import TEMPERATURE_UNIT, forcing_of
 from galdiff.baryons.parameters import Z_SUN, Parameters, loading, preventing, prevention
@@ -187,6 +188,8 @@ class Pandya23(Stage):
     `correction` scales the primitive rates (`Rates`) by what the halo does, once for all steps; `state_correction` also
     sees the contents (`all_drivers`) and is evaluated at every stage of every step.
     """
+
+    hooks: ClassVar = {"correction": HALO_HOOK, "state_correction": STATE_HOOK}
 
     def __init__(
         self,

@@ -6,11 +6,14 @@ follow the hot gas that prevents it; here it is a number). Two budgets, mass and
 no energy, hence no quenching. Time is in Gyr.
 """
 
+import dataclasses
+from typing import ClassVar
+
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from galdiff.baryons.drive import halo_drivers
+from galdiff.baryons.drive import HALO_HOOK, halo_drivers
 from galdiff.baryons.evolve import Equations, Outputs, evolve, evolve_adaptively
 from galdiff.baryons.forcing import Forcing, HaloNow, forcing_of
 from galdiff.baryons.parameters import V_0, Z_SUN, PowerLaw, Prevention, loading, power_law, preventing, prevention
@@ -157,6 +160,8 @@ class Regulator(Stage):
     so that the two models differ by what the gas in the halo does. None of this is a fit. `correction` scales the
     primitive rates (`RegulatorRates`) by what the halo does, once for all steps.
     """
+
+    hooks: ClassVar = {"correction": HALO_HOOK._replace(n_out=len(dataclasses.fields(RegulatorRates)))}
 
     def __init__(
         self,

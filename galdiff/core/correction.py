@@ -3,7 +3,8 @@
 import abc
 import dataclasses
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,8 +13,29 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 
+class Hook(typing.NamedTuple):
+    """A place for a correction: what it sees and how many numbers it asks for.
+
+    A stage names its own in the class attribute `hooks`, by the argument that takes the correction; where one depends
+    on other arguments, it is a function of them. `galdiff.build` completes networks of a config from it, so that any
+    preset fits any hook.
+    """
+
+    drivers: tuple[str, ...]  # what each is, with its unit
+    offset: tuple[float, ...]  # of the drivers,
+    scale: tuple[float, ...]  # so that (driver - offset) / scale is of order one
+    n_out: int
+    bound: float | None = None  # of |ln(factor)|, where a config names none
+
+
 class Correction(nnx.Module):
     """Rescale primitive rates or weights by what drives them; what follows from them is derived afterwards."""
+
+    @classmethod
+    def inner_hook(cls, hook: Hook, arguments: Mapping[str, Any]) -> Hook:
+        """What a network inside this correction sees of a hook, given the other arguments of the constructor."""
+        del arguments
+        return hook
 
     @abc.abstractmethod
     def __call__(self, flows, drivers):
@@ -53,6 +75,15 @@ class LogGain(Correction):
         self.bound = _positive(bound)
         self.drivers = None if drivers is None else tuple(int(i) for i in drivers)
 
+    @classmethod
+    def inner_hook(cls, hook: Hook, arguments: Mapping[str, Any]) -> Hook:
+        """The drivers that the net sees."""
+        seen = arguments.get("drivers")
+        if seen is None or any(i not in range(len(hook.drivers)) for i in seen):
+            return hook
+        picked = {name: tuple(getattr(hook, name)[i] for i in seen) for name in ("drivers", "offset", "scale")}
+        return hook._replace(**picked)
+
     def __call__(self, flows, drivers):
         """Flows times exp(g), |g| < bound; positive flows stay positive."""
         gain = jnp.exp(self.log_gain(drivers))
@@ -77,6 +108,11 @@ class Each(Correction):
         self.names = tuple(named)
         for name, correction in named.items():
             setattr(self, name, correction)
+
+    @classmethod
+    def inner_hook(cls, hook: Hook, arguments: Mapping[str, Any]) -> Hook:
+        """One flow each."""
+        return hook._replace(n_out=1)
 
     def __call__(self, flows, drivers):
         """Flows of a record or dict, the named ones corrected."""

@@ -3,16 +3,22 @@
 import abc
 import inspect
 import typing
+from collections.abc import Mapping
+from typing import ClassVar
 
 from flax import nnx
+
+from galdiff.core.correction import Hook
 
 
 class Stage(nnx.Module):
     """One step of the flow, for one galaxy; `jax.vmap` does many.
 
     The parameters of `__call__` are named after the records it reads; its return annotation is the record it makes.
-    Nothing is written to `self` after `__init__`.
+    Nothing is written to `self` after `__init__`. `hooks`: arguments of the constructor that take a correction.
     """
+
+    hooks: ClassVar[Mapping[str, Hook]] = {}
 
     @abc.abstractmethod
     def __call__(self, *args, **kwargs):

@@ -4,11 +4,14 @@ Half of the nodes follow the mass formed and half are spread evenly in the logit
 stars are both well sampled; masses undo that choice. Everything is smooth in the history.
 """
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from galdiff.core.correction import Correction
 from galdiff.core.hermite import hermite
 from galdiff.core.interpolation import monotone_slopes
 from galdiff.core.record import quantity, record
@@ -80,6 +83,16 @@ def births(history: BaryonHistory, nodes: Float[Array, "n"]) -> Births:
         formed_before=found[:, 3],
         ln_growth=found[:, 2],
     )
+
+
+def corrected(born: Births, correction: Correction) -> Births:
+    """Stars with other masses and metallicities; their sums are for the caller to restore.
+
+    The correction sees log10 age/Gyr, log10 Z and the share of the stars that formed before.
+    """
+    seen = (jnp.log10(born.age), jnp.log10(born.metallicity), born.formed_before)
+    flows = correction({"mass": born.mass, "metallicity": born.metallicity}, jnp.stack(seen, -1))
+    return dataclasses.replace(born, **flows)
 
 
 def birth_table(history: BaryonHistory, logit: np.ndarray) -> Float[Array, "age 3"]:

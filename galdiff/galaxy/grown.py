@@ -5,16 +5,19 @@ velocities from the gravity of halo, discs and bulge. Particles are smooth funct
 so gradients flow from every pixel to the numbers of the baryon cycle. The galaxy spins along +z, centred and at rest.
 """
 
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from galdiff.core.correction import Correction, Hook, NoCorrection
 from galdiff.core.stage import Stage
 from galdiff.core.variables import physical, table
 from galdiff.errors import InputError
 from galdiff.galaxy import parts
-from galdiff.galaxy.births import Births, births, mass_formed
+from galdiff.galaxy.births import Births, births, corrected, mass_formed
 from galdiff.galaxy.rotation import Components, Curves, bulge_dispersion, circular_velocity, curves_of
 from galdiff.records import BaryonHistory, Galaxy, GasParticles, StarParticles
 
@@ -41,7 +44,19 @@ class GrownGalaxy(Stage):
       bulge_max, log10_m_bulge, bulge_width: share of the bulge = bulge_max / (1 + 10^((log10_m_bulge - log10 M_*) /
         bulge_width)); round numbers.
       z_slope: of log10 Z per half-mass radius (Sanchez et al. 2014, A&A 563, A49); z_scatter: of log10 Z [dex].
+      correction: of when stars formed and with which metals: a dict of mass [Msun] and metallicity, one row per star.
+        All the mass that ever formed, and its metals, stay what the history says.
     """
+
+    hooks: ClassVar = {
+        "correction": Hook(
+            drivers=("log10 age/Gyr", "log10 Z", "share of the stars formed before"),
+            offset=(0.5, -2.0, 0.5),
+            scale=(1.0, 0.5, 0.5),
+            n_out=2,
+            bound=1.0,
+        )
+    }
 
     def __init__(
         self,
@@ -58,6 +73,7 @@ class GrownGalaxy(Stage):
         bulge_width: float = 0.8,
         z_slope: float = -0.1,
         z_scatter: float = 0.1,
+        correction: Correction | None = None,
     ):
         if n_stars < 8 or n_gas < 0:
             raise InputError(f"n_stars is {n_stars} and n_gas {n_gas}; give at least 8 stars and 0 gas particles")
@@ -74,6 +90,7 @@ class GrownGalaxy(Stage):
         self.bulge_width = physical(bulge_width, unit="dex", lo=0.1, hi=3.0)
         self.z_slope = physical(z_slope, unit="dex", lo=-2.0, hi=2.0)
         self.z_scatter = physical(z_scatter, unit="dex", lo=0.0, hi=1.0)
+        self.correction = NoCorrection() if correction is None else correction
         self.name = f"galaxy grown in a halo, {n_stars} stars, seed {seed}"
 
     def __call__(self, history: BaryonHistory) -> Galaxy:
@@ -107,7 +124,7 @@ class GrownGalaxy(Stage):
         power = share / (1 - share)
 
         def joined(nodes, of_bulge):
-            born = births(history, nodes)
+            born = corrected(births(history, nodes), self.correction)
             to_disc = jnp.exp(power * jnp.log(jnp.maximum(born.formed_before, 1e-6)))
             mass = born.mass * (1 - to_disc if of_bulge else to_disc)
             whole = mass_formed(history) * (share if of_bulge else 1 - share)

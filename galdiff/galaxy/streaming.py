@@ -7,12 +7,13 @@ by sigma exp(-R / r_sigma).
 
 import typing
 from collections.abc import Callable
+from typing import ClassVar
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from galdiff.core.correction import Correction, NoCorrection
+from galdiff.core.correction import Correction, Hook, NoCorrection
 from galdiff.core.record import quantity, record
 from galdiff.core.stage import Stage
 from galdiff.core.variables import physical
@@ -69,6 +70,10 @@ class StreamingDisc(Stage):
 
     The four laws are trained as log10_v_max, log10_r_turn, log10_sigma and log10_r_sigma.
     """
+
+    hooks: ClassVar = {
+        "correction": Hook(drivers=("x [kpc]", "y [kpc]"), offset=(0.0, 0.0), scale=(10.0, 10.0), n_out=2)
+    }
 
     def __init__(
         self,

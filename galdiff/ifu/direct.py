@@ -5,6 +5,7 @@ velocity (cubic B-spline between samples) and added to its spaxels; the spectrog
 """
 
 import functools
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy.ndimage import spline_filter1d
 
+from galdiff.core.correction import Correction, NoCorrection
 from galdiff.core.interpolation import node_weights
 from galdiff.core.kernels import bspline_weights
 from galdiff.core.stage import Stage
@@ -22,7 +24,17 @@ from galdiff.ifu.field import field_corner, with_a_v
 from galdiff.ifu.finegrid import resample
 from galdiff.ifu.plan import Plan
 from galdiff.ifu.response import apply_response, response
-from galdiff.ifu.stages import blur, line_spread, sum_bands, to_flux, width_factor
+from galdiff.ifu.stages import (
+    LSF_HOOK,
+    THROUGHPUT_HOOK,
+    blur,
+    line_spread,
+    lsf_correction_of,
+    of_wave,
+    sum_bands,
+    to_flux,
+    width_factor,
+)
 from galdiff.records import ObservedCube, Placement, SkyStars
 from galdiff.units import C_KMS
 
@@ -87,10 +99,24 @@ class DirectSpectrograph(Stage):
       plan: the observation; its rank and velocity nodes play no part.
       curve: A_wave / A_V on the library's wavelengths, where the plan has dust.
       lsf_scale, psf_scale: factors on the instrument's widths, trainable.
+      lsf_correction, throughput: corrections as in `Templates` and `Spectrograph`.
     """
 
-    def __init__(self, *, plan: Plan, curve=None, lsf_scale: float = 1.0, psf_scale: float = 1.0):
+    hooks: ClassVar = {"lsf_correction": LSF_HOOK, "throughput": THROUGHPUT_HOOK}
+
+    def __init__(
+        self,
+        *,
+        plan: Plan,
+        curve=None,
+        lsf_scale: float = 1.0,
+        psf_scale: float = 1.0,
+        lsf_correction: Correction | None = None,
+        throughput: Correction | None = None,
+    ):
         self.plan = plan
+        self.lsf_correction = lsf_correction_of(lsf_correction)
+        self.throughput = NoCorrection() if throughput is None else throughput
         self.lsf_scale, self.psf_scale = width_factor(lsf_scale), width_factor(psf_scale)
         fine = spline_filter1d(resample(plan.node_wave, plan.nodes, plan.grid), order=3, axis=-1, mode="mirror")
         self.nodes: Table = table(np.pad(fine, ((0, 0), (3, 3))), jnp.result_type(float))
@@ -101,11 +127,11 @@ class DirectSpectrograph(Stage):
         plan = self.plan
         stars = with_a_v(attenuated, plan.bins)
         fine = coadd(stars, *field_corner(plan.bins, placement), plan, self.nodes[...], self.k[...])
-        sigma = line_spread(plan, self.lsf_scale.bounded, placement.redshift)
+        sigma = line_spread(plan, self.lsf_scale.bounded, placement.redshift, self.lsf_correction)
         operator = response(plan.layout, sigma, placement.redshift)
         recorded = apply_response(operator, fine, (0,), plan.layout.n_pixel, offset=reach(plan))[0]
         planes = recorded.reshape(plan.bins.n_y, plan.bins.n_x, -1)
         lum = sum_bands(
             (blurred[..., band] * weight, band) for blurred, band, weight in blur(plan, planes, self.psf_scale.bounded)
         )
-        return to_flux(plan, lum, placement)
+        return to_flux(plan, of_wave(self.throughput, lum, plan), placement)

@@ -5,6 +5,7 @@ rows         the same without the light distribution, where that would not fit i
 direct       star by star, exact: fastest for few stars
 """
 
+from galdiff.core.correction import Correction
 from galdiff.core.kernels import TAPS
 from galdiff.core.stage import Stage
 from galdiff.errors import InputError
@@ -12,8 +13,9 @@ from galdiff.ifu.direct import DirectSpectrograph
 from galdiff.ifu.plan import Plan
 from galdiff.ifu.psf import anchor_waves
 from galdiff.ifu.rows import Rows
-from galdiff.ifu.stages import Deposit, Spectrograph, Synthesis, Templates
+from galdiff.ifu.stages import LSF_HOOK, THROUGHPUT_HOOK, Deposit, Spectrograph, Synthesis, Templates
 
+IFU_HOOKS = {"lsf_correction": LSF_HOOK, "throughput": THROUGHPUT_HOOK}
 ENGINES = ("auto", "compressed", "rows", "direct")
 MAX_LIGHT_BYTES = 1 << 30  # of a light distribution
 
@@ -48,6 +50,8 @@ def ifu_stages(
     curve=None,
     lsf_scale: float = 1.0,
     psf_scale: float = 1.0,
+    lsf_correction: Correction | None = None,
+    throughput: Correction | None = None,
 ) -> dict[str, Stage]:
     """Stages that turn `attenuated` stars at a `placement` into a `cube`, keyed by the records they make.
 
@@ -57,6 +61,7 @@ def ifu_stages(
       n_stars: how many stars to expect; auto decides by it.
       curve: attenuation curve, where the plan has dust (the direct engine evaluates it itself).
       lsf_scale, psf_scale: factors on the instrument's widths, trainable.
+      lsf_correction, throughput: corrections along the wavelength, see `LSF_HOOK` and `THROUGHPUT_HOOK`.
 
     Raises:
       InputError: unknown engine.
@@ -66,12 +71,14 @@ def ifu_stages(
     if engine == "auto":
         engine = choose_engine(n_stars, plan)
     if engine == "direct":
-        return {"cube": DirectSpectrograph(plan=plan, curve=curve, lsf_scale=lsf_scale, psf_scale=psf_scale)}
+        factors = {"lsf_scale": lsf_scale, "psf_scale": psf_scale}
+        corrections = {"lsf_correction": lsf_correction, "throughput": throughput}
+        return {"cube": DirectSpectrograph(plan=plan, curve=curve, **factors, **corrections)}
     front: dict[str, Stage] = {"spectra": Rows(plan=plan)}
     if engine == "compressed":
         front = {"light": Deposit(bins=plan.bins), "spectra": Synthesis(plan=plan)}
     return {
         **front,
-        "bank": Templates(plan=plan, lsf_scale=lsf_scale),
-        "cube": Spectrograph(plan=plan, psf_scale=psf_scale),
+        "bank": Templates(plan=plan, lsf_scale=lsf_scale, lsf_correction=lsf_correction),
+        "cube": Spectrograph(plan=plan, psf_scale=psf_scale, throughput=throughput),
     }

@@ -9,12 +9,16 @@ A bank made once can be passed to the pipeline as an input, which spares its com
 """
 
 import functools
+import math
+from typing import ClassVar
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from galdiff.core.correction import Correction, Hook, NoCorrection
 from galdiff.core.stage import Stage
 from galdiff.core.variables import Physical, Table, physical, table
+from galdiff.errors import InputError
 from galdiff.ifu.bank import build_bank
 from galdiff.ifu.deposit import Bins, deposit
 from galdiff.ifu.field import field_corner, with_a_v
@@ -62,20 +66,44 @@ class Synthesis(Stage):
         return SpectralCube(coef=coef.reshape(y, x, v, -1))
 
 
-def line_spread(plan: Plan, scale: Float[Array, ""], redshift: Float[Array, ""]) -> Float[Array, "wave"]:
+def line_spread(
+    plan: Plan, scale: Float[Array, ""], redshift: Float[Array, ""], correction: Correction
+) -> Float[Array, "wave"]:
     """Sigma to add at each pixel [Angstrom]; the template's own resolution is removed.
 
     Args:
       plan: the observation.
       scale: factor on the instrument's FWHM.
       redshift: systemic redshift.
+      correction: of the instrument's FWHM, see `LSF_HOOK`.
     """
     wave = jnp.asarray(plan.wave_vacuum, jnp.result_type(float))
-    variance, _ = added_sigma(
-        wave, fwhm_instrument(plan.instrument, wave, scale), jnp.asarray(plan.fwhm_template), redshift
-    )
+    fwhm = of_wave(correction, fwhm_instrument(plan.instrument, wave, scale), plan)
+    variance, _ = added_sigma(wave, fwhm, jnp.asarray(plan.fwhm_template), redshift)
     positive = variance > 0
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, variance, 1.0)), 0.0)
+
+
+# Widths beyond MAX_WIDER would be cut short.
+LSF_HOOK = Hook(drivers=("ln wave/5000 Angstrom",), offset=(0.0,), scale=(0.4,), n_out=1, bound=math.log(MAX_WIDER))
+THROUGHPUT_HOOK = LSF_HOOK._replace(bound=1.0)
+
+
+def of_wave(correction: Correction, values: Float[Array, "... wave"], plan: Plan) -> Float[Array, "... wave"]:
+    """Numbers at the pixels of an observation [any unit], corrected by what follows ln(wave / 5000 Angstrom)."""
+    drivers = jnp.log(jnp.asarray(plan.wave_vacuum, values.dtype) / 5000.0)[:, None]
+    return correction(values[..., None], drivers)[..., 0]
+
+
+def lsf_correction_of(correction: Correction | None) -> Correction:
+    """The correction of a line spread function, refused where its kernels would be cut short."""
+    bound = getattr(correction, "bound", 0.0)
+    if bound > math.log(MAX_WIDER) * (1 + 1e-9):
+        raise InputError(
+            f"the bound of the LSF's correction is {bound:g}; kernels hold widths up to {MAX_WIDER} times that of the"
+            f" instrument: give at most {math.log(MAX_WIDER):.3f}"
+        )
+    return NoCorrection() if correction is None else correction
 
 
 def width_factor(value: float) -> Physical:
@@ -89,15 +117,19 @@ class Templates(Stage):
     Args:
       plan: the observation.
       lsf_scale: factor on the instrument's FWHM; trainable, kernels are complete up to 1.3.
+      lsf_correction: of that FWHM along the wavelength, see `LSF_HOOK`.
     """
 
-    def __init__(self, *, plan: Plan, lsf_scale: float = 1.0):
+    hooks: ClassVar = {"lsf_correction": LSF_HOOK}
+
+    def __init__(self, *, plan: Plan, lsf_scale: float = 1.0, lsf_correction: Correction | None = None):
         self.plan = plan
         self.lsf_scale = width_factor(lsf_scale)
+        self.lsf_correction = lsf_correction_of(lsf_correction)
         self.templates: Table = table(plan.templates, jnp.result_type(float))
 
     def __call__(self, placement: Placement) -> Bank:
-        sigma = line_spread(self.plan, self.lsf_scale.bounded, placement.redshift)
+        sigma = line_spread(self.plan, self.lsf_scale.bounded, placement.redshift, self.lsf_correction)
         n_nodes = len(self.plan.bins.v_nodes)
         return build_bank(self.plan.layout, self.templates[...], n_nodes, sigma, placement.redshift)
 
@@ -108,11 +140,15 @@ class Spectrograph(Stage):
     Args:
       plan: the observation.
       psf_scale: factor on the instrument's PSF FWHM; trainable, kernels are complete up to 1.3.
+      throughput: correction of the recorded flux along the wavelength, see `THROUGHPUT_HOOK`.
     """
 
-    def __init__(self, *, plan: Plan, psf_scale: float = 1.0):
+    hooks: ClassVar = {"throughput": THROUGHPUT_HOOK}
+
+    def __init__(self, *, plan: Plan, psf_scale: float = 1.0, throughput: Correction | None = None):
         self.plan = plan
         self.psf_scale = width_factor(psf_scale)
+        self.throughput = NoCorrection() if throughput is None else throughput
 
     def __call__(self, spectra: SpectralCube, bank: Bank, placement: Placement) -> ObservedCube:
         plan = self.plan
@@ -123,7 +159,7 @@ class Spectrograph(Stage):
             (jnp.einsum("yxc,ck->yxk", blurred, response[:, band] * weight, precision="highest"), band)
             for blurred, band, weight in blur(plan, channels, self.psf_scale.bounded)
         )
-        return to_flux(plan, lum, placement)
+        return to_flux(plan, of_wave(self.throughput, lum, plan), placement)
 
 
 def sum_bands(parts) -> Float[Array, "y x wave"]:

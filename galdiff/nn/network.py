@@ -96,7 +96,7 @@ def whole(value: int, name: str) -> int:
 
 def _each(value: float | Sequence[float], n: int, name: str) -> tuple[float, ...]:
     """One finite number per driver."""
-    numbers = (value,) * n if isinstance(value, int | float) else tuple(value)
+    numbers = (value,) * n if isinstance(value, int | float) else tuple(value or ())
     if len(numbers) != n or not np.isfinite(numbers).all():
         raise InputError(f"{name} is {value}; give one finite number, or one for each of the {n} drivers")
     return tuple(float(x) for x in numbers)
