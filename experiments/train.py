@@ -108,6 +108,15 @@ def first_model(cfg: DictConfig) -> nnx.Module:
     return model
 
 
+def begin_with(cfg: DictConfig, stages: dict[str, DictConfig]) -> tuple[nnx.Module, Case]:
+    """Model and case before the first step."""
+    model = first_model(cfg)
+    for stage in stages.values():
+        trainable(model, stage.which if isinstance(stage.which, str) else list(stage.which))
+    case = build(cfg.case, seed=cfg.seed, path="case")
+    return case.prepare(model), case
+
+
 def run_stage(stage: DictConfig, name: str, model: nnx.Module, case: Case, folder: pathlib.Path, meta: dict) -> Outcome:
     """One training, with its progress shown."""
     prior = stage.prior
@@ -132,14 +141,12 @@ def main(cfg: DictConfig) -> float:
     stages = stages_of(cfg)
     check(cfg, stages)
     folder = run_folder(cfg)
-    if runtime.first_process():
-        claim(cfg, folder)
-    runtime.all_here("claimed")
-    model = first_model(cfg)
-    for stage in stages.values():
-        trainable(model, stage.which if isinstance(stage.which, str) else list(stage.which))
-    case = build(cfg.case, seed=cfg.seed, path="case")
-    model = case.prepare(model)
+    text = OmegaConf.to_yaml(OmegaConf.masked_copy(cfg, [key for key in cfg if key != "runtime"]), resolve=True)
+    with runtime.together("the start"):
+        if not runtime.alike(text):
+            raise InputError("the processes have different configs; start all with the same overrides, and an output")
+    runtime.first_does(lambda: claim(cfg, folder), "the start")
+    model, case = runtime.all_do(lambda: begin_with(cfg, stages), "the start")
     meta = {
         "config": OmegaConf.to_yaml(described(cfg), resolve=True),
         "versions": runtime.versions(),
@@ -156,8 +163,7 @@ def main(cfg: DictConfig) -> float:
                 f"{name}: {outcomes[name].end} at step {outcomes[name].step}; its last good checkpoint is in {where};"
                 " the same command goes on from there"
             )
-    if runtime.first_process():
-        finish(folder, case, outcomes, started)
+    runtime.first_does(lambda: finish(folder, case, outcomes, started), "the figures")
     return float(outcomes[name].best)
 
 

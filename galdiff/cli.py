@@ -26,7 +26,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 from galdiff.errors import InputError
-from galdiff.runtime import project_dir
+from galdiff.runtime import Lost, project_dir
 
 USAGE = (
     "usage: galdiff EXPERIMENT [key=value ...] [-m]   |   galdiff list   |   galdiff inspect RUN   |"
@@ -169,11 +169,16 @@ def _run(main: Callable, config_name: str, conf: pathlib.Path) -> None:
     if failed:
         if chosen == "1":
             raise failed[0]
-        _leave(_explain(failed[0], config_name, conf, sys.argv[1:]))
+        _leave(_explain(failed[0], config_name, conf, sys.argv[1:]), at_once=isinstance(failed[0], Lost))
 
 
-def _leave(message: str, code: int = BAD_INPUT) -> None:
+def _leave(message: str, code: int = BAD_INPUT, at_once: bool = False) -> None:
+    """Say it and exit; at once where a normal exit would wait for processes that are gone."""
     print(f"galdiff: {message}", file=sys.stderr)
+    if at_once:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
     raise SystemExit(code)
 
 

@@ -1,10 +1,12 @@
 """Settings of a process, made by entry points and never at import: precision, devices, caches, folders, versions."""
 
+import contextlib
+import hashlib
 import importlib.metadata
 import pathlib
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -16,6 +18,12 @@ from galdiff.errors import InputError
 PACKAGES = ("galdiff", "jax", "jaxlib", "flax", "diffrax", "optax", "numpy", "scipy", "astropy", "h5py", "hydra-core")
 PROCESS = frozenset({"coordinator", "num_processes", "process_id"})
 PATIENCE = {"wait": 120, "heartbeat": 60}  # seconds
+LOST = ("Gloo", "NCCL", "by peer", "UNAVAILABLE", "heartbeat")  # in what JAX says when another process is gone
+LONGEST = 4096  # bytes of a message that goes to all processes
+
+
+class Lost(InputError):
+    """Another of the processes is gone; who reports it leaves at once, for a normal end waits for that one."""
 
 
 def configure(
@@ -100,7 +108,74 @@ def first_process() -> bool:
 def all_here(name: str) -> None:
     """Wait until all processes are at the point of this name."""
     if jax.process_count() > 1:
-        multihost_utils.sync_global_devices(name)
+        with together(name):
+            multihost_utils.sync_global_devices(name)
+
+
+@contextlib.contextmanager
+def together(what: str) -> Iterator[None]:
+    """Work that takes all processes: what JAX says when one is gone becomes one line, that names the work."""
+    try:
+        yield
+    except (jax.errors.JaxRuntimeError, ValueError) as error:
+        if jax.process_count() == 1 or isinstance(error, InputError) or not any(word in str(error) for word in LOST):
+            raise
+        raise Lost(
+            f"{what}: process {jax.process_index()} lost another of the {jax.process_count()}"
+            f" ({' '.join(str(error).split())[:160]}); start all again, and the run goes on from its newest checkpoint"
+        ) from error
+
+
+def first_does(action: Callable[[], None], what: str) -> None:
+    """The first process acts and the others wait for it; what it refuses, all refuse.
+
+    Args:
+      action: of the first process; its InputError is raised in all.
+      what: name of the work, for an error.
+    """
+    said = ""
+    if first_process():
+        try:
+            action()
+        except InputError as error:
+            if jax.process_count() == 1:
+                raise
+            said = str(error) or what
+    if jax.process_count() > 1:
+        with together(what):
+            own = np.frombuffer(said.encode()[:LONGEST].ljust(LONGEST), np.uint8)
+            said = bytes(np.asarray(multihost_utils.broadcast_one_to_all(own))).decode(errors="ignore").strip()
+        if said:
+            raise InputError(said)
+
+
+def all_do(action: Callable[[], Any], what: str) -> Any:
+    """What the action of this process returns; where that of one process is refused, all end.
+
+    Args:
+      action: of every process.
+      what: name of the work, for an error.
+    """
+    refused: InputError | None = None
+    try:
+        result = action()
+    except InputError as error:
+        if jax.process_count() == 1:
+            raise
+        refused = error
+    with together(what):
+        fine = agreed(refused is None)
+    if not fine:
+        raise refused or InputError(f"{what}: refused by another process, which says why")
+    return result
+
+
+def alike(text: str) -> bool:
+    """Whether all processes give the same text; all of them ask at the same points of the program."""
+    if jax.process_count() == 1:
+        return True
+    own = np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint8)
+    return bool((multihost_utils.process_allgather(own) == own).all())
 
 
 def agreed(own: bool) -> bool:

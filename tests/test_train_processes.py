@@ -11,10 +11,12 @@ import time
 
 import numpy as np
 import pytest
+import yaml
+from sweep_case import SMALL, library
 from training_case import SETTINGS, task
 
 from galdiff.errors import InputError
-from galdiff.runtime import join
+from galdiff.runtime import join, project_dir
 from galdiff.train.log import read_log
 from galdiff.train.loop import Settings, train
 
@@ -74,6 +76,72 @@ def test_two_processes_give_the_curve_of_one_and_one_checkpoint_that_one_goes_on
     np.testing.assert_allclose(*curves, rtol=1e-6)
 
 
+def experiment(folder, *own, heartbeat=20):
+    """The same experiment by two processes, each with overrides of its own."""
+    environment = {**os.environ, "XLA_FLAGS": "", "JAX_PLATFORMS": "cpu", "PYTHONWARNINGS": "ignore"}
+    found = f'coordinator: "localhost:{free_port()}", num_processes: 2, heartbeat: {heartbeat}'
+    command = [sys.executable, project_dir("experiments") / "train.py", *SMALL, library(folder), "mesh=data"]
+    command.append(f"output={folder / 'run'}")
+    pipes = dict(env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return [
+        subprocess.Popen([*command, *more, f"runtime.distributed={{{found}, process_id: {number}}}"], **pipes)
+        for number, more in enumerate(own)
+    ]
+
+
+def refused(processes, *messages):
+    """Every process says its message in one line and exits with 2."""
+    for process, message in zip(processes, messages, strict=True):
+        _, said = process.communicate(timeout=120)
+        lines = [line for line in said.splitlines() if "[Gloo]" not in line]
+        assert process.returncode == 2, said
+        assert len(lines) == 1
+        assert message in lines[0]
+
+
+@pytest.fixture(scope="module")
+def launched(tmp_path_factory):
+    """An experiment by two processes: its folder, and what they said."""
+    folder = tmp_path_factory.mktemp("experiment")
+    return folder, ended(experiment(folder, [], []))
+
+
+def test_an_experiment_by_two_processes_leaves_one_folder_and_the_first_alone_speaks(launched):
+    folder, said = launched
+    run = folder / "run"
+    assert said[0].count("network: step 4/4") == 1
+    assert said[0].count(f"s: {run}") == 1
+    assert [line for line in said[1].splitlines() if "[Gloo]" not in line] == []
+    made = {path.name for path in run.iterdir()}
+    assert made >= {"config.yaml", "metrics.jsonl", "summary.json", "spectra.png", "train.log"}
+    assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["2", "4"]
+    assert [line["step"] for line in read_log(run / "metrics.jsonl")] == [1, 2, 3, 4]
+    assert yaml.safe_load((run / "config.yaml").read_text())["seed"] == 0
+
+
+def test_what_one_process_refuses_ends_both_in_one_line(launched, tmp_path):
+    folder, _ = launched
+    refused(experiment(folder, ["seed=7"], ["seed=7"]), *["another run was begun here (case.seed, seed differ)"] * 2)
+    hidden = "model.net.hidden=[0]"
+    refused(experiment(tmp_path, [hidden], [hidden]), *["each width of hidden is 0"] * 2)
+    refused(experiment(tmp_path, [], ["seed=7"]), *["the processes have different configs"] * 2)
+
+
+def test_an_experiment_that_lost_a_process_says_so_and_leaves_at_once(tmp_path):
+    long = "stages.network.train={steps: 100000, validate_every: 50000, checkpoint_every: 50000}"
+    processes = experiment(tmp_path, [long], [long], heartbeat=100)
+    log, waited = tmp_path / "run" / "metrics.jsonl", time.monotonic()
+    while not (log.exists() and log.stat().st_size):
+        assert time.monotonic() - waited < 60, "no step"
+        time.sleep(0.05)
+    os.kill(processes[1].pid, signal.SIGKILL)
+    _, said = processes[0].communicate(timeout=30)
+    processes[1].communicate()
+    assert processes[0].returncode == 2, said
+    assert "process 0 lost another of the 2" in said.splitlines()[-1]
+    assert "start all again" in said.splitlines()[-1]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", [0, 1])
 def test_when_a_process_dies_the_other_ends_and_the_next_launch_goes_on(victim, tmp_path):
@@ -105,6 +173,35 @@ def test_a_signal_to_one_process_ends_all_with_a_checkpoint(tmp_path):
     step = int(said[0].split()[-1])
     assert (tmp_path / "checkpoints" / str(step)).is_dir()
     assert json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[-1])["step"] == step
+
+
+ALONE = """
+import sys, time
+from galdiff import runtime
+from galdiff.errors import InputError
+port, number = sys.argv[1:]
+found = {"coordinator": "localhost:" + port, "num_processes": 2, "process_id": int(number), "heartbeat": 5}
+runtime.configure(distributed=found)
+def refuse():
+    raise InputError("no file on " + number)
+for what in (lambda: runtime.first_does(refuse, "one"),
+             lambda: runtime.all_do(refuse if number == "1" else lambda: 1, "two")):
+    try:
+        what()
+    except InputError as error:
+        print(error)
+runtime.first_does(lambda: time.sleep(8), "three")
+print(runtime.all_do(lambda: "done " + number, "four"))
+"""
+
+
+def test_processes_share_refusals_and_wait_for_the_first_longer_than_a_heartbeat():
+    port, environment = str(free_port()), {**os.environ, "XLA_FLAGS": "", "JAX_PLATFORMS": "cpu"}
+    pipes = dict(env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    said = ended([subprocess.Popen([sys.executable, "-c", ALONE, port, number], **pipes) for number in "01"])
+    own = [[line for line in text.splitlines() if "[Gloo]" not in line] for text in said]
+    assert own[0] == ["no file on 0", "two: refused by another process, which says why", "done 0"]
+    assert own[1] == ["no file on 0", "no file on 1", "done 1"]
 
 
 def test_what_is_no_way_to_find_others_is_refused():

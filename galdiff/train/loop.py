@@ -15,7 +15,7 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from galdiff.errors import InputError
-from galdiff.runtime import agreed, first_process
+from galdiff.runtime import agreed, first_process, together
 from galdiff.train.checkpoints import Checkpoints
 from galdiff.train.log import Log
 from galdiff.train.run import Run
@@ -25,7 +25,6 @@ from galdiff.train.tensorboard import Events
 
 __all__ = ["Outcome", "Settings", "Task", "train"]
 
-LOST = ("Gloo", "NCCL", "by peer", "UNAVAILABLE", "heartbeat")  # in what JAX says when another process is gone
 Report = Callable[[int, dict[str, float]], None]
 ENDS = ("finished", "no longer better", "interrupted", "not finite")
 
@@ -66,15 +65,8 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     if jax.process_count() > 1 and mesh is None:
         raise InputError(f"{jax.process_count()} processes train together, but on no mesh; choose mesh data")
-    try:
+    with together(str(folder)):
         return _train(Run(task, settings, mesh), folder, dict(meta or {}), report)
-    except (jax.errors.JaxRuntimeError, ValueError) as error:
-        if jax.process_count() == 1 or not any(word in str(error) for word in LOST):
-            raise
-        raise InputError(
-            f"{folder}: process {jax.process_index()} lost another of the {jax.process_count()}"
-            f" ({' '.join(str(error).split())[:160]}); start all again, and the run goes on from its newest checkpoint"
-        ) from error
 
 
 def _train(run: Run, folder: pathlib.Path, meta: dict[str, Any], report: Report | None) -> Outcome:
