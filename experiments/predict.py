@@ -27,6 +27,7 @@ from galdiff.records import HaloHistory
 from galdiff.train.load import Loaded, load
 from galdiff.train.meshes import mesh_of
 from galdiff.train.predict import Ensemble, Prediction
+from galdiff.train.ship import shipped
 
 GIVEN = ("time", "redshift", "m_vir", "r_vir", "v_vir", "c_nfw", "spin", "solved", "error")
 DERIVED = ("baryon_fraction", "metallicity_", "log10_z_", "t_cool_over_", "t_over_", "eta_outflow")
@@ -35,7 +36,9 @@ Columns = tuple[dict[str, Column], dict[str, np.ndarray] | None]  # mean, and sc
 
 
 def paths_of(cfg: DictConfig) -> list[str]:
-    """Checkpoints, one or more."""
+    """Checkpoints, one or more; the one that ships where none is named."""
+    if cfg.checkpoint is None:
+        return [str(shipped("wind_correction"))]
     return [cfg.checkpoint] if isinstance(cfg.checkpoint, str) else list(cfg.checkpoint)
 
 
@@ -77,7 +80,7 @@ def write(path: pathlib.Path, mean: dict[str, Column], std: dict[str, np.ndarray
 def main(cfg: DictConfig) -> None:
     started = time.perf_counter()
     runtime.configure(**cfg.runtime)
-    check_kinds(cfg, "predict")
+    check_kinds(cfg, "predict", ignore=("checkpoint",))
     folder = run_folder(cfg)
     check_output(folder, 50_000_000, cfg.overwrite, FILES)
     loaded: list[Loaded] = [load(path) for path in paths_of(cfg)]

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import nnx
 from omegaconf import OmegaConf
 
 import galdiff
@@ -15,7 +16,7 @@ from galdiff.cosmology import Cosmology
 from galdiff.errors import InputError
 from galdiff.halo.history import diffmah_history
 from galdiff.runtime import data_mesh
-from galdiff.train.checkpoints import Checkpoints
+from galdiff.train.checkpoints import Checkpoints, by_path
 from galdiff.train.data import InMemory
 from galdiff.train.load import load_part, physics_of
 from galdiff.train.loop import Settings, Task, train
@@ -70,6 +71,17 @@ def test_a_model_comes_back_and_predicts_the_same(run, halos):
     before, after = (physics_of(m)["eta_energy.log10_a"] for m in (Pandya23(), loaded.model))
     assert before[0] != after[0]
     assert after[1] == "dex"
+
+
+def test_a_model_trained_in_float64_is_used_in_float32(run):
+    folder, trained = run
+    with jax.enable_x64(False):
+        single = galdiff.load(folder).model
+        part = load_part(folder, build(OmegaConf.create(CONFIG).model, path="model"))
+    for path, number in by_path(nnx.state(single, nnx.Param)).items():
+        assert number.dtype == np.float32
+        np.testing.assert_array_equal(number, np.float32(by_path(nnx.state(trained, nnx.Param))[path]))
+    np.testing.assert_array_equal(part.correction.net.kernel[...], single.correction.net.kernel[...])
 
 
 def test_only_the_corrections_go_into_another_model(run):

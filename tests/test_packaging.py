@@ -51,6 +51,8 @@ def test_the_wheel_holds_the_package_its_configs_and_its_experiments(wheel):
         for path in (ROOT / folder).rglob("*"):
             if path.suffix in (".py", ".yaml"):
                 assert f"{inside}/{path.relative_to(ROOT / folder)}" in names
+    for path in (ROOT / "checkpoints").rglob("*"):
+        assert path.is_dir() or f"galdiff/checkpoints/{path.relative_to(ROOT / 'checkpoints')}" in names
     assert not [n for n in names if n.startswith("tests/") or n.endswith((".pyc", ".h5", ".hdf5"))]
     assert any(n.endswith("licenses/LICENSE") for n in names)
 
@@ -65,6 +67,15 @@ def test_the_installed_command_lists_what_is_in_the_wheel(installed, tmp_path):
         assert any(line.split()[:1] == [path.stem] for line in lines)
     for path in (ROOT / "conf").rglob("*/*.yaml"):
         assert any(line.split()[:1] == [path.stem] for line in lines)
+
+
+def test_the_checkpoints_in_the_wheel_load_in_the_default_precision(installed, tmp_path):
+    code = (
+        "import galdiff; from galdiff.train.ship import shipped; from galdiff.train.emulated import emulated_ssp; "
+        "m = galdiff.load(shipped('wind_correction')).model; print(type(m).__name__, emulated_ssp().ssp_flux.shape)"
+    )
+    said = run(installed / "python", "-W", "ignore", "-c", code, cwd=tmp_path)
+    assert said.split("\n")[-2] == "Pandya23 (12, 43, 6277)"
 
 
 def test_the_installed_command_makes_a_cube(installed, tmp_path):

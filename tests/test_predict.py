@@ -12,12 +12,14 @@ import optax
 import pytest
 from omegaconf import OmegaConf
 
+import galdiff
 from galdiff.build import build
 from galdiff.errors import InputError
 from galdiff.runtime import data_mesh, project_dir
 from galdiff.train.data import InMemory
 from galdiff.train.loop import Settings, Task, train
 from galdiff.train.predict import Ensemble, load_ensemble
+from galdiff.train.ship import shipped
 
 NET = {"_target_": "galdiff.nn.mlp.MLP", "_partial_": True, "n_in": 2, "n_out": 1, "hidden": [8]}
 
@@ -114,6 +116,12 @@ def test_halos_are_predicted_with_the_scatter_of_the_checkpoints(cycles, tmp_pat
     assert summary["samples"] == 6
     assert [m["step"] for m in summary["models"]] == [30, 30]
     assert (tmp_path / "predictions.png").stat().st_size > 1000
+
+
+def test_without_a_checkpoint_the_one_that_ships_predicts(tmp_path):
+    run("input.n=2", "redshifts=[0.0]", "n_steps=16", f"output={tmp_path}")
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert [m["step"] for m in summary["models"]] == [galdiff.load(shipped("wind_correction")).step]
 
 
 @pytest.mark.parametrize("name", ["drivers.npy", "drivers.npz", "drivers.h5"])

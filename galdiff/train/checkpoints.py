@@ -287,7 +287,10 @@ def refuse_mismatch(saved: Mapping[str, Mapping[str, list]], like: Mapping[str, 
         raise InputError(f"{where}: the model has other arrays: {shown}; build it from the config of the checkpoint")
 
 
-def _abstract(x: Any) -> jax.ShapeDtypeStruct:
+def _abstract(x: Any) -> jax.ShapeDtypeStruct | np.ndarray:
+    """What is wanted, without its content; a NumPy array is restored as one, in any precision."""
+    if isinstance(x, np.ndarray):
+        return x
     return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=getattr(x, "sharding", None))
 
 

@@ -91,7 +91,7 @@ class _Stored(Source):
             raise InputError(f"{self.path}: there is no such file; give {self.kind} with {', '.join(fields)}")
         try:
             with self.opened() as group:
-                missing = [name for name in fields if not hasattr(group.get(name), "shape")]
+                missing = [name for name in fields if not self.is_array(group.get(name))]
                 if missing:
                     raise InputError(
                         f"{self.path}: has no {self.array} {', '.join(missing)}; it holds {', '.join(sorted(group))}"
@@ -109,6 +109,10 @@ class _Stored(Source):
     def opened(self) -> contextlib.AbstractContextManager[Any]:
         """What holds the arrays, by name, open for reading; every read opens it anew, so threads share nothing."""
 
+    @abc.abstractmethod
+    def is_array(self, found: Any) -> bool:
+        """Whether what has a name there is an array; what is not there is None."""
+
     def rows(self, which: np.ndarray) -> dict[str, np.ndarray]:
         """Rows of every array, by name."""
         unique, back = np.unique(which, return_inverse=True)  # h5py reads increasing rows
@@ -124,6 +128,10 @@ class Hdf5(_Stored):
     def opened(self) -> contextlib.AbstractContextManager[Any]:
         """The file."""
         return h5py.File(self.path)
+
+    def is_array(self, found: Any) -> bool:
+        """A dataset, not a group."""
+        return isinstance(found, h5py.Dataset)
 
 
 class Zarr(_Stored):
@@ -146,6 +154,12 @@ class Zarr(_Stored):
         kind = zarr.storage.ZipStore if self.path.is_file() else zarr.storage.LocalStore
         with kind(self.path, read_only=True) as store:
             yield zarr.open_group(store, mode="r")
+
+    def is_array(self, found: Any) -> bool:
+        """An array, not a group."""
+        import zarr  # optional
+
+        return isinstance(found, zarr.Array)
 
 
 def place(batch: Batch, mesh: Mesh | None) -> Batch:

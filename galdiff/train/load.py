@@ -10,14 +10,17 @@ import pathlib
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from flax import nnx
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 from omegaconf import OmegaConf
 
 from galdiff.build import build
 from galdiff.core.variables import Physical
 from galdiff.errors import InputError
 from galdiff.train.checkpoints import Checkpoints, Restored, by_path
+from galdiff.train.data import on_all
 from galdiff.train.log import read_log
 from galdiff.train.select import parts_of
 
@@ -36,6 +39,8 @@ class Loaded:
 def load(path: str | pathlib.Path, *, step: int | None = None, mesh: Mesh | None = None) -> Loaded:
     """The model of a checkpoint, with its averaged numbers where the run kept an average.
 
+    Numbers are rounded to the precision of this process: what was trained in float64 is used in float32 as well.
+
     Args:
       path: folder of a run, or its checkpoints.
       step: which; the newest sound one by default.
@@ -48,7 +53,9 @@ def load(path: str | pathlib.Path, *, step: int | None = None, mesh: Mesh | None
         record = checkpoints.meta(step)
         if record is None:
             raise InputError(f"{path}: holds no checkpoint; give the folder of a run")
-        return Loaded(_filled(checkpoints, built(record, path), record, mesh), int(record["step"]), record)
+        graph, *states, rest = parts_of(built(record, path))
+        filled = _filled(checkpoints, dict(zip(PARTS, states, strict=True)), record, mesh)
+        return Loaded(nnx.merge(graph, *filled.values(), rest), int(record["step"]), record)
 
 
 def load_part(path: str | pathlib.Path, model: nnx.Module, part: str = "corrections") -> nnx.Module:
@@ -60,15 +67,12 @@ def load_part(path: str | pathlib.Path, model: nnx.Module, part: str = "correcti
     if part not in PARTS:
         raise InputError(f"part is '{part}'; choose one of {', '.join(PARTS)}")
     with Checkpoints(folder_of(path)) as checkpoints:
-        graph, *states = parts_of(model)
-        like = by_path(states[PARTS.index(part)])
         record = checkpoints.meta()
-        found = (
-            None if record is None else checkpoints.restore({part: like, "average": _averaged(record)}, record["step"])
-        )
-        if found is None:
+        if record is None:
             raise InputError(f"{path}: holds no checkpoint; give the folder of a run")
-        states[PARTS.index(part)] = _fill(states[PARTS.index(part)], {**found.parts[part], **found.parts["average"]})
+        graph, *states = parts_of(model)
+        k = PARTS.index(part)
+        states[k] = _filled(checkpoints, {part: states[k]}, record, None)[part]
         return nnx.merge(graph, *states)
 
 
@@ -120,30 +124,34 @@ def physics_of(model: nnx.Module) -> dict[str, tuple[float, str]]:
     return found
 
 
-def _filled(checkpoints: Checkpoints, model: nnx.Module, record: dict, mesh: Mesh | None) -> nnx.Module:
-    graph, *states = parts_of(model)
-    likes = {part: by_path(state) for part, state in zip(PARTS, states, strict=False)}
-    likes["average"] = _averaged(record)
-    if mesh is not None:
-        everywhere = NamedSharding(mesh, PartitionSpec())
-        likes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere), likes)
+def _filled(
+    checkpoints: Checkpoints, states: dict[str, nnx.State], record: dict, mesh: Mesh | None
+) -> dict[str, nnx.State]:
+    """Parts with the numbers of a checkpoint, averaged ones where there are, in the precision that the parts have."""
+    saved = record["leaves"]
+    likes = {
+        part: {p: _as_saved(x, saved.get(part, {}).get(p)) for p, x in by_path(states[part]).items()} for part in states
+    }
+    likes["average"] = {
+        p: np.empty(shape, jnp.dtype(dtype)) for p, (shape, dtype, _) in saved.get("average", {}).items()
+    }
     found: Restored | None = checkpoints.restore(likes, int(record["step"]))
     assert found is not None
-    average = found.parts["average"]
-    for k, part in enumerate(PARTS):
-        numbers = {p: average.get(p, x) for p, x in found.parts[part].items()}
-        states[k] = _fill(states[k], numbers)
-    return nnx.merge(graph, *states)
+    average, filled = found.parts["average"], {}
+    for part, state in states.items():
+        own = by_path(state)
+        numbers = [np.asarray(average.get(p, found.parts[part][p]), x.dtype) for p, x in own.items()]
+        placed = jax.tree.map(jnp.asarray, numbers) if mesh is None else on_all(numbers, mesh)
+        filled[part] = jax.tree.unflatten(jax.tree.structure(state), placed)
+    return filled
 
 
-def _averaged(record: dict[str, Any]) -> dict[str, jax.ShapeDtypeStruct]:
-    """Shapes of the numbers that a checkpoint also keeps an average of."""
-    kept = record["leaves"].get("average", {})
-    return {path: jax.ShapeDtypeStruct(tuple(shape), dtype) for path, (shape, dtype, _) in kept.items()}
-
-
-def _fill(state: nnx.State, numbers: dict[str, Any]) -> nnx.State:
-    return jax.tree.unflatten(jax.tree.structure(state), [numbers[path] for path in by_path(state)])
+def _as_saved(wanted: Any, saved: Any) -> np.ndarray:
+    """Room for an array of the model in the floating type of the checkpoint; other differences stay, to be refused."""
+    dtype = jnp.dtype(wanted.dtype)
+    if saved is not None and all(jnp.issubdtype(kind, jnp.floating) for kind in (dtype, saved[1])):
+        dtype = jnp.dtype(saved[1])
+    return np.empty(wanted.shape, dtype)
 
 
 def _size(shape: list[int]) -> int:
