@@ -188,7 +188,10 @@ def _explain(error: Exception, config_name: str, conf: pathlib.Path, argv: Seque
         return f"{error.override}: cannot read this override ({error.message.splitlines()[0]}); write key=value"
     if isinstance(error, MissingConfigException) and error.options:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
-        return f"{group}={name}: there is no such preset; {_choose(name, error.options)}"
+        plugins = (
+            " (more with: pip install 'galdiff[launchers]')" if group in ("hydra/launcher", "hydra/sweeper") else ""
+        )
+        return f"{group}={name}: there is no such preset; {_choose(name, error.options)}{plugins}"
     overridden = re.match(r"Could not override '([^']+)'", str(error))
     key = overridden.group(1) if overridden else getattr(error, "full_key", None)
     if isinstance(error, MissingMandatoryValue):

@@ -255,6 +255,13 @@ def test_bad_input_is_one_line_with_the_remedy_and_exit_code_2(galdiff, args, sa
     assert galdiff(*args) == (2, "", f"galdiff: {said}\n")
 
 
+def test_a_launcher_that_is_not_installed_is_named_with_the_extra_that_brings_it(galdiff):
+    code, _, err = galdiff("dummy", "-m", "hydra/launcher=none_such")
+    assert code == 2
+    assert err.startswith("galdiff: hydra/launcher=none_such: there is no such preset; choose one of")
+    assert err.endswith("(more with: pip install 'galdiff[launchers]')\n")
+
+
 def test_a_broken_override_is_one_line(galdiff):
     code, out, err = galdiff("dummy", "view.inclination=[1")
     assert (code, out, err.count("\n")) == (2, "", 1)
