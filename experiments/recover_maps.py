@@ -8,7 +8,6 @@ which is exact, with noise; the model inside the fit is the compressed one.
 import json
 import pathlib
 import time
-import typing
 from collections.abc import Callable
 
 import jax
@@ -16,113 +15,33 @@ import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 import optax
-from jaxtyping import Array, Float
+from jaxtyping import Array
 from omegaconf import DictConfig, OmegaConf
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from galdiff import runtime
 from galdiff.build import build
 from galdiff.cli import experiment
-from galdiff.core.interpolation import node_weights
-from galdiff.core.record import quantity, record
 from galdiff.cosmology import Cosmology
 from galdiff.errors import InputError
-from galdiff.galaxy.disc import AGE_MAX, Disc, circular_velocity
 from galdiff.ifu.direct import DirectSpectrograph
-from galdiff.ifu.instrument import Instrument, spaxel_centres
+from galdiff.ifu.instrument import Instrument
 from galdiff.ifu.noise import add_noise, variance
 from galdiff.ifu.placement import place
 from galdiff.ifu.plan import Plan, Precision, make_plan
-from galdiff.ifu.rows import Rows
-from galdiff.ifu.stages import Spectrograph, Templates
 from galdiff.inference.fit import Fit, minimise
 from galdiff.inference.noise_limit import noise_limit
+from galdiff.inference.populations import Motion, Populations, disc_maps, fastest, make_model, mass_to_light, stars_of
 from galdiff.io.atomic import atomic_path
 from galdiff.io.preflight import check_output
-from galdiff.records import Placement, SkyStars, SSPGrid
+from galdiff.records import Placement, SSPGrid
 
 FILES = ("recover_maps.png", "maps.npz", "metrics.json", "config.yaml")
 INSET = 1e-3  # dex; parameters stay this far inside the library, where gradients do not vanish
 LIGHT_RANGE = 3.0  # dex around the start
-# Gauss-Hermite nodes: three velocities and weights with the first six moments of a Gaussian
-HERMITE = ((-np.sqrt(3.0), 0.0, np.sqrt(3.0)), (1 / 6, 2 / 3, 1 / 6))
 # field, name, label where drawn as a number (else as a logarithm), colours
 FIELDS = ("log10_age", "log10_z", "log10_light")
 QUANTITIES = (("log10_age", "log$_{10}$ age", "age [Gyr]", "magma"), ("log10_z", "log$_{10}$ Z", "", "viridis"))
-
-Model = Callable[["Populations"], Float[Array, "y x wave"]]
-
-
-@record
-class Populations:
-    """One population in each spaxel."""
-
-    log10_age: Float[Array, "y x"] = quantity("dex(Gyr)", "age")
-    log10_z: Float[Array, "y x"] = quantity("dex", "metal mass fraction")
-    log10_light: Float[Array, "y x"] = quantity("dex(Lsun/Angstrom)", "mean luminosity density over the wavelengths")
-
-
-class Motion(typing.NamedTuple):
-    """Line-of-sight velocity and dispersion of each spaxel [km/s], shape (y, x)."""
-
-    v: np.ndarray
-    sigma: np.ndarray
-
-
-def disc_maps(disc: Disc, instrument: Instrument, kpc_per_arcsec: float, inclination: float, position_angle: float):
-    """Maps of a thin disc at the spaxel centres.
-
-    Returns:
-      log10(age/Gyr) and log10 Z by the laws of `Disc` without scatter, surface density of mass [Msun per spaxel], and
-      the `Motion`: circular rotation and the disc's dispersion (isotropic here).
-    """
-    x, y = np.meshgrid(*(c * kpc_per_arcsec for c in spaxel_centres(instrument)))
-    i, theta = np.deg2rad([inclination, 90.0 - position_angle])
-    major, minor = x * np.cos(theta) + y * np.sin(theta), (y * np.cos(theta) - x * np.sin(theta)) / np.cos(i)
-    radius = np.hypot(major, minor)
-    share = disc.age_disc / AGE_MAX
-    shift = disc.age_slope * (radius / disc.r_disc - 1) / (AGE_MAX * share * (1 - share))
-    age = AGE_MAX / (1 + (1 / share - 1) * np.exp(-shift))
-    log10_z = disc.log10_z_disc + disc.z_slope * radius
-    area = np.prod([instrument.spaxel_x_arcsec, instrument.spaxel_y_arcsec]) * kpc_per_arcsec**2 / np.cos(i)
-    mass = 10**disc.log10_mstar * area * np.exp(-radius / disc.r_disc) / (2 * np.pi * disc.r_disc**2)
-    v = np.asarray(circular_velocity(disc, radius)) * np.sin(i) * major / np.maximum(radius, 1e-9)
-    return np.log10(age), log10_z, mass, Motion(v=v, sigma=disc.sigma_disc * np.exp(1 - radius / disc.r_disc / 2))
-
-
-def mass_to_light(plan: Plan) -> Callable[[Array, Array], Array]:
-    """Function from log10 age and log10 Z to mass formed over mean luminosity density [Msun per Lsun/Angstrom]."""
-    bins, light = plan.bins, jnp.asarray(plan.nodes.mean(1), float)
-
-    def ratio(log10_age, log10_z):
-        index, weight = node_weights(log10_age, log10_z, bins.lg_ages, bins.lgmets, bins.interpolation)
-        return 1 / jnp.sum(weight * light[index], -1)
-
-    return ratio
-
-
-def stars_of(populations: Populations, motion: Motion, plan: Plan, placement: Placement) -> SkyStars:
-    """Three stars a spaxel, at its centre, that share its mass and sample its velocity distribution."""
-    x, y = (jnp.asarray(c, float) * placement.kpc_per_arcsec for c in np.meshgrid(*spaxel_centres(plan.instrument)))
-    mass = 10.0**populations.log10_light * mass_to_light(plan)(populations.log10_age, populations.log10_z)
-    offset, share = (np.asarray(values)[:, None, None] for values in HERMITE)
-    flat = lambda values: jnp.broadcast_to(values, (3, *mass.shape)).reshape(-1)  # noqa: E731
-    return SkyStars(
-        x=flat(x),
-        y=flat(y),
-        z=flat(0.0 * x),
-        v_los=flat(jnp.asarray(motion.v + offset * motion.sigma, mass.dtype)),
-        mass=flat(mass * jnp.asarray(share, mass.dtype)),
-        age=flat(10.0**populations.log10_age),
-        metallicity=flat(10.0**populations.log10_z),
-    )
-
-
-def make_model(plan: Plan, motion: Motion, placement: Placement) -> Model:
-    """The compressed engine with its bank made once: from populations to flux."""
-    rows, spectrograph = Rows(plan=plan), Spectrograph(plan=plan)
-    bank = jax.jit(lambda: Templates(plan=plan)(placement))()
-    return lambda p: spectrograph(rows(stars_of(p, motion, plan, placement), placement), bank, placement).flux
 
 
 def observe(plan: Plan, truth: Populations, motion: Motion, placement: Placement, cfg: DictConfig):
@@ -133,7 +52,9 @@ def observe(plan: Plan, truth: Populations, motion: Motion, placement: Placement
     return flux, var, add_noise(jax.random.key(cfg.seed), flux, var)
 
 
-def fit_maps(model: Model, start: Populations, data: tuple[Array, Array], box: tuple, cfg: DictConfig) -> Fit:
+def fit_maps(
+    model: Callable[[Populations], Array], start: Populations, data: tuple[Array, Array], box: tuple, cfg: DictConfig
+) -> Fit:
     """Fit all maps at once by Adam on the mean of chi2 over all pixels; data is flux and its variance."""
     schedule = optax.cosine_decay_schedule(cfg.learning_rate, cfg.steps)
     adam = optax.adam(schedule, b1=cfg.b1, b2=cfg.b2)
@@ -259,8 +180,7 @@ def main(cfg: DictConfig) -> None:
     placement = place(Cosmology(), jnp.asarray(cfg.redshift, float))
     view = (float(placement.kpc_per_arcsec), cfg.inclination, cfg.position_angle)
     log10_age, log10_z, mass, motion = disc_maps(disc, instrument, *view)
-    fastest = float((np.abs(motion.v) + HERMITE[0][-1] * motion.sigma).max()) + 1.0
-    settings = dict(rank=cfg.rank, interpolation=cfg.interpolation, kernel="nearest", v_max_kms=fastest)
+    settings = dict(rank=cfg.rank, interpolation=cfg.interpolation, kernel="nearest", v_max_kms=fastest(motion))
     plan = make_plan(ssp, instrument, cfg.redshift, Precision(**settings))
     age, z = (jnp.asarray(x, float) for x in (log10_age, log10_z))
     light = jnp.asarray(np.log10(mass), float) - jnp.log10(jax.jit(mass_to_light(plan))(age, z))
@@ -273,7 +193,7 @@ def main(cfg: DictConfig) -> None:
     box = parameter_box(ssp, truth, start)
     flux, var, noisy = observe(plan, truth, motion, placement, cfg)
     snr = np.median(np.asarray(flux / jnp.sqrt(var)), -1)
-    model = make_model(plan, motion, placement)
+    make, model = make_model(plan, placement), lambda populations: make(populations, motion)
     fit = fit_maps(model, start, (noisy, var), box, cfg)
     maps = dict(truth=truth, start=start, recovered=fit.params, limit=noise_limit(model, truth, var))
     at_truth = float(jax.jit(lambda p: jnp.mean((model(p) - noisy) ** 2 / var))(truth))

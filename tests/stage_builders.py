@@ -28,6 +28,7 @@ from galdiff.galaxy.streaming import StreamingDisc
 from galdiff.galaxy.view import GasView, StarView
 from galdiff.halo.history import HistorySettings, diffmah_history
 from galdiff.ifu.direct import DirectSpectrograph
+from galdiff.ifu.from_library import LibraryTemplates, NodeSpectra
 from galdiff.ifu.instrument import make_instrument
 from galdiff.ifu.placement import AtRedshift, place
 from galdiff.ifu.plan import Plan, Precision, make_plan
@@ -237,6 +238,11 @@ BUILDERS: dict[type[Stage], Callable] = {
         {"attenuated": sky_stars(), "placement": placement()},
     ),
     AtRedshift: lambda: (AtRedshift(redshift=0.1), {}),
+    LibraryTemplates: lambda: (
+        LibraryTemplates(plan=plan()),
+        {"library": library(), "placement": placement()},
+    ),
+    NodeSpectra: lambda: (NodeSpectra(), {"light": light()}),
     MapMaker: maps,
     CorrectedSpectra: lambda: (CorrectedSpectra(start=4500.0, end=5500.0, n_wave=20), {"library": library()}),
 }

@@ -18,12 +18,13 @@ from galdiff.dust.curves import attenuation_curve
 from galdiff.errors import InputError
 from galdiff.ifu.direct import DirectSpectrograph
 from galdiff.ifu.engine import choose_engine, ifu_stages
+from galdiff.ifu.from_library import LibraryTemplates, NodeSpectra
 from galdiff.ifu.instrument import output_wave
 from galdiff.ifu.psf import psf_kernel
 from galdiff.ifu.rubix_rule import rubix_cube
 from galdiff.ifu.spread import psf_fwhm
-from galdiff.ifu.stages import Deposit
-from galdiff.records import Placement, SkyStars
+from galdiff.ifu.stages import Deposit, Spectrograph
+from galdiff.records import Placement, SkyStars, SSPGrid
 from galdiff.units import FLUX_OF_ONE_LSUN_AT_ONE_MPC
 
 pytestmark = pytest.mark.filterwarnings(
@@ -169,6 +170,32 @@ def test_rows_equal_deposit_and_synthesis(synthetic):
     plan = synthetic.plan(rank=24, h_v_kms=40, kernel="cubic", interpolation="cubic")
     a, b = (observe(plan, synthetic.stars, synthetic.placement, e).flux for e in ("compressed", "rows"))
     np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9 * float(a.max()))
+
+
+def of_library(plan):
+    """The engine that compresses nothing, compiled, as a function of the library, stars and placement."""
+    front = {"light": Deposit(bins=plan.bins), "spectra": NodeSpectra()}
+    stages = {**front, "bank": LibraryTemplates(plan=plan), "cube": Spectrograph(plan=plan)}
+    inputs = {"attenuated": SkyStars, "placement": Placement, "library": SSPGrid}
+    return compiled(Pipeline(stages=stages, inputs=inputs), ["cube"])
+
+
+@pytest.mark.parametrize("interpolation", ["linear", "cubic"])
+def test_every_node_a_template_is_exact_and_has_slopes_of_the_library(synthetic, interpolation):
+    plan = synthetic.plan(rank=24, h_v_kms=40, interpolation=interpolation)
+    run, state = of_library(plan)
+    known = {"attenuated": synthetic.stars, "placement": synthetic.placement}
+    grid = jax.tree.map(jnp.asarray, synthetic.ssp)
+    exact = observe(plan, synthetic.stars, synthetic.placement, "direct").flux
+    cube = lambda flux: run(state, library=dataclasses.replace(grid, ssp_flux=flux), **known)["cube"].flux  # noqa: E731
+    assert errors(np.asarray(cube(grid.ssp_flux)), np.asarray(exact))[1] < 1e-4
+    weight = np.cos(np.arange(exact.size)).reshape(exact.shape)
+    along = np.sin(np.arange(grid.ssp_flux.size)).reshape(grid.ssp_flux.shape) * grid.ssp_flux.mean()
+    total = lambda size: jnp.sum(weight * cube(grid.ssp_flux + size * along))  # noqa: E731
+    slope = jax.grad(total)(0.0)
+    np.testing.assert_allclose(slope, (total(1e-6) - total(-1e-6)) / 2e-6, rtol=1e-6)
+    with pytest.raises(InputError, match="planned with"):
+        cube(grid.ssp_flux[:1])
 
 
 def test_cubic_interpolation_agrees_between_engines(synthetic):

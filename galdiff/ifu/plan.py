@@ -65,6 +65,7 @@ class Plan:
     basis: Basis
     nodes: np.ndarray  # spectra of the population nodes, shape (node, native wave)
     node_wave: np.ndarray  # native wavelengths in the range that is observed [Angstrom]
+    native: slice  # which of the library's wavelengths those are
     templates: np.ndarray  # basis templates on the fine axis [Lsun per sample], shape (rank, sample)
 
     @property
@@ -125,6 +126,7 @@ def make_plan(
         basis=basis,
         nodes=nodes,
         node_wave=native,
+        native=slice(use.start, use.start + len(native)),
         templates=resample(native, basis.templates, grid),
     )
 

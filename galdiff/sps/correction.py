@@ -71,11 +71,11 @@ class CorrectedSpectra(Stage):
         Args:
           lg_age: log10(age/Gyr).
           lgmet: log10 of the metal mass fraction.
-          wave: rest wavelengths [Angstrom, vacuum], concrete.
+          wave: rest wavelengths [Angstrom, vacuum].
         """
         mets, ages = jnp.meshgrid(jnp.asarray(lgmet, float), jnp.asarray(lg_age, float), indexing="ij")
         knots = self.correction(jnp.ones((*ages.shape, self.n_wave), ages.dtype), jnp.stack([ages, mets], -1))
-        index, weight = linear_weights(np.log(np.asarray(wave, float)), self.ln_wave())
+        index, weight = linear_weights(jnp.log(jnp.asarray(wave, float)), self.ln_wave())
         return jnp.sum(knots[..., index] * weight.astype(knots.dtype), -1)
 
     def ln_wave(self) -> np.ndarray:

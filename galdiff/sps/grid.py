@@ -123,3 +123,34 @@ def cut_wave(grid: SSPGrid, lo: float, hi: float) -> SSPGrid:
     return dataclasses.replace(
         grid, ssp_wave=wave[keep], ssp_flux=grid.ssp_flux[..., keep], ssp_fwhm=grid.ssp_fwhm[keep]
     )
+
+
+def cut_populations(grid: SSPGrid, lg_age: tuple[float, float], lgmet: tuple[float, float]) -> SSPGrid:
+    """The nodes of a library that populations in a box need: those inside, and the next one on each side.
+
+    Args:
+      grid: the library.
+      lg_age, lgmet: ends of the box, log10(age/Gyr) and log10 Z.
+
+    Raises:
+      InputError: part of the box is outside the library.
+    """
+    kept = []
+    for name, nodes, (lo, hi) in (
+        ("log10 age/Gyr", np.asarray(grid.ssp_lg_age_gyr, float), lg_age),
+        ("log10 Z", np.asarray(grid.ssp_lgmet, float), lgmet),
+    ):
+        if not nodes[0] <= lo <= hi <= nodes[-1]:
+            raise InputError(
+                f"populations with {name} from {lo:.3f} to {hi:.3f} are wanted, but the SSP library '{grid.name}' holds"
+                f" {nodes[0]:.3f} to {nodes[-1]:.3f}; choose a narrower range or another library"
+            )
+        first = int(np.searchsorted(nodes, lo, side="right")) - 1
+        kept.append(slice(first, int(np.searchsorted(nodes, hi, side="left")) + 1))
+    ages, mets = kept
+    return dataclasses.replace(
+        grid,
+        ssp_lg_age_gyr=grid.ssp_lg_age_gyr[ages],
+        ssp_lgmet=grid.ssp_lgmet[mets],
+        ssp_flux=grid.ssp_flux[mets, ages],
+    )

@@ -1,0 +1,42 @@
+"""A library with other stars than a given one: a stand-in for the stars of nature, where a fit must not know them."""
+
+import dataclasses
+
+import numpy as np
+from scipy.ndimage import gaussian_filter1d
+
+from galdiff.records import SSPGrid
+
+# centre and half width [Angstrom]
+MAGNESIUM = ((5176.0, 25.0), (4740.0, 40.0))
+IRON = ((5270.0, 22.0), (5334.0, 20.0), (5404.0, 15.0), (5708.0, 15.0), (5016.0, 20.0))
+
+
+def enhanced(
+    library: SSPGrid, *, magnesium: float = 0.15, iron: float = -0.25, tilt: float = 0.1, width: float = 60.0
+) -> SSPGrid:
+    """A library with other stars: features of magnesium and iron of another depth, and bluer or redder old stars.
+
+    The depth of a feature is ln(flux) over that smoothed in wavelength, so that no light of the continuum is moved. It
+    changes with metallicity and the tilt with age, as they would with the abundances of the stars.
+
+    Args:
+      library: as it is.
+      magnesium, iron: by which share features are deeper at Z = 0.02; half of it at Z = 0.002.
+      tilt: d ln(flux) / d ln(wave) added at 10 Gyr, none at 1 Gyr.
+      width: sigma of the smoothing [Angstrom].
+    """
+    wave, flux = np.asarray(library.ssp_wave, float), np.asarray(library.ssp_flux, float)
+    fine = np.arange(wave[0], wave[-1], 1.0)
+    ln_flux = np.log(np.maximum(flux, 1e-30))
+    even = np.apply_along_axis(lambda row: np.interp(fine, wave, row), -1, ln_flux)
+    smooth = gaussian_filter1d(even, width, axis=-1, mode="nearest")
+    depth = ln_flux - np.apply_along_axis(lambda row: np.interp(wave, fine, row), -1, smooth)
+    strength = 1 + 0.5 * (np.asarray(library.ssp_lgmet, float) + 1.7)
+    change = np.zeros_like(ln_flux)
+    for share, bands in ((magnesium, MAGNESIUM), (iron, IRON)):
+        inside = sum(np.exp(-0.5 * ((wave - centre) / half) ** 4) for centre, half in bands)
+        change += share * strength[:, None, None] * inside * depth
+    old = np.asarray(library.ssp_lg_age_gyr, float)[None, :, None]
+    change += tilt * old * np.log(wave / 5500.0)
+    return dataclasses.replace(library, ssp_flux=flux * np.exp(change), name=f"{library.name}, enhanced")
