@@ -127,18 +127,22 @@ def test_what_one_process_refuses_ends_both_in_one_line(launched, tmp_path):
     refused(experiment(tmp_path, [], ["seed=7"]), *["the processes have different configs"] * 2)
 
 
-def test_an_experiment_that_lost_a_process_says_so_and_leaves_at_once(tmp_path):
+@pytest.mark.parametrize("victim", [0, 1])
+def test_an_experiment_that_lost_a_process_says_so_and_leaves_at_once(victim, tmp_path):
     long = "stages.network.train={steps: 100000, validate_every: 50000, checkpoint_every: 50000}"
     processes = experiment(tmp_path, [long], [long], heartbeat=100)
     log, waited = tmp_path / "run" / "metrics.jsonl", time.monotonic()
     while not (log.exists() and log.stat().st_size):
         assert time.monotonic() - waited < 60, "no step"
         time.sleep(0.05)
-    os.kill(processes[1].pid, signal.SIGKILL)
-    _, said = processes[0].communicate(timeout=30)
-    processes[1].communicate()
-    assert processes[0].returncode == 2, said
-    assert "process 0 lost another of the 2" in said.splitlines()[-1]
+    os.kill(processes[victim].pid, signal.SIGKILL)
+    _, said = processes[1 - victim].communicate(timeout=30)
+    processes[victim].communicate()
+    if victim == 0 and processes[1].returncode == -signal.SIGABRT:
+        assert "another task died" in said  # a thread of JAX was faster
+        return
+    assert processes[1 - victim].returncode == 2, said
+    assert f"process {1 - victim} lost another of the 2" in said.splitlines()[-1]
     assert "start all again" in said.splitlines()[-1]
 
 
