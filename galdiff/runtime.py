@@ -133,20 +133,27 @@ def first_does(action: Callable[[], None], what: str) -> None:
       action: of the first process; its InputError is raised in all.
       what: name of the work, for an error.
     """
-    said = ""
+    failed: Exception | None = None
     if first_process():
         try:
             action()
-        except InputError as error:
-            if jax.process_count() == 1:
-                raise
-            said = str(error) or what
+        except Exception as error:  # also a bug must not leave the others waiting
+            failed = error
     if jax.process_count() > 1:
+        said = "" if failed is None else _reason(failed, what)
         with together(what):
             own = np.frombuffer(said.encode()[:LONGEST].ljust(LONGEST), np.uint8)
             said = bytes(np.asarray(multihost_utils.broadcast_one_to_all(own))).decode(errors="ignore").strip()
-        if said:
+        if said and failed is None:
             raise InputError(said)
+    if failed is not None:
+        raise failed
+
+
+def _reason(error: Exception, what: str) -> str:
+    if isinstance(error, InputError):
+        return str(error) or what
+    return f"{what}: the first process failed ({type(error).__name__}: {error})"
 
 
 def all_do(action: Callable[[], Any], what: str) -> Any:
@@ -156,17 +163,15 @@ def all_do(action: Callable[[], Any], what: str) -> Any:
       action: of every process.
       what: name of the work, for an error.
     """
-    refused: InputError | None = None
+    failed: Exception | None = None
     try:
         result = action()
-    except InputError as error:
-        if jax.process_count() == 1:
-            raise
-        refused = error
+    except Exception as error:  # also a bug must not leave the others waiting
+        failed = error
     with together(what):
-        fine = agreed(refused is None)
+        fine = agreed(failed is None)
     if not fine:
-        raise refused or InputError(f"{what}: refused by another process, which says why")
+        raise failed or InputError(f"{what}: refused by another process, which says why")
     return result
 
 

@@ -188,11 +188,11 @@ found = {"coordinator": "localhost:" + port, "num_processes": 2, "process_id": i
 runtime.configure(distributed=found)
 def refuse():
     raise InputError("no file on " + number)
-for what in (lambda: runtime.first_does(refuse, "one"),
+for what in (lambda: runtime.first_does(refuse, "one"), lambda: runtime.first_does(lambda: 1 / 0, "bug"),
              lambda: runtime.all_do(refuse if number == "1" else lambda: 1, "two")):
     try:
         what()
-    except InputError as error:
+    except (InputError, ZeroDivisionError) as error:
         print(error)
 runtime.first_does(lambda: time.sleep(8), "three")
 print(runtime.all_do(lambda: "done " + number, "four"))
@@ -204,8 +204,9 @@ def test_processes_share_refusals_and_wait_for_the_first_longer_than_a_heartbeat
     pipes = dict(env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     said = ended([subprocess.Popen([sys.executable, "-c", ALONE, port, number], **pipes) for number in "01"])
     own = [[line for line in text.splitlines() if "[Gloo]" not in line] for text in said]
-    assert own[0] == ["no file on 0", "two: refused by another process, which says why", "done 0"]
-    assert own[1] == ["no file on 0", "no file on 1", "done 1"]
+    assert own[0] == ["no file on 0", "division by zero", "two: refused by another process, which says why", "done 0"]
+    bug = "bug: the first process failed (ZeroDivisionError: division by zero)"
+    assert own[1] == ["no file on 0", bug, "no file on 1", "done 1"]
 
 
 def test_what_is_no_way_to_find_others_is_refused():

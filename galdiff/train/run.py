@@ -59,8 +59,11 @@ class Run:
         return self.carry["average" if self.settings.average else "train"]
 
     def model(self) -> nnx.Module:
-        """The model with the numbers of now."""
-        return self._merged(self._current(), self.fixed, self.rest)
+        """The model with the numbers of now; of several processes, each has its own and may use it alone."""
+        numbers = (self._current(), self.fixed, self.rest)
+        if jax.process_count() > 1:
+            numbers = jax.tree.map(lambda x: jnp.asarray(np.asarray(x)), numbers)
+        return self._merged(*numbers)
 
     def advance(self) -> dict[str, Array]:
         """One step; its metrics, which may still be computed when it returns."""
