@@ -230,10 +230,17 @@ def _listing(scripts: Iterable[pathlib.Path]) -> list[str]:
         summary = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split("\n")[0]
         lines.append(f"  {path.stem:24s} {summary}".rstrip())
     conf = project_dir("conf")
+    heads = [yaml.safe_load(path.read_text(encoding="utf-8")) or {} for path in conf.glob("*.yaml")]
+    chosen = {name for head in heads for e in head.get("defaults", []) if isinstance(e, dict) for name in e}
     for folder in sorted(p for p in conf.rglob("*") if p.is_dir()):
-        presets = sorted(folder.glob("*.yaml"))
-        if presets:
-            lines += ["", f"{folder.relative_to(conf)}=..."]
+        presets, group = sorted(folder.glob("*.yaml")), str(folder.relative_to(conf))
+        if presets:  # what no experiment begins with is put in somewhere
+            lines += [
+                "",
+                f"{group}=..."
+                if group in chosen
+                else f"+{group}@PLACE=...   (PLACE: where it goes, such as baryons.correction)",
+            ]
         for path in presets:
             first = path.read_text(encoding="utf-8").split("\n")[0]
             lines.append(f"  {path.stem:24s} {first.lstrip('# ') if first.startswith('#') else ''}".rstrip())

@@ -9,6 +9,7 @@ from matplotlib.ticker import FormatStrFormatter, NullFormatter
 
 STYLES = ({"color": "C1", "ls": "--"}, {"color": "C0", "ls": "-"}, {"color": "0.2", "ls": ":"})
 TICKS = (30, 100, 300)  # km/s
+BINS = 20  # of galaxies by virial velocity, at most
 LEVELS = (0.03, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 3, 5, 10, 20, 50)
 LABELS = {
     "mvir": r"$\log_{10} M_{\rm vir}/M_\odot$",
@@ -59,11 +60,12 @@ def plot_rates(
     for i, j in np.ndindex(len(names), len(redshifts)):
         ax, v = axes[i, j], v_vir[:, j]
         low, high = np.percentile(v, [5, 95])
-        edges = np.quantile(v, np.linspace(0, 1, 21))
-        which = np.clip(np.searchsorted(edges, v) - 1, 0, 19)
+        n = min(BINS, max(len(v) // 3, 1))
+        edges = np.quantile(v, np.linspace(0, 1, n + 1))
+        which = np.clip(np.searchsorted(edges, v) - 1, 0, n - 1)
         middle = np.sqrt(edges[1:] * edges[:-1])
         for (label, each), style in zip(rates.items(), STYLES, strict=False):
-            q = np.array([np.percentile(each[i, which == k, j], [5, 50, 95]) for k in range(20)])
+            q = np.array([np.percentile(each[i, which == k, j], [5, 50, 95]) for k in range(n)])
             ax.loglog(middle, q[:, 1], label=label, **style)
             if style is STYLES[1]:
                 ax.fill_between(middle, q[:, 0], q[:, 2], color=style["color"], alpha=0.2, lw=0)

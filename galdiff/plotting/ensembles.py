@@ -4,6 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import FormatStrFormatter, NullFormatter
+
+from galdiff.plotting.corrections import TICKS
 
 PANELS = (
     ("m_vir", "m_stars", r"$M_{\rm vir}$ [$M_\odot$]", r"$M_\star$ [$M_\odot$]"),
@@ -30,5 +33,10 @@ def plot_ensemble(
             bars = None if std is None or y not in std else std[y][every, k]
             ax.errorbar(a[every], b[every], bars, fmt=".", ms=2, lw=0.6, color=f"C{k}", label=f"z = {z:g}")
         ax.set(xscale="log", yscale="log", xlabel=x_label, ylabel=y_label)
+        if x == "v_vir":  # less than a decade
+            low, high = ax.get_xlim()
+            ax.set_xticks([t for t in TICKS if low < t < high], minor=False)
+            ax.xaxis.set_minor_formatter(NullFormatter())
+            ax.xaxis.set_major_formatter(FormatStrFormatter("%g"))
     figure.axes[0].legend(fontsize=8, frameon=False)
     return figure

@@ -9,11 +9,13 @@ from galdiff.records import SSPGrid
 
 # centre and half width [Angstrom]
 MAGNESIUM = ((5176.0, 25.0), (4740.0, 40.0))
-IRON = ((5270.0, 22.0), (5334.0, 20.0), (5404.0, 15.0), (5708.0, 15.0), (5016.0, 20.0))
+IRON = (
+    *((4394.0, 26.0), (4536.0, 24.0), (5016.0, 32.0), (5267.0, 20.0), (5334.0, 20.0), (5404.0, 14.0), (5709.0, 13.0)),
+)
 
 
 def enhanced(
-    library: SSPGrid, *, magnesium: float = 0.15, iron: float = -0.25, tilt: float = 0.1, width: float = 60.0
+    library: SSPGrid, *, magnesium: float = 0.2, iron: float = 0.2, tilt: float = -0.1, width: float = 60.0
 ) -> SSPGrid:
     """A library with other stars: features of magnesium and iron of another depth, and bluer or redder old stars.
 

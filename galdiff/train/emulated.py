@@ -1,9 +1,13 @@
-"""SSP libraries from trained emulators: `ssp=emulator`."""
+"""SSP libraries from trained networks: `ssp=emulator`, and `ssp=corrected` for one whose spectra a network mends."""
 
+import dataclasses
 import pathlib
+
+import numpy as np
 
 from galdiff.errors import InputError
 from galdiff.records import SSPGrid
+from galdiff.sps.correction import CorrectedSpectra
 from galdiff.sps.emulator import Emulator, emulated_grid
 from galdiff.train.load import load
 from galdiff.train.ship import shipped
@@ -27,6 +31,26 @@ def emulated_ssp(checkpoint: str | pathlib.Path | None = None) -> SSPGrid:
     model, data = _loaded(checkpoint)
     name = f"emulator of {data.get('library', 'a library')}"
     return emulated_grid(model, name=name, imf=data.get("imf", ""), medium=data.get("medium", "vacuum"))
+
+
+def corrected_ssp(library: SSPGrid, checkpoint: str | pathlib.Path) -> SSPGrid:
+    """A library with the spectral correction of a run.
+
+    Args:
+      library: the one that the correction was learned for.
+      checkpoint: folder of a run of experiment=template_mismatch.
+
+    Raises:
+      InputError: no checkpoint there, or one of something else.
+    """
+    model = load(checkpoint).model
+    if not isinstance(model, CorrectedSpectra):
+        raise InputError(
+            f"{checkpoint}: holds a {type(model).__name__}, not a correction of spectra; give a run of"
+            " experiment=template_mismatch"
+        )
+    made = model(library)
+    return dataclasses.replace(made, ssp_flux=np.asarray(made.ssp_flux), name=f"{library.name}, corrected")
 
 
 def _loaded(checkpoint: str | pathlib.Path | None) -> tuple[Emulator, dict[str, str]]:
