@@ -20,7 +20,7 @@ from galdiff.errors import InputError
 from galdiff.io.atomic import atomic_path
 from galdiff.io.preflight import check_output
 from galdiff.train.case import Case
-from galdiff.train.load import PARTS, load_part
+from galdiff.train.load import PARTS, folder_of, load_part
 from galdiff.train.loop import Outcome, Settings, Task, train
 from galdiff.train.meshes import mesh_of
 from galdiff.train.prior import with_prior
@@ -146,6 +146,8 @@ def main(cfg: DictConfig) -> float:
         if not runtime.alike(text):
             raise InputError("the processes have different configs; start all with the same overrides, and an output")
     runtime.first_does(lambda: claim(cfg, folder), "the start")
+    if cfg.checkpoint is not None:  # before all read it together
+        runtime.all_do(lambda: folder_of(cfg.checkpoint), "the start")
     model, case = runtime.all_do(lambda: begin_with(cfg, stages), "the start")
     meta = {
         "config": OmegaConf.to_yaml(described(cfg), resolve=True),

@@ -93,9 +93,12 @@ def _hook_in(target: Callable, name: str, given: Mapping[str, Any], hook: Hook |
 
 
 def _of_hook(hook: Hook, kwargs: Mapping[str, Any], signature: inspect.Signature) -> dict[str, Any]:
-    """Arguments that follow from a hook and were left out; no scales for a network with drivers of its own."""
+    """Arguments that follow from a hook and were left out; no scales for a network that says how many drivers it has.
+
+    Configs of checkpoints say so, whose offsets and scales are then those that the network had.
+    """
     found = {"n_in": len(hook.drivers), "n_out": hook.n_out, "bound": hook.bound}
-    if kwargs.get("n_in") in (None, len(hook.drivers)):
+    if kwargs.get("n_in") is None:
         found |= {"offset": hook.offset, "scale": hook.scale}
     return {n: v for n, v in found.items() if n in signature.parameters and v is not None and kwargs.get(n) is None}
 

@@ -19,6 +19,7 @@ from galdiff.build import build
 from galdiff.core.correction import Hook, LogGain
 from galdiff.errors import InputError
 from galdiff.galaxy.grown import GrownGalaxy
+from galdiff.galaxy.streaming import StreamingDisc
 from galdiff.ifu.engine import IFU_HOOKS
 from galdiff.ifu.stages import Templates
 from galdiff.nn.mlp import MLP
@@ -108,14 +109,31 @@ def test_a_hook_completes_what_a_config_leaves_out_and_nothing_else():
     assert (made.eta_mass.net.n_out, made.cooling.net.n_out, made.cooling.net.n_in) == (1, 1, 4)
     both = {"_target_": "galdiff.core.correction.Chain", "corrections": [preset("mlp"), preset("power_law")]}
     assert [c.net.n_out for c in build(both, hook=hook).corrections] == [9, 9]
+    with pytest.raises(InputError, match=r"drivers are \[4\]; give places from 0 to 3"):
+        build(preset("mlp", drivers=[4]), hook=hook)
     with pytest.raises(InputError, match="offset is None"):
         build(preset("mlp") | {"net": preset("mlp")["net"] | {"n_in": 1, "n_out": 9}}, hook=hook)
+
+
+def test_a_network_of_an_earlier_config_keeps_the_scales_that_it_had():
+    net = {"_target_": "galdiff.nn.mlp.MLP", "_partial_": True, "n_in": 4, "n_out": 9}
+    kept = {"_target_": "galdiff.core.correction.LogGain", "bound": 2.0, "net": net}
+    made = build(kept, hook=hook_of(Pandya23, "correction"))
+    assert (made.bound, made.net.offset, made.net.scale) == (2.0, (0.0,) * 4, (1.0,) * 4)
+
+
+def test_a_preset_without_a_bound_of_its_own_or_of_a_hook_is_refused():
+    with pytest.raises(InputError, match="bound is None"):
+        build(preset("mlp"), hook=hook_of(StreamingDisc, "correction"))
 
 
 def test_a_correction_of_the_line_spread_beyond_what_kernels_hold_is_refused():
     plan = BUILDERS[Templates]()[0].plan
     with pytest.raises(InputError, match=r"bound of the LSF's correction is 1;.* at most 0.262"):
         Templates(plan=plan, lsf_correction=build(preset("mlp", bound=1.0), hook=IFU_HOOKS["lsf_correction"]))
+    twice = {"_target_": "galdiff.core.correction.Chain", "corrections": [preset("mlp"), preset("kan")]}
+    with pytest.raises(InputError, match=r"bound of the LSF's correction is 0.52"):
+        Templates(plan=plan, lsf_correction=build(twice, hook=IFU_HOOKS["lsf_correction"]))
 
 
 def test_a_corrected_library_is_the_library_times_factors_between_its_ends():
@@ -135,9 +153,23 @@ def test_a_corrected_library_is_the_library_times_factors_between_its_ends():
     )
     with pytest.raises(InputError, match="start is 5000"):
         CorrectedSpectra(start=5000.0, end=4000.0)
+    with pytest.raises(InputError, match=r"lgmet is \[1.0, 0.0\]"):
+        CorrectedSpectra(lgmet=[1.0, 0.0])
 
 
-def test_one_line_each_of_the_main_job_puts_networks_in(tmp_path):
+def test_populations_beyond_the_calibrated_ones_take_the_factors_of_the_edge():
+    net = MLP(n_in=2, n_out=20, hidden=(8,), offset=0.0, scale=1.0, dtype="float64", rngs=nnx.Rngs(0))
+    correction = woken(LogGain(net=net, bound=0.2))
+    stage = CorrectedSpectra(n_wave=20, lg_age=[0.0, 0.5], lgmet=[-2.0, -1.8], correction=correction)
+    factor = np.asarray(stage.factor([-2.0, 0.0, 0.3, 0.5, 1.0], [-3.0, -2.0, -1.9, -1.8, -1.0], [5000.0]))[..., 0]
+    np.testing.assert_array_equal(factor[0], factor[1])
+    np.testing.assert_array_equal(factor[3], factor[4])
+    np.testing.assert_array_equal(factor[:, 0], factor[:, 1])
+    np.testing.assert_array_equal(factor[:, 3], factor[:, 4])
+    assert np.ptp(factor[1:4, 1:4]) > 1e-3
+
+
+def test_one_line_each_of_the_main_job_puts_networks_in(tmp_path, monkeypatch):
     lines = [
         "+correction@dust.stage.correction=mlp",
         "+correction@spectra.correction=kan",
@@ -146,9 +178,15 @@ def test_one_line_each_of_the_main_job_puts_networks_in(tmp_path):
     ]
     small = (*simulate_run.SMALL, "max_spaxels=3", "input.n_stars=200", "dust=screen", "maps.gauss_hermite=false")
     plain = simulate_run.run(tmp_path / "plain", *small)
+    used, apply = set(), LogGain.__call__
+    note = lambda self, *args: used.add(type(self.net).__name__) or apply(self, *args)  # noqa: E731
+    monkeypatch.setattr(LogGain, "__call__", note)
     hybrid = simulate_run.run(tmp_path / "hybrid", *small, *lines)
+    assert used == {"MLP", "KAN", "PowerLaw", "FourierMLP"}
     first, second = (fits.getdata(folder / "cube.fits", 1) for folder in (plain, hybrid))
     assert first.std() > 0
     np.testing.assert_allclose(first, second, rtol=1e-5)
     kept = OmegaConf.load(hybrid / "config.yaml")
     assert kept.throughput.net._target_.endswith("FourierMLP")
+    grown = simulate_run.compose("+correction@input.correction=mlp", "input.n_stars=100", "input.n_gas=0")
+    assert build(grown.input, path="input").correction.net.n_in == 3

@@ -39,6 +39,7 @@ SMALL = [
     "case.held_out=3",
     "case.known_to=[0.01,0.01]",
     "case.snr=300.0",
+    "case.exact_steps=20",
     "case.rank=16",
     "case.fit_steps=200",
     "model.start=4740.0",
@@ -124,6 +125,21 @@ def test_the_library_as_it_is_misses_its_cubes_by_more_than_the_noise(case):
     assert chi2 > 1.5
 
 
+def test_what_is_known_counts_as_exact_at_first(case):
+    first, later = (case.source.batch(step).samples["known_to"] for step in (19, 20))
+    assert (first == 0).all()
+    assert (later == 0.01).all()
+
+
+def test_spaxels_outside_the_aperture_do_not_count():
+    hexagon = compose("case.instrument.aperture={shape: hexagon}", "case.calibrators=1", "case.held_out=1")
+    case = build(hexagon.case, path="case")
+    assert (case.variance == 0).any()
+    loss, slope = nnx.jit(nnx.value_and_grad(lambda m: case.loss(m, rows_of(case, 1), None)[0]))(plain())
+    assert np.isfinite(loss)
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(slope))
+
+
 def test_without_a_mismatch_nothing_is_left_but_the_noise():
     same = build(compose("ssp@case.truth=analytic", "case.known_to=[0,0]", "case.calibrators=2").case, path="case")
     chi2 = float(jax.jit(lambda: same.loss(CorrectedSpectra(n_wave=2), rows_of(same), None)[1]["chi2"])())
@@ -181,6 +197,7 @@ def test_the_trained_correction_is_a_library_of_its_own(run, library):
     ("change", "said"),
     [
         ("case.held_out=0", "held_out 0"),
+        ("case.snr=3", "no spaxel above S/N 10"),
         ("case.snr=-1", "snr -1"),
         ("case.known_to=[0.1]", r"known_to \[0.1\]"),
         ("case.galaxies.age_disc=[12.9,12.95]", r"log10 age/Gyr .* are wanted"),

@@ -12,7 +12,7 @@ from flax import nnx
 
 from galdiff.ifu.instrument import output_wave_vacuum, spaxel_centres
 from galdiff.inference.fit import minimise
-from galdiff.inference.populations import INSET, Motion, Populations, make_model
+from galdiff.inference.populations import INSET, Motion, Populations, make_model, pulls
 from galdiff.io.atomic import atomic_path
 from galdiff.plotting.mismatch import plot_biases, plot_correction, plot_galaxy
 from galdiff.records import SSPGrid
@@ -42,11 +42,11 @@ def fit(case, library: SSPGrid) -> tuple[Populations, np.ndarray]:
         Populations(log10_age=even + age, log10_z=even + z, log10_light=light + step)
         for age, z, step in zip(*ends, (-LIGHT_RANGE, LIGHT_RANGE), strict=True)
     ]
-    loss = lambda p, flux, var: jnp.mean((model(p, motion) - flux) ** 2 / var)  # noqa: E731
+    loss = lambda p, flux, var: jnp.mean(pulls(model(p, motion) - flux, var) ** 2)  # noqa: E731
     adam = optax.adam(optax.cosine_decay_schedule(LEARNING_RATE, case.fit_steps), *MEMORY)
     project = lambda p: jax.tree.map(jnp.clip, p, *box)  # noqa: E731
     found = minimise(loss, start, (flux, var), optimiser=adam, steps=case.fit_steps, project=project).params
-    chi2 = jax.jit(lambda p: jnp.mean((model(p, motion) - flux) ** 2 / var, (1, 2, 3)))(found)
+    chi2 = jax.jit(lambda p: jnp.mean(pulls(model(p, motion) - flux, var) ** 2, (1, 2, 3)))(found)
     return jax.tree.map(np.asarray, found), np.asarray(chi2)
 
 
@@ -92,7 +92,7 @@ def report(case, model: nnx.Module, folder: pathlib.Path) -> dict[str, Any]:
 
     Returns:
       For the library as it is, corrected, and that of the truth: `biases` and chi2 per pixel; by which factor the
-      correction makes the biases smaller; how far the corrected library is from that of the truth.
+      correction makes the biases smaller.
     """
     corrected = nnx.jit(lambda model: model(case.library).ssp_flux)(model)
     libraries = {
@@ -102,7 +102,7 @@ def report(case, model: nnx.Module, folder: pathlib.Path) -> dict[str, Any]:
     }
     fits = {name: fit(case, library) for name, library in libraries.items()}
     true = jax.tree.map(lambda x: x[case.fitted], case.known)
-    snr = np.median(case.clean[case.fitted] / np.sqrt(case.variance[case.fitted]), -1)
+    snr = case.snr[case.fitted]
     used = snr > SNR_MIN
     found = {name: biases(p, true, used) for name, (p, _) in fits.items()}
     maps = {name: p for name, (p, _) in fits.items()}

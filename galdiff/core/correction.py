@@ -12,6 +12,8 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
+from galdiff.errors import InputError
+
 
 class Hook(typing.NamedTuple):
     """A place for a correction: what it sees and how many numbers it asks for.
@@ -79,8 +81,11 @@ class LogGain(Correction):
     def inner_hook(cls, hook: Hook, arguments: Mapping[str, Any]) -> Hook:
         """The drivers that the net sees."""
         seen = arguments.get("drivers")
-        if seen is None or any(i not in range(len(hook.drivers)) for i in seen):
+        if seen is None:
             return hook
+        n = len(hook.drivers)
+        if not seen or any(i not in range(n) for i in seen):
+            raise InputError(f"drivers are {list(seen)}; give places from 0 to {n - 1}: {', '.join(hook.drivers)}")
         picked = {name: tuple(getattr(hook, name)[i] for i in seen) for name in ("drivers", "offset", "scale")}
         return hook._replace(**picked)
 
@@ -164,8 +169,8 @@ def _bounded(g: Array, bound: float) -> Array:
     return bound * jnp.tanh(g / bound)
 
 
-def _positive(bound: float) -> float:
-    if not bound > 0:
+def _positive(bound: float | None) -> float:
+    if bound is None or not bound > 0:
         raise ValueError(f"bound is {bound}; it is the largest |ln(factor)| and must be above 0, for example 1.0")
     return float(bound)
 

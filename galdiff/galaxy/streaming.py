@@ -43,7 +43,7 @@ class VelocityResidual(Correction):
     """
 
     def __init__(self, *, net: Callable, bound: float):
-        if not bound > 0:
+        if bound is None or not bound > 0:
             raise InputError(f"bound is {bound} km/s; it is the largest speed added and must be above 0, such as 150")
         if getattr(net, "n_out", 2) != 2:
             raise InputError(f"net has n_out = {net.n_out}; v_R and v_phi need 2")  # type: ignore[attr-defined]

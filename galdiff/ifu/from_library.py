@@ -38,7 +38,7 @@ class LibraryTemplates(Stage):
         self.to_fine: Table = table(to_fine, jnp.result_type(float))
 
     def __call__(self, library: SSPGrid, placement: Placement) -> Bank:
-        rows = self.rows(library) @ self.to_fine[...]
+        rows = jnp.matmul(self.rows(library), self.to_fine[...], precision="highest")
         sigma = line_spread(self.plan, self.lsf_scale.bounded, placement.redshift, NoCorrection())
         return build_bank(self.plan.layout, rows, len(self.plan.bins.v_nodes), sigma, placement.redshift)
 

@@ -95,9 +95,15 @@ def of_wave(correction: Correction, values: Float[Array, "... wave"], plan: Plan
     return correction(values[..., None], drivers)[..., 0]
 
 
+def largest(correction: Correction | None) -> float:
+    """Largest |ln(factor)| of a correction [1], as far as it is known."""
+    parts = getattr(correction, "corrections", ())
+    return getattr(correction, "bound", 0.0) + sum(largest(part) for part in parts)
+
+
 def lsf_correction_of(correction: Correction | None) -> Correction:
     """The correction of a line spread function, refused where its kernels would be cut short."""
-    bound = getattr(correction, "bound", 0.0)
+    bound = largest(correction)
     if bound > math.log(MAX_WIDER) * (1 + 1e-9):
         raise InputError(
             f"the bound of the LSF's correction is {bound:g}; kernels hold widths up to {MAX_WIDER} times that of the"

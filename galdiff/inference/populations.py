@@ -87,7 +87,8 @@ def node_light(plan: Plan, nodes: Float[ArrayLike, "node wave"] | None = None) -
     """
     lo, hi = (wave / (1 + plan.redshift) for wave in plan.wave_vacuum[[0, -1]])
     width = np.gradient(plan.node_wave) * ((plan.node_wave >= lo) & (plan.node_wave <= hi))
-    return jnp.asarray(plan.nodes if nodes is None else nodes, float) @ jnp.asarray(width / width.sum(), float)
+    spectra, share = jnp.asarray(plan.nodes if nodes is None else nodes, float), jnp.asarray(width / width.sum(), float)
+    return jnp.matmul(spectra, share, precision="highest")
 
 
 def mass_to_light(plan: Plan, light: Float[Array, "node"] | None = None) -> Callable[[Array, Array], Array]:
@@ -134,6 +135,12 @@ def stars_of(
         age=flat(10.0**populations.log10_age),
         metallicity=flat(10.0**populations.log10_z),
     )
+
+
+def pulls(miss: Float[Array, "..."], variance: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Misses over their errors [1]; 0 where nothing is recorded, outside the aperture."""
+    seen = variance > 0
+    return jnp.where(seen, miss, 0.0) / jnp.sqrt(jnp.where(seen, variance, 1.0))
 
 
 def make_model(plan: Plan, placement: Placement) -> Model:

@@ -1,7 +1,7 @@
 """A correction of the spectra of an SSP library: what its stars or isochrones get wrong, learned from data."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
@@ -37,6 +37,8 @@ class CorrectedSpectra(Stage):
     Args of the constructor:
       start, end: rest wavelengths between which spectra are corrected [Angstrom, vacuum].
       n_wave: how many factors; features narrower than their spacing cannot be corrected.
+      lg_age, lgmet: ends of log10 age/Gyr and log10 Z that data speak of; populations beyond take the factors at the
+        end. None for all.
       correction: of ones of shape (met, age, n_wave), driven by log10 age/Gyr and log10 Z.
     """
 
@@ -48,6 +50,8 @@ class CorrectedSpectra(Stage):
         start: float = 3500.0,
         end: float = 9500.0,
         n_wave: int = N_WAVE,
+        lg_age: Sequence[float] | None = None,
+        lgmet: Sequence[float] | None = None,
         correction: Correction | None = None,
     ):
         if not 0 < start < end or n_wave < 2:
@@ -55,6 +59,7 @@ class CorrectedSpectra(Stage):
                 f"start is {start} Angstrom, end {end}, n_wave {n_wave}; give 0 < start < end and n_wave of at least 2"
             )
         self.start, self.end, self.n_wave = float(start), float(end), int(n_wave)
+        self.lg_age, self.lgmet = _ends(lg_age, "lg_age"), _ends(lgmet, "lgmet")
         self.correction = NoCorrection() if correction is None else correction
 
     def __call__(self, library: SSPGrid) -> SSPGrid:
@@ -73,7 +78,8 @@ class CorrectedSpectra(Stage):
           lgmet: log10 of the metal mass fraction.
           wave: rest wavelengths [Angstrom, vacuum].
         """
-        mets, ages = jnp.meshgrid(jnp.asarray(lgmet, float), jnp.asarray(lg_age, float), indexing="ij")
+        seen = [jnp.clip(jnp.asarray(x, float), *e) for x, e in ((lgmet, self.lgmet), (lg_age, self.lg_age))]
+        mets, ages = jnp.meshgrid(*seen, indexing="ij")
         knots = self.correction(jnp.ones((*ages.shape, self.n_wave), ages.dtype), jnp.stack([ages, mets], -1))
         index, weight = linear_weights(jnp.log(jnp.asarray(wave, float)), self.ln_wave())
         return jnp.sum(knots[..., index] * weight.astype(knots.dtype), -1)
@@ -81,3 +87,10 @@ class CorrectedSpectra(Stage):
     def ln_wave(self) -> np.ndarray:
         """ln of the wavelengths of the factors."""
         return np.linspace(np.log(self.start), np.log(self.end), self.n_wave)
+
+
+def _ends(ends: Sequence[float] | None, name: str) -> tuple[float, float]:
+    found = (-np.inf, np.inf) if ends is None else tuple(float(x) for x in ends)
+    if len(found) != 2 or not found[0] < found[1]:
+        raise InputError(f"{name} is {ends}; give its lower and its upper end [dex], or null for all")
+    return found

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
+from galdiff.errors import InputError
 from galdiff.records import SSPGrid
 
 # centre and half width [Angstrom]
@@ -27,18 +28,25 @@ def enhanced(
       magnesium, iron: by which share features are deeper at Z = 0.02; half of it at Z = 0.002.
       tilt: d ln(flux) / d ln(wave) added at 10 Gyr, none at 1 Gyr.
       width: sigma of the smoothing [Angstrom].
+
+    Raises:
+      InputError: the library does not reach the features.
     """
     wave, flux = np.asarray(library.ssp_wave, float), np.asarray(library.ssp_flux, float)
-    fine = np.arange(wave[0], wave[-1], 1.0)
-    ln_flux = np.log(np.maximum(flux, 1e-30))
-    even = np.apply_along_axis(lambda row: np.interp(fine, wave, row), -1, ln_flux)
+    centres = [centre for centre, _ in (*MAGNESIUM, *IRON)]
+    near = (wave > min(centres) - 10 * width) & (wave < max(centres) + 10 * width)
+    if near.sum() < 2:
+        raise InputError(f"'{library.name}' has none of the features, {min(centres):g} to {max(centres):g} Angstrom")
+    seen, ln_flux = wave[near], np.log(np.maximum(flux[..., near], 1e-30))
+    fine = np.arange(seen[0], seen[-1], 1.0)
+    even = np.apply_along_axis(lambda row: np.interp(fine, seen, row), -1, ln_flux)
     smooth = gaussian_filter1d(even, width, axis=-1, mode="nearest")
-    depth = ln_flux - np.apply_along_axis(lambda row: np.interp(wave, fine, row), -1, smooth)
-    strength = 1 + 0.5 * (np.asarray(library.ssp_lgmet, float) + 1.7)
-    change = np.zeros_like(ln_flux)
+    depth = ln_flux - np.apply_along_axis(lambda row: np.interp(seen, fine, row), -1, smooth)
+    strength = np.maximum(1 + 0.5 * (np.asarray(library.ssp_lgmet, float) + 1.7), 0.0)
+    change = np.zeros_like(flux)
     for share, bands in ((magnesium, MAGNESIUM), (iron, IRON)):
-        inside = sum(np.exp(-0.5 * ((wave - centre) / half) ** 4) for centre, half in bands)
-        change += share * strength[:, None, None] * inside * depth
+        inside = sum(np.exp(-0.5 * ((seen - centre) / half) ** 4) for centre, half in bands)
+        change[..., near] += share * strength[:, None, None] * inside * depth
     old = np.asarray(library.ssp_lg_age_gyr, float)[None, :, None]
     change += tilt * old * np.log(wave / 5500.0)
     return dataclasses.replace(library, ssp_flux=flux * np.exp(change), name=f"{library.name}, enhanced")

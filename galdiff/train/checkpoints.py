@@ -22,7 +22,7 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as policies
 
 from galdiff.errors import InputError
-from galdiff.runtime import agreed, all_here, first_process
+from galdiff.runtime import agreed, first_does, together
 
 FINITE = ("physics", "corrections", "average", "optimiser")  # parts that never hold NaN or infinity
 META = "meta"
@@ -53,9 +53,7 @@ class Checkpoints:
         if last < 1 or best < 0:
             raise InputError(f"checkpoints keep last={last} and best={best}; give last >= 1 and best >= 0")
         self.folder = pathlib.Path(folder).resolve()  # a relative path fails in the thread that writes
-        if first_process():
-            set_damaged_aside(self.folder)
-        all_here("checkpoints")
+        first_does(lambda: set_damaged_aside(self.folder), "checkpoints")
         loss = lambda metrics: metrics["loss"]  # noqa: E731
         keep = [policies.LatestN(last), policies.BestN(get_metric_fn=loss, reverse=True, n=best)]
         options = ocp.CheckpointManagerOptions(
@@ -129,7 +127,10 @@ class Checkpoints:
     @contextlib.contextmanager
     def _disk(self, step: int | None) -> Iterator[None]:
         try:
-            yield
+            with together("a checkpoint"):
+                yield
+        except InputError:
+            raise  # another process is lost: not the disk
         except Exception as error:
             reason = " ".join(str(error).split())[:200]
             kept = "there is none before it" if self._good is None else f"step {self._good} is intact"

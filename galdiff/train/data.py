@@ -97,7 +97,9 @@ class _Stored(Source):
                         f"{self.path}: has no {self.array} {', '.join(missing)}; it holds {', '.join(sorted(group))}"
                     )
                 lengths = {name: group[name].shape[:1] for name in fields}
-        except OSError as error:
+        except (OSError, ValueError) as error:
+            if isinstance(error, InputError):
+                raise
             raise InputError(f"{self.path}: cannot be read ({error}); give {self.kind}") from error
         if len(set(lengths.values())) != 1 or () in lengths.values():
             raise InputError(
