@@ -97,7 +97,7 @@ def _of_hook(hook: Hook, kwargs: Mapping[str, Any], signature: inspect.Signature
 
     Configs of checkpoints say so, whose offsets and scales are then those that the network had.
     """
-    found = {"n_in": len(hook.drivers), "n_out": hook.n_out, "bound": hook.bound}
+    found: dict[str, Any] = {"n_in": len(hook.drivers), "n_out": hook.n_out, "bound": hook.bound}
     if kwargs.get("n_in") is None:
         found |= {"offset": hook.offset, "scale": hook.scale}
     return {n: v for n, v in found.items() if n in signature.parameters and v is not None and kwargs.get(n) is None}

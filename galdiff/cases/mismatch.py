@@ -122,7 +122,7 @@ class TemplateMismatch(Case):
 
     def _draw(self, galaxies: Mapping[str, Sequence[float]], rng: np.random.Generator):
         """Maps of one galaxy."""
-        number = {name: float(rng.uniform(*ends)) for name, ends in galaxies.items()}
+        number = {name: float(rng.uniform(ends[0], ends[1])) for name, ends in galaxies.items()}
         view = [number.pop(name, default) for name, default in zip(VIEW, (50.0, 90.0), strict=True)]
         return disc_maps(Disc(**number), self.instrument, float(self.placement.kpc_per_arcsec), *view)
 
@@ -139,8 +139,8 @@ class TemplateMismatch(Case):
 
     def plan_of(self, library: SSPGrid, *, rank: int | None = None) -> Plan:
         """The observation with a library."""
-        settings = dict(kernel="nearest", v_max_kms=self.v_max)
-        return make_plan(library, self.instrument, self.redshift, Precision(rank=rank or self.rank, **settings))
+        precision = Precision(rank=rank or self.rank, kernel="nearest", v_max_kms=self.v_max)
+        return make_plan(library, self.instrument, self.redshift, precision)
 
     def _observe(self, ages, mets, mass, snr: float, seed: int):
         """Populations, noisy cubes, their variance and cubes without noise, by the exact engine."""

@@ -86,8 +86,8 @@ class LogGain(Correction):
         n = len(hook.drivers)
         if not seen or any(i not in range(n) for i in seen):
             raise InputError(f"drivers are {list(seen)}; give places from 0 to {n - 1}: {', '.join(hook.drivers)}")
-        picked = {name: tuple(getattr(hook, name)[i] for i in seen) for name in ("drivers", "offset", "scale")}
-        return hook._replace(**picked)
+        names, offset, scale = (tuple(of[i] for i in seen) for of in (hook.drivers, hook.offset, hook.scale))
+        return hook._replace(drivers=names, offset=offset, scale=scale)
 
     def __call__(self, flows, drivers):
         """Flows times exp(g), |g| < bound; positive flows stay positive."""

@@ -3,8 +3,8 @@
 import abc
 import inspect
 import typing
-from collections.abc import Mapping
-from typing import ClassVar
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 from flax import nnx
 
@@ -18,7 +18,7 @@ class Stage(nnx.Module):
     Nothing is written to `self` after `__init__`. `hooks`: arguments of the constructor that take a correction.
     """
 
-    hooks: ClassVar[Mapping[str, Hook]] = {}
+    hooks: ClassVar[Mapping[str, Hook | Callable[[Mapping[str, Any]], Hook]]] = {}
 
     @abc.abstractmethod
     def __call__(self, *args, **kwargs):

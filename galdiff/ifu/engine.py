@@ -71,9 +71,15 @@ def ifu_stages(
     if engine == "auto":
         engine = choose_engine(n_stars, plan)
     if engine == "direct":
-        factors = {"lsf_scale": lsf_scale, "psf_scale": psf_scale}
-        corrections = {"lsf_correction": lsf_correction, "throughput": throughput}
-        return {"cube": DirectSpectrograph(plan=plan, curve=curve, **factors, **corrections)}
+        exact = DirectSpectrograph(
+            plan=plan,
+            curve=curve,
+            lsf_scale=lsf_scale,
+            psf_scale=psf_scale,
+            lsf_correction=lsf_correction,
+            throughput=throughput,
+        )
+        return {"cube": exact}
     front: dict[str, Stage] = {"spectra": Rows(plan=plan)}
     if engine == "compressed":
         front = {"light": Deposit(bins=plan.bins), "spectra": Synthesis(plan=plan)}

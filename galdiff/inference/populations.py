@@ -37,8 +37,8 @@ class Populations:
 class Motion(typing.NamedTuple):
     """Line-of-sight velocity and dispersion of each spaxel [km/s], shape (y, x)."""
 
-    v: ArrayLike
-    sigma: ArrayLike
+    v: Array | np.ndarray
+    sigma: Array | np.ndarray
 
 
 Model = Callable[[Populations, Motion], Float[Array, "y x wave"]]

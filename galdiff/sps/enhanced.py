@@ -1,6 +1,7 @@
 """A library with other stars than a given one: a stand-in for the stars of nature, where a fit must not know them."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
@@ -43,10 +44,11 @@ def enhanced(
     smooth = gaussian_filter1d(even, width, axis=-1, mode="nearest")
     depth = ln_flux - np.apply_along_axis(lambda row: np.interp(seen, fine, row), -1, smooth)
     strength = np.maximum(1 + 0.5 * (np.asarray(library.ssp_lgmet, float) + 1.7), 0.0)
-    change = np.zeros_like(flux)
+    change: Any = np.zeros_like(flux)
     for share, bands in ((magnesium, MAGNESIUM), (iron, IRON)):
         inside = sum(np.exp(-0.5 * ((seen - centre) / half) ** 4) for centre, half in bands)
         change[..., near] += share * strength[:, None, None] * inside * depth
     old = np.asarray(library.ssp_lg_age_gyr, float)[None, :, None]
     change += tilt * old * np.log(wave / 5500.0)
-    return dataclasses.replace(library, ssp_flux=flux * np.exp(change), name=f"{library.name}, enhanced")
+    made: Any = flux * np.exp(change)
+    return dataclasses.replace(library, ssp_flux=made, name=f"{library.name}, enhanced")

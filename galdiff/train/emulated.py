@@ -3,8 +3,6 @@
 import dataclasses
 import pathlib
 
-import numpy as np
-
 from galdiff.errors import InputError
 from galdiff.records import SSPGrid
 from galdiff.sps.correction import CorrectedSpectra
@@ -49,8 +47,7 @@ def corrected_ssp(library: SSPGrid, checkpoint: str | pathlib.Path) -> SSPGrid:
             f"{checkpoint}: holds a {type(model).__name__}, not a correction of spectra; give a run of"
             " experiment=template_mismatch"
         )
-    made = model(library)
-    return dataclasses.replace(made, ssp_flux=np.asarray(made.ssp_flux), name=f"{library.name}, corrected")
+    return dataclasses.replace(model(library), name=f"{library.name}, corrected")
 
 
 def _loaded(checkpoint: str | pathlib.Path | None) -> tuple[Emulator, dict[str, str]]:
