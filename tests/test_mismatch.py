@@ -125,6 +125,11 @@ def test_the_library_as_it_is_misses_its_cubes_by_more_than_the_noise(case):
     assert chi2 > 1.5
 
 
+def test_another_model_is_refused(case):
+    with pytest.raises(InputError, match="model is a MLP; this case trains a"):
+        case.prepare(MLP(n_in=2, n_out=1, rngs=nnx.Rngs(0)))
+
+
 def test_what_is_known_counts_as_exact_at_first(case):
     first, later = (case.source.batch(step).samples["known_to"] for step in (19, 20))
     assert (first == 0).all()

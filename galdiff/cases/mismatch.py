@@ -162,6 +162,14 @@ class TemplateMismatch(Case):
         ]
         return jax.tree.map(lambda *x: np.stack(x), *made)
 
+    def prepare(self, model: nnx.Module) -> CorrectedSpectra:
+        """The model, which must correct spectra."""
+        if not isinstance(model, CorrectedSpectra):
+            raise InputError(
+                f"model is a {type(model).__name__}; this case trains a galdiff.sps.correction.CorrectedSpectra"
+            )
+        return model
+
     def loss(self, model: nnx.Module, batch: Batch, key: Array) -> tuple[Array, Mapping[str, Array]]:
         """Half of chi2 per pixel of cubes of known populations; samples are galaxies.
 
