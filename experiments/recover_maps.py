@@ -31,13 +31,21 @@ from galdiff.ifu.placement import place
 from galdiff.ifu.plan import Plan, Precision, make_plan
 from galdiff.inference.fit import Fit, minimise
 from galdiff.inference.noise_limit import noise_limit
-from galdiff.inference.populations import Motion, Populations, disc_maps, fastest, make_model, mass_to_light, stars_of
+from galdiff.inference.populations import (
+    INSET,
+    Motion,
+    Populations,
+    disc_maps,
+    fastest,
+    make_model,
+    mass_to_light,
+    stars_of,
+)
 from galdiff.io.atomic import atomic_path
 from galdiff.io.preflight import check_output
 from galdiff.records import Placement, SSPGrid
 
 FILES = ("recover_maps.png", "maps.npz", "metrics.json", "config.yaml")
-INSET = 1e-3  # dex; parameters stay this far inside the library, where gradients do not vanish
 LIGHT_RANGE = 3.0  # dex around the start
 # field, name, label where drawn as a number (else as a logarithm), colours
 FIELDS = ("log10_age", "log10_z", "log10_light")

@@ -77,7 +77,12 @@ def test_a_preset_fits_a_hook_changes_nothing_at_the_start_and_can_be_trained(ki
     slopes = jax.tree.leaves(slope)
     assert all(np.isfinite(x).all() for x in slopes)
     assert any((x != 0).any() for x in slopes)
-    (_, moved), slope = run(woken(numbers))
+    (_, moved), slope = run(at := woken(numbers))
+    along = jax.tree.map(lambda x: jax.random.normal(jax.random.key(x.size + 1), x.shape, x.dtype), at)
+    ahead, behind = (run(jax.tree.map(lambda x, d, h=h: x + h * d, at, along))[0][0] for h in (1e-5, -1e-5))
+    exact = sum(jnp.vdot(a, b) for a, b in zip(jax.tree.leaves(slope), jax.tree.leaves(along), strict=True))
+    size = sum(np.abs(w * np.asarray(x)).sum() for w, x in zip(weights, floats(moved), strict=True))
+    np.testing.assert_allclose(exact, (ahead - behind) / 2e-5, rtol=1e-4, atol=1e-14 * size / 2e-5)  # round-off
     assert any((np.asarray(a) != np.asarray(b)).any() for a, b in zip(floats(moved), floats(plain), strict=True))
     assert all(np.isfinite(x).all() for x in [*floats(moved), *jax.tree.leaves(slope)])
 

@@ -125,6 +125,9 @@ def test_what_one_process_refuses_ends_both_in_one_line(launched, tmp_path):
     hidden = "model.net.hidden=[0]"
     refused(experiment(tmp_path, [hidden], [hidden]), *["each width of hidden is 0"] * 2)
     refused(experiment(tmp_path, [], ["seed=7"]), *["the processes have different configs"] * 2)
+    (other := tmp_path / "other").mkdir()
+    absent = f"checkpoint={tmp_path / 'absent'}"
+    refused(experiment(other, [absent], [absent]), *["absent: holds no checkpoint"] * 2)
 
 
 @pytest.mark.parametrize("victim", [0, 1])

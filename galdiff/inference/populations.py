@@ -15,14 +15,12 @@ from jaxtyping import Array, ArrayLike, Float
 from galdiff.core.interpolation import node_weights
 from galdiff.core.record import quantity, record
 from galdiff.galaxy.disc import AGE_MAX, Disc, circular_velocity
+from galdiff.galaxy.streaming import HERMITE
 from galdiff.ifu.instrument import Instrument, spaxel_centres
 from galdiff.ifu.plan import Plan
 from galdiff.ifu.rows import Rows
 from galdiff.ifu.stages import Spectrograph, Templates
 from galdiff.records import Placement, SkyStars
-
-# Gauss-Hermite nodes [sigma] and weights: three velocities with the first five moments of a Gaussian
-HERMITE = ((-np.sqrt(3.0), 0.0, np.sqrt(3.0)), (1 / 6, 2 / 3, 1 / 6))
 
 
 @record
