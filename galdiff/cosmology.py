@@ -1,6 +1,8 @@
-"""Flat wCDM distances and times, differentiable in redshift and parameters.
+"""Distances and times of a flat universe, differentiable in redshift and in the parameters.
 
-Hogg (1999, astro-ph/9905116) for the distances; age and lookback time by the same quadrature of 1/E(z).
+Dark energy has w(a) = w + wa (1 - a) (Chevallier & Polarski 2001, IJMPD 10, 213; Linder 2003, PRL 90, 091301); distances
+are those of Hogg (1999, astro-ph/9905116). Neutrinos count as massless, part of omega_r (`radiation_density`): masses of
+0.06 eV in all, 0.14 % of the critical density today, are neither there nor in omega_m.
 """
 
 import jax
@@ -9,7 +11,8 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from galdiff import units
-from galdiff.core.record import quantity, record
+from galdiff.core.record import quantity, record, unit_of
+from galdiff.errors import InputError
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(48)
 _NODES, _WEIGHTS = (_NODES + 1) / 2, _WEIGHTS / 2  # on (0, 1)
@@ -17,13 +20,55 @@ _NODES, _WEIGHTS = (_NODES + 1) / 2, _WEIGHTS / 2  # on (0, 1)
 
 @record
 class Cosmology:
-    """A flat universe of matter and dark energy with constant equation of state."""
+    """A flat universe of matter, radiation and dark energy; the defaults are those of conf/cosmology/planck15.yaml."""
 
-    h0: Float[Array, ""] | float = quantity("km/s/Mpc", "Hubble constant", default=67.66)
-    omega_m: Float[Array, ""] | float = quantity("", "matter density today over critical", default=0.30966)
-    w: Float[Array, ""] | float = quantity("", "equation of state of dark energy", default=-1.0)
-    omega_b: Float[Array, ""] | float = quantity("", "baryon density today over critical", default=0.04897)
+    h0: Float[Array, ""] | float = quantity("km/s/Mpc", "Hubble constant", default=67.74)
+    omega_m: Float[Array, ""] | float = quantity("", "matter density today over critical", default=0.3075)
+    omega_b: Float[Array, ""] | float = quantity("", "baryon density today over critical", default=0.0486)
     omega_r: Float[Array, ""] | float = quantity("", "radiation today over critical; 0 neglects it", default=0.0)
+    w: Float[Array, ""] | float = quantity("", "equation of state of dark energy today", default=-1.0)
+    wa: Float[Array, ""] | float = quantity("", "its growth: w(a) = w + wa (1 - a)", default=0.0)
+
+
+def flat_cosmology(*, h0: float, omega_m: float, omega_b: float, omega_r: float, w: float, wa: float) -> Cosmology:
+    """A cosmology from numbers that are checked: what the presets of conf/cosmology build.
+
+    Args:
+      h0: Hubble constant [km/s/Mpc]; omega_m, omega_b, omega_r: matter, the baryons in it, and radiation today over the
+        critical density [1]; dark energy is the rest.
+      w, wa: equation of state of dark energy, w(a) = w + wa (1 - a) [1].
+
+    Raises:
+      InputError: naming the number, its value and what is allowed.
+    """
+    limits = {
+        "h0": (10.0, 200.0),
+        "omega_m": (1e-3, 1.0),
+        "omega_b": (0.0, omega_m),
+        "omega_r": (0.0, 0.1),
+        "w": (-3, 0),
+    }
+    limits["wa"] = (-3.0, -w)  # else dark energy rules the early universe
+    given = {"h0": h0, "omega_m": omega_m, "omega_b": omega_b, "omega_r": omega_r, "w": w, "wa": wa}
+    for name, (low, high) in limits.items():
+        if not low <= given[name] <= high:
+            unit = unit_of(Cosmology, name) or "1"
+            raise InputError(f"cosmology: {name} is {given[name]} [{unit}]; give {low:g} to {high:g}")
+    if omega_m + omega_r > 1:
+        raise InputError(
+            f"cosmology: omega_m + omega_r is {omega_m + omega_r:g} [1]; give 1 or less, dark energy is the rest"
+        )
+    return Cosmology(**given)
+
+
+def difference(one: Cosmology, other: Cosmology, tolerance: float = 2e-3) -> str:
+    """What differs between two cosmologies by more than `tolerance` relative, in h0, omega_m, w or wa; "" where nothing."""
+    said = []
+    for name in ("h0", "omega_m", "w", "wa"):
+        a, b = (float(np.ravel(np.asarray(getattr(c, name)))[0]) for c in (one, other))
+        if abs(a - b) > tolerance * max(abs(a), abs(b)):
+            said.append(f"{name} {a:.6g} and {b:.6g} {unit_of(Cosmology, name)}".rstrip())
+    return ", ".join(said)
 
 
 def _rule(like: Array) -> tuple[np.ndarray, np.ndarray]:
@@ -34,8 +79,9 @@ def _rule(like: Array) -> tuple[np.ndarray, np.ndarray]:
 def efunc(cosmo: Cosmology, redshift: ArrayLike) -> Array:
     """E(z) = H(z)/H0 [1], same shape as redshift."""
     a1 = 1.0 + jnp.asarray(redshift)
-    dark = 1 - cosmo.omega_m - cosmo.omega_r
-    return jnp.sqrt(cosmo.omega_r * a1**4 + cosmo.omega_m * a1**3 + dark * a1 ** (3 * (1 + cosmo.w)))
+    dark = (1 - cosmo.omega_m - cosmo.omega_r) * a1 ** (3 * (1 + cosmo.w + cosmo.wa))
+    late = jnp.exp(-3 * cosmo.wa * (1 - 1 / a1))
+    return jnp.sqrt(cosmo.omega_r * a1**4 + cosmo.omega_m * a1**3 + dark * late)
 
 
 def hubble(cosmo: Cosmology, redshift: ArrayLike) -> Array:
@@ -48,8 +94,9 @@ def age(cosmo: Cosmology, redshift: ArrayLike) -> Array:
     scale = 1 / (1.0 + jnp.asarray(redshift))[..., None]
     nodes, weights = _rule(scale)
     a = scale * nodes**2
-    power = 1 - 3 * cosmo.w
+    power = 1 - 3 * (cosmo.w + cosmo.wa)
     dark = (1 - cosmo.omega_m - cosmo.omega_r) * scale**power * nodes ** (2 * power)  # a^power, with few powers
+    dark = dark * jnp.exp(-3 * cosmo.wa * (1 - a))
     integrand = 2 * a * nodes * scale / jnp.sqrt(cosmo.omega_m * a + cosmo.omega_r + dark)
     return units.MPC_KMS_PER_GYR / cosmo.h0 * jnp.sum(weights * integrand, -1)
 

@@ -149,7 +149,8 @@ def test_trees_without_ytree_or_file_say_what_to_do(tmp_path, monkeypatch):
 
 
 def test_configs_build_histories(tmp_path):
-    nodes = {path.stem: yaml.safe_load(path.read_text()) for path in CONF.glob("*.yaml")}
+    universe = yaml.safe_load((CONF.parent / "cosmology" / "planck15.yaml").read_text())
+    nodes = {path.stem: yaml.safe_load(path.read_text()) | {"cosmology": universe} for path in CONF.glob("*.yaml")}
     assert set(nodes) >= {"diffmah", "table", "population"}
     halo = build(nodes["diffmah"])
     assert halo.m_vir[-1] == pytest.approx(10**12.1, rel=1e-6)

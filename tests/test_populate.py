@@ -63,8 +63,10 @@ def files(folder):
 
 
 def node(**numbers):
-    preset = OmegaConf.to_container(OmegaConf.load(ROOT / "conf" / "halo" / "population.yaml"))
-    return {**preset, **numbers}
+    preset, universe = (
+        OmegaConf.load(ROOT / "conf" / name) for name in ("halo/population.yaml", "cosmology/planck15.yaml")
+    )
+    return {**OmegaConf.to_container(OmegaConf.create({**preset, "cosmology": universe})), **numbers}
 
 
 @pytest.fixture(scope="module")

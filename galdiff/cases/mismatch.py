@@ -58,7 +58,7 @@ class TemplateMismatch(Case):
 
     Args of the constructor:
       truth: library that nature uses; library: that of the fits.
-      instrument: the spectrograph; redshift: of all galaxies.
+      instrument: the spectrograph; redshift: of all galaxies; cosmology: of their distance.
       galaxies: ranges [lowest, highest] that fields of `galdiff.galaxy.disc.Disc`, inclination and position_angle
         [deg] are drawn from; without scatter, bulge and dust.
       calibrators, held_out: numbers of galaxies.
@@ -78,6 +78,7 @@ class TemplateMismatch(Case):
         instrument: Instrument,
         galaxies: Mapping[str, Sequence[float]],
         redshift: float = 0.03,
+        cosmology: Cosmology | None = None,
         calibrators: int = 20,
         held_out: int = 5,
         known_to: Sequence[float] = (0.03, 0.03),
@@ -95,7 +96,7 @@ class TemplateMismatch(Case):
             )
         self.instrument, self.redshift, self.rank, self.fit_steps = instrument, float(redshift), rank, fit_steps
         dtype = jnp.result_type(float)
-        self.placement = place(Cosmology(), jnp.asarray(redshift, dtype))
+        self.placement = place(Cosmology() if cosmology is None else cosmology, jnp.asarray(redshift, dtype))
         rng = np.random.default_rng(seed)
         drawn = [self._draw(galaxies, rng) for _ in range(calibrators + held_out)]
         ages, mets, mass = (np.stack([d[i] for d in drawn]) for i in range(3))

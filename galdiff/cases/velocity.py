@@ -56,7 +56,7 @@ class VelocityField(Case):
       truth: the motions that nature follows.
       galaxy: its stars; their velocities play no part, and disc stars alone make sense.
       library: spectra of stellar populations; instrument: the spectrograph.
-      redshift: of the galaxy.
+      redshift: of the galaxy; cosmology: of its distance.
       rank: basis templates of the engine that the fit uses (data come from the exact one).
       v_max: largest line-of-sight velocity [km/s].
       snr: signal to noise per pixel in the brightest spaxel, of its own photons.
@@ -74,6 +74,7 @@ class VelocityField(Case):
         library: SSPGrid,
         instrument: Instrument,
         redshift: float = 0.03,
+        cosmology: Cosmology | None = None,
         rank: int = 16,
         v_max: float = 500.0,
         snr: float = 40.0,
@@ -86,7 +87,7 @@ class VelocityField(Case):
         self.truth, self.shrink = truth, float(shrink)
         dtype = jnp.result_type(float)
         self.stars: StarParticles = jax.tree.map(lambda x: np.asarray(x, dtype), galaxy.stars)
-        self.placement = place(Cosmology(), jnp.asarray(redshift, dtype))
+        self.placement = place(Cosmology() if cosmology is None else cosmology, jnp.asarray(redshift, dtype))
         self.plan = make_plan(library, instrument, redshift, Precision(rank=rank, v_max_kms=v_max))
         self.bank = jax.jit(lambda: Templates(plan=self.plan)(self.placement))()
         exact = DirectSpectrograph(plan=self.plan)

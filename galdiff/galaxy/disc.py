@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from galdiff import cosmology
 from galdiff.core.record import quantity, record
+from galdiff.cosmology import Cosmology, age
 from galdiff.errors import InputError
 from galdiff.galaxy import parts
 from galdiff.galaxy.parts import bulge_variates, disc_variates, nodes
@@ -51,7 +51,13 @@ AGE_MAX, BULGE_AGE_SCATTER = 13.0, 1.0  # Gyr at redshift 0
 
 
 def disc_galaxy(
-    disc: Disc | None = None, *, n_stars: int = 100_000, n_gas: int = 20_000, seed: int = 0, redshift: float = 0.0
+    disc: Disc | None = None,
+    *,
+    n_stars: int = 100_000,
+    n_gas: int = 20_000,
+    seed: int = 0,
+    redshift: float = 0.0,
+    cosmology: Cosmology | None = None,
 ) -> Galaxy:
     """Build the galaxy; differentiable in all fields of disc but bulge_fraction.
 
@@ -62,6 +68,7 @@ def disc_galaxy(
       n_stars, n_gas: number of particles; n_gas = 0 for no gas. All stars have the same mass, so has all gas.
       seed: of the scrambling of the nodes.
       redshift: of the snapshot.
+      cosmology: of the ages of the universe.
 
     Raises:
       InputError: numbers of particles or bulge fraction not possible.
@@ -72,7 +79,8 @@ def disc_galaxy(
     if not 0 <= disc.bulge_fraction <= 1:
         raise InputError(f"bulge_fraction is {disc.bulge_fraction}; give a share between 0 and 1")
     n_bulge = round(float(disc.bulge_fraction) * n_stars)
-    young = cosmology.age(cosmology.Cosmology(), redshift) / cosmology.age(cosmology.Cosmology(), 0.0)
+    universe = Cosmology() if cosmology is None else cosmology
+    young = age(universe, redshift) / age(universe, 0.0)
     made = [
         disc_stars(disc, disc_variates(nodes(n_stars - n_bulge, seed))),
         bulge_stars(disc, bulge_variates(nodes(n_bulge, seed + 1))),

@@ -1,5 +1,7 @@
 """Redshift, distance and pointing of an observation."""
 
+import dataclasses
+
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike
 
@@ -54,15 +56,15 @@ class AtRedshift(Stage):
                 raise InputError(f"{name} is {value}; it must be positive")
         self.redshift = physical(redshift, lo=0.0, hi=MAX_REDSHIFT, unit="1")
         cosmo = cosmology if cosmology is not None else Cosmology()
-        self.cosmology = (float(cosmo.h0), float(cosmo.omega_m), float(cosmo.w))
+        self.cosmology = tuple(float(x) for x in dataclasses.astuple(cosmo))
         self.luminosity_distance_mpc = luminosity_distance_mpc
         self.kpc_per_arcsec = kpc_per_arcsec
         self.pointing_arcsec = tuple(float(p) for p in pointing_arcsec)
 
     def __call__(self) -> Placement:
-        h0, omega_m, w = self.cosmology
         redshift = self.redshift.bounded
-        placed = place(Cosmology(h0=h0, omega_m=omega_m, w=w), redshift, self.pointing_arcsec)
+        names = (field.name for field in dataclasses.fields(Cosmology))
+        placed = place(Cosmology(**dict(zip(names, self.cosmology, strict=True))), redshift, self.pointing_arcsec)
         distance, scale = placed.luminosity_distance, placed.kpc_per_arcsec
         if self.luminosity_distance_mpc is not None:
             distance = jnp.asarray(self.luminosity_distance_mpc, redshift.dtype)
