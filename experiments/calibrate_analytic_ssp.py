@@ -17,13 +17,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from galdiff import units
 from galdiff.sps import indices
 from galdiff.sps.analytic import coefficients, features, kroupa, kroupa_revised, spectra, synthesis, tables
 from galdiff.sps.analytic import tracks as tracks_module
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DATA = pathlib.Path(os.environ.get("GALDIFF_DATA", ROOT.parent / "shared" / "data")) / "ssp"
-C_A_S = 2.99792458e18  # speed of light [Angstrom/s]
+C_A_S = units.C_KMS * 1e13  # speed of light [Angstrom/s]
 RESOLVING_POWER = 800.0  # of the comparison
 WAVE = np.exp(np.arange(np.log(3556.0), np.log(9440.0), 0.5 / RESOLVING_POWER))  # vacuum Angstrom
 LINES = ("Hbeta", "Mgb", "Fe5270", "Fe5335", "NaD", "G4300", "Hdelta_A")

@@ -1,8 +1,8 @@
 """Distances and times of a flat universe, differentiable in redshift and in the parameters.
 
-Dark energy has w(a) = w + wa (1 - a) (Chevallier & Polarski 2001, IJMPD 10, 213; Linder 2003, PRL 90, 091301); distances
-are those of Hogg (1999, astro-ph/9905116). Neutrinos count as massless, part of omega_r (`radiation_density`): masses of
-0.06 eV in all, 0.14 % of the critical density today, are neither there nor in omega_m.
+Dark energy has w(a) = w + wa (1 - a) (Chevallier & Polarski 2001, IJMPD 10, 213; Linder 2003, PRL 90, 091301);
+distances are those of Hogg (1999, astro-ph/9905116). Neutrinos count as massless, in omega_r (`radiation_density`): what
+0.06 eV of masses add, 0.14 % of the critical density today, is neither there nor in omega_m.
 """
 
 import jax
@@ -62,7 +62,7 @@ def flat_cosmology(*, h0: float, omega_m: float, omega_b: float, omega_r: float,
 
 
 def difference(one: Cosmology, other: Cosmology, tolerance: float = 2e-3) -> str:
-    """What differs between two cosmologies by more than `tolerance` relative, in h0, omega_m, w or wa; "" where nothing."""
+    """What differs between two cosmologies in h0, omega_m, w or wa by more than `tolerance`, relative; or ""."""
     said = []
     for name in ("h0", "omega_m", "w", "wa"):
         a, b = (float(np.ravel(np.asarray(getattr(c, name)))[0]) for c in (one, other))

@@ -11,8 +11,8 @@ from galdiff.core.interpolation import monotone_slopes
 from galdiff.core.record import quantity, record
 from galdiff.cosmology import hubble, redshift_at_age
 from galdiff.records import HaloHistory
+from galdiff.units import MEAN_WEIGHT
 
-MEAN_WEIGHT = 0.59  # mu of fully ionised gas
 T_VIR = 35.9  # K per (km/s)^2; Barkana & Loeb 2001, eq. 26, for this mu
 TEMPERATURE_UNIT = units.BOLTZMANN_ERG_K / (MEAN_WEIGHT * units.PROTON_MASS_G) * 1e-10  # k T / mu m_p [(km/s)^2/K]
 E_VIR = 1.5 * T_VIR * TEMPERATURE_UNIT  # thermal energy per mass at the virial temperature, in V_vir^2

@@ -6,9 +6,9 @@ from jaxtyping import Array, Float
 
 from galdiff.core.record import quantity, record
 from galdiff.core.variables import physical
+from galdiff.units import Z_SUN as Z_SUN
 
 V_0 = 125.0  # km/s, pivot of the power laws
-Z_SUN = 0.02
 
 
 @record

@@ -9,10 +9,9 @@ from jaxtyping import Array, ArrayLike, Float
 from galdiff.core.kernels import TAPS, bspline_weights
 from galdiff.errors import InputError
 from galdiff.records import SkyGas, SkyStars
+from galdiff.units import OXYGEN_SUN_ASPLUND09, Z_SUN_ASPLUND09
 
 KAPPA_V = 1.121e-5  # [mag kpc^2/Msun]; 3 pi / (0.4 ln 10 lambda_V rho), lambda_V = 5448 A, rho = 3.5 g/cm^3
-SOLAR_OXYGEN = 8.69  # 12 + log10(O/H) of the Sun, Asplund et al. (2009, ARA&A 47, 481)
-SOLAR_METALLICITY = 0.0134  # metal mass fraction of the Sun, same source
 # Remy-Ruyer et al. (2014, A&A 563, A31), table 1: alpha and b of the low-metallicity branch, per X_CO prescription
 DUST_RELATIONS = {"metallicity_x_co": (3.10, 0.96, 8.10), "milky_way_x_co": (3.08, 0.68, 7.96)}
 CHUNK = 65536  # particles deposited or sampled at a time: bounds the memory
@@ -53,7 +52,7 @@ def dust_to_gas(
       smooth: width of the bend [dex]; 0 gives the published break, which has a step of 0.01 dex.
     """
     slope, b, turn = DUST_RELATIONS[relation]
-    below = SOLAR_OXYGEN - oxygen  # [dex] below solar
+    below = OXYGEN_SUN_ASPLUND09 - oxygen  # [dex] below solar
     if smooth == 0.0:
         return 10.0 ** -jnp.where(oxygen > turn, 2.21 + below, b + slope * below)
     crossing = (2.21 - b) / (slope - 1.0)  # where the two branches meet
@@ -67,7 +66,7 @@ def oxygen_abundance(gas: SkyGas) -> Float[Array, "gas"]:
         hydrogen = jnp.where(gas.hydrogen > 0.0, gas.hydrogen, 1.0)
         ratio = gas.oxygen / (16.0 * hydrogen)
     else:
-        ratio = gas.metallicity / SOLAR_METALLICITY * 10.0 ** (SOLAR_OXYGEN - 12.0)
+        ratio = gas.metallicity / Z_SUN_ASPLUND09 * 10.0 ** (OXYGEN_SUN_ASPLUND09 - 12.0)
     return 12.0 + jnp.log10(jnp.where(ratio > 1e-12, ratio, 1e-12))
 
 

@@ -12,8 +12,8 @@ import numpy as np
 from galdiff import units
 from galdiff.core.record import unit_of
 from galdiff.records import BaryonHistory, Diagnostics
+from galdiff.units import Z_SUN
 
-Z_SUN = 0.02
 T_VIR_PER_V2 = 35.9  # K/(km/s)^2; T_vir = 35.9 V_vir^2 (Pandya et al. 2023)
 LEDGERS = ("outside", "nucleosynthesis", "supernovae", "radiation", "lost")  # reservoirs that only count
 PREFIX = {"mass": "m", "metals": "mz", "energy": "e"}

@@ -11,8 +11,8 @@ from jaxtyping import Array, ArrayLike, Bool, Float
 from galdiff.core.record import quantity, record
 from galdiff.errors import InputError
 from galdiff.records import BaryonHistory
+from galdiff.units import Z_SUN
 
-Z_SUN = 0.02
 LOW, HIGH = 5.0, 95.0  # percentiles of x between which centres lie
 LN_2_PI = 1.8378770664093453
 _TINY = 1e-30  # keeps roots and logarithms of nothing finite

@@ -12,6 +12,7 @@ from galdiff.errors import InputError
 from galdiff.observables.columns import Column, columns
 from galdiff.plotting.figures import DPI, SMALL, TEXT, TITLE, robust_limits
 from galdiff.records import BaryonHistory
+from galdiff.units import Z_SUN
 
 # Colours that the colour-blind can tell apart (Okabe & Ito 2008); the dashes help in grey.
 BLACK, ORANGE, SKY, GREEN, BLUE, RED, PINK = "#000000", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7"
@@ -105,7 +106,9 @@ def plot_history(history: BaryonHistory, *, title: str) -> Figure:
         )
     given = columns(history)
     z_in = given["z_inflow"].values
-    given["log10_z_inflow"] = Column(np.log10(np.where(z_in > 0, z_in, np.nan) / 0.02), "dex", "log10 Z/0.02: inflow")
+    given["log10_z_inflow"] = Column(
+        np.log10(np.where(z_in > 0, z_in, np.nan) / Z_SUN), "dex", f"log10 Z/{Z_SUN}: inflow"
+    )
     panels = [(p, [line for line in p.lines if line.column in given]) for p in PANELS]
     panels = [(p, lines) for p, lines in panels if lines]
     rows = (len(panels) + 1) // 2

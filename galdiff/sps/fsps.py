@@ -12,7 +12,6 @@ from galdiff.sps.dsps import C_ANGSTROM_S
 from galdiff.sps.grid import cut_wave, make_grid
 
 IMFS = {0: "Salpeter 1955", 1: "Chabrier 2003", 2: "Kroupa 2001", 3: "van Dokkum 2008", 4: "Dave 2008", 5: "tabulated"}
-LSUN_FSPS = 3.839e33  # [erg/s]; sps_vars.f90
 
 
 def make_fsps(
@@ -57,7 +56,7 @@ def make_fsps(
             )
         # Negative values mark the approximate resolution of theoretical spectra.
         fwhm = np.abs(resolutions) / units.C_KMS * units.FWHM_PER_SIGMA * wave
-    factor = LSUN_FSPS / units.LSUN_ERG_S * C_ANGSTROM_S / wave**2
+    factor = units.LSUN_FSPS_ERG_S / units.LSUN_ERG_S * C_ANGSTROM_S / wave**2
     return cut_wave(
         make_grid(
             "fsps",

@@ -39,9 +39,7 @@ MASS_FRACTION = {
         )
     ),
 }
-SOLAR_Z = {"BaSTI": 0.0172, "Padova00": 0.019}
 MILES_FWHM = 2.51  # [Angstrom] (Falcon-Barroso et al. 2011)
-LSUN_MILES = 3.826e33  # [erg/s] of the spectra's Lsun
 
 
 def emiles_fwhm(wave: np.ndarray) -> np.ndarray:
@@ -95,7 +93,7 @@ def load_miles(
         ssp_wave=wave,
         ssp_lg_age_gyr=np.log10(ages),
         ssp_lgmet=np.log10([_mass_fraction(mh, isochrones, z_sun) for mh in mets]),
-        ssp_flux=flux * np.asarray(LSUN_MILES / units.LSUN_ERG_S, flux.dtype),
+        ssp_flux=flux * np.asarray(units.LSUN_MILES_ERG_S / units.LSUN_ERG_S, flux.dtype),
         name=f"{library} {isochrones} {first['rest'].strip('_')}".strip(),
         imf=f"{IMFS[first['imf']]} {first['slope']}",
     )
@@ -132,7 +130,7 @@ def _mh(match: re.Match) -> float:
 def _mass_fraction(mh: float, isochrones: str, z_sun: float | None) -> float:
     if z_sun is None and mh in MASS_FRACTION[isochrones]:
         return MASS_FRACTION[isochrones][mh]
-    return (z_sun or SOLAR_Z[isochrones]) * 10**mh
+    return (z_sun or units.Z_SUN_ISOCHRONES[isochrones]) * 10**mh
 
 
 def _resolution(folder: pathlib.Path, match: re.Match, wave: np.ndarray) -> float | np.ndarray:

@@ -9,11 +9,12 @@ import numpy as np
 from galdiff.errors import InputError
 from galdiff.records import SSPGrid
 from galdiff.sps.grid import make_grid
+from galdiff.units import Z_SUN_ISOCHRONES
 
 FIELDS = ("templates", "lam", "ages", "metals", "fwhm")
 # Medium of `lam` as pPXF's own examples treat it, and Z of [M/H] = 0 of the isochrones: the files state neither.
 MEDIUM = {"emiles": "air", "fsps": "vacuum", "galaxev": "vacuum", "xsl": "vacuum"}
-SOLAR_Z = {"emiles": 0.019, "fsps": 0.0142, "galaxev": 0.02, "xsl": 0.0152}  # Padova00, MIST, BC03, PARSEC
+ISOCHRONES = {"emiles": "Padova00", "fsps": "MIST", "galaxev": "BC03", "xsl": "PARSEC"}
 
 
 def load_ppxf(
@@ -54,7 +55,7 @@ def load_ppxf(
         )
     parts = path.stem.split("_")
     library = parts[1] if len(parts) > 1 else path.stem
-    medium, z_sun = medium or MEDIUM.get(library), z_sun or SOLAR_Z.get(library)
+    medium, z_sun = medium or MEDIUM.get(library), z_sun or Z_SUN_ISOCHRONES.get(ISOCHRONES.get(library, ""))
     if medium is None or z_sun is None:
         raise InputError(
             f"{path}: '{library}' is not one of {', '.join(MEDIUM)}; give medium=air or vacuum and z_sun=<Z at [M/H]=0>"

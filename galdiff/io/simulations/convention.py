@@ -9,8 +9,7 @@ from galdiff import units
 
 KPC_CM = units.MPC_CM / 1e3
 YEAR_S = units.GYR_S / 1e9
-MSUN_CGS = 1.989e33  # the solar mass of Gadget, AREPO and their files [g]
-MPC_CGS = 3.085678e24  # the Mpc of the same codes [cm]
+MSUN_CGS, MPC_CGS = units.MSUN_GADGET_G, units.MPC_GADGET_CM  # of Gadget, AREPO and their files
 
 Columns = dict[str, np.ndarray]
 

@@ -6,9 +6,10 @@ field is left out.
 """
 
 from galdiff.io.simulations.convention import KELVIN, MPC_CGS, Convention, Field, Unit
+from galdiff.units import KPC_HORIZON_CM, MSUN_HORIZON_G
 
-_LENGTH = Unit("length", 3.08e21)
-_MASS = Unit("mass", 2e33)
+_LENGTH = Unit("length", KPC_HORIZON_CM)
+_MASS = Unit("mass", MSUN_HORIZON_G)
 _COMMON = {
     "pos": Field(("Coordinates",), _LENGTH, width=3),
     "vel": Field(("Velocity", "Velocities"), Unit("velocity", 1e5), width=3),

@@ -9,6 +9,8 @@ are never traced, so this file is NumPy in float64 (m^19.5 overflows float32) an
 import numpy as np
 from jaxtyping import Float
 
+from galdiff.units import Z_SUN_TRACKS
+
 Array = np.ndarray
 
 ZETA_LIMITS = (-2.3, 0.17609)  # log10(Z / 0.02) of the tracks
@@ -73,7 +75,7 @@ LBGB_C2, LBGB_C3 = 9.301992, 4.637345  # eq. 10
 
 def track_zeta(metallicity: Float[Array, "..."]) -> Float[Array, "..."]:
     """log10(Z / 0.02) [dex], held inside the range of the fits."""
-    return np.clip(np.log10(metallicity / 0.02), *ZETA_LIMITS)
+    return np.clip(np.log10(metallicity / Z_SUN_TRACKS), *ZETA_LIMITS)
 
 
 def _poly(coefficients: tuple[float, ...], zeta: Array) -> Array:
@@ -121,7 +123,7 @@ def turnoff_luminosity(m: Float[Array, "..."], zeta: Float[Array, "..."]) -> Flo
 
 def turnoff_radius(m: Float[Array, "..."], zeta: Float[Array, "..."]) -> Float[Array, "..."]:
     """Radius at the end of the main sequence [Rsun] (HPT eq. 9); m [Msun], zeta [dex]."""
-    sigma = np.log10(0.02) + zeta
+    sigma = np.log10(Z_SUN_TRACKS) + zeta
     upper = np.clip(0.1461 + 0.1237 * (sigma + 2), 0.097, 0.1461)
     a17 = 10 ** np.maximum(0.097 - 0.1072 * (sigma + 3), upper)
     a18, a19, a20, a21, a22 = (_poly(HPT[n], zeta) for n in range(18, 23))

@@ -14,8 +14,8 @@ from jaxtyping import Array, Float
 
 from galdiff.core.record import quantity, record
 from galdiff.sps.analytic.features import N_SIGNED, profiles
+from galdiff.units import HC_K_ANGSTROM
 
-HC_K = 1.438776877e8  # h c / k [Angstrom K]; CODATA 2018
 THETA_SUN = 5040.0 / 5772.0
 WAVE_LIMITS = (1000.0, 25000.0)  # range within which luminosity is counted [Angstrom]
 NORM_WAVE = np.geomspace(*WAVE_LIMITS, 500)
@@ -77,13 +77,13 @@ class AtmosphereTables:
 
 
 def _ln_planck(wave: np.ndarray, teff: np.ndarray) -> np.ndarray:
-    x = HC_K / (wave * teff[:, None])
+    x = HC_K_ANGSTROM / (wave * teff[:, None])
     return -5 * np.log(wave / 5500.0) - x - np.log(-np.expm1(-x))
 
 
 def _planck_share(teff: np.ndarray) -> np.ndarray:
     def below(limit):  # luminosity share at wavelengths below the limit
-        x = HC_K / (limit * teff[:, None])
+        x = HC_K_ANGSTROM / (limit * teff[:, None])
         n = np.arange(1.0, 60.0)
         series = np.exp(-n * x) * (x**3 / n + 3 * x**2 / n**2 + 6 * x / n**3 + 6 / n**4)
         return series.sum(-1) * 15 / np.pi**4

@@ -16,6 +16,7 @@ from galdiff.sps.analytic.spectra import (
 )
 from galdiff.sps.analytic.tables import TrackTables
 from galdiff.sps.analytic.tracks import StarPoints, TrackCoefficients, star_points
+from galdiff.units import Z_SUN_TRACKS
 
 
 @record
@@ -58,4 +59,4 @@ def synthesise(
         zeta, weights = args
         return weights @ star_spectra(c.spectra, atmospheres, zeta)
 
-    return jax.lax.map(one, (jnp.log10(metallicities / 0.02), light))
+    return jax.lax.map(one, (jnp.log10(metallicities / Z_SUN_TRACKS), light))
