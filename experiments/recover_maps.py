@@ -22,7 +22,6 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from galdiff import runtime
 from galdiff.build import build
 from galdiff.cli import experiment
-from galdiff.cosmology import Cosmology
 from galdiff.errors import InputError
 from galdiff.ifu.direct import DirectSpectrograph
 from galdiff.ifu.instrument import Instrument
@@ -185,7 +184,7 @@ def main(cfg: DictConfig) -> None:
     folder, began = pathlib.Path(cfg.output), time.perf_counter()
     check_output(folder, 5_000_000, cfg.overwrite, FILES)
     ssp, instrument, disc = build(cfg.ssp), build(cfg.instrument), build(cfg.disc)
-    placement = place(Cosmology(), jnp.asarray(cfg.redshift, float))
+    placement = place(build(cfg.cosmology), jnp.asarray(cfg.redshift, float))
     view = (float(placement.kpc_per_arcsec), cfg.inclination, cfg.position_angle)
     log10_age, log10_z, mass, motion = disc_maps(disc, instrument, *view)
     settings = dict(rank=cfg.rank, interpolation=cfg.interpolation, kernel="nearest", v_max_kms=fastest(motion))

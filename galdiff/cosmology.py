@@ -1,8 +1,8 @@
 """Distances and times of a flat universe, differentiable in redshift and in the parameters.
 
 Dark energy has w(a) = w + wa (1 - a) (Chevallier & Polarski 2001, IJMPD 10, 213; Linder 2003, PRL 90, 091301);
-distances are those of Hogg (1999, astro-ph/9905116). Neutrinos count as massless, in omega_r (`radiation_density`): what
-0.06 eV of masses add, 0.14 % of the critical density today, is neither there nor in omega_m.
+distances are those of Hogg (1999, astro-ph/9905116). Neutrinos count as massless, in omega_r (`radiation_density`);
+what 0.06 eV of masses add, 0.14 % of the critical density today, is neither there nor in omega_m.
 """
 
 import jax

@@ -17,7 +17,7 @@ LAYERS = [
     {"errors"},
     {"units", "runtime"},
     {"core"},
-    {"cosmology"},
+    {"cosmology", "imf"},
     {"records", "nn"},
     {"halo", "baryons", "sfh", "galaxy", "sps", "dust", "kinematics", "ifu"},
     {"inference", "observables"},

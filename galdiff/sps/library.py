@@ -5,6 +5,7 @@ import pathlib
 from collections.abc import Callable
 
 from galdiff.errors import InputError
+from galdiff.imf import Imf, warn_other_imf
 from galdiff.records import SSPGrid
 from galdiff.sps.analytic import default_grid
 from galdiff.sps.dsps import load_dsps
@@ -23,6 +24,7 @@ def load_ssp(
     *,
     kind: str | None = None,
     wave_range: tuple[float, float] | None = None,
+    run_imf: Imf | None = None,
     **options,
 ) -> SSPGrid:
     """Open an SSP library.
@@ -31,6 +33,7 @@ def load_ssp(
       path: DSPS HDF5 file, pPXF npz file, or folder of MILES FITS files; None for the embedded analytic library.
       kind: dsps, ppxf, miles, or (without a path) analytic or fsps, instead of looking at the file.
       wave_range: part to keep [Angstrom, vacuum].
+      run_imf: mass function of the run; a library that states another one warns.
       **options: keywords of the reader: `load_dsps`, `load_ppxf`, `load_miles`, `make_fsps`, or
         `default_grid` (imf).
 
@@ -47,6 +50,8 @@ def load_ssp(
         if kind not in MAKERS:
             raise InputError(f"SSP library kind '{kind}' is read from a path; give it, or choose {', '.join(MAKERS)}")
         grid = _call(kind, MAKERS[kind], **options)
+        if run_imf is not None:
+            warn_other_imf(run_imf, grid.imf, f"SSP library {grid.name}")
         return grid if wave_range is None else cut_wave(grid, *wave_range)
     if kind in MAKERS:
         raise InputError(f"SSP library kind '{kind}' is computed, not read from {path}; leave out the path or the kind")
@@ -55,6 +60,8 @@ def load_ssp(
         raise InputError(f"SSP library {path} does not exist; give a DSPS HDF5 file, a pPXF npz file or a MILES folder")
     kind = kind or _look(path)
     grid = _call(kind, READERS[kind], path, **options)
+    if run_imf is not None:
+        warn_other_imf(run_imf, grid.imf, f"SSP library {path}")
     return grid if wave_range is None else cut_wave(grid, *wave_range)
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import pathlib
 
 from galdiff.errors import InputError
+from galdiff.imf import Imf, warn_other_imf
 from galdiff.records import SSPGrid
 from galdiff.sps.correction import CorrectedSpectra
 from galdiff.sps.emulator import Emulator, emulated_grid
@@ -16,18 +17,21 @@ def emulator_of(checkpoint: str | pathlib.Path | None = None) -> Emulator:
     return _loaded(checkpoint)[0]
 
 
-def emulated_ssp(checkpoint: str | pathlib.Path | None = None) -> SSPGrid:
+def emulated_ssp(checkpoint: str | pathlib.Path | None = None, run_imf: Imf | None = None) -> SSPGrid:
     """The library that a trained emulator stands for, on the nodes of that library.
 
     Args:
       checkpoint: folder of a run of experiment=ssp_emulator; None for the one that comes with the package, trained on
         the embedded analytic library.
+      run_imf: mass function of the run; a library of another one warns.
 
     Raises:
       InputError: no checkpoint there, or one of something else.
     """
     model, data = _loaded(checkpoint)
     name = f"emulator of {data.get('library', 'a library')}"
+    if run_imf is not None:
+        warn_other_imf(run_imf, data.get("imf", ""), f"the {name}")
     return emulated_grid(model, name=name, imf=data.get("imf", ""), medium=data.get("medium", "vacuum"))
 
 

@@ -1,6 +1,6 @@
 """An SSP library computed from published formulae: no data file, differentiable in the initial mass function."""
 
-from galdiff.sps.analytic.imf import (
+from galdiff.imf import (
     BrokenPowerLaw,
     LognormalPowerLaw,
     broken_power_law,

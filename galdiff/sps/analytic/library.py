@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import ArrayLike, Float
 
 from galdiff.errors import InputError
+from galdiff.imf import Imf, named_imf
 from galdiff.records import SSPGrid
 from galdiff.sps.analytic import coefficients, features
-from galdiff.sps.analytic.imf import Imf, named_imf
 from galdiff.sps.analytic.spectra import (
     WAVE_LIMITS,
     SpectrumCoefficients,
@@ -69,7 +69,6 @@ def analytic_ssp(
     ages = _checked(ages_gyr, "ages_gyr", "Gyr", 1e-3 * (1 - 1e-6), 20.0)
     mets = _checked(metallicities, "metallicities", "mass fraction", 5e-5, 0.06)
     waves = _checked(wave, "wave", "Angstrom", WAVE_LIMITS[0] * (1 - 1e-6), WAVE_LIMITS[1] * (1 + 1e-6))
-    name = imf if isinstance(imf, str) else type(imf).__name__
     law = named_imf(imf) if isinstance(imf, str) else imf
     as_array = functools.partial(jnp.asarray, dtype=float)
     fwhm = default_fwhm(waves)
@@ -81,7 +80,7 @@ def analytic_ssp(
         ssp_flux=_spectra(params, as_array(mets), jax.tree.map(as_array, tables), law),
         ssp_fwhm=as_array(fwhm),
         name="galdiff analytic",
-        imf=name,
+        imf=law.name,
         medium="vacuum",
     )
 

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from galdiff.core.record import quantity, record
-from galdiff.sps.analytic.imf import Imf
+from galdiff.imf import Imf
 from galdiff.sps.analytic.spectra import (
     LOG_G_NODES,
     LOG_T_NODES,

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from galdiff.core.record import quantity, record
-from galdiff.sps.analytic.imf import LN10, Imf, number_density
+from galdiff.imf.shape import LN10, Imf, number_density
 from galdiff.sps.analytic.tables import LN_TIMES, LOG_T_SUN, TrackTables, log_t_of
 
 LOG_G_SUN = 4.438  # [cm/s2], IAU 2015 B3
