@@ -40,13 +40,15 @@ AXES = ("age", "metallicity")
 Model = Callable[[Float[Array, "2"]], Float[Array, "wave"]]
 
 
-def one_spaxel(ssp: SSPGrid, instrument: Instrument, redshift: float, **precision) -> tuple[Model, np.ndarray]:
+def one_spaxel(
+    ssp: SSPGrid, instrument: Instrument, redshift: float, cosmology: Cosmology | None = None, **precision
+) -> tuple[Model, np.ndarray]:
     """What one spaxel of an instrument records of one population at its centre.
 
     Args:
       ssp: the library.
       instrument: spectrograph; its field shrinks to one spaxel and its PSF is left out.
-      redshift: of the population.
+      redshift: of the population; cosmology: of its distance.
       **precision: rank and interpolation, see `Precision`.
 
     Returns:
@@ -55,7 +57,7 @@ def one_spaxel(ssp: SSPGrid, instrument: Instrument, redshift: float, **precisio
     alone = dict(n_x=1, n_y=1, aperture="square", psf=dataclasses.replace(instrument.psf, kind="none"))
     settings = Precision(kernel="nearest", v_max_kms=100.0, **precision)
     plan = make_plan(ssp, dataclasses.replace(instrument, **alone), redshift, settings)
-    placement = place(Cosmology(), jnp.asarray(redshift, float))
+    placement = place(cosmology or Cosmology(), jnp.asarray(redshift, float))
     deposit, synthesis, spectrograph = Deposit(bins=plan.bins), Synthesis(plan=plan), Spectrograph(plan=plan)
     bank = jax.jit(lambda: Templates(plan=plan)(placement))()
     here = jnp.zeros(1)
@@ -204,7 +206,7 @@ def main(cfg: DictConfig) -> None:
     ssp = build(cfg.ssp)
     box = library_box(ssp, cfg)
     settings = dict(rank=cfg.rank, interpolation=cfg.interpolation)
-    model, wave = one_spaxel(ssp, build(cfg.instrument), cfg.redshift, **settings)
+    model, wave = one_spaxel(ssp, build(cfg.instrument), cfg.redshift, build(cfg.cosmology), **settings)
     truth = np.log10([cfg.age, cfg.metallicity])
     starts = np.log10(np.asarray(OmegaConf.to_container(cfg.starts), float))
     spectra = jax.jit(jax.vmap(model))

@@ -61,7 +61,7 @@ def flat_cosmology(*, h0: float, omega_m: float, omega_b: float, omega_r: float,
     return Cosmology(**given)
 
 
-def difference(one: Cosmology, other: Cosmology, tolerance: float = 2e-3) -> str:
+def difference(one: Cosmology, other: Cosmology, tolerance: float = 0.01) -> str:
     """What differs between two cosmologies in h0, omega_m, w or wa by more than `tolerance`, relative; or ""."""
     said = []
     for name in ("h0", "omega_m", "w", "wa"):

@@ -1,5 +1,6 @@
 """Halo tables, matrices and merger trees from files, and the configs that build histories."""
 
+import dataclasses
 import pathlib
 import sys
 import types
@@ -24,6 +25,17 @@ TABLE = HaloTable(
     time=TIME, m_vir=np.stack([1e12 * (TIME / 13.5) ** p for p in (1.0, 2.0)]), c_nfw=np.full((2, 30), 8.0),
     spin=np.array([0.03, 0.05]),
 )  # fmt: skip
+
+
+def test_a_table_of_another_cosmology_warns_and_keeps_its_masses(tmp_path):
+    write_halo_table(tmp_path / "wmap.npz", dataclasses.replace(TABLE, h0=70.4, omega_m=0.272))
+    with pytest.warns(UserWarning, match=r"h0 70.4 and 67.74 km/s/Mpc, omega_m 0.272 and 0.3075\); masses and times"):
+        history = table_history(path=tmp_path / "wmap.npz", index=0, cosmology=PLANCK)
+    np.testing.assert_allclose(history.m_vir, TABLE.m_vir[0], rtol=1e-12)
+    assert history.cosmology.h0 == 67.74
+    close = dataclasses.replace(TABLE, h0=67.74, omega_m=0.3089)  # one per cent is passed over
+    write_halo_table(tmp_path / "close.h5", close)
+    table_history(path=tmp_path / "close.h5", index=0, cosmology=PLANCK)
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".h5"])
@@ -132,6 +144,7 @@ def test_consistent_trees_files_are_read_through_ytree(tmp_path):
     np.testing.assert_allclose(table.m_vir, np.array([1e10, 1e11, 4e11, 6.774e11]) / 0.6774, rtol=1e-5)
     np.testing.assert_allclose(table.redshift, [3.0, 1.0, 0.25, 0.0], atol=1e-6)
     np.testing.assert_allclose(table.c_nfw, 10.0, rtol=1e-6)
+    assert (float(table.h0), float(table.omega_m)) == pytest.approx((67.74, 0.3075))
     assert from_table(table, cosmology=PLANCK).m_vir[-1] == pytest.approx(1e12, rel=1e-5)
 
 

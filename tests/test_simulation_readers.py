@@ -15,6 +15,7 @@ from galdiff.io.simulations import read_galaxy
 from galdiff.io.simulations.frame import half_mass_radius
 from galdiff.io.simulations.gadget import Population
 from galdiff.io.simulations.illustris_tng import temperature
+from galdiff.io.simulations.in_run import galaxy_in_run
 from galdiff.io.simulations.snapshot import stellar_ages
 
 NAMES = ("EAGLE", "IllustrisTNG", "Colibre", "HDF5")
@@ -133,6 +134,28 @@ def test_ages_agree_with_astropy_and_the_cosmology_module():
     dark = cosmology.Cosmology(h0=70.0, omega_m=0.3, w=-0.8)
     ages = cosmology.age(dark, 1 / a - 1) - cosmology.age(dark, 1 / birth - 1)
     np.testing.assert_allclose(stellar_ages(birth, a, dark), ages, rtol=1e-6, atol=1e-7)
+
+
+def test_a_snapshot_in_a_run_of_another_cosmology_warns_and_keeps_its_ages(data_dir):
+    path = data_dir / "sims/SimSpin_example_EAGLE.hdf5"
+    run = {"convention": None, "centre": "median", "r_max_kpc": None, "redshift": None}
+    plain = read_galaxy(path, centre="median")
+    same = galaxy_in_run(path, cosmology=cosmology.Cosmology(), **run)  # h 0.6777: one per cent is passed over
+    other = cosmology.Cosmology(h0=73.0, omega_m=0.25)
+    with pytest.warns(
+        UserWarning, match=r"h0 67.77 and 73 km/s/Mpc, omega_m 0.307 and 0.25\); ages .* distances"
+    ) as said:
+        moved = galaxy_in_run(path, cosmology=other, **run)
+    assert len(said) == 1
+    for found in (same, moved):
+        np.testing.assert_array_equal(found.stars.age, plain.stars.age)
+
+
+def test_ages_know_growing_dark_energy():
+    universe = cosmology.Cosmology(h0=70.0, omega_m=0.3, w=-0.9, wa=-0.6)
+    birth = np.array([0.2, 0.5, 0.8, 0.89])
+    ages = cosmology.age(universe, 1 / 0.9 - 1) - cosmology.age(universe, 1 / birth - 1)
+    np.testing.assert_allclose(stellar_ages(birth, 0.9, universe), ages, rtol=1e-6)
 
 
 def test_given_cosmology_replaces_the_one_of_the_header(data_dir):

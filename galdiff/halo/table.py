@@ -1,5 +1,8 @@
 """Halo histories from tabulated masses, as merger trees have them: made monotone, smoothed, splined."""
 
+import dataclasses
+import warnings
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +10,7 @@ from jaxtyping import Float
 from scipy.interpolate import CubicHermiteSpline, PchipInterpolator
 
 from galdiff.core.record import quantity, record
-from galdiff.cosmology import Cosmology, age
+from galdiff.cosmology import Cosmology, age, difference
 from galdiff.errors import InputError
 from galdiff.halo.history import LOG10_MASSES, MIN_SLOPE, HistorySettings, assemble, check_final_mass, limit_slopes
 from galdiff.records import HaloHistory
@@ -27,6 +30,8 @@ class HaloTable:
     )
     c_nfw: Float[np.ndarray, "... snapshot"] | None = quantity("", "concentration, where known", default=None)
     spin: Float[np.ndarray, "..."] | None = quantity("", "spin parameter, where known", default=None)
+    h0: Float[np.ndarray, ""] | float | None = quantity("km/s/Mpc", "of its cosmology, where known", default=None)
+    omega_m: Float[np.ndarray, ""] | float | None = quantity("", "of its cosmology, where known", default=None)
 
 
 def _column(table: HaloTable, name: str, shape: tuple[int, ...], positive: bool) -> np.ndarray:
@@ -47,6 +52,18 @@ def _column(table: HaloTable, name: str, shape: tuple[int, ...], positive: bool)
             " drop the snapshots before the halo exists and repair the others"
         )
     return value
+
+
+def _warn_other_cosmology(table: HaloTable, cosmology: Cosmology) -> None:
+    """One warning where the table says that its simulation had another cosmology."""
+    stated = {n: float(np.asarray(getattr(table, n))) for n in ("h0", "omega_m") if getattr(table, n) is not None}
+    if said := difference(dataclasses.replace(cosmology, **stated), cosmology):
+        warnings.warn(
+            f"halo table is of another cosmology than the run ({said}); masses"
+            f" and {'redshifts' if table.time is None else 'times'} are taken as they are, radii and baryons"
+            " follow the run; to follow the table, give cosmology=own and its numbers",
+            stacklevel=3,
+        )
 
 
 def _times(table: HaloTable, cosmology: Cosmology) -> np.ndarray:
@@ -134,6 +151,7 @@ def from_table(
       InputError: naming the column, value, unit and remedy.
     """
     time = _times(table, cosmology)
+    _warn_other_cosmology(table, cosmology)
     shape = np.shape(table.m_vir)
     ln_t, m_vir = np.log(time), _column(table, "m_vir", shape, positive=True)
     final = np.log10(m_vir[..., -1])

@@ -1,8 +1,8 @@
 """What a generation of stars returns, leaves behind and gives: mass, energy and metals per mass formed.
 
 Stars die at the age of Raiteri, Villata & Navarro (1996, A&A 315, 105, eq. 3), which fits the Padova tracks for 0.6 to
-120 Msun and Z = 7e-5 to 0.03. They leave the remnants of Renzini & Ciotti (1993, ApJ 416, L49), as in FSPS: white dwarfs of
-0.48 + 0.077 m below 8.5 Msun, neutron stars of 1.4 Msun up to 40, and black holes of m/2 above.
+120 Msun and Z = 7e-5 to 0.03. They leave the remnants of Renzini & Ciotti (1993, ApJ 416, L49), as in FSPS: white
+dwarfs of 0.48 + 0.077 m below 8.5 Msun, neutron stars of 1.4 Msun up to 40, and black holes of m/2 above.
 """
 
 import jax.numpy as jnp
@@ -81,7 +81,7 @@ def metal_yield(imf: Imf) -> Float[Array, ""]:
 
     Oxygen 4.586e-4 m^2.721 Msun and iron 2.802e-4 m^1.864 Msun of Raiteri et al. (1996, eqs. 6-7; fits to Woosley &
     Weaver 1995 for 8 to 40 Msun), all metals as 2.09 O + 1.06 Fe (Shen, Wadsley & Stinson 2010, MNRAS 407,
-    1581). Heavier stars give nothing; those that die slowly (carbon and nitrogen of giants, iron of type Ia) are left out.
+    1581). Heavier stars give nothing; what comes late (carbon and nitrogen of giants, iron of type Ia) is left out.
     """
 
     def metals(m):

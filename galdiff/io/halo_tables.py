@@ -1,9 +1,9 @@
 """Halo histories from HDF5 and NPZ files.
 
 A table file holds `time_gyr` or `redshift` (snapshot), `m_vir_msun` (snapshot) or (halo, snapshot), and where known
-`mdot_vir_msun_per_gyr` and `c_nfw` of that shape and `spin` (halo); snapshots in order of growing cosmic time, masses
-without factors of h. A matrix file holds `halo_matrix` (halo, 5, node), `ts_full` [Gyr] and `halo_tinit` [Gyr], as
-`galdiff.halo.table.from_matrix` describes.
+`mdot_vir_msun_per_gyr` and `c_nfw` of that shape, `spin` (halo), and `h0_kms_mpc` and `omega_m` of their cosmology;
+snapshots in order of growing cosmic time, masses without factors of h. A matrix file holds `halo_matrix`
+(halo, 5, node), `ts_full` [Gyr] and `halo_tinit` [Gyr], as `galdiff.halo.table.from_matrix` describes.
 """
 
 import pathlib
@@ -25,6 +25,8 @@ COLUMNS = {
     "mdot_vir": "mdot_vir_msun_per_gyr",
     "c_nfw": "c_nfw",
     "spin": "spin",
+    "h0": "h0_kms_mpc",
+    "omega_m": "omega_m",
 }
 _MATRIX = ("halo_matrix", "ts_full", "halo_tinit")
 
@@ -95,7 +97,7 @@ def table_history(
             raise InputError(f"halo index is {index}, but {path} holds {n} haloes; use 0 to {n - 1}")
         rows = {f: np.asarray(getattr(table, f))[index] for f in ("m_vir", "mdot_vir", "c_nfw", "spin")
                 if getattr(table, f) is not None}  # fmt: skip
-        table = HaloTable(time=table.time, redshift=table.redshift, **rows)
+        table = HaloTable(time=table.time, redshift=table.redshift, h0=table.h0, omega_m=table.omega_m, **rows)
     return from_table(
         table, cosmology=cosmology, settings=settings, mass_loss=mass_loss, smoothing=smoothing, resample=resample
     )

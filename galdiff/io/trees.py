@@ -38,7 +38,7 @@ def main_branch(tree: Any, mass: str = "mass", radius: str = "virial_radius") ->
       radius: field of the virial radius; with `scale_radius` it gives the concentration, where the tree has both.
 
     Returns:
-      Table with redshift, mass and, where known, concentration and the spin of the root.
+      Table with redshift, mass and, where known, concentration, the spin of the root, h0 and Omega_m.
 
     Raises:
       InputError: for a missing field, a mass without unit, or a branch with fewer than three snapshots.
@@ -63,4 +63,11 @@ def main_branch(tree: Any, mass: str = "mass", radius: str = "virial_radius") ->
     spin = None
     if "spin_parameter" in known and float(tree["spin_parameter"]) > 0:
         spin = np.asarray(float(tree["spin_parameter"]))
-    return HaloTable(m_vir=m_vir[keep], redshift=np.maximum(redshift[keep], 0.0), c_nfw=c_nfw, spin=spin)
+    hubble, matter = (
+        getattr(tree.arbor, name, None) for name in ("hubble_constant", "omega_matter")
+    )  # not in all files
+    universe = {
+        "h0": None if hubble is None else 100 * float(hubble),
+        "omega_m": None if matter is None else float(matter),
+    }
+    return HaloTable(m_vir=m_vir[keep], redshift=np.maximum(redshift[keep], 0.0), c_nfw=c_nfw, spin=spin, **universe)

@@ -127,15 +127,18 @@ def read_epoch(header: Mapping, names: Header, path: str) -> Epoch:
 def stellar_ages(formation: np.ndarray, a: float, cosmology: Cosmology) -> np.ndarray:
     """Ages [Gyr] at scale factor a of stars born at scale factor `formation` (star,), never below 10 kyr.
 
-    t = int da / (a H) from birth to a; in s = a^(3/2) the integrand 2/3 / sqrt(Om + (1 - Om) s^(-2w)) / H0 is smooth,
-    and an integral over the interval itself keeps the precision of young stars (a difference of two times would not).
+    t = int da / (a H) from birth to a, without radiation; in s = a^(3/2) the integrand is smooth, for wa = 0
+    2/3 / sqrt(Om + (1 - Om) s^(-2w)) / H0, and an integral over the interval itself keeps the precision of young stars
+    (a difference of two times would not).
     """
-    om, w = float(np.asarray(cosmology.omega_m)), float(np.asarray(cosmology.w))
+    om, w, wa = (float(np.asarray(x)) for x in (cosmology.omega_m, cosmology.w, cosmology.wa))
     low, high = formation**1.5, a**1.5
     total = np.zeros_like(formation)
     for node, weight in zip((NODES + 1.0) / 2.0, WEIGHTS / 2.0, strict=True):
         s = low + (high - low) * node
-        total += weight / np.sqrt(om + (1.0 - om) * s ** (-2.0 * w))
+        total += weight / np.sqrt(
+            om + (1.0 - om) * s ** (-2.0 * (w + wa)) * np.exp(-3.0 * wa * (1.0 - s ** (2.0 / 3.0)))
+        )
     return np.maximum(
         units.MPC_KMS_PER_GYR / float(np.asarray(cosmology.h0)) * (2.0 / 3.0) * (high - low) * total, 1e-5
     )
