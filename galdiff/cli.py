@@ -97,6 +97,7 @@ def check_kinds(config: DictConfig, group: str = "", ignore: Iterable[str] = ())
             or key in (*ignore, "runtime.cache_dir")
             or isinstance(default, str | list | dict)
             or value is None
+            or (OmegaConf.is_dict(value) and "_target_" in value)  # computed: build says what is wrong
         ):
             continue
         expected = bool if isinstance(default, bool) else int | float

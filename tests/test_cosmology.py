@@ -101,10 +101,10 @@ def test_presets_are_those_of_astropy_with_massless_neutrinos(name):
     flat = ac.FlatLambdaCDM(H0=theirs.H0, Om0=theirs.Om0, Tcmb0=theirs.Tcmb0, Neff=theirs.Neff)
     z = np.linspace(0.0, 15.0, 31)
     np.testing.assert_allclose(ours.omega_b, theirs.Ob0)
-    np.testing.assert_allclose(cosmology.age(ours, z), flat.age(z).to_value("Gyr"), rtol=1e-5)
-    np.testing.assert_allclose(cosmology.hubble(ours, z), flat.H(z).to_value("km / (s Mpc)"), rtol=1e-5)
+    np.testing.assert_allclose(cosmology.age(ours, z), flat.age(z).to_value("Gyr"), rtol=1e-9)
+    np.testing.assert_allclose(cosmology.hubble(ours, z), flat.H(z).to_value("km / (s Mpc)"), rtol=1e-9)
     distance = cosmology.luminosity_distance(ours, z)
-    np.testing.assert_allclose(distance, flat.luminosity_distance(z).to_value("Mpc"), rtol=1e-5)
+    np.testing.assert_allclose(distance, flat.luminosity_distance(z).to_value("Mpc"), rtol=1e-9)
     massive = theirs.luminosity_distance(z).to_value("Mpc")  # neutrinos of 0.06 eV are heavier than radiation
     np.testing.assert_allclose(distance, massive, rtol=2e-3)
 

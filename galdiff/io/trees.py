@@ -63,11 +63,12 @@ def main_branch(tree: Any, mass: str = "mass", radius: str = "virial_radius") ->
     spin = None
     if "spin_parameter" in known and float(tree["spin_parameter"]) > 0:
         spin = np.asarray(float(tree["spin_parameter"]))
-    hubble, matter = (
-        getattr(tree.arbor, name, None) for name in ("hubble_constant", "omega_matter")
-    )  # not in all files
-    universe = {
-        "h0": None if hubble is None else 100 * float(hubble),
-        "omega_m": None if matter is None else float(matter),
-    }
-    return HaloTable(m_vir=m_vir[keep], redshift=np.maximum(redshift[keep], 0.0), c_nfw=c_nfw, spin=spin, **universe)
+    hubble, matter = (getattr(tree.arbor, n, None) for n in ("hubble_constant", "omega_matter"))  # not in all files
+    return HaloTable(
+        m_vir=m_vir[keep],
+        redshift=np.maximum(redshift[keep], 0.0),
+        c_nfw=c_nfw,
+        spin=spin,
+        h0=None if hubble is None else 100 * float(hubble),
+        omega_m=None if matter is None else float(matter),
+    )
