@@ -105,13 +105,6 @@ def first_process() -> bool:
     return jax.process_index() == 0
 
 
-def all_here(name: str) -> None:
-    """Wait until all processes are at the point of this name."""
-    if jax.process_count() > 1:
-        with together(name):
-            multihost_utils.sync_global_devices(name)
-
-
 @contextlib.contextmanager
 def together(what: str) -> Iterator[None]:
     """Work that takes all processes: what JAX says when one is gone becomes one line, that names the work."""
