@@ -19,7 +19,7 @@ from galdiff.cli import check_kinds, experiment
 from galdiff.errors import InputError
 from galdiff.halo.history import diffmah_history
 from galdiff.inference.sensitivity import tables
-from galdiff.inference.survey import check_ranges, one_halo, survey
+from galdiff.inference.survey import Sampling, check_ranges, one_halo, survey
 from galdiff.inference.survey_summary import summarise
 from galdiff.io.folder import as_json, text, write_files
 from galdiff.io.jacobians import ROW, survey_tables
@@ -73,8 +73,8 @@ def main(cfg: DictConfig) -> None:
             prepared = jax.block_until_ready(tables(stage, halos))
         masses = np.log10(np.asarray(halos.m_vir[:, -1], float))
         settings = dict(draws=cfg.draws, seed=cfg.seed, mode=cfg.mode, chunk=cfg.chunk)
-        compared = dict(n_compared=cfg.compare.n, step=cfg.compare.step)
-        made = survey(stage, prepared, masses, outputs, ranges, steps=steps, **settings, **compared)
+        sampling = Sampling(**settings, n_compared=cfg.compare.n, step=cfg.compare.step)
+        made = survey(stage, prepared, masses, outputs, ranges, sampling, steps)
         with steps("one halo"):
             cosmology = jax.tree.map(lambda x: x[0], halos.cosmology)
             halo = diffmah_history(log10_mvir=float(cfg.one_halo.log10_mvir), cosmology=cosmology)

@@ -43,7 +43,7 @@ def one_spaxel(ssp: SSPGrid, instrument: Instrument, redshift: float, **precisio
     Returns:
       Function from (log10(age/Gyr), log10 Z) to flux density [1e-20 erg/s/cm2/Angstrom], and the wavelengths.
     """
-    alone = dict(n_x=1, n_y=1, aperture="square", psf=dataclasses.replace(instrument.psf, kind="none"))
+    alone: dict[str, Any] = dict(n_x=1, n_y=1, aperture="square", psf=dataclasses.replace(instrument.psf, kind="none"))
     settings = Precision(kernel="nearest", v_max_kms=100.0, **precision)
     plan = make_plan(ssp, dataclasses.replace(instrument, **alone), redshift, settings)
     placement = place(Cosmology(), jnp.asarray(redshift, float))

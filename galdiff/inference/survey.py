@@ -33,6 +33,24 @@ class Galaxies(NamedTuple):
     values: np.ndarray  # (galaxy, parameter), in natural units
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How a population is drawn and solved.
+
+    Attributes:
+      draws: sets of values for each halo, beside the baseline; seed: of the hypercube.
+      mode: forward, reverse, auto; chunk: galaxies at once.
+      n_compared: galaxies that are compared with differences; step: theirs, over the range of each parameter.
+    """
+
+    draws: int = 1
+    seed: int = 0
+    mode: str = "auto"
+    chunk: int = 256
+    n_compared: int = 256
+    step: float = 1e-4
+
+
 @dataclasses.dataclass(frozen=True)
 class Survey:
     """Derivatives over a population, and those of some of its galaxies by central differences.
@@ -51,10 +69,15 @@ class Survey:
     picks: np.ndarray
     differences: np.ndarray
 
+    @property
+    def jacobian(self) -> np.ndarray:
+        """All derivatives (galaxy, t, output, parameter)."""
+        return np.asarray(self.found.jacobian)
+
     @functools.cached_property
     def good(self) -> np.ndarray:
         """Whether a galaxy is solved and all of its derivatives are finite (galaxy,)."""
-        return self.found.solved & np.isfinite(self.found.jacobian).all((1, 2, 3))
+        return np.asarray(self.found.solved) & np.isfinite(self.jacobian).all((1, 2, 3))
 
     @functools.cached_property
     def kept(self) -> np.ndarray:
@@ -68,7 +91,7 @@ class Survey:
             raise InputError(
                 f"none of {len(use)} galaxies has finite derivatives; look at parameters, halo and n_steps"
             )
-        return self.found.jacobian[use]
+        return self.jacobian[use]
 
     @property
     def last(self) -> int:
@@ -77,12 +100,12 @@ class Survey:
 
     def at_end(self, output: str) -> np.ndarray:
         """Derivatives of one output of the good galaxies at the lowest redshift (galaxy, parameter)."""
-        return self.found.jacobian[self.good][:, self.last, self.found.outputs.index(output)]
+        return self.jacobian[self.good][:, self.last, self.found.outputs.index(output)]
 
     @property
     def v_end(self) -> np.ndarray:
         """Virial velocity [km/s] of the good galaxies at the lowest redshift (galaxy,)."""
-        return self.found.v_vir[self.good][:, self.last]
+        return np.asarray(self.found.v_vir)[self.good][:, self.last]
 
 
 def check_ranges(stage: s.Cycle, ranges: Mapping[str, Any]) -> Ranges:
@@ -110,7 +133,9 @@ def check_ranges(stage: s.Cycle, ranges: Mapping[str, Any]) -> Ranges:
         numbers = isinstance(pair, list | tuple) and len(pair) == 2 and all(type(x) in (int, float) for x in pair)
         if not numbers or not pair[0] < pair[1]:
             raise InputError(f"parameters.{name} is {pair}; give a range [low, high], or null to keep its value")
-        known: Any = functools.reduce(lambda node, part: getattr(node, part, None), name.split("."), stage)
+        known: Any = stage
+        for part in name.split("."):
+            known = getattr(known, part, None)
         if isinstance(known, Physical) and known.lo is not None and not known.lo <= pair[0] < pair[1] <= known.hi:
             raise InputError(
                 f"parameters.{name} is {pair} {known.unit}; it must stay within its bounds [{known.lo}, {known.hi}]"
@@ -150,9 +175,8 @@ def survey(
     log10_mvir: np.ndarray,
     outputs: Sequence[str],
     ranges: Ranges,
-    *,
+    sampling: Sampling | None = None,
     steps: Progress | None = None,
-    **settings,
 ) -> Survey:
     """Jacobians of halos at the baseline and over a hypercube, and central differences of some.
 
@@ -161,24 +185,26 @@ def survey(
       halos: with a leading axis; or their tables.
       log10_mvir: [Msun] (halo,), of the pictures and tables.
       outputs: dotted names; ranges: of the parameters, as `check_ranges` returns them.
+      sampling: how many, and how; the defaults of `Sampling` if None.
       steps: shows progress: (name, total) -> context with a function to call after each part.
-      settings: draws, seed, mode, chunk, n_compared, and step, over the range of each parameter.
     """
-    given = dict(draws=1, seed=0, mode="auto", chunk=256, n_compared=256, step=1e-4) | settings
+    given = sampling or Sampling()
     steps = steps or (lambda name, total=1: contextlib.nullcontext(lambda n=1: None))
     tables, names, box = s.tables(stage, halos), list(ranges), np.array(list(ranges.values())).T
-    n_halos, chunk = tables.pace.shape[0], given["chunk"]
+    n_halos, chunk = tables.pace.shape[0], given.chunk
     baseline = np.asarray(s.named_values(stage.parameters(), names))
-    galaxies = design(n_halos, given["draws"], box, baseline, given["seed"])
+    galaxies = design(n_halos, given.draws, box, baseline, given.seed)
     halo, values = galaxies.halo, galaxies.values
     with steps(f"Jacobians of {len(halo)} galaxies", -(-len(halo) // chunk)) as done:
-        run = s.jacobian_function(stage, outputs, names, mode=given["mode"])
+        run = s.jacobian_function(stage, outputs, names, mode=given.mode)
         found = in_chunks(run, tables, halo, values, chunk, done)
-    picks = n_halos + np.unique(np.linspace(0, n_halos * given["draws"] - 1, given["n_compared"]).astype(int))
+    picks = n_halos + np.unique(np.linspace(0, n_halos * given.draws - 1, given.n_compared).astype(int))
     with steps("central differences", -(-len(picks) // chunk)) as done:
-        differ = s.central_differences(stage, outputs, names, given["step"] * (box[1] - box[0]))
+        differ = s.central_differences(stage, outputs, names, given.step * (box[1] - box[0]))
         differences = in_chunks(differ, tables, halo[picks], values[picks], chunk, done)
-    return Survey(galaxies, found, np.asarray(log10_mvir)[halo], tuple(stage.outputs.redshifts), picks, differences)
+    return Survey(
+        galaxies, found, np.asarray(log10_mvir)[halo], tuple(stage.outputs.redshifts or ()), picks, differences
+    )
 
 
 def one_halo(

@@ -97,7 +97,7 @@ def summarise(
         "mode": {"population": found.mode, "one_halo": in_time.mode, "one_halo_all_numbers": everything.mode},
         "dominant": dominance(size, outputs, names),
         "dominant_main_output": dominance(main, [main_output], names)["all_outputs"],
-        "agreement": agreement(found.jacobian[survey.picks], survey.differences, floor)[0],
+        "agreement": agreement(survey.jacobian[survey.picks], survey.differences, floor)[0],
         "dead_stripes": dead_stripes(survey.masses[survey.good], survey.v_end, survey.at_end(main_output), names),
         "one_halo": dict(zip(everything.parameters, map(float, everything.jacobian[0, 0]), strict=True)),
     }

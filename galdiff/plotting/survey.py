@@ -34,7 +34,7 @@ def plot_survey_masses(survey: Survey, output: str) -> Figure:
 
 def plot_survey_agreement(survey: Survey, floor: float) -> Figure:
     """Autodiff against central differences of the galaxies that were compared."""
-    exact = survey.found.jacobian[survey.picks]
+    exact = survey.jacobian[survey.picks]
     found, relative = agreement(exact, survey.differences, floor)
     title = f"{found['compared']} derivatives of {len(survey.picks)} galaxies"
     return plot_agreement(exact, survey.differences, relative, title)
@@ -44,4 +44,6 @@ def plot_survey_halo(in_time: Sensitivity, log10_mvir: float) -> Figure:
     """Derivatives of one halo in time."""
     mass = f"one halo of $10^{{{log10_mvir:g}}}$ M$_\\odot$, baseline"
     title = f"d log$_{{10}}$(output) / d parameter: {mass}"
-    return plot_one_halo(in_time.redshift, in_time.jacobian, in_time.outputs, in_time.parameters, title)
+    return plot_one_halo(
+        np.asarray(in_time.redshift), np.asarray(in_time.jacobian), in_time.outputs, in_time.parameters, title
+    )
