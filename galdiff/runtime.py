@@ -206,6 +206,15 @@ def project_dir(name: str) -> pathlib.Path:
     raise InputError(f"no folder '{name}' in {package} or {package.parent}; reinstall galdiff, or run from a checkout")
 
 
+def peak_memory() -> float | None:
+    """Largest resident memory of this process until now [MB], where the system tells."""
+    try:
+        lines = pathlib.Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("VmHWM")), None)
+
+
 def versions() -> dict[str, str]:
     """Provenance: versions of Python and of the packages that decide numbers, and the commit in a checkout."""
     found = {"python": platform.python_version()}
