@@ -59,10 +59,11 @@ class Summary:
     """Colours, mass-to-light ratios and indices of spectra on a grid; differentiable."""
 
     def __init__(self, wave: Float[np.ndarray, "wave"], bands: Bands):
-        self.wave, self.bands = wave, passband_weights(wave, bands)
+        self.wave: Any = wave
+        self.bands = passband_weights(wave, bands)
 
-    def __call__(self, flux: Float[ArrayLike, "... wave"]) -> dict[str, Array]:
-        """Quantities by name, shape (...), of flux [Lsun/Angstrom/Msun]."""
+    def __call__(self, flux: Any) -> dict[str, Array]:
+        """Quantities by name, shape (...), of flux (..., wave) [Lsun/Angstrom/Msun] of NumPy or JAX."""
         mags = -2.5 * jnp.log10(flux @ self.bands.T)
         found = {"g-r": mags[..., 0] - mags[..., 1], "lg_ml": 0.4 * mags[..., 2]}
         return found | {name: indices.spectral_index(self.wave, flux, name) for name in ("Dn4000", *LINES)}
