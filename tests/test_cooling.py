@@ -1,12 +1,15 @@
 """Cooling: the smooth fit holds its bound and is C2, the table is exact at its nodes, derivatives are right."""
 
+import pathlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from galdiff.baryons import cooling_coefficients
 from galdiff.baryons.cooling import CoolingTable, SmoothCooling, TableCooling, log10_lambda, make_fit, shipped_fit
-from galdiff.baryons.cooling_fit import T_RANGE, Z_NODES, fit_cooling, measured
+from galdiff.baryons.cooling_fit import T_RANGE, Z_NODES, coefficients_text, fit_cooling, measured
 from galdiff.errors import InputError
 from galdiff.io.cooling_tables import load_sd93_csv
 
@@ -145,3 +148,9 @@ def test_refit_reproduces_the_shipped_coefficients(data_dir):
     x, z = np.meshgrid(np.linspace(3.8, 8.7, 99), np.linspace(-3.2, 0.7, 14), indexing="ij")
     np.testing.assert_allclose(log10_lambda(x, z, again), log10_lambda(x, z), rtol=0, atol=1e-4)
     assert np.shape(shipped.IN_T) == in_t.shape
+
+
+def test_the_module_of_coefficients_is_what_a_fit_writes():
+    path = pathlib.Path(cooling_coefficients.__file__)
+    text = coefficients_text(np.array(cooling_coefficients.IN_T), np.array(cooling_coefficients.IN_Z))
+    assert text == path.read_text(encoding="utf-8")
