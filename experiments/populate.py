@@ -4,55 +4,33 @@ Halos are made in batches of a fixed size, each with random numbers of its own, 
 are solved together, nor on the number of devices. All devices of the process take part.
 """
 
-import dataclasses
 import json
 import pathlib
 import time
 import typing
-from collections.abc import Iterator
 
 import jax
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from galdiff import runtime
+from galdiff.baryons.batches import Log, Maker, make_batch, make_batches, watched
 from galdiff.baryons.evolve import Outputs, check_times
-from galdiff.baryons.population import Population, Report, cut, merge, pad
+from galdiff.baryons.population import Population, Report, merge
 from galdiff.build import build
 from galdiff.cli import check_kinds, experiment
 from galdiff.errors import InputError
 from galdiff.halo.ensemble import masses
-from galdiff.io.atomic import atomic_path
 from galdiff.io.catalogue import read_catalogue, stream_catalogue
+from galdiff.io.folder import as_json, text, write_files
 from galdiff.io.preflight import check_output
 from galdiff.io.progress import Steps
 from galdiff.plotting.populations import plot_population
-from galdiff.records import BaryonHistory, HaloHistory
 
 FILES = ("catalogue.h5", "population.png", "report.json", "metrics.json", "config.yaml")
 NUMBERS = 50  # of a history at one redshift, at most
 LEAST = {"batch": 1, "chunk": 1, "figure": 2, "halo.seed": 0}
 NEEDED = ("log10_mvir", "n", "seed")  # keywords of a halo node that makes many
-
-
-@dataclasses.dataclass
-class Log:
-    """What a run has done until now."""
-
-    making: float = 0.0  # seconds in which halos were made
-    solving: list[float] = dataclasses.field(default_factory=list)  # seconds of each chunk
-    reports: list[Report] = dataclasses.field(default_factory=list)  # of each chunk
-
-    def rate(self) -> float | None:
-        """Halos solved per second, in chunks that did not compile: a method compiles where it is first used."""
-        seen: set[str] = set()
-        n, seconds = 0, 0.0
-        for report, spent in zip(self.reports, self.solving, strict=True):
-            used = {"grid"} | ({"own steps"} if report.refined else set()) | ({"stiff"} if report.stiff else set())
-            if used <= seen:
-                n, seconds = n + report.n, seconds + spent
-            seen |= used
-        return n / seconds if n else None
 
 
 def plain(config: DictConfig) -> dict[str, typing.Any]:
@@ -81,67 +59,23 @@ def output_bytes(cfg: DictConfig) -> int:
     return 2_000_000 + max(int(n), 0) * (len(cfg.redshifts) * NUMBERS * item + 64)
 
 
-def make_batch(node: dict, mass, number: int, size: int) -> HaloHistory:
-    """Halos number * size to (number + 1) * size, or to the last, of all masses [dex Msun].
-
-    The random numbers follow from (seed, number). A short batch is made in full and cut, so nothing compiles twice.
-    """
-    seed = np.random.SeedSequence([int(node["seed"]), number]).generate_state(1)[0] >> 1  # fits int32
-    part = mass[number * size : (number + 1) * size]
-    halos = build({**node, "log10_mvir": pad(part, size), "n": None, "seed": int(seed)}, path="halo")
-    return jax.block_until_ready(cut(halos, len(part)))
+def maker(cfg: DictConfig) -> Maker:
+    """Makes halos of some masses from a seed, as the config says."""
+    node = plain(cfg.halo)
+    return lambda mass, seed: build({**node, "log10_mvir": mass, "n": None, "seed": seed}, path="halo")
 
 
-def make_batches(node: dict, mass, size: int, outputs: Outputs, log: Log) -> Iterator[HaloHistory]:
-    """Batch after batch of halos that reach all outputs."""
-    for number in range(-(-len(mass) // size)):
-        start = time.perf_counter()
-        halos = make_batch(node, mass, number, size)
-        check_times(halos, outputs)
-        log.making += time.perf_counter() - start
-        yield halos
-
-
-def watched(population: Population, batches, log: Log) -> Iterator[tuple[BaryonHistory, Report]]:
-    """What the population solves, chunk after chunk, with seconds and reports noted."""
-    start, made = time.perf_counter(), log.making
-    for histories, report in population.stream(batches):
-        log.solving.append(time.perf_counter() - start - (log.making - made))
-        log.reports.append(report)
-        yield histories, report
-        start, made = time.perf_counter(), log.making
-
-
-def peak_memory() -> float | None:
-    """Largest resident memory of this process until now [MB], where the system tells."""
-    try:
-        lines = pathlib.Path("/proc/self/status").read_text().splitlines()
-    except OSError:
-        return None
-    return next((int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("VmHWM")), None)
-
-
-def draw(cfg: DictConfig, folder: pathlib.Path, n_rows: int) -> None:
-    """Scaling relations of at most cfg.figure galaxies, evenly among the rows."""
+def drawn(cfg: DictConfig, path: pathlib.Path, n_rows: int):
+    """Scaling relations of at most cfg.figure galaxies, evenly among the rows of the catalogue."""
     every = -(-n_rows // cfg.figure)
-    found = read_catalogue(folder / FILES[0], slice(None, None, every))
-    drawn = f" of {n_rows:,} galaxies, 1 in {every} drawn" if every > 1 else ""
-    figure = plot_population(found.histories, title=f"Catalogue{drawn}")
-    with atomic_path(folder / FILES[1], cfg.overwrite) as path:
-        figure.savefig(path)
+    few = f" of {n_rows:,} galaxies, 1 in {every} drawn" if every > 1 else ""
+    return plot_population(read_catalogue(path, slice(None, None, every)).histories, title=f"Catalogue{few}")
 
 
-def write(cfg: DictConfig, folder: pathlib.Path, report: Report, metrics: dict) -> None:
-    """Report, metrics and config."""
+def report_text(report: Report) -> str:
+    """JSON with one line for each list of ids."""
     ids = (f'  "{name}": {json.dumps(getattr(report, name))}' for name in ("refined", "stiff", "failed"))
-    texts = (
-        "{\n" + ",\n".join(ids) + "\n}\n",
-        json.dumps(metrics, indent=2) + "\n",
-        OmegaConf.to_yaml(cfg, resolve=True),
-    )
-    for name, text in zip(FILES[2:], texts, strict=True):
-        with atomic_path(folder / name, cfg.overwrite) as path:
-            path.write_text(text)
+    return "{\n" + ",\n".join(ids) + "\n}\n"
 
 
 @experiment("populate")
@@ -152,6 +86,7 @@ def main(cfg: DictConfig) -> None:
     outputs = Outputs(redshifts=tuple(cfg.redshifts), n_steps=cfg.n_steps)
     folder = pathlib.Path(cfg.output)
     check_output(folder, output_bytes(cfg), cfg.overwrite, FILES)
+    make, seed = maker(cfg), int(cfg.halo.seed)
     node = plain(cfg.halo)
     mass = np.asarray(masses(node["log10_mvir"], None if node["n"] is None else int(node["n"])))
     n, size = len(mass), min(int(cfg.batch), len(mass))
@@ -159,15 +94,15 @@ def main(cfg: DictConfig) -> None:
     population = Population(stage, outputs, tolerance=cfg.tolerance, chunk=min(int(cfg.chunk), size))
     with Steps() as steps:
         with steps("first halos"):
-            check_times(make_batch(node, mass, 0, size), outputs)
-        chunks = watched(population, make_batches(node, mass, size, outputs, log), log)
+            check_times(make_batch(make, mass, 0, size, seed), outputs)
+        chunks = watched(population, make_batches(make, mass, size, outputs, log, seed), log)
         attributes = {"baryons": OmegaConf.to_yaml(cfg.baryons, resolve=True), "seed": cfg.halo.seed}
         rows, failed = stream_catalogue(
             folder / FILES[0], chunks, total=n, steps=steps, overwrite=cfg.overwrite, attributes=attributes
         )
         report = merge(log.reports)
         with steps("figure"):
-            draw(cfg, folder, rows)
+            write_files(folder, {FILES[1]: drawn(cfg, folder / FILES[0], rows).savefig}, cfg.overwrite)
     spent = time.perf_counter() - started
     metrics = {
         "n": n,
@@ -176,11 +111,12 @@ def main(cfg: DictConfig) -> None:
         "report": {name: len(getattr(report, name)) for name in ("refined", "stiff", "failed")},
         "seconds": {**steps.summary(), "making": log.making, "solving": sum(log.solving), "everything": spent},
         "halos_per_second": {"solving": log.rate(), "everything": n / spent},
-        "peak_memory_mb": peak_memory(),
+        "peak_memory_mb": runtime.peak_memory(),
         "devices": [str(device) for device in jax.devices()],
         "versions": runtime.versions(),
     }
-    write(cfg, folder, report, metrics)
+    writers = (text(report_text(report)), as_json(metrics), text(OmegaConf.to_yaml(cfg, resolve=True)))
+    write_files(folder, dict(zip(FILES[2:], writers, strict=True)), cfg.overwrite)
     rate = f"{log.rate() or n / spent:.0f} halos/s"
     print(f"{report}; {rate}; {spent:.0f} s: {folder}")
 

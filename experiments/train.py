@@ -5,10 +5,8 @@ newest checkpoint. `galdiff.load(folder)` gives the trained model back.
 """
 
 import dataclasses
-import json
 import pathlib
 import time
-from typing import Any
 
 from flax import nnx
 from omegaconf import DictConfig, OmegaConf
@@ -17,15 +15,14 @@ from galdiff import runtime
 from galdiff.build import build
 from galdiff.cli import check_kinds, experiment, run_folder
 from galdiff.errors import InputError
-from galdiff.io.atomic import atomic_path
-from galdiff.io.preflight import check_output
+from galdiff.io.folder import as_json, write_files
 from galdiff.train.case import Case
+from galdiff.train.folder import claim
 from galdiff.train.load import PARTS, folder_of, load_part
-from galdiff.train.loop import Outcome, Settings, Task, train
+from galdiff.train.loop import Outcome, Settings
 from galdiff.train.meshes import mesh_of
-from galdiff.train.prior import with_prior
-from galdiff.train.progress import Progress
 from galdiff.train.select import trainable
+from galdiff.train.stages import TrainingStage, outcomes_summary, run_stages
 
 OF_STAGE = ("which", "train", "optimiser", "prior", "start")
 UNHEARD = {
@@ -36,7 +33,7 @@ UNHEARD = {
 SETTINGS = tuple(field.name for field in dataclasses.fields(Settings))
 
 
-def stages_of(cfg: DictConfig) -> dict[str, DictConfig]:
+def configs_of(cfg: DictConfig) -> dict[str, DictConfig]:
     """Config of each stage by name, in order: that of the run with its own changes; one stage, `main`, by default."""
     made: dict[str, DictConfig] = {}
     for name, own in (cfg.stages or {"main": {}}).items():
@@ -51,52 +48,34 @@ def stages_of(cfg: DictConfig) -> dict[str, DictConfig]:
     return made
 
 
-def check(cfg: DictConfig, stages: dict[str, DictConfig]) -> None:
-    """Refuse what would fail late."""
+def stages_of(cfg: DictConfig) -> dict[str, TrainingStage]:
+    """The stages by name, in order; what would fail late is refused."""
+    configs, stages = configs_of(cfg), {}
     check_kinds(cfg, "train", ignore=("prior", "checkpoint", "runtime.distributed"))
     if cfg.part not in ("all", *PARTS):
         raise InputError(f"part is '{cfg.part}'; choose all, {' or '.join(PARTS)}")
-    for name, stage in stages.items():
+    for name, stage in configs.items():
         if unknown := [key for key in stage.train if key not in SETTINGS]:
             known = ", ".join(SETTINGS)
             raise InputError(f"stages.{name}.train.{unknown[0]}: there is no such key; choose some of {known}")
-        Settings(seed=stage.seed, **stage.train)
-        build(stage.optimiser, path="optimiser")
-    mesh_of(cfg.mesh)
+        stages[name] = TrainingStage(
+            which=stage.which if isinstance(stage.which, str) else list(stage.which),
+            settings=Settings(seed=stage.seed, **stage.train),
+            optimiser=build(stage.optimiser, path="optimiser"),
+            prior=None if stage.prior is None else OmegaConf.to_object(stage.prior),
+            start=stage.start,
+        )
     for key, default in UNHEARD.items():
         value, own = OmegaConf.select(cfg, key), [OmegaConf.select(stage, key) for stage in cfg.stages.values()]
         if value != default and own and None not in own:
             names = ", ".join(f"stages.{name}.{key}" for name in cfg.stages)
             raise InputError(f"{key} is '{value}', but every stage has its own; change {names}")
-
-
-def claim(cfg: DictConfig, folder: pathlib.Path) -> None:
-    """Take a folder for this run: an empty one, or one where the same run was begun."""
-    check_output(folder, 50_000_000, True, ())
-    text = OmegaConf.to_yaml(described(cfg), resolve=True)
-    path = folder / "config.yaml"
-    if not path.exists():
-        with atomic_path(path, False) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-    elif path.read_text(encoding="utf-8") != text:
-        before, now = (OmegaConf.to_container(OmegaConf.create(t)) for t in (path.read_text(encoding="utf-8"), text))
-        raise InputError(
-            f"{path}: another run was begun here ({', '.join(changed(before, now)) or 'other values'} differ); choose"
-            " another output folder, or run it with its own config"
-        )
+    return stages
 
 
 def described(cfg: DictConfig) -> DictConfig:
     """The config without what may change when a run goes on: where it is and on which devices."""
     return OmegaConf.masked_copy(cfg, [key for key in cfg if key not in ("output", "runtime", "mesh")])
-
-
-def changed(before: Any, now: Any, path: str = "") -> list[str]:
-    """Dotted keys whose values differ."""
-    if not (isinstance(before, dict) and isinstance(now, dict)):
-        return [] if before == now else [path]
-    keys = sorted({*before, *now}, key=str)
-    return [x for k in keys for x in changed(before.get(k), now.get(k), f"{path}.{k}" if path else str(k))]
 
 
 def first_model(cfg: DictConfig) -> nnx.Module:
@@ -108,29 +87,13 @@ def first_model(cfg: DictConfig) -> nnx.Module:
     return model
 
 
-def begin_with(cfg: DictConfig, stages: dict[str, DictConfig]) -> tuple[nnx.Module, Case]:
+def begin_with(cfg: DictConfig, stages: dict[str, TrainingStage]) -> tuple[nnx.Module, Case]:
     """Model and case before the first step."""
     model = first_model(cfg)
     for stage in stages.values():
-        trainable(model, stage.which if isinstance(stage.which, str) else list(stage.which))
+        trainable(model, stage.which)
     case = build(cfg.case, seed=cfg.seed, path="case")
     return case.prepare(model), case
-
-
-def run_stage(stage: DictConfig, name: str, model: nnx.Module, case: Case, folder: pathlib.Path, meta: dict) -> Outcome:
-    """One training, with its progress shown."""
-    prior = stage.prior
-    task = Task(
-        model=model,
-        objective=case.loss if prior is None else with_prior(case.loss, **OmegaConf.to_object(prior)),
-        optimiser=build(stage.optimiser, path="optimiser"),
-        which=stage.which if isinstance(stage.which, str) else list(stage.which),
-        source=case.source,
-        validation=case.validation,
-    )
-    settings = Settings(seed=stage.seed, **stage.train)
-    with Progress(settings.steps, name) as report:
-        return train(task, settings, folder, meta=meta, mesh=mesh_of(stage.mesh), report=report)
 
 
 @experiment("train")
@@ -138,49 +101,31 @@ def main(cfg: DictConfig) -> float:
     """Smallest validation loss of the last stage; a sweep with an optimiser makes it small."""
     started = time.perf_counter()
     runtime.configure(**cfg.runtime)
-    stages = stages_of(cfg)
-    check(cfg, stages)
-    folder = run_folder(cfg)
+    stages, mesh = stages_of(cfg), mesh_of(cfg.mesh)
+    folder, config = run_folder(cfg), OmegaConf.to_yaml(described(cfg), resolve=True)
     text = OmegaConf.to_yaml(OmegaConf.masked_copy(cfg, [key for key in cfg if key != "runtime"]), resolve=True)
     with runtime.together("the start"):
         if not runtime.alike(text):
             raise InputError("the processes have different configs; start all with the same overrides, and an output")
-    runtime.first_does(lambda: claim(cfg, folder), "the start")
+    runtime.first_does(lambda: claim(folder, config), "the start")
     if cfg.checkpoint is not None:  # before all read it together
         runtime.all_do(lambda: folder_of(cfg.checkpoint), "the start")
     model, case = runtime.all_do(lambda: begin_with(cfg, stages), "the start")
-    meta = {
-        "config": OmegaConf.to_yaml(described(cfg), resolve=True),
-        "versions": runtime.versions(),
-        "data": dict(case.data),
-    }
-    outcomes: dict[str, Outcome] = {}
-    for k, (name, stage) in enumerate(stages.items()):
-        begin = model if stage.start is None else outcomes[stage.start].model
-        last = k == len(stages) - 1
-        where = folder if last else folder / "stages" / name
-        outcomes[name] = run_stage(stage, name, begin, case, where, meta)
-        if outcomes[name].end in ("interrupted", "not finite"):
-            raise InputError(
-                f"{name}: {outcomes[name].end} at step {outcomes[name].step}; its last good checkpoint is in {where};"
-                " the same command goes on from there"
-            )
+    meta = {"config": config, "versions": runtime.versions(), "data": dict(case.data)}
+    outcomes = run_stages(model, case, stages, folder, meta, mesh)
     runtime.first_does(lambda: finish(folder, case, outcomes, started), "the figures")
-    return float(outcomes[name].best)
+    return float(outcomes[next(reversed(outcomes))].best)
 
 
 def finish(folder: pathlib.Path, case: Case, outcomes: dict[str, Outcome], started: float) -> None:
     """Figures and summary."""
     summary = {
-        "stages": {
-            n: {"steps": o.step, "end": o.end, "best": o.best, "skipped": o.skipped} for n, o in outcomes.items()
-        },
+        "stages": outcomes_summary(outcomes),
         "result": case.show(outcomes, folder),
         "seconds": round(time.perf_counter() - started, 1),
         "versions": runtime.versions(),
     }
-    with atomic_path(folder / "summary.json", True) as path:
-        path.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    write_files(folder, {"summary.json": as_json(summary)}, overwrite=True)
     print(f"{summary['seconds']:.0f} s: {folder}")
 
 

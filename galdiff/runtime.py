@@ -105,13 +105,6 @@ def first_process() -> bool:
     return jax.process_index() == 0
 
 
-def all_here(name: str) -> None:
-    """Wait until all processes are at the point of this name."""
-    if jax.process_count() > 1:
-        with together(name):
-            multihost_utils.sync_global_devices(name)
-
-
 @contextlib.contextmanager
 def together(what: str) -> Iterator[None]:
     """Work that takes all processes: what JAX says when one is gone becomes one line, that names the work."""
@@ -211,6 +204,15 @@ def project_dir(name: str) -> pathlib.Path:
         if folder.is_dir():
             return folder
     raise InputError(f"no folder '{name}' in {package} or {package.parent}; reinstall galdiff, or run from a checkout")
+
+
+def peak_memory() -> float | None:
+    """Largest resident memory of this process until now [MB], where the system tells."""
+    try:
+        lines = pathlib.Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("VmHWM")), None)
 
 
 def versions() -> dict[str, str]:

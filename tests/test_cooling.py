@@ -1,6 +1,5 @@
 """Cooling: the smooth fit holds its bound and is C2, the table is exact at its nodes, derivatives are right."""
 
-import importlib.util
 import pathlib
 
 import jax
@@ -8,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from galdiff.baryons.cooling import CoolingTable, SmoothCooling, TableCooling, log10_lambda, shipped_fit
+from galdiff.baryons import cooling_coefficients
+from galdiff.baryons.cooling import CoolingTable, SmoothCooling, TableCooling, log10_lambda, make_fit, shipped_fit
+from galdiff.baryons.cooling_fit import T_RANGE, Z_NODES, coefficients_text, fit_cooling, measured
 from galdiff.errors import InputError
 from galdiff.io.cooling_tables import load_sd93_csv
-
-SCRIPT = pathlib.Path(__file__).resolve().parent.parent / "experiments" / "fit_cooling.py"
 
 
 @pytest.fixture(scope="module")
@@ -144,11 +143,14 @@ def test_table_of_the_wrong_shape_is_refused():
 def test_refit_reproduces_the_shipped_coefficients(data_dir):
     from galdiff.baryons import cooling_coefficients as shipped
 
-    spec = importlib.util.spec_from_file_location("fit_cooling", SCRIPT)
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    in_t, in_z = script.fit(*script.load(data_dir / "cooling" / "sd93_cie.csv"))
-    again = script.make_fit(script.T_RANGE, in_t, script.Z_NODES, in_z)
+    in_t, in_z = fit_cooling(*measured(load_sd93_csv(data_dir / "cooling" / "sd93_cie.csv")))
+    again = make_fit(T_RANGE, in_t, Z_NODES, in_z)
     x, z = np.meshgrid(np.linspace(3.8, 8.7, 99), np.linspace(-3.2, 0.7, 14), indexing="ij")
     np.testing.assert_allclose(log10_lambda(x, z, again), log10_lambda(x, z), rtol=0, atol=1e-4)
     assert np.shape(shipped.IN_T) == in_t.shape
+
+
+def test_the_module_of_coefficients_is_what_a_fit_writes():
+    path = pathlib.Path(cooling_coefficients.__file__)
+    text = coefficients_text(np.array(cooling_coefficients.IN_T), np.array(cooling_coefficients.IN_Z))
+    assert text == path.read_text(encoding="utf-8")

@@ -15,7 +15,9 @@ from omegaconf import OmegaConf
 from rich.console import Console
 
 from galdiff.baryons import population as solvers
+from galdiff.baryons.batches import Log, make_batch
 from galdiff.baryons.population import Report
+from galdiff.build import build
 from galdiff.errors import InputError
 from galdiff.halo.ensemble import masses
 from galdiff.io.catalogue import read_catalogue
@@ -62,11 +64,12 @@ def files(folder):
     return sorted(p.name for p in folder.iterdir() if p.is_file())
 
 
-def node(**numbers):
+def make(mass, seed):
     preset, universe = (
         OmegaConf.load(ROOT / "conf" / name) for name in ("halo/population.yaml", "cosmology/planck15.yaml")
     )
-    return {**OmegaConf.to_container(OmegaConf.create({**preset, "cosmology": universe})), **numbers}
+    whole = OmegaConf.to_container(OmegaConf.create({**preset, "cosmology": universe}))
+    return build({**whole, "log10_mvir": mass, "n": None, "seed": seed})
 
 
 @pytest.fixture(scope="module")
@@ -114,27 +117,25 @@ def test_results_depend_neither_on_the_chunk_nor_on_the_devices(done, script, tm
     )
 
 
-def test_batches_have_random_numbers_of_their_own_and_a_seed_repeats_them(script):
+def test_batches_have_random_numbers_of_their_own_and_a_seed_repeats_them():
     mass = np.full(10, 12.0)
-    whole, again, other = (
-        script.make_batch(node(seed=seed), mass, number, 4) for seed, number in ((0, 0), (0, 0), (0, 1))
-    )
-    reseeded = script.make_batch(node(seed=1), mass, 0, 4)
+    whole, again, other = (make_batch(make, mass, number, 4, seed) for seed, number in ((0, 0), (0, 0), (0, 1)))
+    reseeded = make_batch(make, mass, 0, 4, seed=1)
     np.testing.assert_array_equal(whole.m_vir, again.m_vir)
     for different in (other, reseeded):
         assert (np.abs(whole.m_vir[:, 64] / different.m_vir[:, 64] - 1) > 1e-6).all()
         assert (whole.spin != different.spin).all()
-    short = script.make_batch(node(), mass, 2, 4)
-    full = script.make_batch(node(), np.full(12, 12.0), 2, 4)
+    short = make_batch(make, mass, 2, 4)
+    full = make_batch(make, np.full(12, 12.0), 2, 4)
     assert short.t_start.shape == (2,)
     jax.tree.map(lambda a, b: np.testing.assert_array_equal(a, b[:2]), short, full)
 
 
-def test_the_rate_of_solving_leaves_out_chunks_in_which_a_method_compiles(script):
+def test_the_rate_of_solving_leaves_out_chunks_in_which_a_method_compiles():
     plain, refined = Report(100, (), (), ()), Report(100, (1,), (), ())
-    log = script.Log(solving=[50.0, 1.0, 60.0, 3.0], reports=[plain, plain, refined, refined])
+    log = Log(solving=[50.0, 1.0, 60.0, 3.0], reports=[plain, plain, refined, refined])
     assert log.rate() == 200 / 4.0
-    assert script.Log(solving=[50.0], reports=[plain]).rate() is None
+    assert Log(solving=[50.0], reports=[plain]).rate() is None
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from galdiff import imf
 from galdiff.core.record import check
 from galdiff.errors import InputError
 from galdiff.sps import analytic, indices
-from galdiff.sps.analytic import evolution, features, spectra, synthesis, tables
+from galdiff.sps.analytic import calibration, coefficients, evolution, features, spectra, synthesis, tables
 from galdiff.units import C_KMS, FWHM_PER_SIGMA
 
 C_A_S = C_KMS * 1e13  # speed of light [Angstrom/s]
@@ -301,3 +301,58 @@ def test_bad_requests_name_the_field_and_the_remedy():
             analytic.analytic_ssp(params, **(good | change))
     with pytest.raises(InputError, match="fewer"):
         imf.broken_power_law((1.3, 2.3))
+
+
+def test_the_module_of_coefficients_is_what_a_calibration_writes():
+    written: dict = {}
+    exec(calibration.coefficients_text(calibration.stored()), written)
+    assert (written["TRACKS"], written["LAWS"]) == (coefficients.TRACKS, coefficients.LAWS)
+    assert written["__doc__"] == coefficients.__doc__
+
+
+class Exponentials:
+    """A calibration of two numbers, one of them free: y = a exp(b x)."""
+
+    free, centre = np.array([1]), np.array([2.0, 0.0])
+
+    def filled(self, free):
+        return jnp.asarray(self.centre).at[self.free].set(free)
+
+    def residuals(self, free):
+        a, b = self.filled(free)
+        x = jnp.linspace(0.0, 1.0, 5)
+        return a * jnp.exp(b * x) - 2.0 * jnp.exp(0.7 * x)
+
+
+def test_damped_least_squares_find_what_is_free_and_tell_the_cost_of_each_step():
+    said = []
+    found = calibration.damped_least_squares(Exponentials(), np.array([0.1]), 8, said.append)
+    np.testing.assert_allclose(found, [2.0, 0.7], rtol=1e-5)
+    assert said[0].startswith("1 coefficients, 5 residuals, chi2 ")
+    assert len(said) == 9
+
+
+def test_the_prior_of_a_calibration_is_met_at_its_centre_and_fixed_numbers_are_not_free():
+    prior = {
+        "tracks": {name: (value, 0.5) for name, value in coefficients.TRACKS.items()},
+        "laws": {name: (law, [0.0] * 5) for name, law in coefficients.LAWS.items()},
+    }
+    problem = calibration.Problem([], prior)
+    n_tracks = len(coefficients.TRACKS)
+    np.testing.assert_array_equal(problem.free, np.arange(n_tracks))
+    np.testing.assert_array_equal(problem.filled(problem.centre[problem.free]), calibration.stored())
+    at = jnp.asarray(problem.centre[problem.free])
+    np.testing.assert_allclose(problem.residuals(at + 1.0), 2.0)  # widths of 0.5
+    made, shipped = calibration.unpack(problem.centre), analytic.default_coefficients()
+    jax.tree.map(np.testing.assert_array_equal, made, shipped)
+
+
+def test_smoothing_keeps_a_flat_spectrum_and_widens_a_line():
+    wave = np.arange(5000.0, 5200.0, 0.5)
+    target = np.arange(5060.0, 5140.0, 0.5)
+    np.testing.assert_allclose(calibration.smooth(wave, np.ones((1, wave.size)), target), 1.0)
+    sigma = calibration.MEASURED_FWHM / 2.3548
+    line = calibration.smooth(wave, np.exp(-0.5 * ((wave - 5100.0) / sigma) ** 2), target)
+    share = line / line.sum()
+    width = np.sqrt(share @ (target - share @ target) ** 2)
+    np.testing.assert_allclose(width, 5100.0 / calibration.RESOLVING_POWER / 2.3548, rtol=1e-2)

@@ -21,7 +21,6 @@ from galdiff.records import BaryonHistory
 YOUNGEST, OLDEST, N_AGES = -9.5, 8.5, 361  # logit of age over the span of the history: 1e-4 to 0.9998 of it
 BY_MASS = 0.5  # share of the nodes that follow the mass formed
 FEWEST = 8  # times of a history
-FIRST_SHARE = 1e-6  # keeps ln of the share formed before finite
 
 
 @record

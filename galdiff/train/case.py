@@ -13,7 +13,7 @@ from galdiff.train.loop import Outcome
 
 
 class Case(abc.ABC):
-    """Built from a config, `case: {_target_: ...}`; `experiments/train.py` does the rest.
+    """Built from a config, `case: {_target_: ...}`; `galdiff.train.stages.run_stages` does the rest.
 
     Attributes:
       source: of the batches.

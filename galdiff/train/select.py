@@ -53,10 +53,3 @@ def trainable(model: nnx.Module, which: str | Sequence[str]) -> tuple[str, ...]:
     if not chosen:
         raise InputError(f"train.which is {patterns}: nothing is left to train; choose one of {', '.join(KINDS)}")
     return tuple(dict.fromkeys(chosen))
-
-
-def split_by_path(state: nnx.State, paths: Sequence[str]) -> tuple[dict, dict]:
-    """Flat dicts path -> array: the named ones, and the others."""
-    flat = by_path(state)
-    wanted = set(paths)
-    return {p: x for p, x in flat.items() if p in wanted}, {p: x for p, x in flat.items() if p not in wanted}
