@@ -302,8 +302,8 @@ def test_a_dataset_has_units_names_and_axes(solved):
     assert data.time.attrs["units"] == "Gyr"
     np.testing.assert_allclose(data.m_stars, history.m_star)
     np.testing.assert_allclose(data.edot_wind.sel(galaxy=102), data.edot_wind[2])
-    assert float(data.parameter_t_dep_alpha0) == pytest.approx(-1.8)
-    assert data.parameter_t_dep_log10_a.attrs["units"] == "dex"
+    assert float(data.parameter_star_formation_alpha0) == pytest.approx(-1.8)
+    assert data.parameter_star_formation_log10_a.attrs["units"] == "dex"
 
 
 def test_one_galaxy_has_one_axis_and_own_times_have_two():
