@@ -7,6 +7,9 @@ from galdiff.cosmology import Cosmology
 from galdiff.errors import InputError
 
 
+LEDGERS = ("outside", "nucleosynthesis", "supernovae", "radiation", "lost")  # of histories that do not say theirs
+
+
 @record
 class StarParticles:
     """Stars of one galaxy in physical, peculiar coordinates; any frame, usually centred."""
@@ -220,6 +223,7 @@ class BaryonHistory:
     error: Float[Array, ""] = quantity("dex", "estimated error of the masses, log10")
     solved: Bool[Array, ""] = quantity("", "whether the solution is finite and positive")
     spin: Float[Array, ""] | None = quantity("", "spin parameter of the halo, where known", default=None)
+    ledgers: tuple[str, ...] = static("reservoirs outside the galaxy, which only count", default=LEDGERS)
 
     @property
     def m_star(self) -> Float[Array, "t"]:

@@ -14,8 +14,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from galdiff.baryons.evolve import Outputs
-from galdiff.baryons.pandya23 import Pandya23
 from galdiff.baryons.laws.power_law import PowerLaw
+from galdiff.baryons.pandya23 import Pandya23
 from galdiff.baryons.regulator import Regulator
 from galdiff.core.record import quantity, record
 from galdiff.core.stage import Stage

@@ -10,9 +10,9 @@ from test_baryons_budgets import COSMOLOGY, population
 
 from galdiff.baryons import population as module
 from galdiff.baryons.evolve import Outputs, check_times, evolve
-from galdiff.baryons.pandya23 import Pandya23
 from galdiff.baryons.laws.depletion_time import DepletionTime
 from galdiff.baryons.laws.power_law import PowerLaw
+from galdiff.baryons.pandya23 import Pandya23
 from galdiff.baryons.population import Population
 from galdiff.cosmology import Cosmology
 from galdiff.errors import InputError

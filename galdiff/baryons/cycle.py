@@ -38,6 +38,11 @@ class BaryonCycle(Stage):
         return evolve_adaptively(self.equations(), halo, self.outputs, rtol, **options)
 
     @typing.final
+    def notes(self) -> tuple[str, ...]:
+        """The laws, with values and units of their parameters."""
+        return tuple(f"{slot}: {law.summary()}" for slot, law in self.laws().items())
+
+    @typing.final
     def laws(self) -> dict[str, Law]:
         """The laws by slot."""
         return {slot: getattr(self, slot) for slot in self.slots}

@@ -1,8 +1,8 @@
 """How outputs of a baryon cycle answer to its numbers: exact Jacobians of anything named in its history.
 
 Outputs and numbers go by dotted names: contents.mass.stars, flows.mass.wind, diagnostics.t_cool of `BaryonHistory`,
-some ratios (`RATIOS`), and eta_energy.log10_a, star_formation.alpha0, f_recycle of the parameters. Derivatives are those of the
-solution on the fixed grid.
+some ratios (`RATIOS`), and eta_energy.log10_a, star_formation.alpha0, f_recycle of the parameters. Derivatives are
+those of the solution on the fixed grid.
 """
 
 import difflib

@@ -1,1 +1,1 @@
-"""Laws of the baryon cycles, one file each: what a model leaves open goes into a slot (see `galdiff.baryons.laws.law`)."""
+"""Laws of the baryon cycles, one file each; `law` says what one is."""

@@ -7,6 +7,7 @@ corrections rescale what a law returns, so any law fits any slot and any hook.
 import abc
 import functools
 import inspect
+import typing
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -39,12 +40,23 @@ class Law(nnx.Module):
           Array of that shape, in the unit of the slot.
         """
 
+    @typing.final
     def parameters(self) -> Any:
         """Values of the physical parameters, as a record with units and fields in the order of the constructor."""
-        given = list(inspect.signature(type(self).__init__).parameters)
-        own = [name for name in given if isinstance(getattr(self, name, None), Physical)]
-        kind = _record_of(type(self).__name__, tuple((name, getattr(self, name).unit) for name in own))
-        return kind(**{name: getattr(self, name).bounded for name in own})
+        own = self._physical()
+        kind = _record_of(type(self).__name__, tuple((name, variable.unit) for name, variable in own.items()))
+        return kind(**{name: variable.bounded for name, variable in own.items()})
+
+    @typing.final
+    def summary(self) -> str:
+        """Name, values and units in one line."""
+        own = self._physical().items()
+        values = ", ".join(f"{name}={float(x.bounded):.4g}{'' if x.unit == '1' else f' {x.unit}'}" for name, x in own)
+        return f"{type(self).__name__}({values})"
+
+    def _physical(self) -> dict[str, Physical]:
+        given = inspect.signature(type(self).__init__).parameters
+        return {name: getattr(self, name) for name in given if isinstance(getattr(self, name, None), Physical)}
 
 
 @functools.cache
