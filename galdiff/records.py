@@ -6,7 +6,6 @@ from galdiff.core.record import quantity, record, static
 from galdiff.cosmology import Cosmology
 from galdiff.errors import InputError
 
-
 LEDGERS = ("outside", "nucleosynthesis", "supernovae", "radiation", "lost")  # of histories that do not say theirs
 
 

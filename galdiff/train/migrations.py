@@ -1,4 +1,4 @@
-"""Records of checkpoints that were written with older names, in the names of today: pure functions, record to record."""
+"""Records of checkpoints written with older names, in the names of today: pure functions, record to record."""
 
 from collections.abc import Mapping
 from typing import Any

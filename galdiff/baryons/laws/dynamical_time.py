@@ -2,6 +2,7 @@
 
 import math
 
+from galdiff.baryons.laws.disc import scale_length
 from galdiff.baryons.laws.law import Law
 from galdiff.core.variables import physical
 
@@ -9,8 +10,7 @@ from galdiff.core.variables import physical
 class DynamicalTime(Law):
     """Stars formed per mass of ISM [1/Gyr]: efficiency x V_vir / r, r the edge of the disc.
 
-    The edge is `edge` scale lengths of size_of_spin x spin x R_vir (1/sqrt 2: Mo, Mao & White 1998, MNRAS 295, 319,
-    eq. 12). `spin` is taken where a halo does not know its own.
+    The edge is `edge` scale lengths (`scale_length`) from the centre; V_vir stands for the rotation there.
     """
 
     def __init__(
@@ -28,5 +28,5 @@ class DynamicalTime(Law):
 
     def __call__(self, p, forcing, contents=None):
         """Rate [1/Gyr] of the halo; t_dyn = R_vir / V_vir."""
-        spin = self.spin if forcing.halo.spin is None else forcing.halo.spin
-        return p.efficiency / (self.edge * p.size_of_spin * spin * forcing.t_dyn)
+        r_over_r_vir = self.edge * scale_length(p.size_of_spin, self.spin, forcing.halo) / forcing.halo.r_vir
+        return p.efficiency / (r_over_r_vir * forcing.t_dyn)

@@ -5,18 +5,19 @@ from typing import ClassVar
 
 import jax.numpy as jnp
 
+from galdiff.baryons.laws.disc import scale_length
 from galdiff.baryons.laws.law import Law
 from galdiff.core.variables import physical
 
 PC2_PER_KPC2 = 1e6
+THINNEST = 1e-12  # Msun/pc^2; a power below 1 has no slope at zero
 
 
 class Schmidt(Law):
     """Stars formed per mass of ISM [1/Gyr]: Sigma_SFR = 10^log10_a Msun/yr/kpc^2 (Sigma_gas / Msun pc^-2)^slope.
 
-    The gas is an exponential disc of scale length size_of_spin x spin x R_vir (1/sqrt 2: Mo, Mao & White 1998, MNRAS
-    295, 319, eq. 12); the integral of its star formation over radius is that of its centre over slope^2. `spin` is
-    taken where a halo does not know its own.
+    The gas is an exponential disc (`scale_length`); the integral of its star formation over radius is that of a disc
+    with the density of its centre, over slope^2.
     """
 
     sees_contents: ClassVar[bool] = True
@@ -31,8 +32,7 @@ class Schmidt(Law):
 
     def __call__(self, p, forcing, contents):
         """Rate [1/Gyr] at the mass of the ISM."""
-        spin = self.spin if forcing.halo.spin is None else forcing.halo.spin
-        r_disc = p.size_of_spin * spin * forcing.halo.r_vir
-        central = contents["mass"]["ism"] / (2 * jnp.pi * r_disc**2) / PC2_PER_KPC2  # Msun/pc^2
-        at_one = 10**p.log10_a * 1e9 / PC2_PER_KPC2  # 1/Gyr, where the surface density is 1 Msun/pc^2
-        return at_one * central ** (p.slope - 1) / p.slope**2
+        r_disc = scale_length(p.size_of_spin, self.spin, forcing.halo)
+        central = contents["mass"]["ism"] / (2 * jnp.pi * PC2_PER_KPC2 * r_disc**2)  # Msun/pc^2
+        at_one = 10**p.log10_a * (1e9 / PC2_PER_KPC2)  # 1/Gyr, where the surface density is 1 Msun/pc^2
+        return at_one * jnp.maximum(central, THINNEST) ** (p.slope - 1) / p.slope**2
