@@ -59,7 +59,7 @@ def equations_of(stage: Pandya23):
         own = jax.tree.map(lambda x: x.astype(p.dtype), stage.parameters())
         laws = {
             name: dataclasses.replace(getattr(own, name), log10_a=p[2 * k], alpha0=p[2 * k + 1])
-            for k, name in enumerate(("eta_mass", "eta_energy", "t_dep", "eta_metal"))
+            for k, name in enumerate(("eta_mass", "eta_energy", "star_formation", "eta_metal"))
         }
         return stage.equations(dataclasses.replace(own, **laws))
 

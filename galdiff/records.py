@@ -6,6 +6,8 @@ from galdiff.core.record import quantity, record, static
 from galdiff.cosmology import Cosmology
 from galdiff.errors import InputError
 
+LEDGERS = ("outside", "nucleosynthesis", "supernovae", "radiation", "lost")  # of histories that do not say theirs
+
 
 @record
 class StarParticles:
@@ -220,6 +222,7 @@ class BaryonHistory:
     error: Float[Array, ""] = quantity("dex", "estimated error of the masses, log10")
     solved: Bool[Array, ""] = quantity("", "whether the solution is finite and positive")
     spin: Float[Array, ""] | None = quantity("", "spin parameter of the halo, where known", default=None)
+    ledgers: tuple[str, ...] = static("reservoirs outside the galaxy, which only count", default=LEDGERS)
 
     @property
     def m_star(self) -> Float[Array, "t"]:

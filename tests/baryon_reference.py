@@ -12,7 +12,6 @@ from galdiff.baryons.cooling import TableCooling
 from galdiff.baryons.evolve import Equations, Outputs, evolve_prepared, prepare
 from galdiff.baryons.forcing import forcing_of
 from galdiff.baryons.pandya23 import Pandya23
-from galdiff.baryons.parameters import PowerLaw
 from galdiff.cosmology import Cosmology, radiation_density
 from galdiff.halo.table import from_matrix
 from galdiff.io.cooling_tables import load_sd93_csv
@@ -51,14 +50,14 @@ def equations(stage: Pandya23, values) -> Equations:
     """Equations for the eight parameters of the reference, in its order; redshift as in its table."""
     p = stage.parameters()
 
-    def law(old: PowerLaw, a, alpha) -> PowerLaw:
+    def law(old, a, alpha):
         return dataclasses.replace(old, log10_a=a, alpha0=alpha)
 
     p = dataclasses.replace(
         p,
         eta_mass=law(p.eta_mass, values[0], values[1]),
         eta_energy=law(p.eta_energy, values[2], values[3]),
-        t_dep=law(p.t_dep, values[4], values[5]),
+        star_formation=law(p.star_formation, values[4], values[5]),
         eta_metal=law(p.eta_metal, values[6], values[7]),
     )
 

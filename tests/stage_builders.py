@@ -14,8 +14,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from galdiff.baryons.evolve import Outputs
+from galdiff.baryons.laws.power_law import PowerLaw
 from galdiff.baryons.pandya23 import Pandya23
-from galdiff.baryons.parameters import loading
 from galdiff.baryons.regulator import Regulator
 from galdiff.core.record import quantity, record
 from galdiff.core.stage import Stage
@@ -203,7 +203,7 @@ def pandya23():
 
 
 def regulator():
-    inflow = loading(log10_a=-3.0, alpha0=1.0, log10_a_range=(-4.0, -1.5), alpha0_range=(0.0, 4.0))
+    inflow = PowerLaw(log10_a=-3.0, alpha0=1.0, log10_a_range=(-4.0, -1.5), alpha0_range=(0.0, 4.0))
     return Regulator(z_inflow=inflow, outputs=Outputs(n_times=2, n_steps=16)), {"halo": halo()}
 
 

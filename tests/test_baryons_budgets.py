@@ -26,7 +26,7 @@ from galdiff.halo.ensemble import diffmah_population
 PRIOR = {
     "eta_mass": ((-2.0, 1.0), (-4.0, 0.0)),
     "eta_energy": ((-2.0, 0.0), (-4.0, 0.0)),
-    "t_dep": ((0.0, 1.1), (-4.0, 0.0)),
+    "star_formation": ((0.0, 1.1), (-4.0, 0.0)),
     "eta_metal": ((-2.0, 0.0), (-4.0, 0.0)),
 }
 COSMOLOGY = dict(h0=67.74, omega_m=0.3075, omega_b=0.0486)

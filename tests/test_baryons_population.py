@@ -10,8 +10,9 @@ from test_baryons_budgets import COSMOLOGY, population
 
 from galdiff.baryons import population as module
 from galdiff.baryons.evolve import Outputs, check_times, evolve
+from galdiff.baryons.laws.depletion_time import DepletionTime
+from galdiff.baryons.laws.power_law import PowerLaw
 from galdiff.baryons.pandya23 import Pandya23
-from galdiff.baryons.parameters import loading
 from galdiff.baryons.population import Population
 from galdiff.cosmology import Cosmology
 from galdiff.errors import InputError
@@ -19,8 +20,8 @@ from galdiff.halo.history import diffmah_history
 
 OUTPUTS = Outputs(redshifts=(1.0, 0.0), n_steps=48)
 STIFF = dict(
-    eta_mass=loading(log10_a=0.9, alpha0=-3.5, log10_a_range=(-2.0, 1.0)),
-    t_dep=loading(log10_a=0.05, alpha0=-0.4, beta=-0.7, log10_a_range=(0.0, 1.1)),
+    eta_mass=PowerLaw(log10_a=0.9, alpha0=-3.5, log10_a_range=(-2.0, 1.0)),
+    star_formation=DepletionTime(log10_a=0.05, alpha0=-0.4),
 )
 
 

@@ -15,8 +15,9 @@ from astropy import units as u
 from rich.console import Console
 
 from galdiff.baryons.evolve import Outputs
-from galdiff.baryons.pandya23 import METALS, Pandya23
+from galdiff.baryons.pandya23 import Pandya23
 from galdiff.baryons.population import Population
+from galdiff.baryons.two_zone import METALS
 from galdiff.cosmology import Cosmology
 from galdiff.errors import InputError
 from galdiff.halo.ensemble import diffmah_population
@@ -24,8 +25,8 @@ from galdiff.io import histories as module
 from galdiff.io.catalogue import iterate_catalogue, read_catalogue, read_failed, stream_catalogue, write_catalogue
 from galdiff.io.histories import read_history, to_dataset, write_history
 from galdiff.io.progress import Steps
-from galdiff.observables.columns import LEDGERS, columns
-from galdiff.records import BaryonHistory, Diagnostics
+from galdiff.observables.columns import columns
+from galdiff.records import LEDGERS, BaryonHistory, Diagnostics
 
 RECYCLED, ETA, TAU = 0.4, 0.7, 4.0
 
@@ -267,6 +268,28 @@ def test_ledgers_are_no_baryons_of_the_halo():
     assert "metallicity_outside" not in given
 
 
+def test_a_ledger_of_any_name_is_no_baryon_of_the_halo_in_memory_and_in_files(tmp_path):
+    history = made_history()
+    igm = {**history.contents["mass"]}
+    igm["igm"] = igm.pop("outside")
+    renamed = dataclasses.replace(
+        history, contents={**history.contents, "mass": igm}, ledgers=("igm", *history.ledgers)
+    )
+    expected = columns(history)["baryon_fraction"].values
+    write_history(renamed, tmp_path / "history.h5")
+    for given in (renamed, read_history(tmp_path / "history.h5")):
+        assert given.ledgers == renamed.ledgers
+        np.testing.assert_array_equal(columns(given)["baryon_fraction"].values, expected)
+        assert "metallicity_igm" not in columns(given)
+
+
+def test_a_file_that_names_no_ledgers_has_those_of_its_time(tmp_path):
+    write_history(made_history(), tmp_path / "history.h5")
+    with h5py.File(tmp_path / "history.h5", "r+") as file:
+        del file.attrs["ledgers"]
+    assert read_history(tmp_path / "history.h5").ledgers == LEDGERS
+
+
 def test_derived_columns_are_what_they_say():
     given = columns(made_history())
     np.testing.assert_allclose(given["t_cool_over_t_ff"].values, 8.0)
@@ -302,8 +325,8 @@ def test_a_dataset_has_units_names_and_axes(solved):
     assert data.time.attrs["units"] == "Gyr"
     np.testing.assert_allclose(data.m_stars, history.m_star)
     np.testing.assert_allclose(data.edot_wind.sel(galaxy=102), data.edot_wind[2])
-    assert float(data.parameter_t_dep_alpha0) == pytest.approx(-1.8)
-    assert data.parameter_t_dep_log10_a.attrs["units"] == "dex"
+    assert float(data.parameter_star_formation_alpha0) == pytest.approx(-1.8)
+    assert data.parameter_star_formation_log10_a.attrs["units"] == "dex"
 
 
 def test_one_galaxy_has_one_axis_and_own_times_have_two():

@@ -379,10 +379,11 @@ def test_one_line_puts_a_network_into_the_baryon_cycle(name, forcing):
     model = build(composed(f"+correction@baryons.correction={name}").baryons, path="baryons")
     assert (count(model.correction) > 0) == (name != "none")
     p = model.parameters()
-    rates = drive(p, forcing, model.correction).rates
-    for a, b in zip(jax.tree.leaves(rates), jax.tree.leaves(drive(p, forcing, NoCorrection()).rates), strict=True):
+    rates = drive(model.laws(), p, forcing, model.correction).rates
+    plain = drive(model.laws(), p, forcing, NoCorrection()).rates
+    for a, b in zip(jax.tree.leaves(rates), jax.tree.leaves(plain), strict=True):
         np.testing.assert_array_equal(a, b)
-    woken = drive(p, forcing, moved(model.correction, size=1.0)).rates
+    woken = drive(model.laws(), p, forcing, moved(model.correction, size=1.0)).rates
     assert (woken.eta_mass == rates.eta_mass).all() == (name == "none")
 
 

@@ -52,14 +52,14 @@ def cycles(tmp_path_factory):
         config = OmegaConf.to_container(hydra.compose("populate").baryons, resolve=True)
 
     def loss(model, batch, key):
-        return (model.t_dep.log10_a.bounded - batch.samples[0]) ** 2, {}
+        return (model.star_formation.log10_a.bounded - batch.samples[0]) ** 2, {}
 
     for k, target in enumerate((0.2, 1.0)):
         task = Task(
             model=build(config, path="model"),
             objective=loss,
             optimiser=optax.adam(0.1),
-            which=["t_dep.log10_a"],
+            which=["star_formation.log10_a"],
             source=InMemory(np.array([target])),
         )
         meta = {"config": OmegaConf.to_yaml(OmegaConf.create({"model": config}))}

@@ -15,7 +15,7 @@ from test_baryons_budgets import drift, random_network
 
 from galdiff.baryons import population as population_module
 from galdiff.baryons.evolve import Outputs, evolve_prepared, prepare
-from galdiff.baryons.parameters import loading
+from galdiff.baryons.laws.power_law import PowerLaw
 from galdiff.baryons.population import Population
 from galdiff.baryons.regulator import MASS, METALS, Regulator, RegulatorDrive, RegulatorRates, flows
 from galdiff.baryons.solve import grid_times, solve_on_grid, stage_times
@@ -67,7 +67,7 @@ def one_table():
 
 
 def pre_enriched():
-    return loading(log10_a=-2.5, alpha0=2.0, beta=-1.3, log10_a_range=(-4.0, -1.5), alpha0_range=(0.0, 4.0))
+    return PowerLaw(log10_a=-2.5, alpha0=2.0, beta=-1.3, log10_a_range=(-4.0, -1.5), alpha0_range=(0.0, 4.0))
 
 
 @functools.cache
@@ -224,8 +224,8 @@ def test_a_zero_correction_changes_nothing_and_each_gain_moves_its_rate():
 
 
 RANGES = {
-    "t_dep.log10_a": (0.0, 1.1),
-    "t_dep.alpha0": (-4.0, 0.0),
+    "star_formation.log10_a": (0.0, 1.1),
+    "star_formation.alpha0": (-4.0, 0.0),
     "eta_mass.log10_a": (-2.0, 1.0),
     "eta_mass.alpha0": (-4.0, 0.0),
     "f_recycle": (0.0, 0.9),

@@ -36,7 +36,7 @@ from galdiff.runtime import project_dir
 
 PIVOT = 125.0  # km/s
 OUTPUTS = ("contents.mass.stars", "diagnostics.t_dep", "metallicity.ism", "flows.mass.outflow")
-NAMES = ("eta_energy.log10_a", "eta_energy.alpha0", "t_dep.alpha0", "metal_yield")
+NAMES = ("eta_energy.log10_a", "eta_energy.alpha0", "star_formation.alpha0", "metal_yield")
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +167,14 @@ def test_figures_take_parameters_that_have_no_label_and_means_of_one_sign():
     assert "1.0e-07" in figure.axes[1].get_legend().get_texts()[0].get_text()
 
 
-SIZES = ["halo.n=12", "n_steps=32", "compare.n=5", "one_halo.n_times=4", "redshifts=[0.0]", "parameters.t_dep=null"]
+SIZES = [
+    "halo.n=12",
+    "n_steps=32",
+    "compare.n=5",
+    "one_halo.n_times=4",
+    "redshifts=[0.0]",
+    "parameters.star_formation=null",
+]
 SIZES += [
     "parameters.eta_metal=null",
     "parameters.eta_mass.alpha0=null",

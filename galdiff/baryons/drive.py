@@ -6,7 +6,8 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from galdiff.baryons.forcing import Forcing
-from galdiff.baryons.parameters import V_0, Z_SUN, Parameters, power_law, prevention
+from galdiff.baryons.laws.law import Laws, tabled, with_contents
+from galdiff.baryons.parameters import V_0, Z_SUN, Parameters
 from galdiff.baryons.patankar import Contents
 from galdiff.core import soft
 from galdiff.core.correction import Correction, Hook, NoCorrection
@@ -43,35 +44,45 @@ def driven(forcing: Forcing, rates: Rates, z_inflow: Array) -> Drive:
     return Drive(forcing=forcing, rates=rates, z_inflow=z_inflow, locked=1 / (1 + rates.recycling))
 
 
-def drive(p: Parameters, forcing: Forcing, correction: Correction, sharp: bool = False, limit: bool = True) -> Drive:
+def drive(
+    laws: Laws, p: Parameters, forcing: Forcing, correction: Correction, sharp: bool = False, limit: bool = True
+) -> Drive:
     """Primitive rates at some times, corrected by what the halo tells (`halo_drivers`); any shape.
 
     Args:
+      laws: by slot; where one sees the contents, its rate is one here, times the correction (see `redriven`).
       p: numbers of the model.
       forcing: the halo as its baryons feel it.
       correction: of `Rates`.
       sharp: limits with kinks, as published.
-      limit: whether to apply them; not where another correction follows.
+      limit: whether to apply them; not where `redriven` follows.
     """
-    halo = forcing.halo
-    ln_v, ln_1pz = jnp.log(halo.v_vir / V_0), jnp.log1p(halo.redshift)
-    f_prevent = prevention(p.prevent, halo.v_vir)
-    one = jnp.ones_like(ln_v)
+    said = tabled(laws, p, forcing)
+    one = jnp.ones_like(forcing.t_dyn)
     rates = Rates(
-        inflow=f_prevent * forcing.baryons,
+        inflow=said["prevent"] * forcing.baryons,
         cooling=one,
-        star_formation=1 / power_law(p.t_dep, ln_v, ln_1pz),
-        eta_mass=power_law(p.eta_mass, ln_v, ln_1pz),
-        eta_energy=power_law(p.eta_energy, ln_v, ln_1pz),
-        eta_metal=power_law(p.eta_metal, ln_v, ln_1pz),
+        star_formation=said["star_formation"],
+        eta_mass=said["eta_mass"],
+        eta_energy=said["eta_energy"],
+        eta_metal=said["eta_metal"],
         metal_yield=p.metal_yield * one,
         outflow=one,
         recycling=p.f_recycle / (1 - p.f_recycle) * one,
     )
     if not isinstance(correction, NoCorrection):
         rates = correction(rates, halo_drivers(forcing))
-    z_inflow = power_law(p.z_inflow, ln_v, ln_1pz)
-    return driven(forcing, limited(rates, sharp) if limit else rates, z_inflow)
+    return driven(forcing, limited(rates, sharp) if limit else rates, said["z_inflow"])
+
+
+def redriven(
+    laws: Laws, p: Parameters, d: Drive, contents: Contents, correction: Correction, sharp: bool = False
+) -> Drive:
+    """The drive once the contents are known: laws that see them, then the correction that does, then the limits."""
+    rates = dataclasses.replace(d.rates, **with_contents(laws, p, d.forcing, contents, d.rates))
+    if not isinstance(correction, NoCorrection):
+        rates = correction(rates, all_drivers(contents, d.forcing))
+    return driven(d.forcing, limited(rates, sharp), d.z_inflow)
 
 
 def halo_drivers(forcing: Forcing) -> Array:

@@ -117,15 +117,18 @@ def prepare(equations: Equations, history: HaloHistory, outputs: Outputs) -> Pre
 
 def evolve_prepared(equations: Equations, prepared: Prepared) -> BaryonHistory:
     """Baryons of one halo on the fixed grid of its tables; `jax.vmap` does many in lock step."""
+    drive = equations.drive(prepared.forcing)
+    first = _as_precise(equations.start(prepared.first, prepared.cosmology), drive)
     contents, error = solve_on_grid(
-        lambda y, d: equations.flows(y, d)[0],
-        equations.budgets,
-        equations.start(prepared.first, prepared.cosmology),
-        equations.drive(prepared.forcing),
-        prepared.pace,
-        prepared.wanted,
+        lambda y, d: equations.flows(y, d)[0], equations.budgets, first, drive, prepared.pace, prepared.wanted
     )
     return describe(equations, prepared.shown, prepared.forcing_shown, contents, error, prepared.spin)
+
+
+def _as_precise(contents: Contents, drive: typing.Any) -> Contents:
+    """Contents in the floating type that their flows will have: halos may be known in less than the model's numbers."""
+    kind = jnp.result_type(*jax.tree.leaves(contents), *jax.tree.leaves(drive))
+    return jax.tree.map(lambda x: x.astype(kind), contents)
 
 
 def evolve(equations: Equations, history: HaloHistory, outputs: Outputs) -> BaryonHistory:
@@ -149,10 +152,15 @@ def evolve_adaptively(
     times = grid_times(edges, counts)[np.asarray(wanted)]
     land = jnp.sort(jnp.concatenate([jnp.maximum(edges, edges[0]), times]))
 
+    def drive(t):
+        return equations.drive(equations.force(halo_at(history, t), history.cosmology))
+
     def flows(t, y):
-        return equations.flows(y, equations.drive(equations.force(halo_at(history, t), history.cosmology)))[0]
+        return equations.flows(y, drive(t))[0]
 
     first = equations.start(halo_at(history, history.t_start), history.cosmology)
+    first = _as_precise(first, jax.eval_shape(drive, land[0]))
+    land = land.astype(jax.tree.leaves(first)[0].dtype)
     contents, done, _ = solve_adaptively(flows, equations.budgets, first, land, rtol, **options)
     at = jnp.searchsorted(land[1:], times)
     contents = jax.tree.map(lambda x: x[at], contents)
@@ -179,6 +187,7 @@ def describe(equations: Equations, halo: HaloNow, forcing, contents: Contents, e
         error=error,
         solved=sound,
         spin=spin,
+        ledgers=tuple(dict.fromkeys(n for b in equations.budgets.values() for n in b.ledgers)),
     )
 
 

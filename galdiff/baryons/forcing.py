@@ -40,6 +40,7 @@ class HaloNow:
     r_vir: Float[Array, "..."] = quantity("kpc", "virial radius")
     v_vir: Float[Array, "..."] = quantity("km/s", "virial velocity")
     c_nfw: Float[Array, "..."] = quantity("", "concentration")
+    spin: Float[Array, "..."] | None = quantity("", "spin parameter, where known", default=None)
 
 
 @record
@@ -72,7 +73,8 @@ def halo_at(history: HaloHistory, time: Float[ArrayLike, "..."]) -> HaloNow:
         found = jnp.exp(hermite(ln_t, nodes, others, slopes)[0])
         m, slope = jnp.exp(ln_m), jnp.maximum(slope, 0.0)
         read = dict(zip(names, (m, m * slope / time, *jnp.moveaxis(found, -1, 0)), strict=True))
-    return HaloNow(time=time, redshift=_redshift(history, time), **read)
+    spin = None if history.spin is None else jnp.broadcast_to(history.spin, time.shape)
+    return HaloNow(time=time, redshift=_redshift(history, time), spin=spin, **read)
 
 
 def _redshift(history: HaloHistory, time: Array) -> Array:

@@ -13,8 +13,8 @@ import numpy as np
 from flax import nnx
 from jax.sharding import PartitionSpec
 
+from galdiff.baryons.cycle import BaryonCycle
 from galdiff.baryons.evolve import Equations, Outputs, check_times, evolve_adaptively, evolve_prepared, prepare
-from galdiff.core.stage import Stage
 from galdiff.errors import InputError
 from galdiff.records import BaryonHistory, HaloHistory
 
@@ -48,7 +48,7 @@ class Population:
       chunk: halos solved together, in equal parts on all devices; memory goes with it.
     """
 
-    def __init__(self, stage: Stage, outputs: Outputs, *, tolerance: float | None = 0.02, chunk: int = 1024):
+    def __init__(self, stage: BaryonCycle, outputs: Outputs, *, tolerance: float | None = 0.02, chunk: int = 1024):
         if tolerance is not None and not 1e-9 <= tolerance <= 1:
             raise InputError(f"tolerance is {tolerance} dex; steps can hold 1e-9 to 1 dex, or give null for the grid's")
         if chunk < 1:
@@ -59,7 +59,7 @@ class Population:
         rtol = EXTRA * (tolerance or 0.02)
 
         def equations(state) -> Equations:
-            return nnx.merge(graph, state).equations()  # type: ignore[attr-defined]
+            return nnx.merge(graph, state).equations()
 
         def on_grid(state, halos, times=outputs):
             e = equations(state)

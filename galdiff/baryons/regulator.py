@@ -7,23 +7,27 @@ no energy, hence no quenching. Time is in Gyr.
 """
 
 import dataclasses
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
-from flax import nnx
 from jaxtyping import Array, Float
 
+from galdiff.baryons.cycle import BaryonCycle
 from galdiff.baryons.drive import HALO_HOOK, halo_drivers
-from galdiff.baryons.evolve import Equations, Outputs, evolve, evolve_adaptively
+from galdiff.baryons.evolve import Equations, Outputs
 from galdiff.baryons.forcing import Forcing, HaloNow, forcing_of
-from galdiff.baryons.parameters import V_0, Z_SUN, PowerLaw, Prevention, loading, power_law, preventing, prevention
+from galdiff.baryons.laws.constant import Constant
+from galdiff.baryons.laws.depletion_time import DepletionTime
+from galdiff.baryons.laws.law import Law, Laws, of_the_halo, tabled, with_contents
+from galdiff.baryons.laws.logistic import Logistic
+from galdiff.baryons.laws.power_law import PowerLaw
+from galdiff.baryons.parameters import Z_SUN
 from galdiff.baryons.patankar import Contents, Flows
 from galdiff.core.budget import Budget
 from galdiff.core.correction import Correction, NoCorrection
 from galdiff.core.record import quantity, record
-from galdiff.core.stage import Stage
 from galdiff.core.variables import physical
-from galdiff.records import BaryonHistory, Diagnostics, HaloHistory
+from galdiff.records import Diagnostics
 
 MASS = Budget(
     reservoirs=("stars", "ism", "outside"),
@@ -49,12 +53,12 @@ DENSE_START, METAL_START = 1.0, 1e-4  # Msun of stars and of ISM, and metallicit
 class RegulatorParameters:
     """All numbers of the regulator in natural units."""
 
-    t_dep: PowerLaw = quantity("Gyr", "depletion time of the ISM, 1 / epsilon")
-    eta_mass: PowerLaw = quantity("", "mass loading of the wind, lambda")
-    prevent: Prevention = quantity("", "preventative feedback")
+    star_formation: Any = quantity("", "of the law of star formation, epsilon")
+    eta_mass: Any = quantity("", "of the mass loading of the wind, lambda")
+    z_inflow: Any = quantity("", "of the metal mass fraction of the inflow")
+    prevent: Any = quantity("", "of preventative feedback")
     f_recycle: Float[Array, ""] = quantity("", "share of the stars formed that dies at once, R")
     metal_yield: Float[Array, ""] = quantity("", "new metals per mass of stars formed, (1 - R) y")
-    z_inflow: PowerLaw | None = quantity("", "metal mass fraction of the inflow; None for no metals", default=None)
 
 
 @record
@@ -88,28 +92,27 @@ def start(halo: HaloNow) -> Contents:
     }
 
 
-def drive(p: RegulatorParameters, forcing: Forcing, correction: Correction) -> RegulatorDrive:
+def drive(laws: Laws, p: RegulatorParameters, forcing: Forcing, correction: Correction) -> RegulatorDrive:
     """Primitive rates at some times, corrected by what the halo tells (`halo_drivers`); any shape.
 
     Args:
+      laws: by slot; where one sees the contents, its rate is one here, times the correction.
       p: numbers of the model.
       forcing: the halo as its baryons feel it.
       correction: of `RegulatorRates`.
     """
-    halo = forcing.halo
-    ln_v, ln_1pz = jnp.log(halo.v_vir / V_0), jnp.log1p(halo.redshift)
-    one = jnp.ones_like(ln_v)
+    said = tabled(laws, p, forcing)
+    one = jnp.ones_like(forcing.t_dyn)
     rates = RegulatorRates(
-        inflow=prevention(p.prevent, halo.v_vir) * forcing.baryons,
-        star_formation=1 / power_law(p.t_dep, ln_v, ln_1pz),
-        eta_mass=power_law(p.eta_mass, ln_v, ln_1pz),
+        inflow=said["prevent"] * forcing.baryons,
+        star_formation=said["star_formation"],
+        eta_mass=said["eta_mass"],
         metal_yield=p.metal_yield * one,
         recycling=p.f_recycle / (1 - p.f_recycle) * one,
     )
     if not isinstance(correction, NoCorrection):
         rates = correction(rates, halo_drivers(forcing))
-    z_inflow = 0 * one if p.z_inflow is None else power_law(p.z_inflow, ln_v, ln_1pz)
-    return RegulatorDrive(forcing=forcing, rates=rates, z_inflow=z_inflow)
+    return RegulatorDrive(forcing=forcing, rates=rates, z_inflow=said["z_inflow"])
 
 
 def flows(contents: Contents, d: RegulatorDrive) -> tuple[Flows, dict]:
@@ -139,7 +142,7 @@ def flows(contents: Contents, d: RegulatorDrive) -> tuple[Flows, dict]:
     return {"mass": mass_flows, "metals": metal_flows}, dict(d=d, sfr=sfr)
 
 
-def diagnose(p: RegulatorParameters, d: RegulatorDrive, **found) -> Diagnostics:
+def diagnose(f_prevent, d: RegulatorDrive, **found) -> Diagnostics:
     """Diagnostics from what `flows` found; the model knows nothing of energy or of the gas in the halo."""
     return Diagnostics(
         t_dep=1 / d.rates.star_formation,
@@ -147,13 +150,13 @@ def diagnose(p: RegulatorParameters, d: RegulatorDrive, **found) -> Diagnostics:
         z_inflow=d.z_inflow,
         t_dyn=d.forcing.t_dyn,
         f_uv=d.forcing.f_uv,
-        f_prevent=prevention(p.prevent, d.forcing.halo.v_vir),
+        f_prevent=f_prevent,
         **found,
     )
 
 
-class Regulator(Stage):
-    """Baryons of a halo as a gas regulator. Powers of V_vir and 1 + z come from `loading`.
+class Regulator(BaryonCycle):
+    """Baryons of a halo as a gas regulator. What differs from case to case is in its laws.
 
     Defaults: R = 0.4 as Lilly et al. (2013); a loading of 1 at 125 km/s that falls as V_vir^-2, as where energy drives
     winds (Murray et al. 2005, ApJ 618, 569); inflow without metals; depletion time, yield and prevention as `Pandya23`,
@@ -161,56 +164,51 @@ class Regulator(Stage):
     primitive rates (`RegulatorRates`) by what the halo does, once for all steps.
     """
 
+    slots: ClassVar = ("star_formation", "eta_mass", "z_inflow", "prevent")
     hooks: ClassVar = {"correction": HALO_HOOK._replace(n_out=len(dataclasses.fields(RegulatorRates)))}
 
     def __init__(
         self,
         *,
-        t_dep=None,
-        eta_mass=None,
-        z_inflow=None,
-        prevent=None,
+        star_formation: Law | None = None,
+        eta_mass: Law | None = None,
+        z_inflow: Law | None = None,
+        prevent: Law | None = None,
         f_recycle: float = 0.4,
         metal_yield: float = 0.02,
         correction: Correction | None = None,
         outputs: Outputs | None = None,
     ):
-        self.t_dep = t_dep or loading(log10_a=0.8, alpha0=-1.8, beta=-0.7, log10_a_range=(0.0, 1.1))
-        self.eta_mass = eta_mass or loading(log10_a=0.0, alpha0=-2.0, log10_a_range=(-2.0, 1.0))
-        self.z_inflow = nnx.data(z_inflow)
-        self.prevent = prevent or preventing()
+        self.star_formation = star_formation or DepletionTime()
+        self.eta_mass = eta_mass or PowerLaw(log10_a=0.0, alpha0=-2.0, log10_a_range=(-2.0, 1.0))
+        self.z_inflow = of_the_halo("z_inflow", z_inflow or Constant(value=0.0))
+        self.prevent = of_the_halo("prevent", prevent or Logistic())
         self.f_recycle = physical(f_recycle, unit="1", lo=0.0, hi=0.9)
         self.metal_yield = physical(metal_yield, unit="1", lo=0.0, hi=0.1)
         self.correction = correction or NoCorrection()
         self.outputs = outputs or Outputs(n_times=64, n_steps=128)
 
-    def __call__(self, halo: HaloHistory) -> BaryonHistory:
-        """History of the baryons at the times of `outputs`."""
-        return evolve(self.equations(), halo, self.outputs)
-
-    def adaptively(self, halo: HaloHistory, rtol: float, **options) -> BaryonHistory:
-        """The same with steps that keep rtol, however stiff; options of `evolve_adaptively`."""
-        return evolve_adaptively(self.equations(), halo, self.outputs, rtol, **options)
-
     def parameters(self) -> RegulatorParameters:
         """All numbers in natural units."""
         return RegulatorParameters(
-            t_dep=self.t_dep(),
-            eta_mass=self.eta_mass(),
-            prevent=self.prevent(),
+            **{slot: law.parameters() for slot, law in self.laws().items()},
             f_recycle=self.f_recycle.bounded,
             metal_yield=self.metal_yield.bounded,
-            z_inflow=None if self.z_inflow is None else self.z_inflow(),
         )
 
     def equations(self, parameters: RegulatorParameters | None = None) -> Equations:
         """The model with these numbers, or its own, filled in."""
-        p = self.parameters() if parameters is None else parameters
+        p, laws = self.parameters() if parameters is None else parameters, self.laws()
+
+        def flows_of(contents, d):
+            rates = dataclasses.replace(d.rates, **with_contents(laws, p, d.forcing, contents, d.rates))
+            return flows(contents, dataclasses.replace(d, rates=rates))
+
         return Equations(
             budgets={"mass": MASS, "metals": METALS},
             start=lambda halo, cosmology: start(halo),
             force=forcing_of,
-            drive=lambda forcing: drive(p, forcing, self.correction),
-            flows=flows,
-            diagnose=lambda found: diagnose(p, **found),
+            drive=lambda forcing: drive(laws, p, forcing, self.correction),
+            flows=flows_of,
+            diagnose=lambda found: diagnose(laws["prevent"](p.prevent, found["d"].forcing), **found),
         )

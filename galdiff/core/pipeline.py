@@ -77,7 +77,8 @@ class Pipeline(nnx.Module):
         for name in self.order:
             stage = self.stages[name]
             reads = ", ".join(read for read in stage.reads() if read in available)
-            lines += [f"{name}: {stage.makes().__name__} <- {_name(stage)}({reads})", *_fields(stage.makes())]
+            lines += [f"{name}: {stage.makes().__name__} <- {_name(stage)}({reads})"]
+            lines += [f"  {note}" for note in stage.notes()] + _fields(stage.makes())
         return "\n".join(lines)
 
 

@@ -24,6 +24,10 @@ class Stage(nnx.Module):
     def __call__(self, *args, **kwargs):
         """Make one record from the records named by the parameters."""
 
+    def notes(self) -> tuple[str, ...]:
+        """What this stage is made of, a line each, for descriptions of a pipeline; nothing by default."""
+        return ()
+
     @classmethod
     def reads(cls) -> dict[str, type]:
         """Names and types of the records that `__call__` reads; names with a default are optional."""

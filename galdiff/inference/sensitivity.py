@@ -1,20 +1,21 @@
 """How outputs of a baryon cycle answer to its numbers: exact Jacobians of anything named in its history.
 
 Outputs and numbers go by dotted names: contents.mass.stars, flows.mass.wind, diagnostics.t_cool of `BaryonHistory`,
-some ratios (`RATIOS`), and eta_energy.log10_a, t_dep.alpha0, f_recycle of the parameters. Derivatives are those of the
-solution on the fixed grid.
+some ratios (`RATIOS`), and eta_energy.log10_a, star_formation.alpha0, f_recycle of the parameters. Derivatives are
+those of the solution on the fixed grid.
 """
 
 import difflib
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float
 
-from galdiff.baryons.evolve import Equations, Outputs, Prepared, evolve_prepared, prepare
+from galdiff.baryons.cycle import BaryonCycle
+from galdiff.baryons.evolve import Prepared, evolve_prepared, prepare
 from galdiff.core.record import quantity, record, static
 from galdiff.errors import InputError
 from galdiff.records import BaryonHistory, HaloHistory
@@ -29,18 +30,6 @@ RATIOS: dict[str, Callable[[BaryonHistory], Array]] = {
     "ratio.ism_to_stars": lambda h: h.m_ism / h.m_star,
     "ratio.baryons_to_halo": lambda h: sum(h.contents["mass"][n] for n in INSIDE if n in h.contents["mass"]) / h.m_vir,
 }
-
-
-class Cycle(Protocol):
-    """A stage whose numbers can be exchanged (`Pandya23`)."""
-
-    outputs: Outputs
-
-    def parameters(self) -> Any:
-        """All numbers in natural units."""
-
-    def equations(self, parameters: Any = None) -> Equations:
-        """The model with these numbers, or its own, filled in."""
 
 
 @record
@@ -110,7 +99,7 @@ def named_values(parameters: Any, names: Sequence[str]) -> Float[Array, "paramet
     return jnp.stack([jnp.asarray(known[name], float) for name in names])
 
 
-def tables(stage: Cycle, halos: HaloHistory | Prepared) -> Prepared:
+def tables(stage: BaryonCycle, halos: HaloHistory | Prepared) -> Prepared:
     """Tables of one halo or of many on the grid of the stage's outputs; tables stay as they are."""
     if isinstance(halos, Prepared):
         return halos
@@ -118,7 +107,7 @@ def tables(stage: Cycle, halos: HaloHistory | Prepared) -> Prepared:
     return jax.jit(jax.vmap(one) if jnp.ndim(halos.t_start) else one)(halos)
 
 
-def response(stage: Cycle, outputs: Iterable[str], parameters: Sequence[str], log10: bool) -> Callable:
+def response(stage: BaryonCycle, outputs: Iterable[str], parameters: Sequence[str], log10: bool) -> Callable:
     """Function (values of the parameters, tables of one halo) -> (outputs (t, output), history)."""
     own = stage.parameters()
 
@@ -148,7 +137,12 @@ def mode_for(mode: str, n_parameters: int, n_values: int) -> str:
 
 
 def jacobian_function(
-    stage: Cycle, outputs: Iterable[str], parameters: Iterable[str] | None = None, *, mode="auto", log10: bool = True
+    stage: BaryonCycle,
+    outputs: Iterable[str],
+    parameters: Iterable[str] | None = None,
+    *,
+    mode="auto",
+    log10: bool = True,
 ) -> Callable[[Prepared, Float[Array, "..."]], Sensitivity]:
     """Compiled Jacobians: a function of tables (see `tables`) and values of the parameters, to be used many times.
 
@@ -199,7 +193,7 @@ def jacobian_function(
 
 
 def jacobian(
-    stage: Cycle,
+    stage: BaryonCycle,
     halos: HaloHistory | Prepared,
     outputs: Iterable[str],
     parameters: Iterable[str] | None = None,
@@ -233,7 +227,7 @@ def jacobian(
 
 
 def central_differences(
-    stage: Cycle, outputs: Iterable[str], parameters: Iterable[str], steps: Sequence[float], *, log10: bool = True
+    stage: BaryonCycle, outputs: Iterable[str], parameters: Iterable[str], steps: Sequence[float], *, log10: bool = True
 ) -> Callable[[Prepared, Float[Array, "..."]], Float[Array, "... t output parameter"]]:
     """The same Jacobian from differences over plus and minus a step in each parameter, for comparison.
 

@@ -74,6 +74,7 @@ class CatalogueWriter:
             check_room(self._file.filename, sum(array.nbytes for array, _, _ in found.values()))
             for place, (array, unit, words) in found.items():
                 self._extend(place, array[keep], unit, words)
+            self._file.attrs["ledgers"] = list(histories.ledgers)
             self._extend("id", ids[keep], "", "identity of the galaxy")
             self.n += int(keep.sum())
         return int(keep.sum())

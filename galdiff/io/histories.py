@@ -109,6 +109,7 @@ def write_history(history: BaryonHistory, path: str | pathlib.Path, *, overwrite
         check_room(temporary, sum(array.nbytes for _, array, _, _ in found))
         with h5py.File(temporary, "w", track_order=True) as file:
             sign(file, FORMAT)
+            file.attrs["ledgers"] = list(history.ledgers)
             for place, array, unit, meaning in found:
                 describe(file.create_dataset(place, data=array), unit, meaning)
 
@@ -182,13 +183,21 @@ def load(file: h5py.File, path: str | pathlib.Path, rows: typing.Any) -> BaryonH
     diagnostics = _known(file, Diagnostics, "diagnostics/", path)
     fields = {name: value(file[name]) for name in _known(file, BaryonHistory, "", path) if name != "diagnostics"}
     history = BaryonHistory(
-        **fields, diagnostics=Diagnostics(**{name: value(file[f"diagnostics/{name}"]) for name in diagnostics})
+        **fields,
+        **_ledgers(file),
+        diagnostics=Diagnostics(**{name: value(file[f"diagnostics/{name}"]) for name in diagnostics}),
     )
     n_t = np.shape(history.time)
     for place, array, _, _ in leaves(history):
         if np.shape(array) not in (n_t, n_t[:-1]):
             raise InputError(f"{path}: {place} has shape {np.shape(array)}, but time {n_t}; write the file again")
     return history
+
+
+def _ledgers(file: h5py.File) -> dict[str, tuple[str, ...]]:
+    """Ledgers that the file names; older ones do not, and have those that were always known."""
+    named = file.attrs.get("ledgers")
+    return {} if named is None else {"ledgers": tuple(map(str, named))}
 
 
 def _known(file: h5py.File, cls: type, group: str, path) -> list[str]:

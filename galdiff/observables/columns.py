@@ -5,17 +5,16 @@ NumPy in float64 throughout: an energy in erg overflows float32.
 
 import dataclasses
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import numpy as np
 
 from galdiff import units
 from galdiff.core.record import unit_of
-from galdiff.records import BaryonHistory, Diagnostics
+from galdiff.records import LEDGERS, BaryonHistory, Diagnostics
 from galdiff.units import Z_SUN
 
 T_VIR_PER_V2 = 35.9  # K/(km/s)^2; T_vir = 35.9 V_vir^2 (Pandya et al. 2023)
-LEDGERS = ("outside", "nucleosynthesis", "supernovae", "radiation", "lost")  # reservoirs that only count
 PREFIX = {"mass": "m", "metals": "mz", "energy": "e"}
 PUBLIC = {  # unit inside galdiff: (unit of a column, factor to it)
     "": ("1", 1.0),
@@ -77,7 +76,7 @@ def leaves(history: BaryonHistory) -> Iterator[tuple[str, typing.Any, str, str]]
                 array = getattr(value, inner.name)
                 if array is not None:
                     yield f"diagnostics/{inner.name}", array, inner.metadata["unit"], inner.metadata["meaning"]
-        elif value is not None:
+        elif value is not None and not field.metadata.get("static"):
             yield field.name, value, unit_of(type(history), field.name), field.metadata["meaning"]
 
 
@@ -104,16 +103,18 @@ def columns(history: BaryonHistory) -> dict[str, Column]:
     flows mdot_*, mzdot_* [Msun/yr], edot_* [erg/s]; the fields of `Diagnostics`.
     """
     made = {_name(place): Column(*public(array, unit), words) for place, array, unit, words in leaves(history)}
-    return made | derived(made)
+    return made | derived(made, history.ledgers)
 
 
-def derived(given: Mapping[str, Column]) -> dict[str, Column]:
+def derived(given: Mapping[str, Column], ledgers: Collection[str] = LEDGERS) -> dict[str, Column]:
     """Columns that follow from others, where those are there; NaN where a ratio or logarithm does not exist.
+
+    `ledgers` are reservoirs that only count what left and what came, which are no baryons of the halo.
 
     baryon_fraction, metallicity_* (mass fraction), log10_z_* (over 0.02), t_cool_over_t_ff, t_over_t_vir, eta_outflow.
     """
     made: dict[str, Column] = {}
-    inside = [n for n in given if n.startswith("m_") and n != "m_vir" and n.removeprefix("m_") not in LEDGERS]
+    inside = [n for n in given if n.startswith("m_") and n != "m_vir" and n.removeprefix("m_") not in ledgers]
     baryons = sum((given[n].values for n in inside), np.zeros(()))
     text = "baryons inside the halo over virial mass"
     made["baryon_fraction"] = Column(_ratio(baryons, given["m_vir"].values), "1", text)

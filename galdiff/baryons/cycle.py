@@ -1,0 +1,48 @@
+"""What a baryon cycle is: a stage that states its equations, with its laws in slots."""
+
+import abc
+import typing
+from typing import Any, ClassVar
+
+from galdiff.baryons.evolve import Equations, Outputs, evolve, evolve_adaptively
+from galdiff.baryons.laws.law import Law
+from galdiff.core.stage import Stage
+from galdiff.records import BaryonHistory, HaloHistory
+
+
+class BaryonCycle(Stage):
+    """From the growth of a halo to the history of its baryons; a kind adds `parameters` and `equations`.
+
+    Kinds differ in reservoirs and flows; what may differ within a kind is a `Law` in a slot, an attribute of its name.
+    """
+
+    outputs: Outputs
+    slots: ClassVar[tuple[str, ...]] = ()  # names of the attributes that hold a law
+
+    @abc.abstractmethod
+    def parameters(self) -> Any:
+        """All numbers in natural units, as nested records."""
+
+    @abc.abstractmethod
+    def equations(self, parameters: Any = None) -> Equations:
+        """The model with these numbers, or its own, filled in."""
+
+    @typing.final
+    def __call__(self, halo: HaloHistory) -> BaryonHistory:
+        """History of the baryons at the times of `outputs`."""
+        return evolve(self.equations(), halo, self.outputs)
+
+    @typing.final
+    def adaptively(self, halo: HaloHistory, rtol: float, **options) -> BaryonHistory:
+        """The same with steps that keep rtol, however stiff; options of `evolve_adaptively`."""
+        return evolve_adaptively(self.equations(), halo, self.outputs, rtol, **options)
+
+    @typing.final
+    def notes(self) -> tuple[str, ...]:
+        """The laws, with values and units of their parameters."""
+        return tuple(f"{slot}: {law.summary()}" for slot, law in self.laws().items())
+
+    @typing.final
+    def laws(self) -> dict[str, Law]:
+        """The laws by slot."""
+        return {slot: getattr(self, slot) for slot in self.slots}

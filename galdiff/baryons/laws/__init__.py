@@ -1,0 +1,1 @@
+"""Laws of the baryon cycles, one file each; `law` says what one is."""

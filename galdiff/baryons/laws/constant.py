@@ -1,0 +1,19 @@
+"""One number for all halos and times, not trained: no prevention (1), an inflow without metals (0)."""
+
+import jax.numpy as jnp
+
+from galdiff.baryons.laws.law import Law
+from galdiff.errors import InputError
+
+
+class Constant(Law):
+    """The same value everywhere, in the unit of the slot."""
+
+    def __init__(self, *, value: float):
+        if not value >= 0:
+            raise InputError(f"value is {value}; what a law returns is zero or positive")
+        self.value = float(value)
+
+    def __call__(self, p, forcing, contents=None):
+        """The value, in the shape of the halo."""
+        return jnp.full_like(forcing.t_dyn, self.value)

@@ -1,0 +1,97 @@
+"""What a law is: a small module that turns the halo, and where it asks for them the contents, into one positive number.
+
+Laws of the halo alone are tabled once for all steps; those that see the contents run inside the step. A model's
+corrections rescale what a law returns, so any law fits any slot and any hook.
+"""
+
+import abc
+import functools
+import inspect
+import typing
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array
+
+from galdiff.baryons.forcing import Forcing
+from galdiff.baryons.patankar import Contents
+from galdiff.core.record import quantity, record
+from galdiff.core.variables import Physical
+from galdiff.errors import InputError
+
+
+class Law(nnx.Module):
+    """One law of a baryon cycle; its physical parameters are arguments of the constructor of the same names."""
+
+    sees_contents: ClassVar[bool] = False  # True: called inside the step, with the contents
+
+    @abc.abstractmethod
+    def __call__(self, p: Any, forcing: Forcing, contents: Contents | None = None) -> Array:
+        """The number that the slot asks for, positive (or zero).
+
+        Args:
+          p: values of this law's parameters in their units, by name: `parameters()`, or others in their place.
+          forcing: the halo as its baryons feel it, any shape.
+          contents: of all reservoirs, same shape; None for laws of the halo alone.
+
+        Returns:
+          Array of that shape, in the unit of the slot.
+        """
+
+    @typing.final
+    def parameters(self) -> Any:
+        """Values of the physical parameters, as a record with units and fields in the order of the constructor."""
+        own = self._physical()
+        kind = _record_of(type(self).__name__, tuple((name, variable.unit) for name, variable in own.items()))
+        return kind(**{name: variable.bounded for name, variable in own.items()})
+
+    @typing.final
+    def summary(self) -> str:
+        """Name, values and units in one line."""
+        own = self._physical().items()
+        values = ", ".join(f"{name}={float(x.bounded):.4g}{'' if x.unit == '1' else f' {x.unit}'}" for name, x in own)
+        return f"{type(self).__name__}({values})"
+
+    def _physical(self) -> dict[str, Physical]:
+        given = inspect.signature(type(self).__init__).parameters
+        return {name: getattr(self, name) for name in given if isinstance(getattr(self, name, None), Physical)}
+
+
+@functools.cache
+def _record_of(name: str, fields: tuple[tuple[str, str], ...]) -> type:
+    body = {field: quantity("" if unit == "1" else unit, f"{field} of {name}") for field, unit in fields}
+    return record(type(name, (), {"__annotations__": dict.fromkeys(body, Array), **body}))
+
+
+Laws = Mapping[str, Law]  # slot -> law
+
+
+def tabled(laws: Laws, p: Any, forcing: Forcing) -> dict[str, Array]:
+    """What the laws say of the halo alone, by slot; one where a law waits for the contents (see `with_contents`)."""
+    one = jnp.ones_like(forcing.t_dyn)
+    return {name: one if law.sees_contents else law(getattr(p, name), forcing) for name, law in laws.items()}
+
+
+def with_contents(laws: Laws, p: Any, forcing: Forcing, contents: Contents, rates: Any) -> dict[str, Array]:
+    """The rates that wait for the contents, times what their laws say, by slot.
+
+    Args:
+      laws, p: by slot.
+      forcing, contents: now.
+      rates: record with the factors so far: what a correction made of one.
+    """
+    seen = {name: law for name, law in laws.items() if law.sees_contents}
+    return {name: getattr(rates, name) * law(getattr(p, name), forcing, contents) for name, law in seen.items()}
+
+
+def of_the_halo(slot: str, law: Law) -> Law:
+    """The law, for a slot that is tabled before there are contents.
+
+    Raises:
+      InputError: it sees the contents.
+    """
+    if law.sees_contents:
+        raise InputError(f"{slot} is {type(law).__name__}, which sees the contents; give a law of the halo alone")
+    return law

@@ -1,0 +1,42 @@
+"""A power law of V_vir and 1 + z: loading factors of winds, metallicity of the inflow (Pandya et al. 2026, eq. 8)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from galdiff.baryons.forcing import Forcing
+from galdiff.baryons.laws.law import Law
+from galdiff.baryons.parameters import V_0
+from galdiff.core.variables import physical
+
+
+def power_law(p: Any, forcing: Forcing) -> Array:
+    """10^log10_a (V_vir/V_0)^(alpha0 + alpha_z (1+z)) (1+z)^beta, the shape of the halo."""
+    ln_v, ln_1pz = jnp.log(forcing.halo.v_vir / V_0), jnp.log1p(forcing.halo.redshift)
+    slope = p.alpha0 + p.alpha_z * jnp.exp(ln_1pz)
+    return jnp.exp(jnp.log(10.0) * p.log10_a + slope * ln_v + p.beta * ln_1pz)
+
+
+class PowerLaw(Law):
+    """A dimensionless number as a power law; amplitude [dex] and slope are bounded by their prior ranges."""
+
+    def __init__(
+        self,
+        *,
+        log10_a: float,
+        alpha0: float,
+        alpha_z: float = 0.0,
+        beta: float = 0.0,
+        log10_a_range: Sequence[float],
+        alpha0_range: Sequence[float] = (-4.0, 0.0),
+    ):
+        self.log10_a = physical(log10_a, unit="dex", lo=log10_a_range[0], hi=log10_a_range[1], prior="uniform")
+        self.alpha0 = physical(alpha0, unit="1", lo=alpha0_range[0], hi=alpha0_range[1], prior="uniform")
+        self.alpha_z = physical(alpha_z, unit="1", lo=-2.0, hi=2.0)
+        self.beta = physical(beta, unit="1", lo=-5.0, hi=5.0)
+
+    def __call__(self, p, forcing, contents=None):
+        """The number at V_vir and redshift."""
+        return power_law(p, forcing)

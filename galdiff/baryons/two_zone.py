@@ -1,0 +1,207 @@
+"""The equations of the two-zone model, term by term: budgets, start, and the flows of each process.
+
+Pandya et al. (2023, ApJ 956, 118), section 2; what is open in them (star formation, loadings, prevention) comes as
+rates from the laws. Every term gives its flows [Msun/Gyr; energy Msun (km/s)^2/Gyr] by conserved quantity, any shape.
+"""
+
+import math
+import typing
+
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from galdiff.baryons.drive import Drive
+from galdiff.baryons.forcing import TEMPERATURE_UNIT
+from galdiff.baryons.parameters import Z_SUN, Turbulence
+from galdiff.baryons.patankar import Contents, Flows
+from galdiff.core import soft
+from galdiff.core.budget import Budget
+
+MASS = Budget(
+    reservoirs=("stars", "ism", "cgm", "outside"),
+    ledgers=("outside",),
+    transfers={
+        "inflow": ("outside", "cgm"),
+        "cooling": ("cgm", "ism"),
+        "star_formation": ("ism", "stars"),  # net of what dying stars return
+        "wind": ("ism", "cgm"),
+        "outflow": ("cgm", "outside"),
+    },
+)
+METALS = Budget(
+    reservoirs=("stars", "ism", "cgm", "outside", "nucleosynthesis"),
+    ledgers=("outside", "nucleosynthesis"),
+    transfers={
+        **{flow: (donor, receiver) for flow, donor, receiver in MASS.transfers},
+        "enrichment": ("nucleosynthesis", "ism"),
+        "loading": ("nucleosynthesis", "cgm"),  # new metals that leave with the wind
+    },
+)
+_HEAT = {
+    "inflow": ("outside", "heat"),
+    "wind": ("supernovae", "heat"),
+    "cooling": ("heat", "radiation"),
+    "outflow": ("heat", "outside"),
+}
+_STIRRING = {
+    "stirring": ("outside", "turbulence"),
+    "wind_stirring": ("supernovae", "turbulence"),
+    "dissipation": ("turbulence", "heat"),
+    "turbulent_outflow": ("turbulence", "outside"),
+}
+_LEDGERS = ("outside", "supernovae", "radiation")
+HEAT = Budget(reservoirs=("heat", *_LEDGERS), ledgers=_LEDGERS, transfers=_HEAT)
+HEAT_AND_TURBULENCE = Budget(
+    reservoirs=("heat", "turbulence", *_LEDGERS), ledgers=_LEDGERS, transfers=_HEAT | _STIRRING
+)
+LOG10_T_OF_HEAT = math.log10(2 / 3 / TEMPERATURE_UNIT)  # of an isothermal CGM
+LN_10 = 2.302585092994046  # exp(LN_10 x) is much faster than 10**x
+DENSE_START, METAL_START = 1.0, 1e-4  # Msun of stars and of ISM, and metallicity over solar, at the start
+CGM_START, TURBULENT_START = 0.5, 0.01  # share of the baryons in the CGM; turbulent over thermal energy there
+
+
+def budgets(turbulent: bool) -> dict[str, Budget]:
+    """The three budgets; with turbulence for the full model."""
+    return {"mass": MASS, "metals": METALS, "energy": HEAT_AND_TURBULENCE if turbulent else HEAT}
+
+
+def start(halo, cosmology, turbulent: bool) -> Contents:
+    """Contents when the gas is first followed, for a halo (`HaloNow`) at that time."""
+    one = jnp.ones_like(halo.m_vir)
+    cgm = CGM_START * cosmology.omega_b / cosmology.omega_m * halo.m_vir
+    heat = cgm * halo.v_vir**2
+    metals, nothing = METAL_START * Z_SUN, 0 * one
+    energy = {"heat": heat} | ({"turbulence": TURBULENT_START * heat} if turbulent else {})
+    return {
+        "mass": {"stars": DENSE_START * one, "ism": DENSE_START * one, "cgm": cgm, "outside": nothing},
+        "metals": {"stars": metals * one, "ism": metals * one, "cgm": metals * cgm}
+        | {name: nothing for name in METALS.ledgers},
+        "energy": energy | {name: nothing for name in _LEDGERS},
+    }
+
+
+class Halo(typing.NamedTuple):
+    """State of the CGM, and the rates at which it cools and flows over."""
+
+    log10_t: Array  # K, of an isothermal CGM
+    t_cool: Array  # Gyr, not below the dynamical time
+    cooling: Array  # 1/Gyr, of mass and metals
+    radiation: Array  # 1/Gyr, of heat
+    overflow: Array  # 1/Gyr, of all
+
+
+def halo_gas(contents: Contents, d: Drive, cooling: typing.Callable, sharp: bool) -> Halo:
+    """Cooling time from heat, mass and metals of the CGM, and overflow where it holds more energy than is bound.
+
+    Args:
+      contents: of all reservoirs.
+      d: what acts on them.
+      cooling: log10 Lambda of (log10 T, log10 Z/Zsun).
+      sharp: minima and maxima with kinks, as published, instead of smooth ones.
+    """
+    f, r, cgm = d.forcing, d.rates, contents["mass"]["cgm"]
+    heat, turbulence = contents["energy"]["heat"], contents["energy"].get("turbulence")
+    per_cgm = 1 / cgm  # divisions are dear
+    z_cgm, per_mass = contents["metals"]["cgm"] * per_cgm, heat * per_cgm
+
+    log10_t = jnp.log10(per_mass) + LOG10_T_OF_HEAT
+    log10_lambda = cooling(log10_t, jnp.log10(z_cgm * (1 / Z_SUN)))
+    radiated = jnp.exp(LN_10 * (log10_lambda + f.log10_radiated)) * cgm  # per mass
+    in_t_dyn = per_mass / (radiated * f.t_dyn)
+    t_cool = f.t_dyn * (jnp.maximum(in_t_dyn, 1.0) if sharp else soft.at_least(in_t_dyn))
+
+    held = per_mass if turbulence is None else per_mass + turbulence * per_cgm
+    bound = f.e_vir / held
+    return Halo(
+        log10_t=log10_t,
+        t_cool=t_cool,
+        cooling=r.cooling / (t_cool + f.t_ff),
+        radiation=r.cooling / t_cool,
+        overflow=r.outflow * (jnp.maximum(1 - bound, 0.0) if sharp else soft.excess(bound)) / f.t_dyn,
+    )
+
+
+def infall(d: Drive) -> Flows:
+    """Gas enters the CGM at the virial temperature, with the metals of the inflow."""
+    inflow = d.rates.inflow
+    return _flows("inflow", mass=inflow, metals=d.z_inflow * inflow, energy=d.forcing.e_vir * inflow)
+
+
+def cooling_flow(contents: Contents, halo: Halo) -> Flows:
+    """CGM cools onto the ISM in a cooling and a free-fall time; its heat is radiated in a cooling time."""
+    return _flows(
+        "cooling",
+        mass=contents["mass"]["cgm"] * halo.cooling,
+        metals=contents["metals"]["cgm"] * halo.cooling,
+        energy=contents["energy"]["heat"] * halo.radiation,
+    )
+
+
+def star_formation(contents: Contents, d: Drive) -> Flows:
+    """ISM turns into stars, net of what dying stars return at once."""
+    locked = d.locked * d.rates.star_formation
+    return _flows("star_formation", mass=contents["mass"]["ism"] * locked, metals=contents["metals"]["ism"] * locked)
+
+
+def wind(contents: Contents, d: Drive, energy_yield: Array) -> Flows:
+    """Supernovae drive ISM into the CGM, with a share of their energy."""
+    r, ism = d.rates, contents["mass"]["ism"]
+    blown = r.eta_mass * r.star_formation
+    return _flows(
+        "wind",
+        mass=ism * blown,
+        metals=contents["metals"]["ism"] * blown,
+        energy=r.eta_energy * energy_yield * (ism * r.star_formation),
+    )
+
+
+def overflow(contents: Contents, halo: Halo) -> Flows:
+    """CGM leaves the halo where it holds more energy than is bound."""
+    return _flows(
+        "outflow",
+        mass=contents["mass"]["cgm"] * halo.overflow,
+        metals=contents["metals"]["cgm"] * halo.overflow,
+        energy=contents["energy"]["heat"] * halo.overflow,
+    )
+
+
+def enrichment(contents: Contents, d: Drive) -> Flows:
+    """New metals go into the ISM, or leave with the wind."""
+    r = d.rates
+    made = r.metal_yield * (contents["mass"]["ism"] * r.star_formation)
+    return {"metals": {"enrichment": (1 - r.eta_metal) * made, "loading": r.eta_metal * made}}
+
+
+def stirring(p: Turbulence, contents: Contents, d: Drive, halo: Halo, energy: dict[str, Array]) -> Flows:
+    """A share of the energy of infall and wind stirs the CGM; turbulence decays on an eddy time of its outer scale.
+
+    Args:
+      p: shares that arrive as heat, and that scale.
+      contents, d, halo: as above.
+      energy: flows "inflow" and "wind" as if all were heat, which these replace.
+    """
+    turbulence = contents["energy"]["turbulence"]
+    sigma = jnp.sqrt(2 * turbulence / contents["mass"]["cgm"])
+    eddy_time = p.eddy * d.forcing.t_dyn * d.forcing.halo.v_vir / sigma
+    changed = dict(
+        inflow=p.heat_of_inflow * energy["inflow"],
+        wind=p.heat_of_wind * energy["wind"],
+        stirring=(1 - p.heat_of_inflow) * energy["inflow"],
+        wind_stirring=(1 - p.heat_of_wind) * energy["wind"],
+        dissipation=turbulence / eddy_time,
+        turbulent_outflow=turbulence * halo.overflow,
+    )
+    return {"energy": changed}
+
+
+def together(*terms: Flows) -> Flows:
+    """Flows of all terms; a later one replaces what it names again."""
+    found: Flows = {"mass": {}, "metals": {}, "energy": {}}
+    for term in terms:
+        for quantity, named in term.items():
+            found[quantity] |= named
+    return found
+
+
+def _flows(name: str, **rates: Array) -> Flows:
+    return {quantity: {name: rate} for quantity, rate in rates.items()}
