@@ -94,8 +94,9 @@ def _set(config: DictConfig, key: str, value: Any) -> None:
     """Put a value under a dotted key that exists."""
     outer, _, last = key.rpartition(".")
     node = OmegaConf.select(config, outer) if outer else config
-    if not OmegaConf.is_dict(node) or last not in node:
-        known = [f"{outer}.{k}" if outer else k for k in (node if OmegaConf.is_dict(node) else ())]
+    names = [str(k) for k in node] if OmegaConf.is_dict(node) else []
+    if last not in names:
+        known = [f"{outer}.{k}" if outer else k for k in names]
         raise InputError(f"{key}: there is no such key; {_nearest(key, known)}")
     OmegaConf.update(config, key, value, merge=False, force_add=True)
 

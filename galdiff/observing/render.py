@@ -30,9 +30,8 @@ def render(
     size = max(tile.instrument.n_y, tile.instrument.n_x)
     tiles = list(tiles_of(instrument, size))
     flux = np.zeros((instrument.n_y, instrument.n_x, len(tile.wave)), np.float32)
-    maps: dict[str, Any] = {
-        f.name: np.full(flux.shape[:2], np.nan, np.float32) for f in dataclasses.fields(KinematicMaps)
-    }
+    names = [f.name for f in dataclasses.fields(KinematicMaps)]
+    maps: dict[str, Any] = {name: np.full(flux.shape[:2], np.nan, np.float32) for name in names}
     observe = _Programs(layout, step)
     with step(f"observe {len(tiles)} tile{'s' * (len(tiles) > 1)}", total=len(tiles)) as done:
         for part, made in observe_in_tiles(observe, stars, placement, instrument, tile.bins, size):

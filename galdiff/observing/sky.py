@@ -23,7 +23,7 @@ def redshift_of(asked: float | None, galaxy: Galaxy) -> float:
 
 
 def visible(sky: Mapping[str, Stage], galaxy: Galaxy) -> dict[str, Stage]:
-    """Stages of the sky, without the view of the gas where nothing reads it; warns where dust needs gas that is not there.
+    """Stages of the sky, without the view of the gas where nothing reads it; warns where dust needs gas and has none.
 
     Args:
       sky: makes `sky_stars`, `sky_gas`, `attenuated` and `placement`.
