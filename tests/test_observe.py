@@ -1,8 +1,9 @@
 """The main job from Python: the same cube as the command line, errors that name the nearest, slopes of the pipeline."""
 
-import functools
 import importlib.util
 import json
+import pathlib
+import re
 import subprocess
 import sys
 
@@ -18,10 +19,12 @@ from simulation_files import write_eagle
 import galdiff
 from galdiff.baryons.evolve import Outputs
 from galdiff.baryons.regulator import Regulator
+from galdiff.core.compiled import compiled
 from galdiff.dust.attenuation import DustScreen
 from galdiff.dust.curves import make_curve
 from galdiff.ifu.instrument import make_instrument
 
+DOCS = pathlib.Path(__file__).resolve().parent.parent / "docs" / "simulate.md"
 GROWTH = {"log10_mvir": 11.5, "observed_redshift": 0.1, "n_stars": 1500, "n_gas": 100, "baryons.outputs.n_steps": 64}
 VIEW = {"inclination": 40.0, "max_spaxels": 4, "seed": 3, "precision.rank": 8, "gauss_hermite": False}
 BLUE = {"instrument.wave.end_angstrom": 4900.0}
@@ -151,27 +154,31 @@ def test_what_is_wrong_is_named_with_the_nearest(call, words, disc):
 
 
 @pytest.mark.filterwarnings(EDGE)
-def test_the_pipeline_makes_the_same_light_and_has_slopes_in_winds_star_formation_view_and_dust(grown):
-    settings = {**VIEW, **BLUE, "dust": "screen", "engine": "compressed", "orientation": "none"}
-    pipe = galdiff.pipeline(grown, **settings)
-    graph, params, rest = nnx.split(pipe, nnx.Param, ...)
-
-    @jax.jit
-    @functools.partial(jax.value_and_grad, has_aux=True)
-    def light(params):
-        flux = nnx.merge(graph, params, rest)(wanted=["cube"], halo=grown.halo)["cube"].flux
-        return flux[1].sum() / 1e3, flux
-
-    (_, flux), slopes = light(params)
-    mock = galdiff.observe(grown, snr=None, **settings)
-    np.testing.assert_allclose(flux, mock.cube.flux, rtol=2e-3)  # histories by the grid, and with steps of their own
-    stages = ("stages", "history", "t_dep", "log10_a"), ("stages", "history", "eta_energy", "log10_a")
-    for path in (*stages, ("stages", "sky_stars", "inclination"), ("stages", "attenuated", "a_v")):
+def test_the_documented_pipeline_has_the_slopes_that_differences_have(capsys):
+    code = re.findall(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)[1]
+    lines = [line for line in code.splitlines() if line]
+    assert len(lines) <= 12
+    assert sum(line.startswith(("import", "from")) for line in lines) <= 3
+    names: dict = {}
+    exec(compile(code, str(DOCS), "exec"), names)
+    assert len(capsys.readouterr().out.split()) == 3
+    light, params, slopes = names["light"], names["params"], {"stages": names["slopes"]}
+    laws = [("stages", "history", name, "log10_a") for name in ("t_dep", "eta_energy")]
+    for path in (*laws, ("stages", "sky_stars", "inclination"), ("stages", "attenuated", "a_v")):
         step = 1e-3 * (100 if "inclination" in path else 1)
-        ends = [light(moved(params, path, sign * step))[0][0] for sign in (1, -1)]
+        ends = [light(moved(params, path, sign * step))[0] for sign in (1, -1)]
         slope = at(slopes, path)[...]
         assert slope != 0
         np.testing.assert_allclose(slope, (ends[0] - ends[1]) / (2 * step), rtol=2e-3, err_msg=".".join(path))
+
+
+@pytest.mark.filterwarnings(EDGE)
+def test_the_pipeline_makes_the_cube_of_the_mock_without_its_noise(grown):
+    run_it, state = compiled(galdiff.pipeline(grown, **VIEW, **BLUE), ["cube"])
+    flux = run_it(state, halo=grown.halo)["cube"].flux
+    mock = galdiff.observe(grown, snr=None, **VIEW, **BLUE)
+    np.testing.assert_allclose(flux, mock.cube.flux, rtol=2e-3)  # histories by the grid, and with steps of their own
+    assert (mock.cube.variance == 0).all()
 
 
 def at(state, path):
