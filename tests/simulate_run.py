@@ -10,7 +10,8 @@ from unittest import mock
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
-from galdiff.sps.analytic import default_grid
+from galdiff.sps import analytic
+from galdiff.sps.analytic.library import default_grid
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 # double precision, as in all tests, since a process cannot change it; a field of 8 x 8 spaxels and 200 wavelengths
@@ -27,18 +28,25 @@ SMALL = (
 
 @functools.cache
 def script() -> types.ModuleType:
-    """The experiment as a module; the embedded library is computed once for all runs."""
+    """The experiment as a module."""
     spec = importlib.util.spec_from_file_location("simulate", ROOT / "experiments" / "simulate.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    build = module.build
-    module.build = lambda node, path, **other: library() if path == "ssp" else build(node, path=path, **other)
     return module
 
 
 @functools.cache
 def library():
     return default_grid(imf="kroupa")
+
+
+@functools.wraps(default_grid)
+def default_grid_once(*args, **kwargs):
+    """The embedded library, computed once for all runs with the default initial mass function."""
+    return library() if (args, kwargs) == ((), {"imf": "kroupa"}) else default_grid(*args, **kwargs)
+
+
+analytic.default_grid = default_grid_once
 
 
 def compose(*overrides: str) -> DictConfig:

@@ -10,11 +10,12 @@ import sys
 import h5py
 import numpy as np
 import pytest
-from simulate_run import ROOT, SMALL, command, script
+from simulate_run import ROOT, SMALL, command
 from simulation_files import write_eagle
 from test_fits_cube import make_cube, make_maps
 
 from galdiff.io import fits_cube
+from galdiff.observing import grow, layout, mock, render
 
 FILE = "input=file"
 COMMON = ("runtime.precision=float64", "max_spaxels=8")
@@ -28,9 +29,9 @@ def no_long_work(monkeypatch):
     def late(*_args, **_kwargs):
         raise AssertionError("long work began before the input was refused")
 
-    monkeypatch.setattr(script(), "Population", late)
-    monkeypatch.setattr(script(), "make_plan", late)
-    monkeypatch.setattr(script(), "render", late)
+    monkeypatch.setattr(grow, "Population", late)
+    monkeypatch.setattr(layout, "make_plan", late)
+    monkeypatch.setattr(mock, "render", late)
 
 
 def refused(capsys, folder, *overrides) -> str:
@@ -185,7 +186,7 @@ def test_existing_results_are_kept(tmp_path, capsys, no_long_work):
 @pytest.fixture
 def quick_render(monkeypatch):
     """A ready cube instead of an observation, so that only writing is real."""
-    monkeypatch.setattr(script(), "render", lambda *_: (make_cube(), make_maps()))
+    monkeypatch.setattr(mock, "render", lambda *_: (make_cube(), make_maps()))
 
 
 def test_a_disk_that_fills_while_writing_leaves_no_file(tmp_path, capsys, monkeypatch, quick_render):
@@ -208,7 +209,7 @@ def test_an_interrupt_leaves_no_file_and_exits_with_130(moment, tmp_path, capsys
         raise KeyboardInterrupt
 
     if moment == "observe":
-        monkeypatch.setattr(script(), "observe_in_tiles", stop)
+        monkeypatch.setattr(render, "observe_in_tiles", stop)
     else:
         request.getfixturevalue("quick_render")
         monkeypatch.setattr(fits_cube, "_lsf_table", stop)
@@ -221,7 +222,7 @@ def test_an_unexpected_failure_keeps_its_traceback(tmp_path, monkeypatch):
     def broken(*_args, **_kwargs):
         raise RuntimeError("the device went away")
 
-    monkeypatch.setattr(script(), "observe_in_tiles", broken)
+    monkeypatch.setattr(render, "observe_in_tiles", broken)
     with pytest.raises(RuntimeError, match="went away"):
         command(tmp_path / "out", *SMALL)
     assert not (tmp_path / "out" / "cube.fits").exists()

@@ -23,12 +23,13 @@ LAYERS = [
     {"cosmology", "imf"},
     {"records", "nn"},
     {"halo", "baryons", "sfh", "galaxy", "sps", "dust", "kinematics", "ifu"},
-    {"inference", "observables"},
+    {"inference", "observables", "observing"},
     {"build"},
     {"io", "plotting"},
     {"train"},  # writes through io
     {"cases"},  # what trainings are about, with their figures
     {"cli"},
+    {"front"},  # the same as the command line, from Python
     {"__main__", "__init__"},  # entry points: anything below
 ]
 LAYER = {part: i for i, parts in enumerate(LAYERS) for part in parts}

@@ -1,18 +1,22 @@
-"""The Python example of the README runs and gives a gradient."""
+"""The Python examples of the README run, leave a mock and give a gradient."""
 
 import pathlib
 import re
 
 import jax.numpy as jnp
+import pytest
 
 README = pathlib.Path(__file__).resolve().parent.parent / "README.md"
 
 
-def test_the_example_of_the_readme_makes_a_cube_and_a_gradient(capsys):
-    (code,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+@pytest.mark.filterwarnings("ignore:.*lie outside the SSP library:UserWarning")  # the first stars
+def test_the_examples_of_the_readme_make_a_mock_a_cube_and_a_gradient(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     names: dict = {}
-    exec(compile(code, str(README), "exec"), names)
-    assert names["flux"].shape == (8, 8, 481)
+    for code in re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL):
+        exec(compile(code, str(README), "exec"), names)
+    assert {"cube.fits", "maps.png", "history.h5", "summary.json"} <= {p.name for p in (tmp_path / "out").iterdir()}
+    assert names["flux"].shape == names["mock"].cube.flux.shape == (8, 8, 481)
     assert bool((names["flux"].sum(-1) > 0).all())
     slope = float(capsys.readouterr().out)
     assert jnp.isfinite(slope)

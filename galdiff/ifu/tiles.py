@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -11,8 +12,9 @@ import numpy as np
 from galdiff.ifu.deposit import Bins
 from galdiff.ifu.field import field_corner
 from galdiff.ifu.instrument import Instrument
-from galdiff.records import ObservedCube, Placement, SkyStars
+from galdiff.records import Placement, SkyStars
 
+Made = TypeVar("Made")
 TILE = 48  # spaxels on a side
 REACH = 2  # spaxels by which a kernel shares a star beyond its own spaxel
 
@@ -73,17 +75,17 @@ def take(stars: SkyStars, index: np.ndarray) -> SkyStars:
 
 
 def observe_in_tiles(
-    observe: Callable[[SkyStars, Placement], ObservedCube],
+    observe: Callable[[SkyStars, Placement], Made],
     stars: SkyStars,
     placement: Placement,
     instr: Instrument,
     bins: Bins,
     size: int = TILE,
-) -> Iterator[tuple[Tile, ObservedCube]]:
+) -> Iterator[tuple[Tile, Made]]:
     """Observe tile after tile.
 
     Args:
-      observe: makes the cube of one tile (jitted; its plan is that of `tile_instrument`).
+      observe: makes the cube (or more) of one tile (jitted; its plan is that of `tile_instrument`).
       stars: all stars on the sky, concrete.
       placement: of the whole field.
       instr: the whole field.
@@ -91,7 +93,7 @@ def observe_in_tiles(
       size: spaxels on a side of a tile.
 
     Yields:
-      Each tile with its cube; apply the aperture of the whole field to what you assemble.
+      Each tile with what was made of it; apply the aperture of the whole field to what you assemble.
     """
     for tile in tiles_of(instr, size):
         here = point_at(placement, tile)

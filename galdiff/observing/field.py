@@ -1,4 +1,4 @@
-"""Around a mock observation: the field, the stars in it, the ranges they need, and maps of the same light."""
+"""The field of an observation: the stars in it, the ranges they need, and maps of the same light."""
 
 import dataclasses
 import math

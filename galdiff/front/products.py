@@ -1,0 +1,173 @@
+"""A mock observation as users hold it: cube, maps, history and summary, and the folder that it leaves."""
+
+import dataclasses
+import pathlib
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from galdiff import runtime
+from galdiff.errors import InputError
+from galdiff.front.settings import Settings
+from galdiff.ifu.instrument import Instrument
+from galdiff.io.histories import write_history
+from galdiff.io.preflight import OUTPUTS, check_output, cube_bytes
+from galdiff.io.products import write_products
+from galdiff.io.progress import Steps
+from galdiff.observing.mock import Observation
+from galdiff.observing.summary import grown_facts, summary_of
+from galdiff.plotting.histories import plot_history
+from galdiff.plotting.maps import plot_maps
+from galdiff.plotting.spectra import plot_spectra
+from galdiff.records import BaryonHistory, Galaxy, HaloHistory, KinematicMaps, ObservedCube
+
+GROWN = ("history.h5", "history.png")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Target:
+    """A galaxy to observe and, where it was grown, the halo and the baryon history that it comes from.
+
+    Args:
+      galaxy: its stars and gas.
+      history: of its baryons, or None.
+      halo: that it grew in, or None.
+      chosen: settings that made it, by dotted key.
+    """
+
+    galaxy: Galaxy
+    history: BaryonHistory | None = None
+    halo: HaloHistory | None = None
+    chosen: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def stars(self):
+        """`StarParticles` of the galaxy."""
+        return self.galaxy.stars
+
+    @property
+    def gas(self):
+        """`GasParticles` of the galaxy, or None."""
+        return self.galaxy.gas
+
+    @property
+    def redshift(self) -> float:
+        """Redshift of the galaxy's own time."""
+        return self.galaxy.redshift
+
+    @property
+    def name(self) -> str:
+        """What it is and where it comes from."""
+        return self.galaxy.name
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Mock:
+    """A mock observation.
+
+    Args:
+      target: what was observed.
+      observation: what that gave.
+      settings: the config that it was made with.
+      steps: the time that each step took.
+      said: warnings on the way.
+    """
+
+    target: Target
+    observation: Observation
+    settings: Settings
+    steps: Steps
+    said: Sequence[warnings.WarningMessage]
+
+    @property
+    def cube(self) -> ObservedCube:
+        """Flux with noise, and its variance."""
+        return self.observation.cube
+
+    @property
+    def maps(self) -> KinematicMaps:
+        """Maps of velocity, dispersion, age and metallicity, free of noise and PSF."""
+        return self.observation.maps
+
+    @property
+    def history(self) -> BaryonHistory | None:
+        """Baryons of a grown galaxy in time."""
+        return self.target.history
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What was observed and how, as summary.json says it."""
+        history, found = self.history, summary_of(self.observation)
+        return {
+            "galaxy": self.target.name,
+            **found,
+            "view": self.settings.plain("view"),
+            **({} if history is None else {"grown": grown_facts(history)}),
+            "config_hash": self.settings.short_name(),
+            "versions": runtime.versions(),
+            "warnings": lines_of(self.said),
+            "seconds": self.steps.summary(),
+        }
+
+    def save(self, folder: str | pathlib.Path, *, overwrite: bool = False) -> None:
+        """Write cube.fits, maps.fits, pictures, summary.json, config.yaml, and the history of a grown galaxy.
+
+        Args:
+          folder: where; it is made if absent.
+          overwrite: replace existing files.
+
+        Raises:
+          InputError: a file exists, or the disk refuses.
+        """
+        reserve(folder, self.observation.setup.instrument, overwrite)
+        self.write(folder, overwrite)
+
+    def write(self, folder: str | pathlib.Path, overwrite: bool = False) -> None:
+        """The same into a folder that was reserved before."""
+        said, plan, history = self.summary, self.observation.layout.whole, self.history
+        title = f"{self.target.name or 'galaxy'}, {plan.instrument.name}, z = {plan.redshift:.4g}"
+        figures = {
+            "maps.png": plot_maps(self.cube, self.maps, title=title, kpc_per_arcsec=said["kpc_per_arcsec"]),
+            "spectra.png": plot_spectra(self.cube, title=title, redshift=plan.redshift),
+        }
+        if history is not None:
+            figures["history.png"] = plot_history(history, title=self.target.name)
+            write_history(history, pathlib.Path(folder) / "history.h5", overwrite=overwrite)
+        write_products(
+            folder,
+            self.cube,
+            {self.settings.config.maps.weight: self.maps},
+            summary=lambda: {**said, "warnings": lines_of(self.said), "seconds": self.steps.summary()},
+            config=self.settings.text(output=str(folder), overwrite=overwrite),
+            lsf=(plan.wave, self.observation.setup.fwhm(plan.wave)),
+            figures=figures,
+            overwrite=overwrite,
+        )
+
+
+def reserve(folder: str | pathlib.Path, instrument: Instrument, overwrite: bool) -> None:
+    """Make the folder of an observation, or refuse it before long work.
+
+    Raises:
+      InputError: a file exists, the folder cannot be written, or the disk has no room.
+    """
+    size = 1.2 * cube_bytes(instrument.n_y, instrument.n_x, instrument.n_wave) + 5e6
+    check_output(folder, int(size), overwrite, (*OUTPUTS, *GROWN, "config.yaml"))
+
+
+def lines_of(said: Sequence[warnings.WarningMessage]) -> list[str]:
+    """Each warning to the user once, on one line."""
+    return list(dict.fromkeys(" ".join(str(w.message).split()) for w in said if issubclass(w.category, UserWarning)))
+
+
+def as_target(galaxy: Any) -> Target:
+    """A galaxy with what is known of how it came about.
+
+    Raises:
+      InputError: neither a `Target` nor a `Galaxy`.
+    """
+    if isinstance(galaxy, Target):
+        return galaxy
+    if isinstance(galaxy, Galaxy):
+        return Target(galaxy, chosen={"input": galaxy})
+    raise InputError(f"galaxy is {type(galaxy).__name__}; give what grow, read_galaxy or draw_disc return, or a Galaxy")

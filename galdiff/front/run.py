@@ -1,0 +1,100 @@
+"""From settings to a mock, in the order in which errors show earliest: `galdiff simulate` and `galdiff.observe`."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+
+from galdiff.core.stage import Stage
+from galdiff.front.products import Mock, Target
+from galdiff.front.settings import Settings
+from galdiff.ifu.engine import IFU_HOOKS
+from galdiff.ifu.instrument import Instrument
+from galdiff.io.progress import Steps
+from galdiff.observing import mock
+from galdiff.observing.field import cut_field
+from galdiff.observing.grow import grow, one_halo
+from galdiff.observing.layout import Setup
+from galdiff.observing.sky import DEFAULT_REDSHIFT, redshift_of
+from galdiff.records import Galaxy, SSPGrid
+
+
+def run(
+    settings: Settings,
+    steps: Steps,
+    said: Sequence[warnings.WarningMessage],
+    target: Target | None = None,
+    ready: Callable[[Instrument], None] = lambda instrument: None,
+) -> Mock:
+    """Read or grow the galaxy, look, lay out, observe.
+
+    Args:
+      settings: of all of it.
+      steps: is told what begins and ends.
+      said: list to which warnings are being added.
+      target: the galaxy, where it has been made; by default it is that of the settings.
+      ready: called with the instrument before long work.
+    """
+    with steps("read the galaxy"):
+        instrument = instrument_of(settings)
+        ready(instrument)
+        curve = settings.build("dust.curve")
+        source = settings.build("input") if target is None else target.galaxy
+        asked = settings.config.placement.redshift
+        sky_of(settings, DEFAULT_REDSHIFT if asked is None else asked)  # wrong numbers show before long work
+    with steps("load the SSP library"):
+        ssp = library_of(settings)
+    target = target_of(settings, source, steps) if target is None else target
+    redshift = redshift_of(asked, target.galaxy)
+    setup = setup_of(settings, instrument, ssp, curve, redshift)
+    return Mock(target, mock.observe(target.galaxy, sky_of(settings, redshift), setup, steps), settings, steps, said)
+
+
+def target_of(settings: Settings, source: Stage | Galaxy, steps: Steps, chosen: dict[str, Any] | None = None) -> Target:
+    """A galaxy as it is, or grown by a stage from the baryons of the settings' halo."""
+    if not isinstance(source, Stage):
+        return Target(source, chosen=chosen or {})
+    with steps("grow the galaxy in its halo (compiles)"):
+        halo = one_halo(settings.build("halo"))
+        galaxy, history = jax.block_until_ready(grow(source, halo, settings.build("baryons")))
+    return Target(galaxy, history, halo, chosen or {})
+
+
+def instrument_of(settings: Settings) -> Instrument:
+    """The spectrograph with the part of its field that is rendered."""
+    return cut_field(settings.build("instrument"), settings.config.max_spaxels)
+
+
+def library_of(settings: Settings) -> SSPGrid:
+    """The library, corrected where the settings say so."""
+    ssp = settings.build("ssp")
+    return ssp if settings.plain("spectra.correction") is None else settings.build("spectra")(ssp)
+
+
+def sky_of(settings: Settings, redshift: float) -> dict[str, Stage]:
+    """Stages that put stars on the sky, behind their dust, at a redshift."""
+    return {
+        "sky_stars": settings.build("view", _target_="galdiff.galaxy.view.StarView"),
+        "sky_gas": settings.build("view", _target_="galdiff.galaxy.view.GasView"),
+        "attenuated": settings.build("dust.stage"),
+        "placement": settings.build("placement", _target_="galdiff.ifu.placement.AtRedshift", redshift=redshift),
+    }
+
+
+def setup_of(settings: Settings, instrument: Instrument, ssp: SSPGrid, curve, redshift: float) -> Setup:
+    """What a galaxy is observed with."""
+    cfg = settings.config
+    corrections = {name: settings.build(name, hook=hook) for name, hook in IFU_HOOKS.items()}
+    return Setup(
+        instrument=instrument,
+        ssp=ssp,
+        redshift=redshift,
+        precision=settings.plain("precision"),
+        curve=curve,
+        engine=cfg.engine,
+        spectrograph={"lsf_scale": cfg.lsf_scale, "psf_scale": cfg.psf_scale, **corrections},
+        maps=settings.plain("maps"),
+        noise={name: cfg.noise[name] for name in ("mode", "snr", "reference", "wave_ref")},
+        seed=int(cfg.seed),
+    )

@@ -1,0 +1,52 @@
+"""A galaxy that grows in one dark-matter halo."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from galdiff.baryons.evolve import Outputs
+from galdiff.baryons.population import Population
+from galdiff.core.compiled import compiled
+from galdiff.core.pipeline import Pipeline
+from galdiff.core.stage import Stage
+from galdiff.errors import InputError
+from galdiff.halo.history import stack
+from galdiff.records import BaryonHistory, Galaxy, HaloHistory
+
+
+def one_halo(halos: HaloHistory) -> HaloHistory:
+    """The halo of a history with or without a leading axis, without it.
+
+    Raises:
+      InputError: there are several.
+    """
+    if jnp.ndim(halos.t_start) == 0:
+        return halos
+    if len(halos.t_start) > 1:
+        raise InputError(f"halo holds {len(halos.t_start)} haloes; one is observed: halo=diffmah, or halo.index=0")
+    return jax.tree.map(lambda x: x[0], halos)
+
+
+def grow(stage: Stage, halo: HaloHistory, baryons: Stage) -> tuple[Galaxy, BaryonHistory]:
+    """The galaxy that a stage builds from the baryons of a halo, and their history.
+
+    Args:
+      stage: makes a `Galaxy` from a `history`, as `GrownGalaxy`.
+      halo: of one galaxy.
+      baryons: any baryon cycle with `outputs` and `equations`.
+
+    Raises:
+      InputError: several haloes, or a cycle without a solution in this one.
+    """
+    outputs: Outputs = baryons.outputs  # type: ignore[attr-defined]
+    histories, report = Population(baryons, outputs, chunk=1).solve(stack([one_halo(halo)]))
+    if report.failed:
+        raise InputError("baryons of this halo have no solution; move the numbers of baryons towards their defaults")
+    history = jax.tree.map(lambda x: x[0], histories)
+    run, state = compiled(Pipeline(stages={"galaxy": stage}, inputs={"history": BaryonHistory}), ["galaxy"])
+    galaxy = run(state, history=history)["galaxy"]
+    name = f"galaxy grown in a halo of 10^{np.log10(history.m_vir[-1]):.2f} Msun"
+    redshift = max(float(history.redshift[-1]), 0.0)  # that of an age: round-off may pass today
+    return dataclasses.replace(galaxy, redshift=redshift, name=name), history

@@ -1,0 +1,102 @@
+"""What an observation is made with, and how it is laid out: plans, engine, tiles, stages."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from galdiff.core.stage import Stage
+from galdiff.ifu.engine import choose_engine, ifu_stages
+from galdiff.ifu.instrument import Instrument
+from galdiff.ifu.lsf import warn_deficient
+from galdiff.ifu.plan import Plan, Precision, make_plan
+from galdiff.ifu.spread import lsf_fwhm
+from galdiff.ifu.stages import Deposit
+from galdiff.ifu.tiles import TILE, tile_instrument
+from galdiff.observing.field import map_maker
+from galdiff.records import SSPGrid
+
+MAX_LIGHT = 1 << 30  # bytes of a light distribution; larger fields go in tiles
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class Setup:
+    """What a galaxy is observed with: built objects and numbers.
+
+    Args:
+      instrument: the spectrograph, with the field that is rendered.
+      ssp: the library.
+      redshift: of the observation.
+      precision: arguments of `Precision`; v_max_kms and a_v_max may be None to follow the stars.
+      curve: A_wave / A_V at rest-frame wavelengths [Angstrom], or None without dust.
+      engine: auto, compressed, rows or direct.
+      spectrograph: further arguments of `ifu_stages`: lsf_scale, psf_scale, lsf_correction, throughput.
+      maps: arguments of `map_maker`: weight, h_v_kms, gauss_hermite.
+      noise: arguments of `with_noise`: snr, mode, reference, wave_ref.
+      seed: of the noise.
+    """
+
+    instrument: Instrument
+    ssp: SSPGrid
+    redshift: float
+    precision: Mapping[str, Any]
+    curve: Callable[[np.ndarray], np.ndarray] | None
+    engine: str
+    spectrograph: Mapping[str, Any]
+    maps: Mapping[str, Any]
+    noise: Mapping[str, Any]
+    seed: int
+
+    def fwhm(self, wave: np.ndarray) -> np.ndarray:
+        """FWHM of the instrument [Angstrom] at wavelengths [Angstrom], shape (wave,)."""
+        return lsf_fwhm(self.instrument.lsf, wave) * self.spectrograph["lsf_scale"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Layout:
+    """Plans of the whole field and of a tile, and the stages that make a cube and maps of a tile."""
+
+    whole: Plan
+    tile: Plan
+    engine: str
+    cube: dict[str, Stage]
+    maps: dict[str, Stage]
+
+
+def lay_out(setup: Setup, precision: Precision, n_stars: int, tiled: bool = True) -> Layout:
+    """Lay out an observation; warns where the library is broader than the instrument.
+
+    Args:
+      setup: what it is made with.
+      precision: how fine, with the ranges that the stars need.
+      n_stars: in the field; the fastest engine depends on it.
+      tiled: whether a field whose light distribution is too large goes in tiles.
+
+    Raises:
+      InputError: the library does not cover the instrument's range.
+    """
+    whole = tile = make_plan(setup.ssp, setup.instrument, setup.redshift, precision, setup.curve)
+    warn_deficient(whole.wave, setup.fwhm(whole.wave_vacuum) < (1 + setup.redshift) * whole.fwhm_template)
+    bins, maker = map_maker(whole, setup.ssp, **setup.maps)
+    engine = engine_of(setup, whole, n_stars)
+    held = math.prod(bins.shape) if engine == "direct" else max(math.prod(whole.bins.shape), math.prod(bins.shape))
+    if tiled and 4 * held > MAX_LIGHT:
+        tile = with_field(whole, tile_instrument(setup.instrument, TILE))
+        bins, maker = map_maker(tile, setup.ssp, **setup.maps)
+        engine = engine_of(setup, tile, n_stars)
+    stages = ifu_stages(plan=tile, engine=engine, curve=setup.curve, **setup.spectrograph)
+    return Layout(whole, tile, engine, stages, {"light": Deposit(bins=bins), "maps": maker})
+
+
+def engine_of(setup: Setup, plan: Plan, n_stars: int) -> str:
+    """The asked engine, or the fastest one for the number of stars."""
+    return choose_engine(n_stars, plan) if setup.engine == "auto" else setup.engine
+
+
+def with_field(plan: Plan, instrument: Instrument) -> Plan:
+    """The same plan for another field of the same spectrograph: wavelengths, basis and nodes do not depend on it."""
+    y, x = plan.margin
+    bins = dataclasses.replace(plan.bins, n_y=instrument.n_y + 2 * y, n_x=instrument.n_x + 2 * x)
+    return dataclasses.replace(plan, instrument=instrument, bins=bins)

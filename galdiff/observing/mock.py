@@ -1,0 +1,54 @@
+"""A galaxy as an integral-field spectrograph records it."""
+
+import dataclasses
+from collections.abc import Mapping
+
+import jax
+import numpy as np
+
+from galdiff.core.stage import Stage
+from galdiff.observing.field import count_stars, served_precision, stars_in_field
+from galdiff.observing.layout import Layout, Setup, lay_out
+from galdiff.observing.noise import with_noise
+from galdiff.observing.render import render
+from galdiff.observing.sky import look
+from galdiff.observing.steps import Step, quiet
+from galdiff.records import Galaxy, KinematicMaps, ObservedCube, Placement, SkyStars
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Observation:
+    """What an observation gave and how it was laid out; `counts` are numbers and formed masses [Msun] of stars."""
+
+    setup: Setup
+    layout: Layout
+    stars: SkyStars
+    placement: Placement
+    cube: ObservedCube
+    maps: KinematicMaps
+    counts: dict[str, dict[str, float]]
+
+
+def observe(galaxy: Galaxy, sky: Mapping[str, Stage], setup: Setup, step: Step = quiet) -> Observation:
+    """Turn a galaxy to the line of sight, lay the observation out, render it and add noise.
+
+    Args:
+      galaxy: stars and gas, concrete.
+      sky: stages that make `sky_stars`, `sky_gas`, `attenuated` and `placement`.
+      setup: what it is observed with.
+      step: is told what begins and ends.
+
+    Raises:
+      InputError: no star in the field, or a library that does not cover the instrument's range.
+    """
+    with step("turn it to the line of sight (compiles)"):
+        stars, placement = look(sky, galaxy)
+        inside = stars_in_field(stars, placement, setup.instrument)
+        precision = served_precision(setup.precision, stars, inside)
+    with step("lay out the observation"):
+        layout = lay_out(setup, precision, int(np.sum(inside)))
+        counts = count_stars(stars, inside, layout.whole, setup.ssp, layout.engine)
+    cube, maps = render(layout, stars, placement, step)
+    with step("add noise"):
+        cube = jax.block_until_ready(with_noise(cube, seed=setup.seed, **setup.noise))
+    return Observation(setup, layout, stars, placement, cube, maps, counts)

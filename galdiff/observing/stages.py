@@ -1,0 +1,31 @@
+"""The whole observation as one pipeline, from a halo or a galaxy to a cube without noise, for gradients."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from galdiff.core.pipeline import Pipeline
+from galdiff.core.stage import Stage
+from galdiff.observing.field import served_precision, stars_in_field
+from galdiff.observing.layout import Setup, lay_out
+from galdiff.observing.sky import look, visible
+from galdiff.records import Galaxy, HaloHistory
+
+
+def pipeline(galaxy: Galaxy, sky: Mapping[str, Stage], setup: Setup, growth: Mapping[str, Stage] | None = None):
+    """Stages from a halo, or a galaxy, to the record `cube`, in one piece (no tiles).
+
+    Args:
+      galaxy: whose stars decide ranges and engine, concrete.
+      sky: stages that make `sky_stars`, `sky_gas`, `attenuated` and `placement`.
+      setup: what it is observed with; its noise is left out.
+      growth: stages that make `history` and `galaxy` from a `halo`; None for a pipeline that reads a `galaxy`.
+
+    Returns:
+      A `Pipeline`; all of it is differentiable in its parameters and inputs.
+    """
+    stars, placement = look(sky, galaxy)
+    inside = stars_in_field(stars, placement, setup.instrument)
+    layout = lay_out(setup, served_precision(setup.precision, stars, inside), int(np.sum(inside)), tiled=False)
+    inputs = {"galaxy": Galaxy} if growth is None else {"halo": HaloHistory}
+    return Pipeline(stages={**(growth or {}), **visible(sky, galaxy), **layout.cube}, inputs=inputs)

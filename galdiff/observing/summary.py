@@ -1,0 +1,48 @@
+"""What was observed and how, in numbers."""
+
+import dataclasses
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from galdiff.kinematics.summary import summarise
+from galdiff.observing.mock import Observation
+from galdiff.records import BaryonHistory
+
+
+def summary_of(seen: Observation) -> dict[str, Any]:
+    """Distances, sizes, kinematics, numbers of stars, and how it was rendered."""
+    setup, plan, tile = seen.setup, seen.layout.whole, seen.layout.tile
+    scale = float(seen.placement.kpc_per_arcsec)
+    found = summarise(seen.maps, jnp.array([plan.instrument.spaxel_x_arcsec, plan.instrument.spaxel_y_arcsec]) * scale)
+    return {
+        "redshift": plan.redshift,
+        "luminosity_distance_mpc": float(seen.placement.luminosity_distance),
+        "kpc_per_arcsec": scale,
+        "instrument": plan.instrument.name,
+        "library": setup.ssp.name,
+        "imf": setup.ssp.imf,
+        "kinematics": {**dataclasses.asdict(found), "r_half_arcsec": found.r_half / scale},
+        "noise": {"snr": setup.noise["snr"], "mode": setup.noise["mode"], "seed": setup.seed},
+        "stars": seen.counts,
+        "engine": {
+            "name": seen.layout.engine,
+            "spaxels": [plan.instrument.n_y, plan.instrument.n_x],
+            "tile": [tile.instrument.n_y, tile.instrument.n_x],
+            "wavelengths": len(plan.wave),
+            "wave_angstrom": [plan.wave[0], plan.wave[-1], plan.instrument.medium],
+            "velocity_nodes_kms": [plan.bins.v_nodes[0], plan.bins.v_nodes[-1], len(plan.bins.v_nodes)],
+            "rank": len(plan.templates),
+            "basis_rms": plan.basis.rms,
+            "a_v_max": plan.precision.a_v_max,
+        },
+    }
+
+
+def grown_facts(history: BaryonHistory) -> dict[str, float]:
+    """What a grown galaxy has become: masses [dex(Msun)], star formation [Msun/yr], metallicities, error [dex]."""
+    sizes = {"log10_mvir": history.m_vir, "log10_mstar": history.m_star, "log10_mism": history.m_ism}
+    found = {name: float(np.log10(mass[-1])) for name, mass in sizes.items()}
+    metals = {f"z_{name}": float(history.metallicity(name)[-1]) for name in ("stars", "ism")}
+    return {**found, "sfr_msun_yr": float(history.sfr[-1]) / 1e9, **metals, "error_dex": float(history.error)}
