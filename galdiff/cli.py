@@ -230,7 +230,7 @@ def _listing(scripts: Iterable[pathlib.Path]) -> list[str]:
         summary = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split("\n")[0]
         lines.append(f"  {path.stem:24s} {summary}".rstrip())
     conf = project_dir("conf")
-    heads = [yaml.safe_load(path.read_text(encoding="utf-8")) or {} for path in conf.glob("*.yaml")]
+    heads = [yaml.safe_load(path.read_text(encoding="utf-8")) or {} for path in conf.rglob("*.yaml")]
     chosen = {name for head in heads for e in head.get("defaults", []) if isinstance(e, dict) for name in e}
     for folder in sorted(p for p in conf.rglob("*") if p.is_dir()):
         presets, group = sorted(folder.glob("*.yaml")), str(folder.relative_to(conf))
