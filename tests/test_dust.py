@@ -1,14 +1,18 @@
 """Dust: curves against published values, the line-of-sight column against an exact sum, and the stages."""
 
 import dataclasses
+import pathlib
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import yaml
 from flax import nnx
 
+from galdiff.build import build
 from galdiff.core.record import check
+from galdiff.dust import curves
 from galdiff.dust.attenuation import BirthCloudDust, DustScreen, GasColumnDust, birth_cloud_fraction
 from galdiff.dust.column import (
     KAPPA_V,
@@ -19,9 +23,10 @@ from galdiff.dust.column import (
     line_of_sight_av_exact,
     oxygen_abundance,
 )
-from galdiff.dust.curves import CURVES, attenuation_curve, modified_calzetti
+from galdiff.dust.curves.modified_calzetti import ModifiedCalzetti
 from galdiff.errors import InputError
 from galdiff.records import SkyGas, SkyStars
+from galdiff.runtime import project_dir
 from galdiff.units import MSUN_G
 
 WAVE = jnp.array([1500.0, 2175.0, 3000.0, 3700.0, 4400.0, 5500.0, 6563.0, 8000.0, 9000.0, 12000.0, 22000.0])
@@ -36,7 +41,14 @@ PUBLISHED = {
     ("smc_bar", 3.1): [4.7670, 3.1311, 2.0173, 1.6720, 1.3740, 1.0000, 0.7904, 0.5795, 0.4661, 0.2679, 0.1099],
     ("calzetti00", 3.1): [2.5516, 2.0935, 1.7100, 1.4551, 1.2495, 0.9995, 0.8212, 0.6343, 0.5395, 0.3498, 0.0912],
 }
+CURVES = sorted(path.stem for path in (project_dir("conf") / "dust" / "curve").glob("*.yaml"))
 GRID = ColumnGrid(half_width=4.0, half_depth=4.0, cell=0.5, cell_z=0.25)
+
+
+def preset(name, **changes):
+    """Curve of a file in conf/dust/curve."""
+    node = yaml.safe_load((project_dir("conf") / "dust" / "curve" / f"{name}.yaml").read_text(encoding="utf-8"))
+    return build(node | changes, path="dust.curve")
 
 
 def stars_at(x, y, z, age=5.0):
@@ -61,42 +73,70 @@ def disc():
 
 @pytest.mark.parametrize(("name", "r_v"), PUBLISHED)
 def test_a_curve_has_its_published_values(name, r_v):
-    np.testing.assert_allclose(attenuation_curve(name, WAVE, r_v=r_v), PUBLISHED[name, r_v], atol=5.1e-5)
+    curve = preset(name, **({} if name in ("smc_bar", "calzetti00") else {"r_v": r_v}))
+    np.testing.assert_allclose(curve(WAVE), PUBLISHED[name, r_v], atol=5.1e-5)
 
 
 @pytest.mark.parametrize("name", CURVES)
 def test_a_curve_is_positive_finite_and_one_at_v_from_912_angstrom_to_5_micron(name):
-    wave = jnp.geomspace(912.0, 5.2e4, 500, dtype=jnp.float32)
-    k = attenuation_curve(name, wave)
+    curve, wave = preset(name), jnp.geomspace(912.0, 5.2e4, 500, dtype=jnp.float32)
+    k = curve(wave)
     assert k.dtype == jnp.float32
     assert jnp.isfinite(k).all()
-    assert (k >= 0.0).all()
-    assert attenuation_curve(name, jnp.array([5500.0]))[0] == pytest.approx(1.0, abs=0.025)
-    optical = attenuation_curve(name, jnp.linspace(4000.0, 20000.0, 200))
+    assert (k > 0.0).all()
+    assert jnp.isfinite(jax.jit(jax.grad(lambda w: curve(w).sum()))(wave)).all()
+    assert curve(jnp.array([5500.0]))[0] == pytest.approx(1.0, abs=0.025)
+    optical = curve(jnp.linspace(4000.0, 20000.0, 200))
     assert (jnp.diff(optical) < 0.0).all()
+
+
+@pytest.mark.parametrize("name", CURVES)
+def test_a_curve_goes_on_smoothly_beyond_its_range(name):
+    """Value and slope are continuous at both ends; far to the blue it is level, far to the red a power law."""
+    curve = preset(name)
+    slope = jax.jit(jax.vmap(jax.grad(lambda x: jnp.log(curve(jnp.exp(x))))))
+    log = jnp.log
+    for end in (curve.blue, curve.red):
+        x = log(end) + jnp.array([-1e-6, 1e-6])
+        np.testing.assert_allclose(*curve(jnp.exp(x)), rtol=2e-5)
+        np.testing.assert_allclose(*slope(x), rtol=1e-4)
+        assert abs(slope(x)[0]) > 0.1
+    np.testing.assert_allclose(slope(log(curve.blue) - jnp.array([1.0, 2.0])), 0.0, atol=1e-6)
+    np.testing.assert_allclose(*slope(log(curve.red) + jnp.array([1.0, 2.0])), rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["ccm89", "odonnell94", "fitzpatrick99", "gordon23", "power_law", "modified_calzetti"])
 def test_gradients_in_the_parameter_of_a_curve_match_differences(name):
     key = "slope" if name in ("power_law", "modified_calzetti") else "r_v"
     at, h = (-0.5 if key == "slope" else 3.4), 1e-5
-    curve = jax.jit(lambda p: attenuation_curve(name, WAVE, **{key: p}))
+    kind = type(preset(name))
+    curve = jax.jit(lambda p: kind(**{key: p})(WAVE))
     difference = (curve(at + h) - curve(at - h)) / (2 * h)
     np.testing.assert_allclose(jax.jacfwd(curve)(at), difference, rtol=1e-7, atol=1e-8)
 
 
 def test_the_bump_of_the_modified_curve_sits_at_2175_angstrom_and_the_slope_turns_it_about_v():
     wave = jnp.linspace(1600.0, 8000.0, 641)
-    bump = modified_calzetti(wave, 0.0, 2.0) - modified_calzetti(wave, 0.0, 0.0)
+    bump = ModifiedCalzetti(bump=2.0)(wave) - ModifiedCalzetti()(wave)
     assert wave[bump.argmax()] == pytest.approx(2175.0, abs=5.0)
     assert bump.max() == pytest.approx(2.0 / 4.05, rel=1e-3)
-    ratio = modified_calzetti(wave, -0.4) / modified_calzetti(wave)
+    ratio = ModifiedCalzetti(slope=-0.4)(wave) / ModifiedCalzetti()(wave)
     np.testing.assert_allclose(ratio, (wave / 5500.0) ** -0.4, rtol=1e-12)
 
 
-def test_an_unknown_curve_is_refused_with_the_known_ones():
-    with pytest.raises(InputError, match="choose one of ccm89"):
-        attenuation_curve("calzeti", WAVE)
+def test_every_curve_has_a_file_of_its_own_and_a_preset_of_the_same_name():
+    files = {p.stem for p in pathlib.Path(curves.__file__).parent.glob("[!_]*.py")}
+    assert files == set(CURVES)
+    assert all(type(preset(name)).__module__ == f"galdiff.dust.curves.{name}" for name in CURVES)
+
+
+def test_a_parameter_outside_its_limits_and_the_former_spelling_are_refused():
+    with pytest.raises(InputError, match=r"dust.curve: r_v of the dust curve is 9; give a number from 2 to 6"):
+        preset("ccm89", r_v=9)
+    with pytest.raises(InputError, match=r"dust.curve.slope: .*takes no 'slope'"):
+        preset("ccm89", slope=-0.7)
+    with pytest.raises(InputError, match="write dust/curve=calzetti00"):
+        build({"_target_": "galdiff.dust.curves.make_curve", "name": "calzetti00"})
 
 
 def test_the_opacity_is_that_of_grains_of_3_5_grams_per_cubic_centimetre():

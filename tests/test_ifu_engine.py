@@ -1,7 +1,6 @@
 """The IFU engines against the reference cubes, each other, and finite differences."""
 
 import dataclasses
-import functools
 
 import jax
 import jax.flatten_util
@@ -14,7 +13,8 @@ from ifu_reference import SHARPEST, load_reference
 from galdiff.core.compiled import compiled
 from galdiff.core.pipeline import Pipeline
 from galdiff.core.variables import Physical
-from galdiff.dust.curves import attenuation_curve
+from galdiff.dust.curves.ccm89 import CCM89
+from galdiff.dust.curves.power_law import PowerLaw
 from galdiff.errors import InputError
 from galdiff.ifu.direct import DirectSpectrograph
 from galdiff.ifu.engine import choose_engine, ifu_stages
@@ -67,7 +67,7 @@ def made(ref, engine, **settings):
     return ref.lum(observe(plan, ref.stars, ref.placement, engine))
 
 
-MILKY_WAY = functools.partial(attenuation_curve, "ccm89", r_v=3.1)
+MILKY_WAY = CCM89(r_v=3.1)
 CUBES = [("cube_lsf", {}), ("cube_pixel", {"fwhm": SHARPEST}), ("cube_lsf_cic", {"kernel": "linear"})]
 
 
@@ -209,7 +209,7 @@ PARTICLE = ("x", "y", "v_los", "mass", "age", "metallicity", "a_v")
 
 def test_gradients_of_all_inputs_agree_with_central_differences(synthetic):
     """Particles, redshift, LSF and PSF width, A_V; smooth kernel, float64."""
-    curve = functools.partial(attenuation_curve, "power_law", slope=-0.7)
+    curve = PowerLaw(slope=-0.7)
     base = synthetic.instrument(synthetic.fwhm)
     instr = dataclasses.replace(base, psf=dataclasses.replace(base.psf, kind="gaussian", fwhm_arcsec=1.5, power=-0.2))
     plan = synthetic.plan(

@@ -1,0 +1,15 @@
+"""Dust curves, one a file; conf/dust/curve has a preset for each."""
+
+from galdiff.errors import InputError
+
+
+def make_curve(name: str, **options):
+    """What configs named curves with once.
+
+    Raises:
+      InputError: always, with the spelling that replaced it.
+    """
+    raise InputError(
+        f"make_curve(name={name}) is no more; write dust/curve={name} on the command line, or name the class of"
+        f" galdiff.dust.curves.{name} as conf/dust/curve/{name}.yaml does"
+    )
