@@ -20,7 +20,7 @@ from galdiff.core.record import unit_of
 from galdiff.errors import InputError
 from galdiff.io.atomic import atomic_path
 from galdiff.observables.columns import PUBLIC, columns, leaves
-from galdiff.records import BaryonHistory, Diagnostics
+from galdiff.records import LEDGERS, BaryonHistory, Diagnostics
 
 if typing.TYPE_CHECKING:
     import xarray
@@ -184,7 +184,7 @@ def load(file: h5py.File, path: str | pathlib.Path, rows: typing.Any) -> BaryonH
     fields = {name: value(file[name]) for name in _known(file, BaryonHistory, "", path) if name != "diagnostics"}
     history = BaryonHistory(
         **fields,
-        **_ledgers(file),
+        ledgers=_ledgers(file),
         diagnostics=Diagnostics(**{name: value(file[f"diagnostics/{name}"]) for name in diagnostics}),
     )
     n_t = np.shape(history.time)
@@ -194,10 +194,10 @@ def load(file: h5py.File, path: str | pathlib.Path, rows: typing.Any) -> BaryonH
     return history
 
 
-def _ledgers(file: h5py.File) -> dict[str, tuple[str, ...]]:
+def _ledgers(file: h5py.File) -> tuple[str, ...]:
     """Ledgers that the file names; older ones do not, and have those that were always known."""
     named = file.attrs.get("ledgers")
-    return {} if named is None else {"ledgers": tuple(map(str, named))}
+    return LEDGERS if named is None else tuple(map(str, named))
 
 
 def _known(file: h5py.File, cls: type, group: str, path) -> list[str]:

@@ -17,4 +17,4 @@ def scale_length(size_of_spin: ArrayLike, spin: float, halo: HaloNow) -> Array:
       halo: any shape, which is that of the length.
     """
     known = spin if halo.spin is None else halo.spin
-    return size_of_spin * jnp.maximum(known, SMALLEST_SPIN) * halo.r_vir
+    return halo.r_vir * jnp.maximum(known, SMALLEST_SPIN) * size_of_spin
