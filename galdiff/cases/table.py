@@ -114,7 +114,7 @@ class FitTable(_OwnTable):
         self.path, self.output, self.n_steps = path, output, n_steps
         self.columns = {"target": [target], "error": [error], "limit": limit, "weight": weight}
         self.names, self.noise = (target,), loss or Gaussian()
-        self.how = {"held_out": held_out, "batch_size": batch_size, "seed": seed}
+        self.how: dict[str, Any] = {"held_out": held_out, "batch_size": batch_size, "seed": seed}
         self.z, self.halos = halos_of(path, halo, redshift, cosmology, settings)
         if len(np.unique(self.z)) > MOST_REDSHIFTS:
             raise InputError(
