@@ -9,14 +9,13 @@ import pathlib
 import time
 
 import jax
-import numpy as np
 from flax import nnx
 from omegaconf import DictConfig, OmegaConf
 
 from galdiff import runtime
 from galdiff.baryons.evolve import Outputs, evolve_prepared, prepare
 from galdiff.build import build
-from galdiff.cases.relations import FitRelations, split_points
+from galdiff.cases.relations import FitRelations, chosen_points, split_points
 from galdiff.cli import check_kinds, experiment, run_folder
 from galdiff.errors import InputError
 from galdiff.io.atomic import atomic_path
@@ -31,6 +30,7 @@ from galdiff.train.prior import with_prior
 from galdiff.train.progress import Progress
 from galdiff.train.select import trainable
 from galdiff.train.ship import shipped
+from galdiff.train.trained_cycle import extended
 
 FILES = ("data.ecsv", "learning.png", "relations.png", "summary.json", "config.yaml", "checkpoints", "stages")
 SHIPPED = "wind_correction"
@@ -45,9 +45,13 @@ def check(cfg: DictConfig) -> None:
         raise InputError(f"held_out is {cfg.held_out}; give a share of the points between 0 and 1")
 
 
-def patterns(which) -> str | list[str]:
-    """A choice of numbers as `trainable` takes it."""
-    return which if isinstance(which, str) else list(which)
+def patterns(which, new: list[str]) -> str | list[str]:
+    """A choice of numbers as `trainable` takes it; `new` are those that the checkpoint did not have."""
+    if which == "new" and not new:
+        raise InputError(
+            "which is 'new', but nothing was added; add a correction: +correction@model.state_correction=mlp"
+        )
+    return new if which == "new" else which if isinstance(which, str) else list(which)
 
 
 def data_of(cfg: DictConfig) -> tuple[Observed, tuple[float, ...]]:
@@ -64,18 +68,6 @@ def data_of(cfg: DictConfig) -> tuple[Observed, tuple[float, ...]]:
 
     histories = nnx.jit(lambda model, halos: jax.vmap(lambda halo: solve(model, halo))(halos))(truth, halos)
     return observe(histories, cfg.mock.centres, cfg.mock.error, cfg.seed), z
-
-
-def chosen(data: Observed, held_out: float, shares, seed: int) -> tuple[np.ndarray, dict[int, np.ndarray]]:
-    """Points that nobody sees, and for each number of points which are seen; the fewer are among the more."""
-    there = np.flatnonzero(np.isfinite(np.asarray(data.error).ravel()))
-    order = np.random.default_rng([seed, 7]).permutation(there)
-    n_out = max(1, round(held_out * len(order)))
-    masks = {}
-    for share in sorted(shares):
-        n = max(1, round(share * (len(order) - n_out)))
-        masks[n] = np.isin(np.arange(data.error.size), order[n_out : n_out + n]).reshape(data.error.shape)
-    return np.isin(np.arange(data.error.size), order[:n_out]).reshape(data.error.shape), masks
 
 
 def adapt(
@@ -106,27 +98,27 @@ def main(cfg: DictConfig) -> None:
     folder = run_folder(cfg)
     check_output(folder, 50_000_000, False, FILES)
     loaded = load(shipped(SHIPPED) if cfg.checkpoint is None else cfg.checkpoint)
-    config = OmegaConf.create(loaded.meta["config"])
-    for which in (cfg.which, cfg.which_fresh):
-        trainable(loaded.model, patterns(which))
+    first, new, config = extended(loaded, cfg.get("model"), cfg.seed)
+    adapts, fresh_adapts = patterns(cfg.which, new), patterns(cfg.which_fresh, new)
+    for which in (adapts, fresh_adapts):
+        trainable(first, which)
     data, z = data_of(cfg)
     halos = build(cfg.halos, path="halos")
-    unseen, masks = chosen(data, cfg.held_out, cfg.shares, cfg.seed)
+    unseen, masks = chosen_points(data, cfg.held_out, cfg.shares, cfg.seed)
     test, _ = split_points(data, unseen)
     meta = {
-        "config": OmegaConf.to_yaml(OmegaConf.create({"model": config.model, "seed": cfg.seed}), resolve=True),
+        "config": OmegaConf.to_yaml(OmegaConf.create({"model": config, "seed": cfg.seed}), resolve=True),
         "versions": runtime.versions(),
     }
     curves: dict[str, dict[int, float]] = {"from the checkpoint": {}, "from scratch": {}}
     for n, mask in masks.items():
-        case = FitRelations(loaded.model, halos, split_points(data, mask)[0], z, cfg.n_steps)
+        case = FitRelations(first, halos, split_points(data, mask)[0], z, cfg.n_steps)
         for label, curve in curves.items():
             fresh = label == "from scratch"
-            begin = build(config.model, seed=cfg.seed, path="model") if fresh else loaded.model
             last = n == max(masks) and not fresh
             where = folder if last else folder / "stages" / f"{label.replace(' ', '_')}_{n}"
-            which = patterns(cfg.which_fresh if fresh else cfg.which)
-            outcome = adapt(cfg, case, begin, which, where, f"{n} points {label}", meta)
+            begin = build(config, seed=cfg.seed, path="model") if fresh else first
+            outcome = adapt(cfg, case, begin, fresh_adapts if fresh else adapts, where, f"{n} points {label}", meta)
             curve[n] = case.chi2(outcome.model, test)
             if last:
                 shown = case.show({"before": Outcome(loaded.model, 0, "", 0.0, 0), "adapted": outcome}, folder)

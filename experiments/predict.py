@@ -58,7 +58,7 @@ def of_halos(cfg: DictConfig, halos: HaloHistory, models: list[nnx.Module]) -> C
 
 def of_drivers(cfg: DictConfig, drivers, models: list[nnx.Module]) -> Columns:
     """What networks say to drivers (sample, driver)."""
-    if drivers.shape[1] != models[0].n_in:  # type: ignore[attr-defined]
+    if isinstance(models[0], Network) and drivers.shape[1] != models[0].n_in:
         raise InputError(f"input has {drivers.shape[1]} drivers; the model of the checkpoint takes {models[0].n_in}")
     found: Prediction = Ensemble(models, batch_size=cfg.batch, mesh=mesh_of(cfg.mesh))(drivers)
     made = {"prediction": Column(found.mean, "1", "output of the network")}
@@ -85,7 +85,7 @@ def main(cfg: DictConfig) -> None:
     check_output(folder, 50_000_000, cfg.overwrite, FILES)
     loaded: list[Loaded] = [load(path) for path in paths_of(cfg)]
     models = [each.model for each in loaded]
-    halos = not isinstance(models[0], Network)
+    halos = callable(getattr(models[0], "equations", None))
     given = build(cfg.input, path="input")
     if halos != isinstance(given, HaloHistory):
         kind = "halos: give input=halos" if halos else "drivers: give input=drivers input.path=FILE"

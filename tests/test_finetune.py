@@ -137,3 +137,19 @@ def test_the_folder_holds_the_curve_its_picture_and_the_data(folder):
 def test_wrong_input_is_told_before_training(override, text, tmp_path):
     with pytest.raises(InputError, match=text):
         run(override, f"output={tmp_path}")
+
+
+def test_only_a_new_hook_trains_and_the_result_loads(tmp_path):
+    run("+correction@model.state_correction=mlp", "which=new", "prior=null", f"output={tmp_path}")
+    before, after = galdiff.load(shipped("wind_correction")).model, galdiff.load(tmp_path).model
+    (_, *old, _), (_, *new, _) = parts_of(before), parts_of(after)
+    old, new = ({path: x for state in states for path, x in by_path(state).items()} for states in (old, new))
+    for path, x in old.items():
+        np.testing.assert_array_equal(new[path], x, err_msg=path)
+    added = {path: x for path, x in new.items() if path not in old}
+    assert max(np.abs(x).max() for path, x in added.items() if "bias" in path) > 0  # they began at zero
+
+
+def test_new_numbers_need_something_new(tmp_path):
+    with pytest.raises(InputError, match="nothing was added"):
+        run("which=new", f"output={tmp_path}")

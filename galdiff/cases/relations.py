@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array
 
@@ -63,3 +64,17 @@ def split_points(data: Observed, use: Array) -> tuple[Observed, Observed]:
         data._replace(error=jnp.where(use, data.error, jnp.inf)),
         data._replace(error=jnp.where(use, jnp.inf, data.error)),
     )
+
+
+def chosen_points(
+    data: Observed, held_out: float, shares: Sequence[float], seed: int
+) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+    """Points that nobody sees, and for each number of points which are seen; the fewer are among the more."""
+    there = np.flatnonzero(np.isfinite(np.asarray(data.error).ravel()))
+    order = np.random.default_rng([seed, 7]).permutation(there)
+    n_out = max(1, round(held_out * len(order)))
+    masks = {}
+    for share in sorted(shares):
+        n = max(1, round(share * (len(order) - n_out)))
+        masks[n] = np.isin(np.arange(data.error.size), order[n_out : n_out + n]).reshape(data.error.shape)
+    return np.isin(np.arange(data.error.size), order[:n_out]).reshape(data.error.shape), masks

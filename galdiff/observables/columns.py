@@ -80,7 +80,7 @@ def leaves(history: BaryonHistory) -> Iterator[tuple[str, typing.Any, str, str]]
             yield field.name, value, unit_of(type(history), field.name), field.metadata["meaning"]
 
 
-def _name(place: str) -> str:
+def column_name(place: str) -> str:
     """Column of a place: m_stars, mz_cgm, e_heat; mdot_wind, mzdot_wind, edot_wind; else the field's name."""
     group, _, rest = place.partition("/")
     if group in ("contents", "flows"):
@@ -102,7 +102,7 @@ def columns(history: BaryonHistory) -> dict[str, Column]:
     Names: time [Gyr], redshift, m_vir, r_vir, v_vir, c_nfw, spin, error, solved; contents m_*, mz_* [Msun], e_* [erg];
     flows mdot_*, mzdot_* [Msun/yr], edot_* [erg/s]; the fields of `Diagnostics`.
     """
-    made = {_name(place): Column(*public(array, unit), words) for place, array, unit, words in leaves(history)}
+    made = {column_name(place): Column(*public(array, unit), words) for place, array, unit, words in leaves(history)}
     return made | derived(made, history.ledgers)
 
 
