@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from galdiff.baryons.evolve import Outputs
+from galdiff.baryons.cycle import BaryonCycle
 from galdiff.baryons.population import Population
 from galdiff.core.compiled import compiled
 from galdiff.core.pipeline import Pipeline
@@ -29,19 +29,18 @@ def one_halo(halos: HaloHistory) -> HaloHistory:
     return jax.tree.map(lambda x: x[0], halos)
 
 
-def grow(stage: Stage, halo: HaloHistory, baryons: Stage) -> tuple[Galaxy, BaryonHistory]:
+def grow(stage: Stage, halo: HaloHistory, baryons: BaryonCycle) -> tuple[Galaxy, BaryonHistory]:
     """The galaxy that a stage builds from the baryons of a halo, and their history.
 
     Args:
       stage: makes a `Galaxy` from a `history`, as `GrownGalaxy`.
       halo: of one galaxy.
-      baryons: any baryon cycle with `outputs` and `equations`.
+      baryons: any baryon cycle, a trained one too.
 
     Raises:
       InputError: several haloes, or a cycle without a solution in this one.
     """
-    outputs: Outputs = baryons.outputs  # type: ignore[attr-defined]
-    histories, report = Population(baryons, outputs, chunk=1).solve(stack([one_halo(halo)]))
+    histories, report = Population(baryons, baryons.outputs, chunk=1).solve(stack([one_halo(halo)]))
     if report.failed:
         raise InputError("baryons of this halo have no solution; move the numbers of baryons towards their defaults")
     history = jax.tree.map(lambda x: x[0], histories)

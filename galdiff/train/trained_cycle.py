@@ -8,10 +8,10 @@ import jax
 from flax import nnx
 from omegaconf import OmegaConf
 
+from galdiff.baryons.cycle import BaryonCycle
 from galdiff.baryons.evolve import Outputs
 from galdiff.build import build
 from galdiff.core.correction import NoCorrection
-from galdiff.core.stage import Stage
 from galdiff.errors import InputError
 from galdiff.train.checkpoints import by_path
 from galdiff.train.load import Loaded, load
@@ -19,7 +19,7 @@ from galdiff.train.select import parts_of
 from galdiff.train.ship import shipped
 
 
-def trained_cycle(*, path: str | pathlib.Path | None = None, outputs: Outputs | None = None) -> Stage:
+def trained_cycle(*, path: str | pathlib.Path | None = None, outputs: Outputs | None = None) -> BaryonCycle:
     """The baryon cycle of a checkpoint, corrections included.
 
     Args:
@@ -30,13 +30,13 @@ def trained_cycle(*, path: str | pathlib.Path | None = None, outputs: Outputs | 
       InputError: no checkpoint there, or one of something else.
     """
     model = load(shipped("wind_correction") if path is None else path).model
-    if not isinstance(model, Stage) or not callable(getattr(model, "equations", None)):
+    if not isinstance(model, BaryonCycle):
         raise InputError(
             f"baryons.path is '{path}': it holds a {type(model).__name__}, not a baryon cycle; give a run that trained"
             " one, such as experiment=wind_correction"
         )
     if outputs is not None:
-        model.outputs = outputs  # type: ignore[attr-defined]
+        model.outputs = outputs
     return model
 
 
