@@ -63,10 +63,9 @@ def files(folder):
 
 
 def node(**numbers):
-    preset, universe = (
-        OmegaConf.load(ROOT / "conf" / name) for name in ("halo/population.yaml", "cosmology/planck15.yaml")
-    )
-    return {**OmegaConf.to_container(OmegaConf.create({**preset, "cosmology": universe})), **numbers}
+    files = (ROOT / "conf" / name for name in ("halo/population.yaml", "cosmology/planck15.yaml"))
+    preset, universe = (OmegaConf.to_container(OmegaConf.load(path)) for path in files)
+    return {**preset, "cosmology": universe, **numbers}
 
 
 @pytest.fixture(scope="module")
