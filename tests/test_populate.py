@@ -65,11 +65,9 @@ def files(folder):
 
 
 def make(mass, seed):
-    preset, universe = (
-        OmegaConf.load(ROOT / "conf" / name) for name in ("halo/population.yaml", "cosmology/planck15.yaml")
-    )
-    whole = OmegaConf.to_container(OmegaConf.create({**preset, "cosmology": universe}))
-    return build({**whole, "log10_mvir": mass, "n": None, "seed": seed})
+    files = (ROOT / "conf" / name for name in ("halo/population.yaml", "cosmology/planck15.yaml"))
+    preset, universe = (OmegaConf.to_container(OmegaConf.load(path)) for path in files)
+    return build({**preset, "cosmology": universe, "log10_mvir": mass, "n": None, "seed": seed})
 
 
 @pytest.fixture(scope="module")
