@@ -9,12 +9,14 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from galdiff import units
+from galdiff.core.buildable import buildable
 from galdiff.core.record import quantity, record
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(48)
 _NODES, _WEIGHTS = (_NODES + 1) / 2, _WEIGHTS / 2  # on (0, 1)
 
 
+@buildable
 @record
 class Cosmology:
     """A flat universe of matter and dark energy with constant equation of state."""

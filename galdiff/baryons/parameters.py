@@ -4,6 +4,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from galdiff.core.buildable import buildable
 from galdiff.core.record import quantity, record
 from galdiff.core.variables import physical
 
@@ -67,6 +68,7 @@ def prevention(p: Prevention, v_vir: Array) -> Array:
     return p.low + (p.high - p.low) / (1 + jnp.exp(-p.steepness * (jnp.log10(v_vir) - p.log10_v)))
 
 
+@buildable
 class Bounded(nnx.Module):
     """Physical variables of one record; calling it gives the record with the bounded values."""
 
@@ -81,6 +83,7 @@ class Bounded(nnx.Module):
         return self.kind(**{name: getattr(self, name).bounded for name in self.names})
 
 
+@buildable
 def loading(
     *,
     log10_a: float,
@@ -100,6 +103,7 @@ def loading(
     )
 
 
+@buildable
 def preventing(
     *, low: float = 0.25, high: float = 0.9641, steepness: float = 7.1348, log10_v: float = 1.8775
 ) -> Bounded:
@@ -113,6 +117,7 @@ def preventing(
     )
 
 
+@buildable
 def turbulent(*, heat_of_inflow: float = 0.5, heat_of_wind: float = 0.5, eddy: float = 0.5) -> Bounded:
     """Trainable turbulence of the CGM. The shares and the scale are round numbers, not published fits."""
     return Bounded(

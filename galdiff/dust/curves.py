@@ -7,6 +7,7 @@ from collections.abc import Callable
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
+from galdiff.core.buildable import buildable
 from galdiff.dust.milky_way import (
     Wave,
     ccm89,
@@ -119,6 +120,7 @@ def modified_calzetti(wave: Wave, slope: Float[ArrayLike, ""] = 0.0, bump: Float
     return (base + bump * profile / 4.05) * (wave / 5500.0) ** slope
 
 
+@buildable
 def make_curve(name: str, **options) -> Callable[[Wave], Wave]:
     """The curve `name` with its options, as a function of wavelength alone; both are checked here.
 

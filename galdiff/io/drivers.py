@@ -6,9 +6,11 @@ import h5py
 import numpy as np
 from jaxtyping import Float
 
+from galdiff.core.buildable import buildable
 from galdiff.errors import InputError
 
 
+@buildable(reads=True)
 def read_drivers(path: str | pathlib.Path) -> Float[np.ndarray, "sample driver"]:
     """Drivers [1] from an .npy file, or from the dataset `drivers` of an HDF5 or NPZ file.
 
