@@ -12,22 +12,26 @@ import difflib
 import functools
 import inspect
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 from flax import nnx
-from hydra.utils import get_object
 from omegaconf import OmegaConf
 
+from galdiff.core.buildable import located, trusting
 from galdiff.core.correction import Correction, Hook
 from galdiff.errors import InputError
 
-ALLOWED = ("galdiff", "flax", "jax", "optax", "diffrax", "numpyro")  # packages a config may call
-
 
 def build(
-    config: Any, *, seed: int = 0, path: str = "", allowed: tuple[str, ...] = ALLOWED, hook: Hook | None = None
+    config: Any,
+    *,
+    seed: int = 0,
+    path: str = "",
+    packages: Sequence[str] = (),
+    hook: Hook | None = None,
+    checkpoint: bool = False,
 ) -> Any:
     """Build what a config describes.
 
@@ -35,8 +39,9 @@ def build(
       config: OmegaConf node, or plain mappings, lists and scalars.
       seed: seed of all initial weights.
       path: place of `config` in the whole config, as in "model.stages"; part of the keys of the weights.
-      allowed: top-level packages that `_target_` may name.
+      packages: of the user, trusted by name: what they define may be built too (`galdiff.core.buildable`).
       hook: where the object goes, for a correction that is built apart from its stage.
+      checkpoint: the config comes from a checkpoint, which may build what computes, and nothing that reads files.
 
     Returns:
       The object of a `_target_` node; for other mappings and lists the same with their nodes built.
@@ -46,7 +51,20 @@ def build(
     """
     if OmegaConf.is_config(config):
         config = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    return _build(config, path, seed, allowed, hook)
+    with trusting(packages):
+        check_targets(config, path, checkpoint)  # all of them, before the first is called
+        return _build(config, path, seed, checkpoint, hook)
+
+
+def check_targets(config: Any, path: str = "", checkpoint: bool = False) -> None:
+    """Raise InputError where a plain config names something that it may not build; nothing is called."""
+    if isinstance(config, Mapping):
+        name = config.get("_target_")
+        if name is not None and not (isinstance(name, str) and (name == "???" or "${" in name)):
+            located(name, path or "config", checkpoint)
+    items = config.items() if isinstance(config, Mapping) else enumerate(config) if isinstance(config, list) else ()
+    for name, child in items:
+        check_targets(child, f"{path}.{name}" if path else str(name), checkpoint)
 
 
 def key_of(seed: int, path: str) -> jax.Array:
@@ -54,9 +72,9 @@ def key_of(seed: int, path: str) -> jax.Array:
     return jax.random.fold_in(jax.random.key(seed), zlib.crc32(path.encode()))
 
 
-def _build(node: Any, path: str, seed: int, allowed: tuple[str, ...], hook: Hook | None) -> Any:
+def _build(node: Any, path: str, seed: int, checkpoint: bool, hook: Hook | None) -> Any:
     def inner(child: Any, name: str | int, hook: Hook | None) -> Any:
-        return _build(child, f"{path}.{name}" if path else str(name), seed, allowed, hook)
+        return _build(child, f"{path}.{name}" if path else str(name), seed, checkpoint, hook)
 
     if isinstance(node, list | tuple):
         return [inner(child, i, hook) for i, child in enumerate(node)]
@@ -65,7 +83,7 @@ def _build(node: Any, path: str, seed: int, allowed: tuple[str, ...], hook: Hook
     if "_target_" not in node:
         return {name: inner(child, name, hook) for name, child in node.items()}
     where = path or "config"
-    target = _locate(node["_target_"], where, allowed)
+    target = located(node["_target_"], where, checkpoint)
     given = {n: c for n, c in node.items() if n not in ("_target_", "_partial_", "_args_", "_convert_")}
     kwargs = {n: inner(c, n, _hook_in(target, n, given, hook)) for n, c in given.items()}
     args = inner(node.get("_args_", []), "_args_", None)
@@ -101,30 +119,6 @@ def _of_hook(hook: Hook, kwargs: Mapping[str, Any], signature: inspect.Signature
     if kwargs.get("n_in") is None:
         found |= {"offset": hook.offset, "scale": hook.scale}
     return {n: v for n, v in found.items() if n in signature.parameters and v is not None and kwargs.get(n) is None}
-
-
-def _locate(name: Any, where: str, allowed: tuple[str, ...]) -> Callable:
-    """The callable called `name`, which must live in an allowed package (and not only be reachable through one)."""
-    if not isinstance(name, str) or name.split(".")[0] not in allowed:
-        raise InputError(f"{where}: _target_ is {name!r}; only these packages may be called: {', '.join(allowed)}")
-    try:
-        target = get_object(name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise InputError(f"{where}: there is no {name}{_alternative(name)}") from error
-    home = str(getattr(target, "__module__", None) or name).split(".")[0]
-    if not callable(target) or home not in (*allowed, "jaxlib"):
-        raise InputError(f"{where}: {name} is no class or function of {', '.join(allowed)}; name one")
-    return target
-
-
-def _alternative(name: str) -> str:
-    module, _, attribute = name.rpartition(".")
-    try:
-        known = [n for n in vars(get_object(module)) if not n.startswith("_")]
-    except (ImportError, AttributeError, ValueError, TypeError):
-        return f"; check the module '{module}'"
-    close = difflib.get_close_matches(attribute, known, n=1)
-    return f"; did you mean {module}.{close[0]}?" if close else f"; '{module}' has nothing like it"
 
 
 def _signature(target: Callable) -> inspect.Signature | None:

@@ -25,6 +25,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
+from galdiff.build import check_targets
+from galdiff.core.buildable import trusting
 from galdiff.errors import InputError
 from galdiff.runtime import Lost, project_dir
 
@@ -53,7 +55,7 @@ def experiment(config_name: str, conf: str | pathlib.Path | None = None) -> Call
         @functools.wraps(main)
         def command(cfg: DictConfig | None = None) -> object:
             if cfg is not None:
-                return main(cfg)
+                return _trusting_own(main, cfg)
             folder = pathlib.Path(conf) if conf is not None else project_dir("conf")
             _run(main, config_name, folder.resolve())
             return None
@@ -146,7 +148,7 @@ def _run(main: Callable, config_name: str, conf: pathlib.Path) -> None:
     @functools.wraps(main)
     def job(cfg: DictConfig) -> object:
         try:
-            return main(cfg)
+            return _trusting_own(main, cfg)
         except EXPECTED as error:
             if HydraConfig.get().mode != RunMode.RUN:
                 raise  # in a sweep Hydra says which job it was
@@ -171,6 +173,18 @@ def _run(main: Callable, config_name: str, conf: pathlib.Path) -> None:
         if chosen == "1":
             raise failed[0]
         _leave(_explain(failed[0], config_name, conf, sys.argv[1:]), at_once=isinstance(failed[0], Lost))
+
+
+def _trusting_own(main: Callable, cfg: DictConfig) -> object:
+    """Run with the packages that the user names, which may lie in the current folder; others are refused first."""
+    packages = cfg.get("packages") or []
+    if isinstance(packages, str):
+        raise InputError(f"packages is '{packages}'; give a list: packages=[{packages}]")
+    if packages and os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    with trusting(list(packages)):
+        check_targets(OmegaConf.to_container(cfg, resolve=False))
+        return main(cfg)
 
 
 def _leave(message: str, code: int = BAD_INPUT, at_once: bool = False) -> None:

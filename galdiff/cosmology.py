@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from galdiff import units
+from galdiff.core.buildable import buildable
 from galdiff.core.record import quantity, record, unit_of
 from galdiff.errors import InputError
 
@@ -18,6 +19,7 @@ _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(48)
 _NODES, _WEIGHTS = (_NODES + 1) / 2, _WEIGHTS / 2  # on (0, 1)
 
 
+@buildable
 @record
 class Cosmology:
     """A flat universe of matter, radiation and dark energy; the defaults are those of conf/cosmology/planck15.yaml."""
@@ -30,6 +32,7 @@ class Cosmology:
     wa: Float[Array, ""] | float = quantity("", "its growth: w(a) = w + wa (1 - a)", default=0.0)
 
 
+@buildable
 def flat_cosmology(*, h0: float, omega_m: float, omega_b: float, omega_r: float, w: float, wa: float) -> Cosmology:
     """A cosmology from numbers that are checked: what the presets of conf/cosmology build.
 

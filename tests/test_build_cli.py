@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 
 from galdiff import cli, runtime
 from galdiff.build import build, key_of
+from galdiff.core.buildable import buildable
 from galdiff.core.correction import LogGain
 from galdiff.core.pipeline import Pipeline
 from galdiff.errors import InputError
@@ -70,8 +71,14 @@ def test_partial_nodes_without_random_streams_stay_partial():
 @pytest.mark.parametrize(
     ("config", "said"),
     [
-        ({"a": {"b": {"_target_": "os.system", "command": "true"}}}, r"a\.b: _target_ is 'os\.system'; only these"),
-        ({"a": {"_target_": "galdiff.runtime.subprocess.run"}}, r"a: galdiff\.runtime\.subprocess\.run is no class"),
+        (
+            {"a": {"b": {"_target_": "os.system", "command": "true"}}},
+            r"a\.b: _target_ is 'os\.system'; only what galdiff opens",
+        ),
+        (
+            {"a": {"_target_": "galdiff.runtime.subprocess.run"}},
+            r"a: there is no galdiff\.runtime\.subprocess\.run; check the module",
+        ),
         ({"a": {"_target_": 3}}, "a: _target_ is 3"),
         ({"a": {"_target_": "galdiff.core.correction.LogGian"}}, r"a: there is no .*did you mean .*\.LogGain\?"),
         ({"a": {"_target_": "galdiff.core.corection.LogGain"}}, "a: there is no .*check the module"),
@@ -91,7 +98,7 @@ def test_a_bug_in_a_constructor_keeps_its_type_and_says_where(monkeypatch):
         raise ZeroDivisionError("bug")
 
     broken.__module__ = "galdiff.core.correction"
-    monkeypatch.setattr("galdiff.core.correction.LogGain", broken)
+    monkeypatch.setattr("galdiff.core.correction.LogGain", buildable(broken))
     with pytest.raises(ZeroDivisionError) as caught:
         build({"a": GAIN})
     assert caught.value.__notes__ == ["while building a (galdiff.core.correction.LogGain)"]

@@ -13,6 +13,7 @@ from jaxtyping import Array, ArrayLike, Float
 from scipy.interpolate import BSpline, CubicSpline, PPoly
 
 from galdiff.baryons import cooling_coefficients
+from galdiff.core.buildable import buildable
 from galdiff.core.record import quantity, record, static
 from galdiff.core.variables import Table
 from galdiff.errors import InputError
@@ -192,6 +193,7 @@ def log10_lambda_table(
     return (1 - u) * low + u * high
 
 
+@buildable
 class SmoothCooling(nnx.Module):
     """The smooth fit: log10 Lambda_N of (log10 T, log10 Z/Zsun)."""
 
@@ -203,6 +205,7 @@ class SmoothCooling(nnx.Module):
         return log10_lambda(log10_t, log10_z_solar, self.fit.get_value())
 
 
+@buildable
 class TableCooling(nnx.Module):
     """A table with kinks, for parity: log10 Lambda_N of (log10 T, log10 Z/Zsun)."""
 

@@ -14,6 +14,7 @@ from galdiff.baryons.forcing import HaloNow, halo_at
 from galdiff.baryons.patankar import Contents, Flows
 from galdiff.baryons.solve import grid_times, solve_adaptively, solve_on_grid, stage_times, step_counts
 from galdiff.core.budget import Budget
+from galdiff.core.buildable import buildable
 from galdiff.core.record import quantity, record, static
 from galdiff.cosmology import Cosmology, age
 from galdiff.errors import InputError
@@ -34,6 +35,7 @@ class Equations(typing.NamedTuple):
     diagnose: Callable[[dict], Diagnostics]  # of what they follow from
 
 
+@buildable
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Outputs:
     """When a history is wanted, and how finely it is stepped through.

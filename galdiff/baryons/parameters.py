@@ -5,6 +5,7 @@ from typing import Any
 from flax import nnx
 from jaxtyping import Array, Float
 
+from galdiff.core.buildable import buildable
 from galdiff.core.record import quantity, record
 from galdiff.core.variables import physical
 from galdiff.units import Z_SUN as Z_SUN
@@ -37,6 +38,7 @@ class Parameters:
     turbulence: Turbulence | None = quantity("", "turbulent energy; None for the thermal limit", default=None)
 
 
+@buildable
 class Bounded(nnx.Module):
     """Physical variables of one record; calling it gives the record with the bounded values."""
 
@@ -51,6 +53,7 @@ class Bounded(nnx.Module):
         return self.kind(**{name: getattr(self, name).bounded for name in self.names})
 
 
+@buildable
 def turbulent(*, heat_of_inflow: float = 0.5, heat_of_wind: float = 0.5, eddy: float = 0.5) -> Bounded:
     """Trainable turbulence of the CGM. The shares and the scale are round numbers, not published fits."""
     return Bounded(

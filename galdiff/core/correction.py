@@ -12,6 +12,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
+from galdiff.core.buildable import buildable
 from galdiff.errors import InputError
 
 
@@ -32,6 +33,10 @@ class Hook(typing.NamedTuple):
 
 class Correction(nnx.Module):
     """Rescale primitive rates or weights by what drives them; what follows from them is derived afterwards."""
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        buildable(cls)  # constructors compute and read no file
 
     @classmethod
     def inner_hook(cls, hook: Hook, arguments: Mapping[str, Any]) -> Hook:

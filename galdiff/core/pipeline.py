@@ -3,15 +3,16 @@
 import dataclasses
 import difflib
 import graphlib
-import pkgutil
 import typing
 from collections.abc import Collection, Mapping, Sequence
 
 from flax import nnx
 
+from galdiff.core.buildable import buildable, type_called
 from galdiff.core.stage import Stage
 
 
+@buildable
 @typing.final
 class Pipeline(nnx.Module):
     """Stages keyed by the record each makes; wiring and types are checked when it is built.
@@ -128,7 +129,7 @@ def _name(stage: Stage) -> str:
 
 
 def _resolve(kind: type | str) -> type:
-    return pkgutil.resolve_name(kind) if isinstance(kind, str) else kind
+    return type_called(kind) if isinstance(kind, str) else kind
 
 
 def _choose(name: str, known: Collection[str]) -> str:

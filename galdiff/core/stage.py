@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from flax import nnx
 
+from galdiff.core.buildable import buildable
 from galdiff.core.correction import Hook
 
 
@@ -19,6 +20,10 @@ class Stage(nnx.Module):
     """
 
     hooks: ClassVar[Mapping[str, Hook | Callable[[Mapping[str, Any]], Hook]]] = {}
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        buildable(cls)  # constructors compute and read no file
 
     @abc.abstractmethod
     def __call__(self, *args, **kwargs):

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from galdiff.core.buildable import buildable
 from galdiff.errors import InputError
 
 Wave = Float[Array, "*wave"]
@@ -22,6 +23,10 @@ class Curve(abc.ABC):
 
     blue: ClassVar[float]  # [Angstrom], ends of the range of the formula
     red: ClassVar[float]
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        buildable(cls)
 
     @abc.abstractmethod
     def formula(self, wave: Wave) -> Wave:

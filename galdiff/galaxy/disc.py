@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
+from galdiff.core.buildable import buildable
 from galdiff.core.record import quantity, record
 from galdiff.cosmology import Cosmology, age
 from galdiff.errors import InputError
@@ -19,6 +20,7 @@ from galdiff.records import Galaxy, GasParticles, StarParticles
 DEPLETION_TIME = 2e9  # yr, gas over star formation rate (Leroy et al. 2008, AJ 136, 2782: 1.9 Gyr for H2)
 
 
+@buildable
 @record
 class Disc:
     """Parameters of the synthetic disc galaxy, as for a spiral of Milky-Way type."""
@@ -50,6 +52,7 @@ class Disc:
 AGE_MAX, BULGE_AGE_SCATTER = 13.0, 1.0  # Gyr at redshift 0
 
 
+@buildable
 def disc_galaxy(
     disc: Disc | None = None,
     *,

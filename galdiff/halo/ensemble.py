@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
+from galdiff.core.buildable import buildable
 from galdiff.cosmology import Cosmology
 from galdiff.errors import InputError
 from galdiff.halo.history import HistorySettings, from_diffmah
@@ -33,6 +34,7 @@ def masses(log10_mvir: Float[ArrayLike, "..."], n: int | None) -> Float[Array, "
     return given[0] + (given[-1] - given[0]) * (jnp.arange(n) + 0.5) / n
 
 
+@buildable
 def diffmah_population(
     *,
     log10_mvir: Float[ArrayLike, "..."],

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
+from galdiff.core.buildable import buildable
 from galdiff.core.hermite import hermite
 from galdiff.cosmology import Cosmology, age, redshift_at_age
 from galdiff.errors import InputError
@@ -23,6 +24,7 @@ _STEEPEST = 2.5
 LOG10_MASSES = (8.0, 15.5)  # of final masses [Msun]
 
 
+@buildable
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class HistorySettings:
     """How histories are laid out.
@@ -185,6 +187,7 @@ def _compiled(params, spin, cosmology, observed_redshift, settings, many) -> Hal
     return jax.vmap(one)(params, spin) if many else one(params, spin)
 
 
+@buildable
 def diffmah_history(
     *,
     log10_mvir: float,

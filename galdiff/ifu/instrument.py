@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from galdiff.core.air import air_to_vacuum
+from galdiff.core.buildable import buildable
 from galdiff.errors import InputError
 from galdiff.ifu.keys import Keys
 from galdiff.ifu.spread import LSF, PSF, lsf_fwhm, psf_fwhm, read_lsf, read_psf
@@ -45,6 +46,7 @@ class Instrument:
     references: tuple[tuple[str, str], ...] = ()  # key or group of keys -> citation, or "unchecked: ..."
 
 
+@buildable
 def make_instrument(**keys: Any) -> Instrument:
     """An instrument from the keys of its YAML file; see `from_mapping`."""
     return from_mapping(keys)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
 from galdiff import units
+from galdiff.core.buildable import buildable
 from galdiff.imf.shape import Imf, moment
 
 Z_LIMITS = (7e-5, 0.03)  # of the lifetimes
@@ -46,6 +47,7 @@ def remnant_mass(m: Float[ArrayLike, "..."]) -> Float[Array, "..."]:
     return jnp.minimum(jnp.where(m < M_NEUTRON_STAR, 0.48 + 0.077 * m, heavy), m)
 
 
+@buildable
 def return_fraction(
     imf: Imf, age: Float[ArrayLike, "..."] = 10.0, metallicity: float = units.Z_SUN
 ) -> Float[Array, "..."]:
@@ -71,11 +73,13 @@ def supernova_rate(imf: Imf) -> Float[Array, ""]:
     return moment(imf, jnp.ones_like, M_SUPERNOVA)
 
 
+@buildable
 def supernova_energy(imf: Imf, energy: float = SUPERNOVA_ERG) -> Float[Array, ""]:
     """Energy of core-collapse supernovae per mass formed [(km/s)^2]; `energy` of each [erg]."""
     return supernova_rate(imf) * (energy / units.MSUN_G / 1e10)
 
 
+@buildable
 def metal_yield(imf: Imf) -> Float[Array, ""]:
     """New metals of core-collapse supernovae per mass formed [1].
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
+from galdiff.core.buildable import buildable
 from galdiff.core.record import quantity, record, static
 from galdiff.errors import InputError
 
@@ -42,6 +43,7 @@ class LognormalPowerLaw:
 Imf = BrokenPowerLaw | LognormalPowerLaw
 
 
+@buildable
 def broken_power_law(slopes, breaks=(), *, m_lo: float = 0.1, m_hi: float = 100.0, name: str = "own") -> BrokenPowerLaw:
     """A power law in pieces.
 
@@ -63,21 +65,25 @@ def broken_power_law(slopes, breaks=(), *, m_lo: float = 0.1, m_hi: float = 100.
     return BrokenPowerLaw(slopes=slopes, breaks=breaks, name=name, **ends)
 
 
+@buildable
 def kroupa() -> BrokenPowerLaw:
     """Kroupa (2001, MNRAS 322, 231), eq. 2, from 0.1 to 100 Msun ("Kroupa universal" of the MILES team)."""
     return broken_power_law((1.3, 2.3), (0.5,), name="kroupa")
 
 
+@buildable
 def kroupa_revised() -> BrokenPowerLaw:
     """Kroupa (2001), eq. 6: allows for unresolved binaries ("Kroupa revised" of the MILES team)."""
     return broken_power_law((1.8, 2.7, 2.3), (0.5, 1.0), name="kroupa_revised")
 
 
+@buildable
 def salpeter() -> BrokenPowerLaw:
     """Salpeter (1955, ApJ 121, 161) from 0.1 to 100 Msun."""
     return broken_power_law((2.35,), name="salpeter")
 
 
+@buildable
 def chabrier() -> LognormalPowerLaw:
     """Chabrier (2003), table 1, disc stars with unresolved binaries apart; 0.1 to 100 Msun."""
     values = {"m_peak": 0.079, "sigma": 0.69, "m_join": 1.0, "slope": 2.3, "m_lo": 0.1, "m_hi": 100.0}

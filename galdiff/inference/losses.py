@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax.scipy.special import gammaln, log_ndtr
 from jaxtyping import Array, ArrayLike, Float
 
+from galdiff.core.buildable import buildable
 from galdiff.errors import InputError
 
 LN_2_PI = math.log(2 * math.pi)
@@ -21,6 +22,10 @@ class Noise(abc.ABC):
     """How measurements scatter about what is predicted."""
 
     limits: bool = False  # whether limits are understood
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        buildable(cls)
 
     @abc.abstractmethod
     def __call__(

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from galdiff.baryons.cooling import CoolingTable
+from galdiff.core.buildable import buildable
 from galdiff.errors import InputError
 
 SD93_COLUMNS = {"feh_m3.0": -3.0, "feh_m2.0": -2.0, "feh_m1.5": -1.5, "feh_m1.0": -1.0, "feh_m0.5": -0.5}
@@ -66,6 +67,7 @@ def _numbers(path: pathlib.Path, rows: list[list[str]], width: int) -> np.ndarra
     return np.array(out)
 
 
+@buildable(reads=True)
 def load_sd93_csv(path: str | os.PathLike, *, padded: str = "extrapolate") -> CoolingTable:
     """Sutherland & Dopita (1993) with one row per temperature: log10_T, then log10 Lambda_N in columns feh_m3.0 ...
 
@@ -102,6 +104,7 @@ def load_sd93_csv(path: str | os.PathLike, *, padded: str = "extrapolate") -> Co
     return _checked(path, log10_t, np.array(list(SD93_COLUMNS.values())), values)
 
 
+@buildable(reads=True)
 def load_cie_text(paths: dict[float, str | os.PathLike], *, convention: str = "ne_nt") -> CoolingTable:
     """Files of Sutherland & Dopita (1993), one per metallicity: log T, n_e, n_H, n_t, log Lambda_net, log Lambda_N ...
 
@@ -147,6 +150,7 @@ def _known(convention: str) -> None:
         raise InputError(f"convention is '{convention}'; choose 'ne_nt' for Lambda/(n_e n_t) or 'nh2' for Lambda/n_H^2")
 
 
+@buildable(reads=True)
 def load_cooling_hdf5(
     path: str | os.PathLike, *, convention: str, density: float | None = None, redshift_group: str = ""
 ) -> CoolingTable:

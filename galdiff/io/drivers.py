@@ -7,10 +7,12 @@ import h5py
 import numpy as np
 from jaxtyping import Float
 
+from galdiff.core.buildable import buildable
 from galdiff.errors import InputError
 from galdiff.io.tables import read_columns
 
 
+@buildable(reads=True)
 def read_drivers(path: str | pathlib.Path, columns: Sequence[str] | None = None) -> Float[np.ndarray, "sample driver"]:
     """Drivers [1] from columns of a table, from an .npy file, or from the dataset `drivers` of an HDF5 or NPZ file.
 

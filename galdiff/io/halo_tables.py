@@ -12,6 +12,7 @@ import h5py
 import jax
 import numpy as np
 
+from galdiff.core.buildable import buildable
 from galdiff.cosmology import Cosmology
 from galdiff.errors import InputError
 from galdiff.halo.history import HistorySettings
@@ -73,6 +74,7 @@ def write_halo_table(path: str | pathlib.Path, table: HaloTable) -> None:
             file[name] = np.asarray(column)
 
 
+@buildable(reads=True)
 def table_history(
     *,
     path: str | pathlib.Path,

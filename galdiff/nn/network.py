@@ -12,6 +12,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
+from galdiff.core.buildable import buildable
 from galdiff.errors import InputError
 
 FARTHEST = 1e4  # scaled drivers stop here, so that no finite driver overflows
@@ -26,6 +27,10 @@ class Network(nnx.Module):
     offset: tuple[float, ...]
     scale: tuple[float, ...]
     dtype: str
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        buildable(cls)  # constructors compute and read no file
 
     def _declare(self, n_in: int, n_out: int, offset, scale, dtype: str | None) -> None:
         """Settings that every network has; to be called first in `__init__`."""

@@ -10,6 +10,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, ArrayLike, Float
 
+from galdiff.core.buildable import buildable
 from galdiff.errors import InputError
 from galdiff.nn.network import Network
 from galdiff.nn.spectral import principal_components
@@ -23,6 +24,7 @@ class Held(nnx.Param):
     """Data that a checkpoint holds, unlike a `Table`, as no file gives them back; `which: ["net.*"]` leaves them be."""
 
 
+@buildable
 @typing.final
 class Emulator(nnx.Module):
     """Spectra of simple stellar populations at any age and metallicity inside the library it was trained on.

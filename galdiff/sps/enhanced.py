@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
+from galdiff.core.buildable import buildable
 from galdiff.errors import InputError
 from galdiff.records import SSPGrid
 
@@ -16,6 +17,7 @@ IRON = (
 )
 
 
+@buildable
 def enhanced(
     library: SSPGrid, *, magnesium: float = 0.2, iron: float = 0.2, tilt: float = -0.1, width: float = 60.0
 ) -> SSPGrid:

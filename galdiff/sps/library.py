@@ -4,6 +4,7 @@ import inspect
 import pathlib
 from collections.abc import Callable
 
+from galdiff.core.buildable import buildable
 from galdiff.errors import InputError
 from galdiff.imf import Imf, warn_other_imf
 from galdiff.records import SSPGrid
@@ -19,6 +20,7 @@ MAKERS: dict[str, Callable[..., SSPGrid]] = {"analytic": default_grid, "fsps": m
 SIGNATURES = {b"\x89HDF\r\n\x1a\n": "dsps", b"PK\x03\x04": "ppxf"}  # HDF5, zip
 
 
+@buildable(reads=True)
 def load_ssp(
     path: str | pathlib.Path | None,
     *,

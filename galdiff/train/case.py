@@ -8,6 +8,7 @@ from typing import Any
 from flax import nnx
 from jaxtyping import Array
 
+from galdiff.core.buildable import buildable
 from galdiff.train.data import Batch, Source
 from galdiff.train.loop import Outcome
 
@@ -24,6 +25,10 @@ class Case(abc.ABC):
     source: Source
     validation: Source | None = None
     data: Mapping[str, str] = {}
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        buildable(cls, reads=True)  # a case has data
 
     def prepare(self, model: nnx.Module) -> nnx.Module:
         """The model with what only the data can give it, before its first step; as it is by default."""

@@ -47,18 +47,22 @@ class Checkpoints:
     Args of the constructor:
       folder: of the run's checkpoints; made when something is saved.
       last: newest steps that are kept; best: steps of smallest loss that are kept beside them.
+      reading: nothing in the folder is written, renamed or removed, and `save` is not to be called.
     """
 
-    def __init__(self, folder: str | pathlib.Path, *, last: int = 2, best: int = 1):
+    def __init__(self, folder: str | pathlib.Path, *, last: int = 2, best: int = 1, reading: bool = False):
         if last < 1 or best < 0:
             raise InputError(f"checkpoints keep last={last} and best={best}; give last >= 1 and best >= 0")
         self.folder = pathlib.Path(folder).resolve()  # a relative path fails in the thread that writes
-        first_does(lambda: set_damaged_aside(self.folder), "checkpoints")
+        if not reading:
+            first_does(lambda: set_damaged_aside(self.folder), "checkpoints")
         loss = lambda metrics: metrics["loss"]  # noqa: E731
         keep = [policies.LatestN(last), policies.BestN(get_metric_fn=loss, reverse=True, n=best)]
         options = ocp.CheckpointManagerOptions(
             best_fn=loss, best_mode="min", preservation_policy=policies.AnyPreservationPolicy(keep), create=True
         )
+        if reading:  # without a rank Orbax does not read the losses, of which one may be damaged
+            options = ocp.CheckpointManagerOptions(create=False)
         self._manager = ocp.CheckpointManager(self.folder, options=options)
         self._good: int | None = max(self.steps(), default=None)
         self._worker = futures.ThreadPoolExecutor(1, thread_name_prefix="checkpoints")
@@ -191,6 +195,9 @@ class Checkpoints:
         except Exception as error:  # Orbax raises many kinds for a broken file
             raise Damaged(f"its record cannot be read: {_short(error)}") from error
         unsealed(record)
+        refuse_strange(record, step)
+        if not _ranked_right(self.folder / str(step), record["loss"]):
+            raise Damaged("its metric is not what was written")
         refuse_mismatch(record["leaves"], like, f"{self.folder}, step {step}")
         parts = {}
         for name, wanted in like.items():
@@ -216,12 +223,44 @@ def set_damaged_aside(folder: pathlib.Path) -> None:
     for path in folder.glob("[0-9]*/metrics/metrics"):
         step = path.parent.parent
         try:
-            sound = step.name.isdigit() and isinstance(json.loads(path.read_bytes())["loss"], float)
-        except (ValueError, KeyError, TypeError):
-            sound = False
+            loss = json.loads((step / META / "metadata").read_bytes())["loss"]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            loss = None  # the record is looked at when it is restored
+        sound = _ranked_right(step, loss)
         if not sound and step.name.isdigit():
             step.rename(step.with_name(f"damaged-{step.name}"))
             warnings.warn(f"{folder}: checkpoint of step {step.name} is damaged; the one before is used", stacklevel=3)
+
+
+def _ranked_right(step: pathlib.Path, loss: float | None) -> bool:
+    """Whether the metric of a step, by which Orbax ranks, is a number, and that of the record where it is known."""
+    try:
+        found = json.loads((step / "metrics" / "metrics").read_bytes())["loss"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
+    return isinstance(found, float) and (loss is None or found == loss)
+
+
+def refuse_strange(record: Mapping[str, Any], step: int) -> None:
+    """Raise `Damaged` where a record is of another form than `Checkpoints.save` writes, or of another step."""
+    if record.get("step") != step:
+        raise Damaged(f"its record is that of step {_short(record.get('step'))}")
+    if not isinstance(record.get("loss"), float):
+        raise Damaged("its record holds no loss")
+    leaves = record.get("leaves")
+    parts = list(leaves.values()) if isinstance(leaves, dict) else [None]
+    if not all(isinstance(part, dict) and all(map(_is_leaf, part.values())) for part in parts):
+        raise Damaged("its record does not list arrays as [shape, dtype, hash]")
+
+
+def _is_leaf(leaf: Any) -> bool:
+    if not (isinstance(leaf, list) and len(leaf) == 3 and isinstance(leaf[0], list)):
+        return False
+    try:
+        jnp.dtype(leaf[1])
+    except TypeError:
+        return False
+    return isinstance(leaf[1], str) and all(isinstance(n, int) and n >= 0 for n in leaf[0])
 
 
 def by_path(tree: Any) -> dict[str, Any]:
@@ -248,6 +287,8 @@ def sealed(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def unsealed(record: Mapping[str, Any]) -> None:
     """Raise `Damaged` where a record is not the one that was sealed."""
+    if not isinstance(record, dict):
+        raise Damaged(f"its record is a {type(record).__name__}, not a mapping")
     inner = {key: value for key, value in record.items() if key != "seal"}
     if record.get("seal") != _seal(inner):
         raise Damaged("its record is not what was written")
@@ -295,5 +336,5 @@ def _abstract(x: Any) -> jax.ShapeDtypeStruct | np.ndarray:
     return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=getattr(x, "sharding", None))
 
 
-def _short(error: Exception) -> str:
+def _short(error: object) -> str:
     return " ".join(str(error).split())[:120] or type(error).__name__

@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 
+from galdiff.core.buildable import buildable
 from galdiff.errors import InputError
 from galdiff.imf import Imf, warn_other_imf
 from galdiff.records import SSPGrid
@@ -17,6 +18,7 @@ def emulator_of(checkpoint: str | pathlib.Path | None = None) -> Emulator:
     return _loaded(checkpoint)[0]
 
 
+@buildable(reads=True)
 def emulated_ssp(checkpoint: str | pathlib.Path | None = None, run_imf: Imf | None = None) -> SSPGrid:
     """The library that a trained emulator stands for, on the nodes of that library.
 
@@ -35,6 +37,7 @@ def emulated_ssp(checkpoint: str | pathlib.Path | None = None, run_imf: Imf | No
     return emulated_grid(model, name=name, imf=data.get("imf", ""), medium=data.get("medium", "vacuum"))
 
 
+@buildable(reads=True)
 def corrected_ssp(library: SSPGrid, checkpoint: str | pathlib.Path) -> SSPGrid:
     """A library with the spectral correction of a run.
 

@@ -7,14 +7,15 @@ numbers; nothing else in the files is run.
 import dataclasses
 import json
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import yaml
 from flax import nnx
 from jax.sharding import Mesh
-from omegaconf import OmegaConf
 
 from galdiff.build import build
 from galdiff.core.variables import Physical
@@ -36,7 +37,9 @@ class Loaded:
     meta: dict[str, Any]
 
 
-def load(path: str | pathlib.Path, *, step: int | None = None, mesh: Mesh | None = None) -> Loaded:
+def load(
+    path: str | pathlib.Path, *, step: int | None = None, mesh: Mesh | None = None, packages: Sequence[str] = ()
+) -> Loaded:
     """The model of a checkpoint, with its averaged numbers where the run kept an average.
 
     Numbers are rounded to the precision of this process: what was trained in float64 is used in float32 as well.
@@ -45,15 +48,16 @@ def load(path: str | pathlib.Path, *, step: int | None = None, mesh: Mesh | None
       path: folder of a run, or its checkpoints.
       step: which; the newest sound one by default.
       mesh: numbers go to all of its devices; None for one.
+      packages: of yours, trusted by name, whose classes the model may be made of; a checkpoint never trusts by itself.
 
     Raises:
       InputError: no sound checkpoint, a config that cannot be built, or arrays that do not fit it.
     """
-    with Checkpoints(folder_of(path)) as checkpoints:
+    with Checkpoints(folder_of(path), reading=True) as checkpoints:
         record = checkpoints.meta(step)
         if record is None:
             raise InputError(f"{path}: holds no checkpoint; give the folder of a run")
-        graph, *states, rest = parts_of(built(record, path))
+        graph, *states, rest = parts_of(built(record, path, packages))
         filled = _filled(checkpoints, dict(zip(PARTS, states, strict=True)), record, mesh)
         return Loaded(nnx.merge(graph, *filled.values(), rest), int(record["step"]), record)
 
@@ -66,7 +70,7 @@ def load_part(path: str | pathlib.Path, model: nnx.Module, part: str = "correcti
     """
     if part not in PARTS:
         raise InputError(f"part is '{part}'; choose one of {', '.join(PARTS)}")
-    with Checkpoints(folder_of(path)) as checkpoints:
+    with Checkpoints(folder_of(path), reading=True) as checkpoints:
         record = checkpoints.meta()
         if record is None:
             raise InputError(f"{path}: holds no checkpoint; give the folder of a run")
@@ -85,19 +89,40 @@ def folder_of(path: str | pathlib.Path) -> pathlib.Path:
     raise InputError(f"{path}: holds no checkpoint; give the folder of a run, or its checkpoints")
 
 
-def built(record: dict[str, Any], path: str | pathlib.Path) -> nnx.Module:
-    """The model that the config of a checkpoint describes under its key `model`."""
-    config = OmegaConf.create(record.get("config", ""))
-    if "model" not in config:
+def built(record: dict[str, Any], path: str | pathlib.Path, packages: Sequence[str] = ()) -> nnx.Module:
+    """The model that the config of a checkpoint describes under its key `model`.
+
+    The config is plain YAML: what OmegaConf would look up (`${oc.env:...}`) is refused, not looked up.
+
+    Raises:
+      InputError: no such config, or one that names what a checkpoint may not build.
+    """
+    text = record.get("config", "")
+    try:
+        config = yaml.safe_load(text) if isinstance(text, str) else None
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise InputError(f"{path}: the config in the checkpoint is no YAML ({type(error).__name__})") from error
+    if not isinstance(config, dict) or "model" not in config:
         raise InputError(
             f"{path}: the config in the checkpoint has no key 'model'; load its parts into a model of yours"
         )
-    return build(config.model, seed=int(config.get("seed", 0)), path="model")
+    if "${" in text:
+        raise InputError(f"{path}: the config in the checkpoint has an interpolation, ${{...}}; write its value")
+    seed = config.get("seed", 0)
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise InputError(f"{path}: the config in the checkpoint has the seed {str(seed)[:40]!r}; it is a whole number")
+    try:
+        model = build(config["model"], seed=seed, path="model", packages=packages, checkpoint=True)
+    except RecursionError as error:
+        raise InputError(f"{path}: the config in the checkpoint is nested too deep") from error
+    if not isinstance(model, nnx.Module):
+        raise InputError(f"{path}: the config in the checkpoint builds a {type(model).__name__}, not a model")
+    return model
 
 
 def inspect(path: str | pathlib.Path) -> str:
     """What a checkpoint holds, as text: config, numbers with units, metrics, versions, hashes of data."""
-    with Checkpoints(folder_of(path)) as checkpoints:
+    with Checkpoints(folder_of(path), reading=True) as checkpoints:
         record, steps = checkpoints.meta(), checkpoints.steps()
     if record is None:
         raise InputError(f"{path}: holds no checkpoint; give the folder of a run")

@@ -2,9 +2,11 @@
 
 import optax
 
+from galdiff.core.buildable import buildable
 from galdiff.errors import InputError
 
 
+@buildable(reads=True)
 def adamw(
     *,
     learning_rate: float,

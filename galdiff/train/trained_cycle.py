@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from galdiff.baryons.cycle import BaryonCycle
 from galdiff.baryons.evolve import Outputs
 from galdiff.build import build
+from galdiff.core.buildable import buildable
 from galdiff.core.correction import NoCorrection
 from galdiff.errors import InputError
 from galdiff.train.checkpoints import by_path
@@ -19,6 +20,7 @@ from galdiff.train.select import parts_of
 from galdiff.train.ship import shipped
 
 
+@buildable(reads=True)
 def trained_cycle(*, path: str | pathlib.Path | None = None, outputs: Outputs | None = None) -> BaryonCycle:
     """The baryon cycle of a checkpoint, corrections included.
 

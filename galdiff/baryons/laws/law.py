@@ -17,6 +17,7 @@ from jaxtyping import Array
 
 from galdiff.baryons.forcing import Forcing
 from galdiff.baryons.patankar import Contents
+from galdiff.core.buildable import buildable
 from galdiff.core.record import quantity, record
 from galdiff.core.variables import Physical
 from galdiff.errors import InputError
@@ -26,6 +27,10 @@ class Law(nnx.Module):
     """One law of a baryon cycle; its physical parameters are arguments of the constructor of the same names."""
 
     sees_contents: ClassVar[bool] = False  # True: called inside the step, with the contents
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        buildable(cls)
 
     @abc.abstractmethod
     def __call__(self, p: Any, forcing: Forcing, contents: Contents | None = None) -> Array:

@@ -6,6 +6,7 @@ from typing import Any
 
 import h5py
 
+from galdiff.core.buildable import buildable
 from galdiff.cosmology import Cosmology
 from galdiff.errors import InputError
 from galdiff.io.simulations import eagle, gadget, horizon_agn, illustris_tng, magneticum, swift, table
@@ -23,6 +24,7 @@ KNOWN = (*CONVENTIONS, "gadget", "table")
 __all__ = ["KNOWN", "read_galaxy"]
 
 
+@buildable(reads=True)
 def read_galaxy(
     path: str | os.PathLike,
     *,

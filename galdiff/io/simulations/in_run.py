@@ -6,12 +6,14 @@ from collections.abc import Mapping
 
 import h5py
 
+from galdiff.core.buildable import buildable
 from galdiff.cosmology import Cosmology, difference
 from galdiff.io.simulations import CONVENTIONS, read_galaxy
 from galdiff.io.simulations.snapshot import header_of, open_hdf5, read_epoch
 from galdiff.records import Galaxy
 
 
+@buildable(reads=True)
 def galaxy_in_run(
     path: str | os.PathLike,
     *,

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import ArrayLike, Float
 
+from galdiff.core.buildable import buildable
 from galdiff.errors import InputError
 from galdiff.imf import Imf, named_imf
 from galdiff.records import SSPGrid
@@ -85,6 +86,7 @@ def analytic_ssp(
     )
 
 
+@buildable
 def default_grid(imf: Imf | str = "kroupa") -> SSPGrid:
     """The embedded library: 12 metallicities, 1 Myr to 14 Gyr, 1000 Angstrom to 2.5 micron, per Msun formed."""
     return analytic_ssp(
