@@ -230,8 +230,15 @@ def _listing(scripts: Iterable[pathlib.Path]) -> list[str]:
         summary = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split("\n")[0]
         lines.append(f"  {path.stem:24s} {summary}".rstrip())
     conf = project_dir("conf")
-    heads = [yaml.safe_load(path.read_text(encoding="utf-8")) or {} for path in conf.rglob("*.yaml")]
-    chosen = {name for head in heads for e in head.get("defaults", []) if isinstance(e, dict) for name in e}
+    heads = {path: yaml.safe_load(path.read_text(encoding="utf-8")) or {} for path in conf.rglob("*.yaml")}
+    chosen = {
+        str((path.parent / name).relative_to(conf))
+        for path, head in heads.items()
+        for e in head.get("defaults", [])
+        if isinstance(e, dict)
+        for name in e
+        if not name.startswith(("/", "override"))
+    }
     for folder in sorted(p for p in conf.rglob("*") if p.is_dir()):
         presets, group = sorted(folder.glob("*.yaml")), str(folder.relative_to(conf))
         if presets:  # what no experiment begins with is put in somewhere
