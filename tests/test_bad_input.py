@@ -147,10 +147,6 @@ def test_files_that_cannot_be_read_are_refused(write, words, tmp_path, capsys, n
             "dust/curve=calzetti: there is no such preset; did you mean 'calzetti00'?",
         ),
         (("dust=screen", "dust.curve.r_v=9"), "dust.curve: r_v of the dust curve is 9; give a number from 2 to 6"),
-        (
-            ("dust=screen", "dust.curve={_target_: galdiff.dust.curves.make_curve, name: ccm89}"),
-            "write dust/curve=ccm89 on the command line",
-        ),
         (("input=file",), "input.path: a value is required"),
         (("input=halo", "view.orientation=disc"), "choose one of angular_momentum, shape, none"),
         (("input=halo", "input.size_of_spin=9"), "input: starting value 9"),

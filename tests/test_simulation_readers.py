@@ -11,6 +11,7 @@ from simulation_files import A, H, field, galaxy, header, write_eagle, write_hor
 
 from galdiff import cosmology
 from galdiff.core.record import check
+from galdiff.errors import InputError
 from galdiff.io.simulations import read_galaxy
 from galdiff.io.simulations.frame import half_mass_radius
 from galdiff.io.simulations.gadget import Population
@@ -316,3 +317,20 @@ def test_the_units_assumed_for_a_simulation_are_those_its_attributes_state(name,
     strip_attributes(path)
     for one, two in zip(jax.tree.leaves(stated), jax.tree.leaves(read_galaxy(path)), strict=True):
         np.testing.assert_allclose(one, two, rtol=2e-3, atol=1e-6)  # a year of 365 or 365.25 days in rates
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"units": {"Masses": "Msun"}}, r"eagle.hdf5: units is .* for tables only and this file is 'eagle'"),
+        ({"units": "kpc"}, r"units is kpc, but is for tables only"),
+        (
+            {"populations": {"disk": {"age": 1}}},
+            r"populations is .* for N-body files .* this file is 'eagle'; leave it",
+        ),
+    ],
+)
+def test_an_option_that_the_reader_has_no_use_for_is_refused(tmp_path, options, match):
+    write_eagle(tmp_path / "eagle.hdf5")
+    with pytest.raises(InputError, match=match):
+        read_galaxy(tmp_path / "eagle.hdf5", **options)

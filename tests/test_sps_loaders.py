@@ -284,6 +284,29 @@ def test_library_says_what_it_cannot_open(tmp_path):
         load_ssp(text, kind="fsps")
 
 
+@pytest.mark.parametrize(
+    ("field", "values", "match"),
+    [
+        ("ssp_lg_age_gyr", LG_AGE + 9, r"runs from 8 to 10; .*20 Gyr.*probably log10 of yr: subtract 9"),
+        ("ssp_lg_age_gyr", LG_AGE + 3, r"runs from 2 to 4; .*probably log10 of Myr: subtract 3"),
+        ("ssp_lg_age_gyr", np.array([0.1, 1.0, 13.0]), r"runs from 0.1 to 13; .*probably ages in Gyr: take log10"),
+        ("ssp_lg_age_gyr", LG_AGE - 6, r"runs from -7 to -5; .*1e4 yr"),
+        ("ssp_wave", WAVE / 10, r"runs from 400 to 700; Angstrom are expected.*probably nm: multiply by 10"),
+        ("ssp_wave", WAVE / 1e4, r"runs from 0.4 to 0.7; Angstrom are expected.*probably micrometre"),
+    ],
+)
+def test_an_axis_in_another_unit_is_refused_with_the_likely_one(tmp_path, field, values, match):
+    with pytest.raises(InputError, match=rf"a.h5: {field} {match}"):
+        load_ssp(write_dsps(tmp_path / "a.h5", **{field: values}))
+
+
+def test_the_units_of_axes_are_checked_in_all_formats(tmp_path):
+    with pytest.raises(InputError, match=r"spectra_fsps_9.0.npz: ssp_lg_age_gyr runs from 8 to 10"):
+        load_ssp(write_ppxf(tmp_path / "spectra_fsps_9.0.npz", ages=10 ** (LG_AGE + 9)))
+    with pytest.raises(InputError, match=r"ssp_wave runs from 400 to 700; .*nm"):
+        load_ssp(write_miles(tmp_path, CRVAL1=400.0, CDELT1=5.0))
+
+
 def test_unknown_option_of_a_reader_is_an_error_that_lists_the_options(tmp_path):
     with pytest.raises(InputError, match="kind 'dsps' has no option z_sun; its options are fwhm, imf, medium"):
         load_ssp(write_dsps(tmp_path / "a.h5"), z_sun=0.02)

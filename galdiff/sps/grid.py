@@ -12,6 +12,9 @@ from galdiff.errors import InputError
 from galdiff.records import SSPGrid
 
 MEDIA = ("air", "vacuum")
+LG_AGE_LIMITS = (-5.0, 1.31)  # log10(age/Gyr): no population is younger than 1e4 yr or much older than the universe
+# [Angstrom]: a library of stars reaches beyond the first, and beyond the third if it begins below the second
+WAVE_LIMITS = (1200.0, 500.0, 6000.0)
 NEGATIVE_ALLOWED = 0.01  # fraction of samples: noise of empirical stars dips below zero in saturated lines
 
 
@@ -52,7 +55,8 @@ def make_grid(source: str, *, fwhm: ArrayLike | Sequence, medium: str, **fields:
       The grid, its arrays numpy; flux keeps its precision, axes are float64.
 
     Raises:
-      InputError: an axis does not increase, a shape does not fit, or a spectrum is missing, empty or mostly negative.
+      InputError: an axis does not increase or is in another unit, a shape does not fit, or a
+        spectrum is missing, empty or mostly negative.
     """
     if medium not in MEDIA:
         raise InputError(f"{source}: wavelength medium is '{medium}'; choose air or vacuum with medium=...")
@@ -83,6 +87,28 @@ def _check_axes(source: str, axes: dict[str, np.ndarray]) -> None:
             raise InputError(f"{source}: {name} must increase, but goes from {x[i]:g} to {x[i + 1]:g} at {i}; sort it")
     if axes["ssp_wave"][0] <= 0:
         raise InputError(f"{source}: ssp_wave starts at {axes['ssp_wave'][0]:g} Angstrom; wavelengths are positive")
+    _check_units(source, axes["ssp_wave"], axes["ssp_lg_age_gyr"])
+
+
+def _check_units(source: str, wave: np.ndarray, lg_age: np.ndarray) -> None:
+    """Refuse ages and wavelengths that only another unit can explain."""
+    lo, hi = LG_AGE_LIMITS
+    if lg_age[0] < lo - 1e-6 or lg_age[-1] > hi:
+        shifts = {"log10 of yr: subtract 9": 9.0, "log10 of Myr: subtract 3": 3.0}
+        fits = [unit for unit, by in shifts.items() if lo <= lg_age[0] - by and lg_age[-1] - by <= hi]
+        linear = ["ages in Gyr: take log10"] if lg_age[0] >= 0.0 and lg_age[-1] <= 10**hi else []
+        likely = (fits or linear or ["unknown: convert to log10 of Gyr"])[0]
+        raise InputError(
+            f"{source}: ssp_lg_age_gyr runs from {lg_age[0]:g} to {lg_age[-1]:g}; log10(age/Gyr) from {lo:g} (1e4 yr)"
+            f" to {hi:g} (20 Gyr) is expected; the unit is probably {likely}"
+        )
+    end, start, wide = WAVE_LIMITS
+    if wave[-1] < end or (wave[0] < start and wave[-1] < wide):
+        likely = "nm: multiply by 10" if wave[-1] > 200.0 else "micrometre: multiply by 1e4"
+        raise InputError(
+            f"{source}: ssp_wave runs from {wave[0]:g} to {wave[-1]:g}; Angstrom are expected, beyond {end:g} at least,"
+            f" or beyond {wide:g} where they begin below {start:g}; the unit is probably {likely}"
+        )
 
 
 def _check_flux(source: str, flux: np.ndarray, axes: dict[str, np.ndarray]) -> None:

@@ -79,14 +79,28 @@ def _read(path: str, convention: str | None, cosmology, units, populations) -> R
     if not h5py.is_hdf5(path):
         if convention not in (None, "table"):
             raise InputError(f"{path}: not an HDF5 file, as '{convention}' needs; check the path and the download")
+        _check_options(path, "table", units, populations)
         return table.read_table(path, units)
     with open_hdf5(path) as file:
         found = convention or recognise(file)
+        _check_options(path, found, units, populations)
         if found == "table":
             return table.read_table(path, units)
         if found == "gadget":
             return gadget.read_nbody(file, header_of(file), populations)
         return read_cosmological(file, header_of(file), CONVENTIONS[found], cosmology)
+
+
+def _check_options(path: str, found: str, units, populations) -> None:
+    """Refuse options that the reader of this file has no use for."""
+    for name, value, reader, kind in (
+        ("units", units, "table", "tables"),
+        ("populations", populations, "gadget", "N-body files (gadget)"),
+    ):
+        if value and found != reader:
+            raise InputError(
+                f"{path}: {name} is {value}, but is for {kind} only and this file is '{found}'; leave it out"
+            )
 
 
 def _by_label(paths: frozenset[str], header: Mapping) -> Convention | None:
