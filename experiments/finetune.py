@@ -74,7 +74,7 @@ def adapt(
     cfg: DictConfig, case: FitRelations, model: nnx.Module, which, folder: pathlib.Path, name: str, meta
 ) -> Outcome:
     """One training of the numbers `which`."""
-    prior = OmegaConf.to_object(cfg.prior)
+    prior = None if cfg.prior is None else OmegaConf.to_object(cfg.prior)
     task = Task(
         model=model,
         objective=case.loss if prior is None else with_prior(case.loss, **prior),
