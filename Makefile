@@ -25,6 +25,11 @@ demo: $(VENV)/.installed
 	$(BIN)/python experiments/simulate.py output=$(OUT) overwrite=true
 	@echo "The pictures are $(OUT)/maps.png, spectra.png and history.png, the data cube is $(OUT)/cube.fits."
 
+# One thread each, because the tests run in parallel already: with more they wait for each other.
+test: export OMP_NUM_THREADS := 1
+test: export OPENBLAS_NUM_THREADS := 1
+test: export JAX_PLATFORMS := cpu
+test: export MPLBACKEND := Agg
 test: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -61,7 +61,7 @@ class Budget:
         return jnp.stack(jnp.broadcast_arrays(*self.rates(flows).values()), -1)
 
     def rates(self, flows: Any) -> dict[str, Array]:
-        """dm/dt by reservoir [unit of the flows]; see `rate`."""
+        """dm/dt by reservoir [unit of the flows], each of the shape of a flow; see `rate`."""
         # Sums, not a matrix product: accelerators round the factors of products to fewer bits.
         change: dict[str, Array] = {name: jnp.zeros(()) for name in self.reservoirs}
         for flow, donor, receiver in self.transfers:
@@ -71,13 +71,13 @@ class Budget:
         return change
 
     def of(self, m: Float[Array, "... reservoir"], name: str) -> Float[Array, "..."]:
-        """Content of the reservoir called `name`."""
+        """Content of the reservoir called `name` [unit of m]."""
         if name not in self.reservoirs:
             raise ValueError(f"no reservoir '{name}'{_nearest(name, self.reservoirs)}; known are {self.reservoirs}")
         return m[..., self.reservoirs.index(name)]
 
     def total(self, m: Float[Array, "... reservoir"]) -> Float[Array, "..."]:
-        """Sum over the reservoirs, which the flows cannot change."""
+        """Sum over the reservoirs [unit of m], which the flows cannot change."""
         return jnp.sum(m, -1)
 
     def __eq__(self, other: object) -> bool:

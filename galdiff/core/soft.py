@@ -7,17 +7,17 @@ WIDTH = 0.1  # relative: where the arguments meet, the smooth form is off by abo
 
 
 def at_least(x: Array, width: float = WIDTH) -> Array:
-    """Smooth max(x, 1) for x >= 0: a hyperbola that leaves x -> 0 and x -> infinity exact."""
+    """Smooth max(x, 1) [1] of x [1] >= 0, same shape: a hyperbola that leaves x -> 0 and x -> infinity exact."""
     return 0.5 * (x + 1 + jnp.sqrt((x - 1) ** 2 + width**2 * x))
 
 
 def at_most(x: Array, width: float = WIDTH) -> Array:
-    """Smooth min(x, 1) for x >= 0, never above 1 nor below 0."""
+    """Smooth min(x, 1) [1] of x [1] >= 0, same shape, never above 1 nor below 0."""
     return x / at_least(x, width)
 
 
 def excess(x: Array, width: float = WIDTH) -> Array:
-    """Smooth max(1 - x, 0) for x >= 0: 1 at x = 0, vanishing as 1/x^3."""
+    """Smooth max(1 - x, 0) [1] of x [1] >= 0, same shape: 1 at x = 0, vanishing as 1/x^3."""
     gap = 1 - x
     bend = width**2 * x / (1 + x * x)
     root = jnp.sqrt(gap * gap + bend)

@@ -10,13 +10,13 @@ from jaxtyping import Array, ArrayLike
 
 
 def to_unbounded(x: ArrayLike, lo: float, hi: float) -> Array:
-    """Inverse of `to_bounded`; infinite at the bounds."""
+    """Inverse of `to_bounded`, same shape, [unit of x] too; infinite at the bounds."""
     u = (jnp.asarray(x) - lo) / (hi - lo)
     return (jnp.log(u) - jnp.log1p(-u)) * (hi - lo) / 4 + (lo + hi) / 2
 
 
 def to_bounded(u: Array, lo: float, hi: float) -> Array:
-    """Map the real line to (lo, hi): a logistic with unit slope and fixed point at the centre."""
+    """Map the real line to (lo, hi) [unit of both], same shape: a logistic of unit slope, fixed at the centre."""
     return lo + (hi - lo) * jax.nn.sigmoid((u - (lo + hi) / 2) * 4 / (hi - lo))
 
 

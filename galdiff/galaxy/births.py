@@ -56,7 +56,7 @@ def births(history: BaryonHistory, nodes: Float[Array, "n"]) -> Births:
 
     Args:
       history: of one galaxy, from its first stars on.
-      nodes: numbers between 0 (youngest) and 1 (oldest), evenly spread.
+      nodes: numbers between 0 (youngest) and 1 (oldest) [1], evenly spread.
 
     Raises:
       InputError: fewer than 8 times, or several galaxies.

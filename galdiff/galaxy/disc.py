@@ -106,7 +106,7 @@ def circular_velocity(disc: Disc, radius: Float[ArrayLike, "n"]) -> Float[Array,
 def disc_stars(disc: Disc, variates: tuple[np.ndarray, ...]) -> dict[str, Array]:
     """Positions [kpc], velocities [km/s], ages [Gyr] and metallicities of disc stars.
 
-    `variates` come from `disc_variates`; velocities are those of `disc_orbits`.
+    Shapes are (n, 3) and (n,). `variates` come from `disc_variates`; velocities are those of `disc_orbits`.
     """
     unit_radius, azimuth, unit_height, g = (jnp.asarray(v) for v in variates)
     radius = disc.r_disc * unit_radius
@@ -128,7 +128,7 @@ def disc_stars(disc: Disc, variates: tuple[np.ndarray, ...]) -> dict[str, Array]
 def bulge_stars(disc: Disc, variates: tuple[np.ndarray, ...]) -> dict[str, Array]:
     """As `disc_stars` for the bulge (`bulge_variates`): Hernquist (1990, ApJ 356, 359), isotropic, without rotation.
 
-    The dispersion falls as sigma_bulge / sqrt(1 + r / 4 r_bulge).
+    The dispersion [km/s] falls as sigma_bulge / sqrt(1 + r / 4 r_bulge); shapes are those of `disc_stars`.
     """
     unit_radius, direction, g = variates
     sigma = disc.sigma_bulge / jnp.sqrt(1 + unit_radius / 4)
@@ -142,7 +142,7 @@ def bulge_stars(disc: Disc, variates: tuple[np.ndarray, ...]) -> dict[str, Array
 
 @jax.jit
 def gas_disc(disc: Disc, variates: tuple[np.ndarray, ...]) -> GasParticles:
-    """Gas on nearly circular orbits in a thinner and wider disc, with the metals of the disc stars."""
+    """Gas, shape (n,), on nearly circular orbits [km/s] in a thinner, wider disc, with the metals of the disc stars."""
     length = jnp.asarray(parts.GAS_LENGTH * disc.r_disc)
     radius = length * variates[0]
     fraction = jnp.asarray(disc.gas_fraction)

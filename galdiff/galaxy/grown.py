@@ -111,7 +111,7 @@ class GrownGalaxy(Stage):
         return Galaxy(stars=StarParticles(**stars), gas=gas, name=self.name)
 
     def bulge_share(self, history: BaryonHistory) -> Float[Array, ""]:
-        """Share of the stars that are in the bulge."""
+        """Share of the stellar mass that is in the bulge [1]."""
         log10_mass = (jnp.log10(history.m_star[-1]) - self.log10_m_bulge.bounded) / self.bulge_width.bounded
         return self.bulge_max.bounded * jax.nn.sigmoid(jnp.log(10.0) * log10_mass)
 

@@ -23,14 +23,17 @@ OXYGEN_OF_METALS, HYDROGEN_OF_LIGHT = 0.43, 0.748  # mass shares; Asplund et al.
 
 
 def nodes(n: int, seed: int) -> Float[np.ndarray, "n 8"]:
-    """n points of a scrambled Sobol sequence in 8 dimensions, strictly inside the unit cube."""
+    """n points of a scrambled Sobol sequence in 8 dimensions, strictly inside the unit cube [1]."""
     power = max(int(np.ceil(np.log2(max(n, 1)))), 0)
     points = qmc.Sobol(8, scramble=True, rng=np.random.default_rng(seed)).random_base2(power)[:n]
     return np.clip(points, 1e-7, 1 - 1e-7)
 
 
 def disc_variates(nodes: Float[np.ndarray, "n 8"]) -> tuple[np.ndarray, ...]:
-    """Radius in scale lengths, azimuth, height in h, 5 normal deviates: all that does not depend on parameters."""
+    """Radius [scale lengths], azimuth [rad], height [h], 5 normal deviates [1]: all that no parameter changes.
+
+    Shapes are (n,), and (5, n) of the deviates.
+    """
     inside = 1 - (1 + DISC_EDGE) * np.exp(-DISC_EDGE)
     share = nodes[:, 0] * inside  # 1 - (1 + x) exp(-x) = share, solved by Lambert's W
     unit_radius = -1 - lambertw(-(1 - share) / np.e, k=-1).real
@@ -39,7 +42,7 @@ def disc_variates(nodes: Float[np.ndarray, "n 8"]) -> tuple[np.ndarray, ...]:
 
 
 def bulge_variates(nodes: Float[np.ndarray, "n 8"]) -> tuple[np.ndarray, ...]:
-    """Radius in Hernquist scale radii, unit vectors, 5 normal deviates."""
+    """Radius [Hernquist scale radii], unit vectors [1], 5 normal deviates [1]; shapes (n,), (n, 3), (5, n)."""
     root = np.sqrt(nodes[:, 0]) * BULGE_EDGE / (1 + BULGE_EDGE)  # M(<r) / M = (r / (r + a))^2
     cos_theta = 2 * nodes[:, 2] - 1
     sin_theta, azimuth = np.sqrt(1 - cos_theta**2), 2 * np.pi * nodes[:, 1]
@@ -59,7 +62,7 @@ def disc_orbits(
     unit_radius: Float[Array, "n"],
     g: Float[Array, "any n"],
 ) -> tuple[Array, Array, Array]:
-    """Velocities of disc stars (radial, azimuthal, vertical) [km/s].
+    """Velocities of disc stars (radial, azimuthal, vertical) [km/s], each of shape (n,).
 
     Mean rotation by the Jeans equation for Sigma and sigma_R^2 both ~ exp(-R/r_disc), and the epicycle ratio of
     sigma_phi to sigma_R (Binney & Tremaine 2008, section 4.8.2, without the cross term).
@@ -77,12 +80,12 @@ def disc_orbits(
 
 
 def cylindrical(radius: Float[Array, "n"], azimuth: Float[Array, "n"], z: Float[Array, "n"]) -> Float[Array, "n 3"]:
-    """Cartesian positions."""
+    """Cartesian positions [unit of radius and z] of an azimuth [rad]."""
     return jnp.stack([radius * jnp.cos(azimuth), radius * jnp.sin(azimuth), z * jnp.ones_like(radius)], -1)
 
 
 def turned(azimuth: Float[Array, "n"], v_r: Array, v_phi: Array, v_z: Array) -> Float[Array, "n 3"]:
-    """Cartesian components of cylindrical velocities."""
+    """Cartesian components of cylindrical velocities [unit of those], shape (n, 3), at an azimuth [rad]."""
     c, s = jnp.cos(azimuth), jnp.sin(azimuth)
     return jnp.stack([v_r * c - v_phi * s, v_r * s + v_phi * c, v_z], -1)
 

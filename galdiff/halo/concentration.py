@@ -40,7 +40,7 @@ def duffy08(
       definition: bn98, 200c or 200m.
 
     Returns:
-      Concentration [1].
+      Concentration [1], shape of mass and redshift together.
     """
     check_concentration("duffy08", definition)
     a, b, c = _DUFFY[definition]
@@ -59,7 +59,7 @@ def dutton14(
       definition: bn98 or 200c.
 
     Returns:
-      Concentration [1], log10 c = a + b log10(M / 1e12 Msun/h).
+      Concentration [1], shape of both together: log10 c = a + b log10(M / 1e12 Msun/h).
     """
     check_concentration("dutton14", definition)
     a0, a1, a2, a3, b0, b1 = _DUTTON[definition]

@@ -80,7 +80,7 @@ def start_time(time: Float[Array, "node"], m_vir: Array, slopes: Array, m_start:
     """Time [Gyr] when the smooth history first reaches m_start.
 
     Args:
-      time: nodes [Gyr]; m_vir: masses [Msun], increasing; slopes: d ln m_vir / d ln t at the nodes.
+      time: nodes [Gyr]; m_vir: masses [Msun], increasing; slopes: d ln m_vir / d ln t [1]; all of shape (node,).
       m_start: mass [Msun].
 
     Returns:
@@ -271,7 +271,7 @@ def _check_diffmah(params, cosmology: Cosmology, observed_redshift, settings: Hi
 
 
 def check_final_mass(log10_final: np.ndarray, settings: HistorySettings) -> None:
-    """Refuse haloes that end [dex Msun] before they reach the mass at which they start."""
+    """Refuse haloes, of any shape, that end [dex Msun] before they reach the mass at which they start."""
     small = log10_final <= settings.log10_m_start
     if small.any():
         raise InputError(

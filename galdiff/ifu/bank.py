@@ -17,13 +17,13 @@ SPARE = 3  # nodes beyond the velocity range on each side
 
 
 def velocity_nodes(v_max: float, h_v: float) -> np.ndarray:
-    """Nodes [km/s] that serve velocities in [-v_max, v_max] with spacing h_v; symmetric about 0."""
+    """Nodes [km/s] that serve velocities in [-v_max, v_max] with spacing h_v, shape (node,); symmetric about 0."""
     half = math.ceil(v_max / h_v - 1e-9) + SPARE
     return h_v * np.arange(-half, half + 1)
 
 
 def prefilter(n: int) -> np.ndarray:
-    """Matrix from spectra at n nodes to cubic B-spline coefficients, shape (n, n)."""
+    """Matrix from spectra at n nodes to cubic B-spline coefficients [1], shape (n, n)."""
     band = (np.diag(np.full(n, 4.0)) + np.diag(np.ones(n - 1), 1) + np.diag(np.ones(n - 1), -1)) / 6
     band[0, :2] = band[-1, -2:] = [1.0, 0.0]
     band[-1, -2:] = [0.0, 1.0]

@@ -45,7 +45,7 @@ def separate_attenuation(k: np.ndarray, a_v_max: float, n_modes: int) -> Attenua
 
 
 def attenuation_weights(a_v: Float[Array, "star"], attenuation: Attenuation) -> Float[Array, "star av"]:
-    """f_q(A_V) of each star; A_V beyond the range counts as its edge."""
+    """f_q(A_V) [1] of each star; A_V [mag] beyond the range counts as its edge."""
     if attenuation.a_v_max == 0.0:
         return jnp.ones((*a_v.shape, 1), a_v.dtype)
     t = (2 * jnp.clip(a_v, 0.0, attenuation.a_v_max) / attenuation.a_v_max - 1)[..., None]

@@ -53,7 +53,7 @@ class Bins:
 
 
 def sky_weights(gx: Float[Array, "star"], gy: Float[Array, "star"], bins: Bins):
-    """Spaxels that share each star (flat numbers, in bounds) and the shares; what falls outside has share 0."""
+    """Spaxels that share each star (flat numbers, in bounds) and the shares [1], shape (star, tap); 0 outside."""
     (ix, wx), (iy, wy) = bspline_weights(gx, bins.kernel), bspline_weights(gy, bins.kernel)
     wx = jnp.where((ix >= 0) & (ix < bins.n_x), wx, 0)
     wy = jnp.where((iy >= 0) & (iy < bins.n_y), wy, 0)
@@ -64,6 +64,8 @@ def sky_weights(gx: Float[Array, "star"], gy: Float[Array, "star"], bins: Bins):
 
 def velocity_weights(v_los: Float[Array, "star"], v_nodes: np.ndarray):
     """The four velocity nodes of each star, and cubic B-spline weights; velocities beyond the range count as its edge.
+
+    Velocities are in [km/s], weights in [1], both results of the shape (star, 4).
 
     The B-spline that interpolates needs one coefficient beyond the nodes it lies between, so the range ends two nodes
     before the last one.
@@ -87,7 +89,7 @@ def population_weights(stars: SkyStars, bins: Bins):
 
 
 def add_stars(total: Float[Array, "bin"], stars: SkyStars, gx: Array, gy: Array, bins: Bins) -> Float[Array, "bin"]:
-    """Add one chunk of stars to the flat bins.
+    """Add one chunk of stars to the flat bins [Msun]; `gx`, `gy` [bins] have the shape (star,).
 
     Taps lie on a leading axis or apart, and stars on the last: loops over stars vectorise, loops over taps do not.
     """

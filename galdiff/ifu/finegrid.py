@@ -34,7 +34,7 @@ class FineGrid:
 
     @property
     def wave(self) -> np.ndarray:
-        """Wavelengths of the samples [Angstrom]."""
+        """Wavelengths of the samples [Angstrom], shape (wave,)."""
         return np.exp(self.log_start + self.step * np.arange(self.n))
 
 

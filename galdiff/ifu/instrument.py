@@ -100,7 +100,7 @@ def from_mapping(data: Mapping[str, Any]) -> Instrument:
 
 
 def output_wave(instr: Instrument) -> np.ndarray:
-    """Centres of the wavelength pixels [wave], in the instrument's medium [Angstrom], float64.
+    """Centres of the wavelength pixels, shape (wave,), in the instrument's medium [Angstrom], float64.
 
     The centre of a logarithmic pixel is the middle in the logarithm.
     """
@@ -108,12 +108,12 @@ def output_wave(instr: Instrument) -> np.ndarray:
 
 
 def output_wave_vacuum(instr: Instrument) -> np.ndarray:
-    """Centres of the wavelength pixels [wave], vacuum [Angstrom], float64."""
+    """Centres of the wavelength pixels, shape (wave,), vacuum [Angstrom], float64."""
     return _to_vacuum(instr, output_wave(instr))
 
 
 def pixel_edges_vacuum(instr: Instrument) -> np.ndarray:
-    """Edges of the wavelength pixels [wave + 1], vacuum [Angstrom], float64.
+    """Edges of the wavelength pixels, shape (wave + 1,), vacuum [Angstrom], float64.
 
     Edges lie in the instrument's medium and are then converted, so nothing is resampled from air to vacuum later.
     """
@@ -121,7 +121,7 @@ def pixel_edges_vacuum(instr: Instrument) -> np.ndarray:
 
 
 def spaxel_centres(instr: Instrument) -> tuple[np.ndarray, np.ndarray]:
-    """Offsets of the spaxel centres from the centre of the field [arcsec]: x [n_x] to the East, y [n_y] North."""
+    """Offsets of the spaxel centres from the centre [arcsec]: x to the East, y North, of the shapes (n_x,), (n_y,)."""
     x = (np.arange(instr.n_x) - (instr.n_x - 1) / 2) * instr.spaxel_x_arcsec
     y = (np.arange(instr.n_y) - (instr.n_y - 1) / 2) * instr.spaxel_y_arcsec
     return x, y

@@ -55,7 +55,7 @@ def warn_deficient(wave: ArrayLike, mask: ArrayLike) -> None:
     """Warn, once, where templates are broader than the instrument, so that the cube is less sharp than real data.
 
     Args:
-      wave: observed wavelength [Angstrom], concrete.
+      wave: observed wavelength [Angstrom], shape (wave,), concrete.
       mask: where the LSF could not be reached, as `added_sigma` returns it, concrete.
     """
     wave, mask = np.asarray(wave), np.asarray(mask, bool)

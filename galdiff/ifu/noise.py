@@ -63,7 +63,7 @@ def variance(
 def reference_flux(
     flux: Cube, wave: Float[Array, "wave"], wave_ref: float | None = None, spaxel: str = "brightest"
 ) -> Float[Array, ""]:
-    """Flux density at a wavelength (linear between pixels) in the brightest, or the median lit, spaxel."""
+    """Flux density at a wavelength (linear between pixels) in the brightest, or median lit, spaxel [unit of flux]."""
     at = 0.5 * (wave[0] + wave[-1]) if wave_ref is None else jnp.asarray(wave_ref, wave.dtype)
     i = jnp.clip(jnp.searchsorted(wave, at) - 1, 0, wave.shape[0] - 2)
     u = jnp.clip((at - wave[i]) / (wave[i + 1] - wave[i]), 0.0, 1.0)
@@ -74,6 +74,7 @@ def reference_flux(
 def relative_variance(flux: Cube, snr: Float[ArrayLike, ""]) -> Cube:
     """Same S/N at all wavelengths of a spaxel, as RUBIX 0.0.5 and SimSpin 2.10 draw it; for parity with them.
 
+    The variance is in [unit of flux squared].
     sigma = flux sqrt(median F_s) / (SNR sqrt(F_s)), F_s a spaxel's sum over wavelength, median of those with light.
     """
     total = flux.sum(-1, keepdims=True)
@@ -113,7 +114,7 @@ def detector_variance(
 
 
 def add_noise(key: Array, flux: Cube, variance: Cube) -> Cube:
-    """Add one Gaussian draw of the given variance; `key` is a `jax.random.key`."""
+    """Add one Gaussian draw of the given variance [unit of flux squared], same shape; `key` is a `jax.random.key`."""
     positive = variance > 0.0
     sigma = jnp.where(positive, jnp.sqrt(jnp.where(positive, variance, 1.0)), 0.0)
     return flux + sigma * jax.random.normal(key, flux.shape, flux.dtype)

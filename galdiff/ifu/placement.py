@@ -16,7 +16,7 @@ MAX_REDSHIFT = 20.0
 
 
 def place(cosmo: Cosmology, redshift: ArrayLike, pointing: Array | tuple[float, ...] = (0.0, 0.0)) -> Placement:
-    """Placement at the cosmological distance of a redshift."""
+    """Placement at the distance of a redshift [1], a scalar, seen towards a pointing [arcsec] of shape (2,)."""
     redshift = jnp.asarray(redshift)
     return Placement(
         redshift=redshift,

@@ -118,7 +118,7 @@ def convolve(
 
 
 def anchor_waves(instr: Instrument, count: int = 4) -> np.ndarray:
-    """Wavelengths at which a chromatic PSF is evaluated [anchor], observed [Angstrom]; one where it is achromatic."""
+    """Wavelengths at which a chromatic PSF is evaluated, shape (anchor,), observed [Angstrom]; one if achromatic."""
     wave = output_wave(instr)
     if not instr.psf.chromatic:
         return np.array([instr.psf.wave_ref])

@@ -19,7 +19,7 @@ from galdiff.records import Placement, SkyStars, SpectralCube
 
 
 def add_rows(total: Float[Array, "bin rank"], stars: SkyStars, corner, size, bins, coefficients) -> Array:
-    """Add the coefficients of one chunk of stars to D, flat over spaxels and velocity nodes."""
+    """Add the coefficients of one chunk of stars to D [unit of mass times light], flat over spaxel and velocity."""
     spaxel, a = sky_weights((stars.x - corner[0]) / size[0], (stars.y - corner[1]) / size[1], bins)
     node_v, b = velocity_weights(stars.v_los, bins.v_nodes)
     node, w = population_weights(stars, bins)

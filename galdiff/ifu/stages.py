@@ -169,7 +169,10 @@ class Spectrograph(Stage):
 
 
 def sum_bands(parts) -> Float[Array, "y x wave"]:
-    """Sum of pieces that each cover a band of pixels (a slice); the bands are in order and the last ends the cube."""
+    """Sum of pieces that each cover a band of pixels (a slice) [unit of the pieces].
+
+    The bands are in order and the last ends the cube.
+    """
     parts = list(parts)
     n_wave = parts[-1][1].stop
     padded = [jnp.pad(part, ((0, 0), (0, 0), (band.start, n_wave - band.stop))) for part, band in parts]

@@ -134,5 +134,5 @@ def minimise(
 
 
 def all_finite(tree: Any) -> Array:
-    """Whether all numbers of a pytree are finite."""
+    """Whether all numbers of a pytree are finite [any unit and shape], a scalar."""
     return functools.reduce(jnp.logical_and, [jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)])

@@ -21,7 +21,7 @@ def noise_limit(
     Args:
       model: flux of a pytree of maps.
       maps: where to evaluate, a pytree of maps of the same shape (y, x).
-      variance: of the flux; positive.
+      variance: of the flux [unit of flux squared]; positive.
       reach: spaxels over which the PSF matters.
 
     Returns:

@@ -54,8 +54,8 @@ def disc_maps(
       inclination, position_angle: as in `galdiff.galaxy.view.StarView` [deg].
 
     Returns:
-      log10(age/Gyr), log10 Z, surface density of mass [Msun per spaxel], and the `Motion`: circular rotation and the
-      disc's dispersion (isotropic here).
+      log10(age/Gyr), log10 Z, surface density of mass [Msun per spaxel], each of shape (y, x), and the `Motion`:
+      circular rotation and the disc's dispersion (isotropic here).
     """
     x, y = np.meshgrid(*(c * kpc_per_arcsec for c in spaxel_centres(instrument)))
     i, theta = np.deg2rad([inclination, 90.0 - position_angle])

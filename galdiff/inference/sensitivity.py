@@ -211,7 +211,8 @@ def jacobian(
       values: of the parameters, (parameter,) or (halo, parameter); None for the stage's own.
 
     Returns:
-      Derivatives (t, output, parameter), after an axis of halos where there are many.
+      Derivatives [unit of output / unit of parameter] of shape (t, output, parameter), after an axis of halos where
+      there are many.
 
     Raises:
       InputError: an unknown name (the message has the nearest one), a wrong mode or shape, or log10 of a ledger.
@@ -272,7 +273,7 @@ def mean_in_bins(x: np.ndarray, y: np.ndarray, width: float = 0.2) -> tuple[np.n
     """Mean of the finite y in bins of x at least `width` wide that hold on average ten values or more.
 
     Returns:
-      Centres (bin,), means (bin,), NaN where a bin is empty, and edges (bin+1,).
+      Centres [unit of x], means [unit of y], both of shape (bin,), NaN where a bin is empty, and edges (bin+1,).
     """
     use = np.isfinite(x) & np.isfinite(y)
     x, y = x[use], y[use]

@@ -87,7 +87,10 @@ def node_tables(
 
 
 def multiply_nodes(a: Float[ArrayLike, "node av"], b: Float[ArrayLike, "node av"], blocks: int) -> Array:
-    """Product of two tables in node form: values, and for 4 blocks the product rule for the slopes."""
+    """Product of two tables in node form [unit of a times unit of b], shape of both.
+
+    The values, and for 4 blocks the product rule for the slopes.
+    """
     a, b = jnp.asarray(a), jnp.asarray(b)
     if blocks == 1:
         return a * b

@@ -50,5 +50,5 @@ def moments(
 
 
 def blank(values: Float[Array, "*spaxel"], keep: Bool[Array, "*spaxel"]) -> Float[Array, "*spaxel"]:
-    """NaN where there is nothing to measure."""
+    """Values [any unit], NaN where there is nothing to measure."""
     return jnp.where(keep, values, jnp.nan)

@@ -39,7 +39,7 @@ def elliptical_radius(x, y, ellipticity: ArrayLike = 0.0, position_angle: ArrayL
     """Semi-major axis of the ellipse through (x, y).
 
     Args:
-      x, y: offsets to East and North [any unit].
+      x, y: offsets to East and North [any unit]; shapes broadcast, and are that of the result.
       ellipticity: 1 - b/a.
       position_angle: of the major axis, North through East [deg].
     """
@@ -50,7 +50,10 @@ def elliptical_radius(x, y, ellipticity: ArrayLike = 0.0, position_angle: ArrayL
 
 
 def coverage(radius: Array, edge: ArrayLike, spaxel: ArrayLike) -> Array:
-    """Share of a spaxel inside the ellipse `edge`: a normal step with the dispersion of a pixel, spaxel/sqrt(12)."""
+    """Share of a spaxel inside the ellipse `edge` [1], shape of `radius`.
+
+    A normal step with the dispersion of a pixel, spaxel/sqrt(12).
+    """
     size = jnp.sqrt(jnp.mean(jnp.asarray(spaxel, float) ** 2))
     return jax.scipy.stats.norm.cdf((edge - radius) * math.sqrt(12.0) / size)
 
@@ -129,7 +132,7 @@ def lambda_r(flux, v, sigma, radius, weight: ArrayLike = 1.0) -> Float[Array, ""
 
     Args:
       flux, v, sigma: maps [any unit], [km/s], [km/s]; v relative to the systemic velocity; NaN is left out.
-      radius: distance of each spaxel from the centre [any unit].
+      radius: distance of each spaxel from the centre [any unit]; all maps have one shape.
       weight: share of each spaxel inside the aperture.
     """
     share = weight * radius * _filled(flux, v, sigma)
@@ -141,7 +144,10 @@ def lambda_r(flux, v, sigma, radius, weight: ArrayLike = 1.0) -> Float[Array, ""
 
 
 def v_over_sigma(flux, v, sigma, weight: ArrayLike = 1.0) -> Float[Array, ""]:
-    """V/sigma = sqrt(sum F V^2 / sum F sigma^2) (Cappellari et al. 2007, MNRAS 379, 418, eq. 10); see `lambda_r`."""
+    """V/sigma = sqrt(sum F V^2 / sum F sigma^2) (Cappellari et al. 2007, MNRAS 379, 418, eq. 10).
+
+    Args as of `lambda_r`; the result is a scalar [1].
+    """
     share = weight * _filled(flux, v, sigma)
     top, bottom = jnp.sum(share * _or_zero(v) ** 2), jnp.sum(share * _or_zero(sigma) ** 2)
     good = (bottom > 0) & (top > 0)
@@ -157,7 +163,7 @@ def summarise(maps: KinematicMaps, spaxel: ArrayLike) -> KinematicSummary:
 
     Args:
       maps: maps centred on the galaxy.
-      spaxel: size of a spaxel, or those along (x, y) [kpc].
+      spaxel: size of a spaxel [kpc], a scalar, or those along (x, y), shape (2,).
     """
     ellipticity, angle = flux_shape(maps.flux, spaxel)
     ellipticity = jnp.minimum(ellipticity, 0.95)  # keeps the axis ratio of an edge-on disc above zero

@@ -99,7 +99,7 @@ class BasisNetwork(Network):
 def principal_components(
     samples: Float[ArrayLike, "sample wave"], n: int
 ) -> tuple[Float[np.ndarray, "component wave"], Float[np.ndarray, "wave"]]:
-    """Basis and mean of samples: the n leading components, each times its standard deviation in the samples."""
+    """Basis and mean of samples: the n leading components, each times its deviation in the samples [unit of those]."""
     rows = np.asarray(samples, np.float64)
     if rows.ndim != 2 or not 1 <= n <= min(rows.shape):
         raise InputError(

@@ -90,7 +90,7 @@ def column_name(place: str) -> str:
 
 
 def public(values, unit: str) -> tuple[np.ndarray, str]:
-    """Values in float64 (or bool) in the unit of the literature, and that unit."""
+    """Values [unit] in float64 (or bool), same shape, in the unit of the literature, and that unit."""
     array = np.asarray(values)
     name, factor = PUBLIC.get(unit, (unit, 1.0))
     return (array if array.dtype == bool else array.astype(np.float64) * factor), name
@@ -142,5 +142,5 @@ def _ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def log10(x: np.ndarray) -> np.ndarray:
-    """log10, NaN where x is not positive."""
+    """log10 [dex] of x, same shape; NaN where x is not positive."""
     return np.log10(x, out=np.full(np.shape(x), np.nan), where=np.asarray(x) > 0)

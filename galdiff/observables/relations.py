@@ -30,7 +30,7 @@ class Relation:
 
 
 def scott_bandwidth(x: Float[ArrayLike, "galaxy"], use: Bool[ArrayLike, "galaxy"] | None = None) -> Float[Array, ""]:
-    """Width of the kernel h = std(x) n^(-1/5) (Scott 1992), std about the mean of all n; in the unit of x."""
+    """Width of the kernel h = std(x) n^(-1/5) (Scott 1992), std about the mean of all n [unit of x]."""
     x, w = _masked(x, use)
     n = jnp.sum(w)
     variance = jnp.sum(w * (x - jnp.sum(w * x) / n) ** 2) / n
@@ -40,7 +40,7 @@ def scott_bandwidth(x: Float[ArrayLike, "galaxy"], use: Bool[ArrayLike, "galaxy"
 def centres_between(
     x: Float[ArrayLike, "galaxy"], n_centres: int, use: Bool[ArrayLike, "galaxy"] | None = None
 ) -> Float[Array, "centre"]:
-    """So many centres, uniform from the 5th to the 95th percentile of x; under jit too."""
+    """So many centres, uniform from the 5th to the 95th percentile of x [unit of x]; under jit too."""
     x = jnp.asarray(x)
     x = x if use is None else jnp.where(jnp.asarray(use), x, jnp.nan)
     lo, hi = jnp.nanpercentile(x, jnp.asarray([LOW, HIGH], x.dtype))
@@ -50,7 +50,7 @@ def centres_between(
 def centres_in_steps(
     x: Float[ArrayLike, "galaxy"], step: float | None = None, use: Bool[ArrayLike, "galaxy"] | None = None
 ) -> Float[np.ndarray, "centre"]:
-    """Centres from the 5th percentile of x up to the 95th in steps, by default of the bandwidth.
+    """Centres from the 5th percentile of x up to the 95th in steps, by default of the bandwidth [unit of x].
 
     Their number depends on the data, so x must be concrete: make them once, before `jax.jit`.
     """
@@ -81,7 +81,7 @@ def kernel_regression(
     mean = sum w y; std^2 = sum w (y - mean)^2; n_eff = 1 / sum w^2; standard error = std / sqrt(n_eff).
 
     Args:
-      x, y: of the galaxies, any unit.
+      x, y: of the galaxies [any unit].
       centres: x0, in the unit of x; those of the data, `centres_in_steps` or `centres_between`.
       bandwidth: h, in the unit of x; None for `scott_bandwidth`.
       use: galaxies that count; the others may hold NaN, and carry no gradient. None for all.

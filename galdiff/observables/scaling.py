@@ -36,7 +36,7 @@ def pairs(histories: BaryonHistory) -> tuple[Array, Array]:
 def relations_of(
     histories: BaryonHistory, x: Float[Array, "relation redshift centre"], use: Bool[Array, "halo"] | None = None
 ) -> Relation:
-    """All relations at centres x, axes (relation, redshift, centre)."""
+    """All relations at centres x [dex], axes (relation, redshift, centre)."""
     one = lambda x, y, at: kernel_regression(x, y, at, use=use)  # noqa: E731
     return jax.vmap(jax.vmap(one))(*pairs(histories), x)
 
@@ -51,13 +51,13 @@ def observe(histories: BaryonHistory, centres: int, error: float, seed: int) -> 
 
 
 def chi2(found: Relation, data: Observed) -> Array:
-    """chi2 per point of finite error."""
+    """chi2 per point of finite error [1], a scalar."""
     distance = (found.mean - data.mean) ** 2 / (data.error**2 + found.standard_error**2)
     return jnp.sum(distance) / jnp.sum(jnp.isfinite(data.error))
 
 
 def mean_log_likelihood(found: Relation, data: Observed) -> Array:
-    """log likelihood per point of finite error, see `log_likelihood`."""
+    """log likelihood per point of finite error [1], a scalar; see `log_likelihood`."""
     use = jnp.isfinite(data.error)
     error = jnp.where(use, data.error, 1.0)
     each = jax.vmap(lambda *x: log_likelihood(*jax.tree.map(lambda y: y[None], x)))

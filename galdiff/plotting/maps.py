@@ -42,7 +42,7 @@ def surface_brightness(cube: ObservedCube) -> np.ndarray:
 
 
 def signal_to_noise(cube: ObservedCube) -> np.ndarray:
-    """Median S/N per pixel of each spaxel, shape (y, x); NaN outside the aperture and where there is no noise."""
+    """Median S/N per pixel [1] of each spaxel, shape (y, x); NaN outside the aperture and where there is no noise."""
     out = np.full(np.shape(cube.inside), np.nan)
     variance = np.asarray(cube.variance)
     known = np.asarray(cube.inside, bool) & (variance > 0).all(-1)
