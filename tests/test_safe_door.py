@@ -7,7 +7,6 @@ import pathlib
 import re
 
 import jax.numpy as jnp
-import numpy as np
 import pytest
 
 import galdiff
@@ -15,8 +14,9 @@ from galdiff.build import build
 from galdiff.core.buildable import trusting
 from galdiff.errors import InputError
 from galdiff.train import load
-from galdiff.train.checkpoints import Checkpoints, sealed
+from galdiff.train.checkpoints import Checkpoints
 from galdiff.train.emulated import emulated_ssp
+from galdiff.train.seal import sealed
 
 HOMES = [
     "builtins",
@@ -55,9 +55,7 @@ def hostile() -> list[str]:
             continue
         for name in dir(module):
             if not name.startswith("_") and DOES.search(name.lower()):
-                with np.testing.suppress_warnings() as quiet:
-                    quiet.filter(DeprecationWarning)
-                    value = inspect.getattr_static(module, name)
+                value = inspect.getattr_static(module, name, None)
                 found += [f"{home}.{name}"] if callable(value) else []
     reached = ["galdiff.build.functools.partial", "galdiff.nn.mlp.nnx.Linear", "galdiff.runtime.subprocess.run"]
     return [*found, *reached, "galdiff.train.load.load", "galdiff.sps.library.load_ssp", "galdiff.__main__.main"]
