@@ -23,6 +23,7 @@ from orbax.checkpoint import checkpoint_managers as policies
 
 from galdiff.errors import InputError
 from galdiff.runtime import agreed, first_does, together
+from galdiff.train.seal import Damaged, ranked_right, refuse_strange, sealed, unsealed
 
 FINITE = ("physics", "corrections", "average", "optimiser")  # parts that never hold NaN or infinity
 META = "meta"
@@ -35,10 +36,6 @@ class Restored:
     step: int
     parts: dict[str, Any]
     meta: dict[str, Any]
-
-
-class Damaged(Exception):
-    """A checkpoint that cannot be trusted."""
 
 
 class Checkpoints:
@@ -196,7 +193,7 @@ class Checkpoints:
             raise Damaged(f"its record cannot be read: {_short(error)}") from error
         unsealed(record)
         refuse_strange(record, step)
-        if not _ranked_right(self.folder / str(step), record["loss"]):
+        if not ranked_right(self.folder / str(step), record["loss"]):
             raise Damaged("its metric is not what was written")
         refuse_mismatch(record["leaves"], like, f"{self.folder}, step {step}")
         parts = {}
@@ -226,41 +223,10 @@ def set_damaged_aside(folder: pathlib.Path) -> None:
             loss = json.loads((step / META / "metadata").read_bytes())["loss"]
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             loss = None  # the record is looked at when it is restored
-        sound = _ranked_right(step, loss)
+        sound = ranked_right(step, loss)
         if not sound and step.name.isdigit():
             step.rename(step.with_name(f"damaged-{step.name}"))
             warnings.warn(f"{folder}: checkpoint of step {step.name} is damaged; the one before is used", stacklevel=3)
-
-
-def _ranked_right(step: pathlib.Path, loss: float | None) -> bool:
-    """Whether the metric of a step, by which Orbax ranks, is a number, and that of the record where it is known."""
-    try:
-        found = json.loads((step / "metrics" / "metrics").read_bytes())["loss"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return False
-    return isinstance(found, float) and (loss is None or found == loss)
-
-
-def refuse_strange(record: Mapping[str, Any], step: int) -> None:
-    """Raise `Damaged` where a record is of another form than `Checkpoints.save` writes, or of another step."""
-    if record.get("step") != step:
-        raise Damaged(f"its record is that of step {_short(record.get('step'))}")
-    if not isinstance(record.get("loss"), float):
-        raise Damaged("its record holds no loss")
-    leaves = record.get("leaves")
-    parts = list(leaves.values()) if isinstance(leaves, dict) else [None]
-    if not all(isinstance(part, dict) and all(map(_is_leaf, part.values())) for part in parts):
-        raise Damaged("its record does not list arrays as [shape, dtype, hash]")
-
-
-def _is_leaf(leaf: Any) -> bool:
-    if not (isinstance(leaf, list) and len(leaf) == 3 and isinstance(leaf[0], list)):
-        return False
-    try:
-        jnp.dtype(leaf[1])
-    except TypeError:
-        return False
-    return isinstance(leaf[1], str) and all(isinstance(n, int) and n >= 0 for n in leaf[0])
 
 
 def by_path(tree: Any) -> dict[str, Any]:
@@ -278,24 +244,6 @@ def describe(flat: Mapping[str, Any]) -> dict[str, list]:
         digest = hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()[:32]
         made[path] = [list(array.shape), str(array.dtype), digest]
     return made
-
-
-def sealed(record: Mapping[str, Any]) -> dict[str, Any]:
-    """A record with the hash of its own text."""
-    return {**record, "seal": _seal(record)}
-
-
-def unsealed(record: Mapping[str, Any]) -> None:
-    """Raise `Damaged` where a record is not the one that was sealed."""
-    if not isinstance(record, dict):
-        raise Damaged(f"its record is a {type(record).__name__}, not a mapping")
-    inner = {key: value for key, value in record.items() if key != "seal"}
-    if record.get("seal") != _seal(inner):
-        raise Damaged("its record is not what was written")
-
-
-def _seal(record: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
 def refuse_nonfinite(flat: Mapping[str, Mapping[str, Any]], step: int, loss: float) -> None:
