@@ -1,11 +1,16 @@
-"""Records of older checkpoints in the names of today."""
+"""Checkpoints of older layouts, in the names of today."""
 
-import json
-
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
 from omegaconf import OmegaConf
 
+import galdiff
 from galdiff.build import build
-from galdiff.train.migrations import laws_in_slots, old_path, path_of_law
+from galdiff.train.checkpoints import Checkpoints, by_path
+from galdiff.train.load import config_of
+from galdiff.train.migrations import laws_in_slots, saved_path
+from galdiff.train.select import parts_of
 from galdiff.train.ship import shipped
 
 LOADING = {"log10_a": 0.5, "alpha0": -1.0, "log10_a_range": [0.0, 1.1]}
@@ -22,10 +27,8 @@ OLD = {
 
 
 def test_a_baryon_cycle_without_slots_is_built_with_its_numbers_in_slots():
-    record = {"config": OmegaConf.to_yaml(OLD), "leaves": {"physics": {"t_dep.log10_a": [[], "float32", "0"]}}}
-    new = laws_in_slots(record)
-    assert list(new["leaves"]["physics"]) == ["star_formation.log10_a"]
-    model = build(OmegaConf.create(new["config"]).model)
+    new = laws_in_slots(OLD)
+    model = build(new["model"])
     assert abs(float(model.star_formation.log10_a.bounded) - 0.5) < 1e-6
     assert abs(float(model.eta_mass.alpha0.bounded) + 1.0) < 1e-6
     assert abs(float(model.prevent.low.bounded) - 0.3) < 1e-6
@@ -33,13 +36,30 @@ def test_a_baryon_cycle_without_slots_is_built_with_its_numbers_in_slots():
     assert laws_in_slots(new) == new
 
 
-def test_paths_of_arrays_lead_back_to_those_that_were_saved():
-    for old in ("t_dep.log10_a", "stages.history.t_dep.beta", "eta_mass.alpha0", "correction.eta_mass.net.kernel"):
-        assert old_path(path_of_law(old)) == old
-    assert old_path("correction.star_formation.net.kernel") == "correction.star_formation.net.kernel"
+def test_arrays_are_found_under_the_paths_that_they_were_saved_with():
+    saved = ("t_dep.log10_a", "stages.history.t_dep.beta", "eta_mass.alpha0", "correction.star_formation.net.kernel")
+    for path in saved:
+        today = path.replace("t_dep", "star_formation")
+        assert saved_path(today, saved) == path
+    assert saved_path("star_formation.log10_a", ["star_formation.log10_a"]) == "star_formation.log10_a"
+
+
+def test_a_checkpoint_of_the_older_layout_loads_with_the_numbers_that_were_trained(tmp_path):
+    _, corrections, physics, _ = parts_of(build(laws_in_slots(OLD)["model"]))
+    trained = {
+        path.replace("star_formation", "t_dep"): x + jnp.asarray(0.01, x.dtype) for path, x in by_path(physics).items()
+    }
+    with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+        parts = {"physics": trained, "corrections": by_path(corrections)}
+        checkpoints.save(1, parts, meta={"config": OmegaConf.to_yaml(OLD)}, loss=1.0)
+    loaded = by_path(nnx.state(galdiff.load(tmp_path).model, nnx.Param))
+    assert len(loaded) == len(trained)
+    for path, number in loaded.items():
+        np.testing.assert_array_equal(number, trained[path.replace("star_formation", "t_dep")])
 
 
 def test_the_checkpoint_that_ships_needs_no_migration():
-    (meta,) = shipped("wind_correction").glob("*/meta/metadata")
-    record = json.loads(meta.read_text())
-    assert laws_in_slots(record) == record
+    with Checkpoints(shipped("wind_correction"), reading=True) as checkpoints:
+        record = checkpoints.meta()
+    plain = OmegaConf.to_container(OmegaConf.create(record["config"]))
+    assert config_of(record, "wind_correction") == plain

@@ -125,7 +125,7 @@ def test_a_strange_record_is_skipped_and_the_folder_stays_as_it_is(run, changes)
     path.write_bytes(kept)
 
 
-@pytest.mark.parametrize("text", ['{"loss": 0.01}', "3"])
+@pytest.mark.parametrize("text", ['{"loss": 0.01}', "3", "[" * 100_000], ids=["another number", "no mapping", "deep"])
 def test_an_edited_metric_is_skipped_without_a_change(run, text):
     path = run / "checkpoints" / "2" / "metrics" / "metrics"
     kept = path.read_bytes()

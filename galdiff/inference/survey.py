@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.stats import qmc
 
+from galdiff.baryons.cycle import BaryonCycle
 from galdiff.baryons.evolve import Prepared
 from galdiff.baryons.population import cut, pad
 from galdiff.core.variables import Physical
@@ -108,7 +109,7 @@ class Survey:
         return np.asarray(self.found.v_vir)[self.good][:, self.last]
 
 
-def check_ranges(stage: s.Cycle, ranges: Mapping[str, Any]) -> Ranges:
+def check_ranges(stage: BaryonCycle, ranges: Mapping[str, Any]) -> Ranges:
     """Range of each parameter by dotted name.
 
     Args:
@@ -170,7 +171,7 @@ def in_chunks(run: Callable, tables: Prepared, which: np.ndarray, values: np.nda
 
 
 def survey(
-    stage: s.Cycle,
+    stage: BaryonCycle,
     halos: HaloHistory | Prepared,
     log10_mvir: np.ndarray,
     outputs: Sequence[str],
@@ -208,7 +209,7 @@ def survey(
 
 
 def one_halo(
-    stage: s.Cycle, halo: HaloHistory, outputs: Sequence[str], names: Sequence[str], main_output: str, mode: str
+    stage: BaryonCycle, halo: HaloHistory, outputs: Sequence[str], names: Sequence[str], main_output: str, mode: str
 ) -> tuple[s.Sensitivity, s.Sensitivity]:
     """Jacobians of one halo in time, and of its main output at the end with respect to all numbers of the model."""
     tables = s.tables(stage, halo)

@@ -7,7 +7,6 @@ of it is on disk, but does not notice a flipped byte later; the hashes do. Readi
 
 import contextlib
 import dataclasses
-import hashlib
 import json
 import pathlib
 import warnings
@@ -23,9 +22,9 @@ from orbax.checkpoint import checkpoint_managers as policies
 
 from galdiff.errors import InputError
 from galdiff.runtime import agreed, first_does, together
+from galdiff.train.arrays import by_path, describe, refuse_mismatch, refuse_nonfinite
 from galdiff.train.seal import Damaged, ranked_right, refuse_strange, sealed, unsealed
 
-FINITE = ("physics", "corrections", "average", "optimiser")  # parts that never hold NaN or infinity
 META = "meta"
 
 
@@ -51,16 +50,8 @@ class Checkpoints:
         if last < 1 or best < 0:
             raise InputError(f"checkpoints keep last={last} and best={best}; give last >= 1 and best >= 0")
         self.folder = pathlib.Path(folder).resolve()  # a relative path fails in the thread that writes
-        if not reading:
-            first_does(lambda: set_damaged_aside(self.folder), "checkpoints")
-        loss = lambda metrics: metrics["loss"]  # noqa: E731
-        keep = [policies.LatestN(last), policies.BestN(get_metric_fn=loss, reverse=True, n=best)]
-        options = ocp.CheckpointManagerOptions(
-            best_fn=loss, best_mode="min", preservation_policy=policies.AnyPreservationPolicy(keep), create=True
-        )
-        if reading:  # without a rank Orbax does not read the losses, of which one may be damaged
-            options = ocp.CheckpointManagerOptions(create=False)
-        self._manager = ocp.CheckpointManager(self.folder, options=options)
+        self._manager = None if reading else _manager(self.folder, last, best)
+        self._reader = ocp.Checkpointer(ocp.CompositeCheckpointHandler())
         self._good: int | None = max(self.steps(), default=None)
         self._worker = futures.ThreadPoolExecutor(1, thread_name_prefix="checkpoints")
         self._pending: tuple[int, futures.Future] | None = None
@@ -72,11 +63,16 @@ class Checkpoints:
         with contextlib.suppress(Exception) if error[0] is not None else contextlib.nullcontext():
             self.wait()
         self._worker.shutdown()
-        self._manager.close()
+        self._reader.close()
+        if self._manager is not None:
+            self._manager.close()
 
     def steps(self) -> list[int]:
         """Steps on disk, oldest first."""
-        return sorted(self._manager.all_steps())
+        if self._manager is not None:
+            return sorted(self._manager.all_steps())
+        named = [p for p in self.folder.glob("[0-9]*") if p.name.isdigit() and p.is_dir()]
+        return sorted(int(p.name) for p in named if ocp.utils.is_checkpoint_finalized(p))
 
     def save(self, step: int, parts: Mapping[str, Any], *, meta: Mapping[str, Any], loss: float) -> None:
         """Copy the arrays and write them in the background.
@@ -91,6 +87,8 @@ class Checkpoints:
           InputError: a number that is not finite, or the disk refuses this or the previous checkpoint.
         """
         self.wait()
+        if self._manager is None:
+            raise InputError(f"{self.folder}: was opened for reading; open it with reading=False to save")
         flat = {name: by_path(part) for name, part in parts.items()}
         refuse_nonfinite(flat, step, loss)
         if jax.process_count() > 1:  # all must talk to each other in the same order as the steps do
@@ -103,6 +101,7 @@ class Checkpoints:
     def _write(self, step: int, flat: Mapping[str, Any], meta: Mapping[str, Any], loss: float) -> None:
         record = {**meta, "step": step, "loss": float(loss), "leaves": {n: describe(f) for n, f in flat.items()}}
         items = {name: ocp.args.StandardSave(part) for name, part in flat.items() if part}
+        assert self._manager is not None
         self._manager.save(
             step,
             args=ocp.args.Composite(**items, **{META: ocp.args.JsonSave(sealed(record))}),
@@ -116,6 +115,8 @@ class Checkpoints:
         Raises:
           InputError: the disk refused it.
         """
+        if self._manager is None:
+            return
         pending, self._pending = self._pending, None
         newest = self._manager.latest_step() if pending is None else pending[0]
         with self._disk(newest):
@@ -186,9 +187,16 @@ class Checkpoints:
             raise Damaged(reason)
         return found
 
+    def _restore(self, step: int, name: str, how: ocp.args.CheckpointArgs) -> Any:
+        """One item of a step, by Orbax."""
+        item = ocp.args.Composite(**{name: how})
+        if self._manager is not None:
+            return self._manager.restore(step, args=item)[name]
+        return self._reader.restore(self.folder / str(step), args=item)[name]
+
     def _read(self, step: int, like: Mapping[str, Any]) -> Restored:
         try:
-            record = self._manager.restore(step, args=ocp.args.Composite(**{META: ocp.args.JsonRestore()}))[META]
+            record = self._restore(step, META, ocp.args.JsonRestore())
         except Exception as error:  # Orbax raises many kinds for a broken file
             raise Damaged(f"its record cannot be read: {_short(error)}") from error
         unsealed(record)
@@ -204,8 +212,7 @@ class Checkpoints:
                 continue
             abstract = {path: _abstract(x) for path, x in paths.items()}
             try:
-                item = ocp.args.Composite(**{name: ocp.args.StandardRestore(abstract)})
-                found = self._manager.restore(step, args=item)[name]
+                found = self._restore(step, name, ocp.args.StandardRestore(abstract))
             except Exception as error:
                 raise Damaged(f"'{name}' cannot be read: {_short(error)}") from error
             for path, saved in describe(found).items():
@@ -213,6 +220,17 @@ class Checkpoints:
                     raise Damaged(f"'{name}.{path}' is not what was written")
             parts[name] = jax.tree.unflatten(tree, [found[path] for path in paths])
         return Restored(step=step, parts=parts, meta=record)
+
+
+def _manager(folder: pathlib.Path, last: int, best: int) -> ocp.CheckpointManager:
+    """Orbax's manager of a folder that is written into; steps that would stop it are set aside."""
+    first_does(lambda: set_damaged_aside(folder), "checkpoints")
+    loss = lambda metrics: metrics["loss"]  # noqa: E731
+    keep = [policies.LatestN(last), policies.BestN(get_metric_fn=loss, reverse=True, n=best)]
+    options = ocp.CheckpointManagerOptions(
+        best_fn=loss, best_mode="min", preservation_policy=policies.AnyPreservationPolicy(keep), create=True
+    )
+    return ocp.CheckpointManager(folder, options=options)
 
 
 def set_damaged_aside(folder: pathlib.Path) -> None:
@@ -227,54 +245,6 @@ def set_damaged_aside(folder: pathlib.Path) -> None:
         if not sound and step.name.isdigit():
             step.rename(step.with_name(f"damaged-{step.name}"))
             warnings.warn(f"{folder}: checkpoint of step {step.name} is damaged; the one before is used", stacklevel=3)
-
-
-def by_path(tree: Any) -> dict[str, Any]:
-    """Leaves of a pytree by dotted path, in its order."""
-    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-    name = lambda path: jax.tree_util.keystr(path, simple=True, separator=".").removesuffix(".value")  # noqa: E731
-    return {name(path) or "value": leaf for path, leaf in leaves}
-
-
-def describe(flat: Mapping[str, Any]) -> dict[str, list]:
-    """[shape, dtype, hash of the content] by path."""
-    made = {}
-    for path, leaf in flat.items():
-        array = np.asarray(leaf)
-        digest = hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()[:32]
-        made[path] = [list(array.shape), str(array.dtype), digest]
-    return made
-
-
-def refuse_nonfinite(flat: Mapping[str, Mapping[str, Any]], step: int, loss: float) -> None:
-    """Raise InputError where a number that must be finite is not."""
-    bad = [] if np.isfinite(loss) else ["the loss"]
-    for name in FINITE:
-        for path, leaf in flat.get(name, {}).items():
-            if jnp.issubdtype(leaf.dtype, jnp.inexact) and not np.isfinite(np.asarray(leaf)).all():
-                bad.append(f"{name}.{path}")
-    if bad:
-        raise InputError(
-            f"checkpoint of step {step} would hold NaN or infinity in {', '.join(bad[:5])}; it is not written"
-        )
-
-
-def refuse_mismatch(saved: Mapping[str, Mapping[str, list]], like: Mapping[str, Any], where: str) -> None:
-    """Raise InputError with a readable list where the arrays of a checkpoint are not those wanted."""
-    lines = []
-    for name, wanted in like.items():
-        have, want = saved.get(name, {}), by_path(wanted)
-        lines += [f"{name}.{path}: only in the checkpoint" for path in have.keys() - want.keys()]
-        lines += [f"{name}.{path}: not in the checkpoint" for path in want.keys() - have.keys()]
-        for path in have.keys() & want.keys():
-            (shape, dtype, _), x = have[path], want[path]
-            if tuple(shape) != tuple(x.shape) or dtype != str(x.dtype):
-                lines.append(
-                    f"{name}.{path}: {dtype}{list(shape)} in the checkpoint, {x.dtype}{list(x.shape)} in the model"
-                )
-    if lines:
-        shown = "; ".join(sorted(lines)[:12]) + (f"; and {len(lines) - 12} more" if len(lines) > 12 else "")
-        raise InputError(f"{where}: the model has other arrays: {shown}; build it from the config of the checkpoint")
 
 
 def _abstract(x: Any) -> jax.ShapeDtypeStruct | np.ndarray:

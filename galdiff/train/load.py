@@ -7,7 +7,7 @@ numbers; nothing else in the files is run.
 import dataclasses
 import json
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -16,6 +16,8 @@ import numpy as np
 import yaml
 from flax import nnx
 from jax.sharding import Mesh
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from galdiff.build import build
 from galdiff.core.variables import Physical
@@ -23,6 +25,7 @@ from galdiff.errors import InputError
 from galdiff.train.checkpoints import Checkpoints, Restored, by_path
 from galdiff.train.data import on_all
 from galdiff.train.log import read_log
+from galdiff.train.migrations import laws_in_slots, saved_path
 from galdiff.train.select import parts_of
 
 PARTS = ("corrections", "physics")
@@ -89,35 +92,56 @@ def folder_of(path: str | pathlib.Path) -> pathlib.Path:
     raise InputError(f"{path}: holds no checkpoint; give the folder of a run, or its checkpoints")
 
 
-def built(record: dict[str, Any], path: str | pathlib.Path, packages: Sequence[str] = ()) -> nnx.Module:
+def built(record: Mapping[str, Any], path: str | pathlib.Path, packages: Sequence[str] = ()) -> nnx.Module:
     """The model that the config of a checkpoint describes under its key `model`.
 
-    The config is plain YAML: what OmegaConf would look up (`${oc.env:...}`) is refused, not looked up.
-
     Raises:
-      InputError: no such config, or one that names what a checkpoint may not build.
+      InputError: no such config, or one that names what a checkpoint may not build, or that only an older version of
+        galdiff could; the error says which one wrote it.
     """
-    text = record.get("config", "")
-    try:
-        config = yaml.safe_load(text) if isinstance(text, str) else None
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise InputError(f"{path}: the config in the checkpoint is no YAML ({type(error).__name__})") from error
-    if not isinstance(config, dict) or "model" not in config:
+    config = config_of(record, path)
+    if "model" not in config:
         raise InputError(
             f"{path}: the config in the checkpoint has no key 'model'; load its parts into a model of yours"
         )
-    if "${" in text:
-        raise InputError(f"{path}: the config in the checkpoint has an interpolation, ${{...}}; write its value")
     seed = config.get("seed", 0)
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise InputError(f"{path}: the config in the checkpoint has the seed {str(seed)[:40]!r}; it is a whole number")
     try:
         model = build(config["model"], seed=seed, path="model", packages=packages, checkpoint=True)
+    except InputError as error:
+        versions = record.get("versions")
+        made = versions.get("galdiff") if isinstance(versions, dict) else None
+        by = f" (it was written by galdiff {str(made)[:40]})" if made else ""
+        raise InputError(f"{path}: {error}{by}") from error
     except RecursionError as error:
-        raise InputError(f"{path}: the config in the checkpoint is nested too deep") from error
+        raise InputError(f"{path}: the config in the checkpoint is nested too deep; use another copy") from error
     if not isinstance(model, nnx.Module):
         raise InputError(f"{path}: the config in the checkpoint builds a {type(model).__name__}, not a model")
     return model
+
+
+def config_of(record: Mapping[str, Any], path: str | pathlib.Path) -> dict[str, Any]:
+    """The config in a checkpoint, in the names of today, as plain mappings, lists and scalars.
+
+    Raises:
+      InputError: no YAML mapping, or one with aliases, interpolations or deep nesting, which no run writes.
+    """
+    text = record.get("config", "")
+    try:
+        if not isinstance(text, str):
+            raise ValueError(f"it is a {type(text).__name__}, no text")
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
+            raise ValueError("it has aliases")
+        if "${" in text:
+            raise ValueError("it has an interpolation, ${...}; a run writes the value")
+        config = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
+    except RecursionError as error:
+        raise InputError(f"{path}: the config in the checkpoint is nested too deep; use another copy") from error
+    except (ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise InputError(f"{path}: the config in the checkpoint cannot be read: {reason}; use another copy") from error
+    return {str(key): laws_in_slots(value) for key, value in config.items()} if isinstance(config, dict) else {}
 
 
 def inspect(path: str | pathlib.Path) -> str:
@@ -154,8 +178,10 @@ def _filled(
 ) -> dict[str, nnx.State]:
     """Parts with the numbers of a checkpoint, averaged ones where there are, in the precision that the parts have."""
     saved = record["leaves"]
+    names = {part: {p: saved_path(p, saved.get(part, {})) for p in by_path(state)} for part, state in states.items()}
     likes = {
-        part: {p: _as_saved(x, saved.get(part, {}).get(p)) for p, x in by_path(states[part]).items()} for part in states
+        part: {names[part][p]: _as_saved(x, saved.get(part, {}).get(names[part][p])) for p, x in by_path(state).items()}
+        for part, state in states.items()
     }
     likes["average"] = {
         p: np.empty(shape, jnp.dtype(dtype)) for p, (shape, dtype, _) in saved.get("average", {}).items()
@@ -164,8 +190,8 @@ def _filled(
     assert found is not None
     average, filled = found.parts["average"], {}
     for part, state in states.items():
-        own = by_path(state)
-        numbers = [np.asarray(average.get(p, found.parts[part][p]), x.dtype) for p, x in own.items()]
+        own, held = by_path(state), {**found.parts[part], **average}  # an average goes before the last numbers
+        numbers = [np.asarray(held[names[part][p]], x.dtype) for p, x in own.items()]
         placed = jax.tree.map(jnp.asarray, numbers) if mesh is None else on_all(numbers, mesh)
         filled[part] = jax.tree.unflatten(jax.tree.structure(state), placed)
     return filled

@@ -15,6 +15,7 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from galdiff.errors import InputError
+from galdiff.io.lock import locked
 from galdiff.runtime import agreed, first_process, together
 from galdiff.train.checkpoints import Checkpoints
 from galdiff.train.log import Log
@@ -59,13 +60,15 @@ def train(
       report: called after every step with its number and metrics, `validation` among them where it was measured.
 
     Raises:
-      InputError: nothing to train, wrong settings, checkpoints of another model, a disk that refuses.
+      InputError: nothing to train, wrong settings, checkpoints of another model, a disk that refuses, a folder in which
+        another process trains.
     """
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     if jax.process_count() > 1 and mesh is None:
         raise InputError(f"{jax.process_count()} processes train together, but on no mesh; choose mesh data")
-    with together(str(folder)):
+    alone = locked(folder, ".training") if first_process() else contextlib.nullcontext()
+    with together(str(folder)), alone:
         return _train(Run(task, settings, mesh), folder, dict(meta or {}), report)
 
 

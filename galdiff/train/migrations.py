@@ -1,53 +1,24 @@
-"""Records of checkpoints written with older names, in the names of today: pure functions, record to record."""
+"""Checkpoints written with older names, in the names of today."""
 
-from collections.abc import Mapping
+from collections.abc import Collection
 from typing import Any
-
-from omegaconf import OmegaConf
 
 OLD_CYCLES = ("galdiff.baryons.pandya23.Pandya23", "galdiff.baryons.regulator.Regulator")
 LOADING, PREVENTING = "galdiff.baryons.parameters.loading", "galdiff.baryons.parameters.preventing"
 LAWS = "galdiff.baryons.laws"
+_OF_POWER_LAW = ("log10_a", "alpha0", "alpha_z", "beta")
 
 
-def laws_in_slots(record: Mapping[str, Any]) -> dict[str, Any]:
-    """A record whose baryon cycles have laws in slots: `t_dep` became `star_formation`, functions became classes.
+def laws_in_slots(node: Any) -> Any:
+    """A config, plain mappings and lists, in which every baryon cycle has its laws in slots.
 
-    Args:
-      record: of a checkpoint, whose "config" is YAML text and "leaves" have dotted paths; of any age.
-
-    Returns:
-      The record in today's names; one that has them already is returned as it was. Arrays are saved under the paths
-      of the old record: `old_path` gives them.
+    `t_dep` became `star_formation`, functions became classes; what is in the names of today stays as it is.
     """
-    config = OmegaConf.to_container(OmegaConf.create(record.get("config", "")))
-    leaves = {part: {path_of_law(p): x for p, x in named.items()} for part, named in record.get("leaves", {}).items()}
-    changed = _cycles(config)
-    text = record.get("config", "") if changed == config else OmegaConf.to_yaml(OmegaConf.create(changed))
-    return {**record, "config": text} | ({"leaves": leaves} if "leaves" in record else {})
-
-
-def path_of_law(path: str) -> str:
-    """Dotted path of an array as it is called today."""
-    return ".".join("star_formation" if part == "t_dep" else part for part in path.split("."))
-
-
-def old_path(path: str) -> str:
-    """Dotted path under which an older checkpoint holds what is called `path` today."""
-    parts = path.split(".")
-    return ".".join("t_dep" if part == "star_formation" and parts[-1] in _NUMBERS else part for part in parts)
-
-
-_NUMBERS = ("log10_a", "alpha0", "alpha_z", "beta")
-
-
-def _cycles(node: Any) -> Any:
-    """The config with every baryon cycle of the older layout rewritten."""
     if isinstance(node, list):
-        return [_cycles(child) for child in node]
+        return [laws_in_slots(child) for child in node]
     if not isinstance(node, dict):
         return node
-    node = {name: _cycles(child) for name, child in node.items()}
+    node = {name: laws_in_slots(child) for name, child in node.items()}
     if node.get("_target_") not in OLD_CYCLES:
         return node
     law = node.get("t_dep")
@@ -63,3 +34,10 @@ def _cycles(node: Any) -> Any:
         elif name != "t_dep":
             changed[name] = child
     return changed
+
+
+def saved_path(path: str, saved: Collection[str]) -> str:
+    """Dotted path under which a checkpoint holds the array that is called `path` today, given all that it holds."""
+    parts = path.split(".")
+    older = ".".join("t_dep" if p == "star_formation" and parts[-1] in _OF_POWER_LAW else p for p in parts)
+    return older if path not in saved and older in saved else path

@@ -15,7 +15,7 @@ from galdiff.core.buildable import buildable
 from galdiff.core.correction import NoCorrection
 from galdiff.errors import InputError
 from galdiff.train.checkpoints import by_path
-from galdiff.train.load import Loaded, load
+from galdiff.train.load import Loaded, config_of, load
 from galdiff.train.select import parts_of
 from galdiff.train.ship import shipped
 
@@ -56,7 +56,7 @@ def extended(loaded: Loaded, additions: Mapping[str, Any] | None, seed: int = 0)
     Raises:
       InputError: no such hook, or one that is taken.
     """
-    config = OmegaConf.create(loaded.meta["config"]).model
+    config = OmegaConf.create(config_of(loaded.meta, "the checkpoint")["model"])
     if not additions:
         return loaded.model, [], config
     hooks = getattr(type(loaded.model), "hooks", {})
