@@ -1,8 +1,10 @@
 """Dust curves, one a file; conf/dust/curve has a preset for each."""
 
+from galdiff.core.buildable import buildable
 from galdiff.errors import InputError
 
 
+@buildable
 def make_curve(name: str, **options):
     """What configs named curves with once.
 
