@@ -10,6 +10,7 @@ README = pathlib.Path(__file__).resolve().parent.parent / "README.md"
 
 
 @pytest.mark.filterwarnings("ignore:.*lie outside the SSP library:UserWarning")  # the first stars
+@pytest.mark.filterwarnings("ignore:templates are broader:UserWarning")
 def test_the_examples_of_the_readme_make_a_mock_a_cube_and_a_gradient(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names: dict = {}

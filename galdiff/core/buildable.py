@@ -14,6 +14,8 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import jax
+
 from galdiff.errors import InputError
 
 OWN = "galdiff"
@@ -98,6 +100,8 @@ def type_called(name: str) -> type:
     Raises:
       InputError: it is no such class.
     """
+    if name == "jax.Array":
+        return jax.Array
     if name.split(".")[0] in (OWN, *trusted()):
         found = _held(name, "inputs")
         if isinstance(found, type):

@@ -40,6 +40,10 @@ def _spline_operator(knots: tuple[float, ...]) -> np.ndarray:
 
 
 def cardelli(wave: Wave, r_v, a_optical: tuple[float, ...], b_optical: tuple[float, ...]) -> Wave:
+    """A(wave)/A(V) [1] = a + b / R_V of a wavelength [Angstrom], same shape (Cardelli et al. 1989, ApJ 345, 245).
+
+    Equations 2, 4 and 5, with the optical polynomials (eq. 3) in powers of 1/wave - 1.82 per micron as given.
+    """
     x = 1e4 / jnp.asarray(wave)
     power = x**1.61
     y = jnp.clip(x, 1.1, 3.3) - 1.82
@@ -56,6 +60,7 @@ def cardelli(wave: Wave, r_v, a_optical: tuple[float, ...], b_optical: tuple[flo
 
 
 def polynomial(x: Array, coefficients: tuple[float, ...]) -> Array:
+    """Sum of coefficients times powers of x from 0, same shape and any unit, by Horner's rule."""
     value = jnp.zeros_like(x)
     for c in reversed(coefficients):
         value = value * x + c
@@ -81,6 +86,7 @@ def skewed_drude(micron: Array, scale: float, centre: float, width: float, skew:
 
 
 def smoothstep(x: Array, lo: float, hi: float) -> Array:
+    """0 below lo, 1 above hi, a cubic with no slope at both ends between them [1]; same shape as x [unit of lo]."""
     u = jnp.clip((x - lo) / (hi - lo), 0.0, 1.0)
     return u * u * (3.0 - 2.0 * u)
 

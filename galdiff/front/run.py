@@ -11,6 +11,7 @@ from galdiff.front.products import Mock, Target
 from galdiff.front.settings import Settings
 from galdiff.ifu.engine import IFU_HOOKS
 from galdiff.ifu.instrument import Instrument
+from galdiff.imf import warn_recycling
 from galdiff.io.progress import Steps
 from galdiff.observing import mock
 from galdiff.observing.field import cut_field
@@ -56,8 +57,9 @@ def target_of(settings: Settings, source: Stage | Galaxy, steps: Steps, chosen: 
     if not isinstance(source, Stage):
         return Target(source, chosen=chosen or {})
     with steps("grow the galaxy in its halo (compiles)"):
-        halo = one_halo(settings.build("halo"))
-        galaxy, history = jax.block_until_ready(grow(source, halo, settings.build("baryons")))
+        halo, baryons = one_halo(settings.build("halo")), settings.build("baryons")
+        warn_recycling(settings.build("imf"), baryons.parameters().f_recycle)
+        galaxy, history = jax.block_until_ready(grow(source, halo, baryons))
     return Target(galaxy, history, halo, chosen or {})
 
 
