@@ -65,7 +65,7 @@ def budgets(turbulent: bool) -> dict[str, Budget]:
     return {"mass": MASS, "metals": METALS, "energy": HEAT_AND_TURBULENCE if turbulent else HEAT}
 
 
-def start(halo, cosmology, turbulent: bool) -> Contents:
+def start(halo: typing.Any, cosmology: typing.Any, turbulent: bool) -> Contents:
     """Contents when the gas is first followed, for a halo (`HaloNow`) at that time."""
     one = jnp.ones_like(halo.m_vir)
     cgm = CGM_START * cosmology.omega_b / cosmology.omega_m * halo.m_vir

@@ -32,7 +32,9 @@ class FitRelations(Case):
       n_steps: of the grid.
     """
 
-    def __init__(self, model, halos: HaloHistory, data: Observed, redshifts: Sequence[float], n_steps: int = 96):
+    def __init__(
+        self, model: Any, halos: HaloHistory, data: Observed, redshifts: Sequence[float], n_steps: int = 96
+    ) -> None:
         outputs = Outputs(redshifts=tuple(redshifts), n_steps=n_steps)
         self.tables = jax.jit(jax.vmap(lambda halo: prepare(model.equations(), halo, outputs)))(halos)
         self.observed, self.redshifts = data, tuple(redshifts)

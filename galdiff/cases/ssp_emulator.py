@@ -48,7 +48,7 @@ class SSPEmulation(Case):
         first: int = 2,
         batch_size: int | None = 1024,
         seed: int = 0,
-    ):
+    ) -> None:
         if len(refine) != 2 or min(refine) < 1:
             raise InputError(f"case.refine is {list(refine)}; give two whole numbers of at least 1, for [met, age]")
         self.library, self.batch_size, self.seed = library, batch_size, seed

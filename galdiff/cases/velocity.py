@@ -37,7 +37,7 @@ from galdiff.train.loop import Outcome
 class HiddenBar(Correction):
     """The streaming of a bar; arguments as in `bar_streaming`."""
 
-    def __init__(self, *, v_r: float, v_phi: float, radius: float, angle: float):
+    def __init__(self, *, v_r: float, v_phi: float, radius: float, angle: float) -> None:
         if not radius > 0:
             raise InputError(f"radius is {radius} kpc; the streaming is largest there, give one above 0")
         self.v_r, self.v_phi, self.radius, self.angle = float(v_r), float(v_phi), float(radius), float(angle)
@@ -81,7 +81,7 @@ class VelocityField(Case):
         sky: float = 0.02,
         shrink: float = 1e-3,
         seed: int = 0,
-    ):
+    ) -> None:
         if not snr > 0 or not sky > 0 or shrink < 0:
             raise InputError(f"snr is {snr}, sky {sky}, shrink {shrink}; give snr and sky above 0, shrink at least 0")
         self.truth, self.shrink = truth, float(shrink)

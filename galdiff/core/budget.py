@@ -19,7 +19,7 @@ class Budget:
 
     def __init__(
         self, *, reservoirs: tuple[str, ...], transfers: Mapping[str, tuple[str, str]], ledgers: tuple[str, ...] = ()
-    ):
+    ) -> None:
         self.reservoirs = tuple(reservoirs)
         self.ledgers = tuple(ledgers)
         self.transfers = tuple((flow, *ends) for flow, ends in transfers.items())

@@ -36,7 +36,13 @@ class Table(nnx.Variable):
 
 
 def physical(
-    value: float, *, unit: str, lo: float | None = None, hi: float | None = None, prior: str = "", dtype=jnp.float32
+    value: float,
+    *,
+    unit: str,
+    lo: float | None = None,
+    hi: float | None = None,
+    prior: str = "",
+    dtype: Any = jnp.float32,
 ) -> Physical:
     """A trainable physical parameter.
 
@@ -67,6 +73,6 @@ def physical(
     return Physical(jnp.asarray(raw, dtype), lo=lo, hi=hi, unit=unit, prior=prior)
 
 
-def table(value: Any, dtype=None) -> Table:
+def table(value: Any, dtype: Any = None) -> Table:
     """Wrap an array, or a record or tuple of arrays (read by `.get_value()`), as fixed data."""
     return Table(jax.tree.map(lambda x: jnp.asarray(x, dtype), value))

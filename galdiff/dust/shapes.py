@@ -1,16 +1,19 @@
 """Shapes that several dust curves are made of."""
 
 import functools
+from collections.abc import Callable
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, ArrayLike
 from scipy.interpolate import CubicSpline
 
 from galdiff.dust.curve import Wave
 
 
-def spline_with_ultraviolet(wave: Wave, knots: tuple[float, ...], values: Array, ultraviolet) -> Wave:
+def spline_with_ultraviolet(
+    wave: Wave, knots: tuple[float, ...], values: Array, ultraviolet: Callable[[Array], Array]
+) -> Wave:
     """Natural cubic spline below 1e4/2700 per micron, joined to a formula in 1/micron through two more knots.
 
     Args:
@@ -39,7 +42,7 @@ def _spline_operator(knots: tuple[float, ...]) -> np.ndarray:
     return CubicSpline(np.asarray(knots), np.eye(len(knots)), bc_type="natural").c
 
 
-def cardelli(wave: Wave, r_v, a_optical: tuple[float, ...], b_optical: tuple[float, ...]) -> Wave:
+def cardelli(wave: Wave, r_v: ArrayLike, a_optical: tuple[float, ...], b_optical: tuple[float, ...]) -> Wave:
     x = 1e4 / jnp.asarray(wave)
     power = x**1.61
     y = jnp.clip(x, 1.1, 3.3) - 1.82

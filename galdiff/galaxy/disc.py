@@ -158,7 +158,7 @@ def gas_disc(disc: Disc, variates: tuple[np.ndarray, ...]) -> GasParticles:
     )
 
 
-def _ages(median, shift, scatter):
+def _ages(median: ArrayLike, shift: ArrayLike, scatter: ArrayLike) -> Array:
     """Ages in (0, AGE_MAX) with the given median, slope and scatter [Gyr] there: a logistic."""
     share = jnp.asarray(median) / AGE_MAX
     steep = AGE_MAX * share * (1 - share)

@@ -44,7 +44,9 @@ Imf = BrokenPowerLaw | LognormalPowerLaw
 
 
 @buildable
-def broken_power_law(slopes, breaks=(), *, m_lo: float = 0.1, m_hi: float = 100.0, name: str = "own") -> BrokenPowerLaw:
+def broken_power_law(
+    slopes: Any, breaks: Any = (), *, m_lo: float = 0.1, m_hi: float = 100.0, name: str = "own"
+) -> BrokenPowerLaw:
     """A power law in pieces.
 
     Args:

@@ -66,7 +66,7 @@ def advance(
       The state after them, and the losses and (with keep_path) parameters before each.
     """
 
-    def step(state: FitState, _):
+    def step(state: FitState, _: Any) -> tuple:
         value, gradient = jax.value_and_grad(loss)(state.params, *data)
         updates, moved = optimiser.update(gradient, state.optimiser, state.params)
         params = optax.apply_updates(state.params, updates)

@@ -32,7 +32,7 @@ Model = Callable[[Float[Array, "2"]], Float[Array, "wave"]]
 
 
 def one_spaxel(
-    ssp: SSPGrid, instrument: Instrument, redshift: float, cosmology: Cosmology | None = None, **precision
+    ssp: SSPGrid, instrument: Instrument, redshift: float, cosmology: Cosmology | None = None, **precision: Any
 ) -> tuple[Model, np.ndarray]:
     """What one spaxel of an instrument records of one population at its centre.
 
@@ -53,7 +53,7 @@ def one_spaxel(
     bank = jax.jit(lambda: Templates(plan=plan)(placement))()
     here = jnp.zeros(1)
 
-    def record(params):
+    def record(params: Any) -> Any:
         age, metallicity = 10.0 ** params[:, None]
         star = SkyStars(x=here, y=here, z=here, v_los=here, mass=here + MASS, age=age, metallicity=metallicity)
         return spectrograph(synthesis(deposit(star, placement)), bank, placement).flux[0, 0]

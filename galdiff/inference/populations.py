@@ -98,7 +98,7 @@ def mass_to_light(plan: Plan, light: Float[Array, "node"] | None = None) -> Call
     """
     bins, lights = plan.bins, node_light(plan) if light is None else light
 
-    def ratio(log10_age, log10_z):
+    def ratio(log10_age: typing.Any, log10_z: typing.Any) -> typing.Any:
         index, weight = node_weights(log10_age, log10_z, bins.lg_ages, bins.lgmets, bins.interpolation)
         return 1 / jnp.sum(weight * lights[index], -1)
 

@@ -45,7 +45,7 @@ def uniform_start(truth: Populations, age: float, metallicity: float, log10_ligh
 
 
 def observe_populations(
-    plan: Plan, truth: Populations, motion: Motion, placement: Placement, key: Array, **noise
+    plan: Plan, truth: Populations, motion: Motion, placement: Placement, key: Array, **noise: Any
 ) -> tuple[Float[Array, "y x wave"], Float[Array, "y x wave"], Float[Array, "y x wave"]]:
     """Noiseless cube by the direct engine, its variance, and one noisy draw [1e-20 erg/s/cm2/Angstrom].
 

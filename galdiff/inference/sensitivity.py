@@ -111,7 +111,7 @@ def response(stage: BaryonCycle, outputs: Iterable[str], parameters: Sequence[st
     """Function (values of the parameters, tables of one halo) -> (outputs (t, output), history)."""
     own = stage.parameters()
 
-    def respond(values: Float[Array, "parameter"], prepared: Prepared):
+    def respond(values: Float[Array, "parameter"], prepared: Prepared) -> tuple[Array, BaryonHistory]:
         equations = stage.equations(replaced(own, parameters, values))
         history = evolve_prepared(equations, prepared)
         known = outputs_by_name(history)
@@ -141,7 +141,7 @@ def jacobian_function(
     outputs: Iterable[str],
     parameters: Iterable[str] | None = None,
     *,
-    mode="auto",
+    mode: str = "auto",
     log10: bool = True,
 ) -> Callable[[Prepared, Float[Array, "..."]], Sensitivity]:
     """Compiled Jacobians: a function of tables (see `tables`) and values of the parameters, to be used many times.
@@ -162,11 +162,11 @@ def jacobian_function(
     respond = response(stage, asked, names, log10)
     mode_for(mode, 1, 1)
 
-    def one(prepared: Prepared, values) -> Sensitivity:
+    def one(prepared: Prepared, values: Array) -> Sensitivity:
         chosen = mode_for(mode, len(names), len(asked) * len(prepared.wanted))
         derive = jax.jacfwd if chosen == "forward" else jax.jacrev
 
-        def with_history(values):
+        def with_history(values: Array) -> tuple:
             out, history = respond(values, prepared)
             return out, (out, history)
 
@@ -186,7 +186,7 @@ def jacobian_function(
         )
 
     @jax.jit
-    def run(prepared: Prepared, values) -> Sensitivity:
+    def run(prepared: Prepared, values: ArrayLike) -> Sensitivity:
         return _over_halos(one, prepared, values, len(names))
 
     return run
@@ -246,8 +246,8 @@ def central_differences(
     asked = (outputs,) if isinstance(outputs, str) else tuple(outputs)
     respond = response(stage, asked, names, log10)
 
-    def one(prepared: Prepared, values):
-        def along(direction, h):
+    def one(prepared: Prepared, values: Array) -> Any:
+        def along(direction: Array, h: Any) -> Array:
             up, down = values + direction * h, values - direction * h
             apart = jnp.sum(up - down)  # what was really stepped, after rounding
             return (respond(up, prepared)[0] - respond(down, prepared)[0]) / apart
@@ -257,7 +257,7 @@ def central_differences(
     return jax.jit(lambda prepared, values: _over_halos(one, prepared, values, len(names)))
 
 
-def _over_halos(one: Callable, prepared: Prepared, values, n_parameters: int):
+def _over_halos(one: Callable, prepared: Prepared, values: ArrayLike, n_parameters: int) -> Any:
     """Apply to one halo or map over many, with common or own values."""
     many, shape = prepared.pace.ndim == 3, jnp.shape(values)
     n_halos = prepared.pace.shape[0] if many else 0

@@ -121,7 +121,7 @@ def check_ranges(stage: BaryonCycle, ranges: Mapping[str, Any]) -> Ranges:
     """
     found: dict[str, Any] = {}
 
-    def walk(node, path):
+    def walk(node: Any, path: str) -> None:
         for name, child in node.items():
             if isinstance(child, Mapping):
                 walk(child, f"{path}{name}.")
@@ -158,7 +158,9 @@ def design(n_halos: int, draws: int, box: np.ndarray, baseline: np.ndarray, seed
     return Galaxies(halo, draw, values)
 
 
-def in_chunks(run: Callable, tables: Prepared, which: np.ndarray, values: np.ndarray, chunk: int, done: Callable):
+def in_chunks(
+    run: Callable, tables: Prepared, which: np.ndarray, values: np.ndarray, chunk: int, done: Callable
+) -> Any:
     """Apply a compiled function to galaxies (halo `which` with `values`), a chunk at a time."""
     chunk, parts = min(chunk, len(which)), []
     for begin in range(0, len(which), chunk):

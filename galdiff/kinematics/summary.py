@@ -5,6 +5,7 @@ counts in part, so everything is differentiable in the maps. Empty spaxels (NaN)
 """
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -35,7 +36,9 @@ def spaxel_grid(shape: tuple[int, ...], spaxel: ArrayLike) -> tuple[Array, Array
     return grid_x.astype(scale.dtype) * scale[0], grid_y.astype(scale.dtype) * scale[1]
 
 
-def elliptical_radius(x, y, ellipticity: ArrayLike = 0.0, position_angle: ArrayLike = 0.0) -> Array:
+def elliptical_radius(
+    x: ArrayLike, y: ArrayLike, ellipticity: ArrayLike = 0.0, position_angle: ArrayLike = 0.0
+) -> Array:
     """Semi-major axis of the ellipse through (x, y).
 
     Args:
@@ -77,12 +80,12 @@ def half_light_radius(
     total = jnp.sum(flux)
     flux = flux / jnp.where(total > 0, total, 1)
 
-    def excess(edge, flux, radius):
+    def excess(edge: Any, flux: Array, radius: Array) -> Array:
         return jnp.sum(flux * coverage(radius, edge, spaxel)) - 0.5
 
     fixed = jax.lax.stop_gradient((flux, radius))
 
-    def halve(_, bracket):
+    def halve(_: Any, bracket: Any) -> tuple:
         lo, hi = bracket
         middle = (lo + hi) / 2
         enough = excess(middle, *fixed) >= 0
@@ -127,7 +130,7 @@ def kinematic_position_angle(
     return jnp.mod(jnp.rad2deg(jnp.arctan2(jnp.sum(weighted * x), jnp.sum(weighted * y))), 360.0)
 
 
-def lambda_r(flux, v, sigma, radius, weight: ArrayLike = 1.0) -> Float[Array, ""]:
+def lambda_r(flux: Array, v: Array, sigma: Array, radius: Array, weight: ArrayLike = 1.0) -> Float[Array, ""]:
     """lambda_R = sum F R |V| / sum F R sqrt(V^2 + sigma^2) (Emsellem et al. 2007, MNRAS 379, 401, eq. 6).
 
     Args:
@@ -143,7 +146,7 @@ def lambda_r(flux, v, sigma, radius, weight: ArrayLike = 1.0) -> Float[Array, ""
     return jnp.where(bottom > 0, jnp.sum(share * jnp.abs(v)) / jnp.where(bottom > 0, bottom, 1), jnp.nan)
 
 
-def v_over_sigma(flux, v, sigma, weight: ArrayLike = 1.0) -> Float[Array, ""]:
+def v_over_sigma(flux: Array, v: Array, sigma: Array, weight: ArrayLike = 1.0) -> Float[Array, ""]:
     """V/sigma = sqrt(sum F V^2 / sum F sigma^2) (Cappellari et al. 2007, MNRAS 379, 418, eq. 10).
 
     Args as of `lambda_r`; the result is a scalar [1].
@@ -200,11 +203,11 @@ def kappa_rot(
     return jnp.where(total > 0, jnp.sum(mass * ordered) / jnp.where(total > 0, total, 1), jnp.nan)
 
 
-def _or_zero(values):
+def _or_zero(values: Array) -> Array:
     return jnp.where(jnp.isfinite(values), values, 0)
 
 
-def _filled(flux, *maps):
+def _filled(flux: Array, *maps: Any) -> Array:
     """Flux where it and all maps are measured, else zero."""
     keep = jnp.isfinite(flux)
     for values in maps:
@@ -212,6 +215,6 @@ def _filled(flux, *maps):
     return jnp.where(keep, flux, 0)
 
 
-def _mean(weight, values):
+def _mean(weight: Array, values: Array) -> Array:
     total = jnp.sum(weight)
     return jnp.sum(weight * values) / jnp.where(total > 0, total, 1)

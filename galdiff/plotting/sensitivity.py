@@ -1,6 +1,7 @@
 """Pictures of Jacobians: heat maps over a population, dependence on halo mass, one halo in time, and their check."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -145,7 +146,7 @@ def _points(ax: Axes, x: np.ndarray, y: np.ndarray, baseline: np.ndarray, pivot:
     ax.tick_params(labelsize=SMALL, direction="in", top=True, right=True)
 
 
-def _stripe(figure: Figure, ax: Axes, masses, size, parameters: Sequence[str], pivot: float) -> None:
+def _stripe(figure: Figure, ax: Axes, masses: Any, size: Any, parameters: Sequence[str], pivot: float) -> None:
     """Mean size of the derivative in bins of mass, each parameter over its own largest."""
     rows = [p for p in parameters if p.endswith("log10_a")] + [p for p in parameters if not p.endswith("log10_a")]
     table = []

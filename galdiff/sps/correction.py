@@ -53,7 +53,7 @@ class CorrectedSpectra(Stage):
         lg_age: Sequence[float] | None = None,
         lgmet: Sequence[float] | None = None,
         correction: Correction | None = None,
-    ):
+    ) -> None:
         if not 0 < start < end or n_wave < 2:
             raise InputError(
                 f"start is {start} Angstrom, end {end}, n_wave {n_wave}; give 0 < start < end and n_wave of at least 2"

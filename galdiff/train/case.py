@@ -26,7 +26,7 @@ class Case(abc.ABC):
     validation: Source | None = None
     data: Mapping[str, str] = {}
 
-    def __init_subclass__(cls, **kwargs):
+    def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         buildable(cls, reads=True)  # a case has data
 

@@ -1,6 +1,7 @@
 """A prior on corrections: small wherever the data do not ask for more."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -41,7 +42,7 @@ def with_prior(
     """
     points = driver_points(low, high, n)
 
-    def both(model, batch, key):
+    def both(model: nnx.Module, batch: Any, key: Array) -> tuple:
         value, pieces = loss(model, batch, key)
         size, slope = correction_size(model, points)
         return value + weight * size + smooth * slope, {**pieces, "correction": jnp.sqrt(size)}

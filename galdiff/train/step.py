@@ -45,7 +45,7 @@ def make_step(
       everywhere: sharding of all results, None for one device.
     """
 
-    def step(carry, fixed, batch):
+    def step(carry: Any, fixed: Any, batch: Any) -> tuple:
         key, now = jax.random.split(jax.random.wrap_key_data(carry["key"]))
         (loss, pieces), slopes = jax.value_and_grad(objective, has_aux=True)(carry["train"], fixed, batch, now)
         updates, memory = optimiser.update(slopes, carry["optimiser"], carry["train"])

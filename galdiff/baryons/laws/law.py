@@ -28,7 +28,7 @@ class Law(nnx.Module):
 
     sees_contents: ClassVar[bool] = False  # True: called inside the step, with the contents
 
-    def __init_subclass__(cls, **kwargs):
+    def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         buildable(cls)
 

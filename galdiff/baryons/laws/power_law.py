@@ -9,6 +9,7 @@ from jaxtyping import Array
 from galdiff.baryons.forcing import Forcing
 from galdiff.baryons.laws.law import Law
 from galdiff.baryons.parameters import V_0
+from galdiff.baryons.patankar import Contents
 from galdiff.core.variables import physical
 
 
@@ -31,12 +32,12 @@ class PowerLaw(Law):
         beta: float = 0.0,
         log10_a_range: Sequence[float],
         alpha0_range: Sequence[float] = (-4.0, 0.0),
-    ):
+    ) -> None:
         self.log10_a = physical(log10_a, unit="dex", lo=log10_a_range[0], hi=log10_a_range[1], prior="uniform")
         self.alpha0 = physical(alpha0, unit="1", lo=alpha0_range[0], hi=alpha0_range[1], prior="uniform")
         self.alpha_z = physical(alpha_z, unit="1", lo=-2.0, hi=2.0)
         self.beta = physical(beta, unit="1", lo=-5.0, hi=5.0)
 
-    def __call__(self, p, forcing, contents=None):
+    def __call__(self, p: Any, forcing: Forcing, contents: Contents | None = None) -> Array:
         """The number at V_vir and redshift."""
         return power_law(p, forcing)

@@ -1,9 +1,11 @@
 """Dust curves, one a file; conf/dust/curve has a preset for each."""
 
+from typing import Any
+
 from galdiff.errors import InputError
 
 
-def make_curve(name: str, **options):
+def make_curve(name: str, **options: Any) -> Any:
     """What configs named curves with once.
 
     Raises:

@@ -58,7 +58,7 @@ def passband_weights(wave: Float[np.ndarray, "wave"], bands: Bands) -> Float[np.
 class Summary:
     """Colours, mass-to-light ratios and indices of spectra on a grid; differentiable."""
 
-    def __init__(self, wave: Float[np.ndarray, "wave"], bands: Bands):
+    def __init__(self, wave: Float[np.ndarray, "wave"], bands: Bands) -> None:
         self.wave: Any = wave
         self.bands = passband_weights(wave, bands)
 
@@ -84,7 +84,7 @@ class Sample:
 def sample(
     measured: Measured,
     pairs: tuple[Sequence[float], Sequence[float]],
-    imf,
+    imf: Any,
     span: tuple[float, float],
     bands: Bands | None,
 ) -> Sample:
@@ -144,7 +144,7 @@ class Problem:
       prior: centre and width by name, of `tracks` and of `laws`; width 0 means fixed.
     """
 
-    def __init__(self, samples: Sequence[Sample], prior: Mapping[str, Mapping]):
+    def __init__(self, samples: Sequence[Sample], prior: Mapping[str, Mapping]) -> None:
         self.samples = samples
         track = np.array([prior["tracks"][name] for name in coefficients.TRACKS]).T
         law = np.array([prior["laws"][name] for name in features.NAMES])
@@ -176,7 +176,7 @@ def damped_least_squares(
     free, residuals = jnp.asarray(free), jax.jit(problem.residuals)
 
     @jax.jit
-    def jacobian(x):
+    def jacobian(x: Any) -> Any:
         push = lambda v: jax.jvp(problem.residuals, (x,), (v,))[1]  # noqa: E731
         return jax.lax.map(push, jnp.eye(x.size), batch_size=4)
 
@@ -208,7 +208,7 @@ class Comparison(NamedTuple):
     model: np.ndarray
 
 
-def compare(measured: Measured, full: Float[np.ndarray, "coef"], imf) -> Comparison:
+def compare(measured: Measured, full: Float[np.ndarray, "coef"], imf: Any) -> Comparison:
     """Both over the whole range of the promise: Z 0.004-0.03, 0.1-13 Gyr, below 7400 Angstrom."""
     wave, ages, mets, flux = measured
     mets_in, ages_in = (mets > 0.0039) & (mets < 0.0301), (ages > 0.099) & (ages < 13.01)

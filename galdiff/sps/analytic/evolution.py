@@ -129,10 +129,10 @@ def turnoff_radius(m: Float[Array, "..."], zeta: Float[Array, "..."]) -> Float[A
     a18, a19, a20, a21, a22 = (_poly(HPT[n], zeta) for n in range(18, 23))
     a23, a24, a25, a26 = (_poly(HPT[n], zeta) for n in range(23, 27))
 
-    def light(m):
+    def light(m: np.ndarray) -> np.ndarray:
         return a20 * (a18 + a19 * m**a21) / (a20 + m**a22)
 
-    def heavy(m):
+    def heavy(m: np.ndarray) -> np.ndarray:
         return (RTMS_C1 * m**3.0 + a23 * m**a26 + a24 * m ** (a26 + 1.5)) / (a25 + m**5.0)
 
     share = np.clip((m - a17) / 0.1, 0.0, 1.0)
