@@ -21,6 +21,7 @@ def pytest_configure(config):
     """The checker warns of types that Python calls by an older name, such as omegaconf's."""
     config.addinivalue_line("filterwarnings", "ignore:.*deprecated by PEP 585")
 
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 

@@ -1,6 +1,7 @@
 """Initial mass functions, per solar mass formed, differentiable in slopes, breaks and cut-offs."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
