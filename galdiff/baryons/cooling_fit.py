@@ -44,7 +44,7 @@ def extended(log10_t: Any, values: np.ndarray, real: np.ndarray) -> tuple:
 
 
 def b_splines(log10_t: Float[np.ndarray, "t"]) -> Float[np.ndarray, "t coef"]:
-    """Uniform cubic B-splines at the temperatures, one column each."""
+    """Uniform cubic B-splines [1] at the temperatures log10 T [dex of K], one column each."""
     lo, hi = T_RANGE
     step = (hi - lo) / INTERVALS
     knots = lo + step * np.arange(-3, INTERVALS + 4)
@@ -52,7 +52,7 @@ def b_splines(log10_t: Float[np.ndarray, "t"]) -> Float[np.ndarray, "t coef"]:
 
 
 def solve_t(basis: Any, values: np.ndarray, weight: np.ndarray, in_z: Any, penalty: Any) -> Any:
-    """B-spline coefficients (coefficient, rank) for given metallicity factors."""
+    """B-spline coefficients [dex], shape (coefficient, rank), for given metallicity factors."""
     size = basis.shape[1] * in_z.shape[1]
     matrix = np.einsum("ij,ia,ic,jk,jl->akcl", weight, basis, basis, in_z, in_z, optimize=True).reshape(size, size)
     right = np.einsum("ij,ia,jk->ak", weight * values, basis, in_z, optimize=True).ravel()
@@ -98,14 +98,14 @@ def fit_cooling(
 
 
 def straight_ends(in_t: Float[np.ndarray, "coef rank"]) -> Float[np.ndarray, "coef rank"]:
-    """Remove the last trace of curvature at both ends, which the penalty left at 1e-6."""
+    """Remove the last trace of curvature [dex] at both ends, which the penalty left at 1e-6."""
     in_t = in_t.round(DIGITS)
     in_t[0], in_t[-1] = 2 * in_t[1] - in_t[2], 2 * in_t[-2] - in_t[-3]
     return in_t
 
 
 def residuals(made: CoolingFit, log10_t: Float[np.ndarray, "t"], values: Values, real: np.ndarray) -> Values:
-    """Fit minus table [dex], NaN in the padded rows."""
+    """Fit minus table [dex], same shape, NaN in the padded rows."""
     return np.where(real, log10_lambda(log10_t[:, None], np.array(COLUMNS), made) - values, np.nan)
 
 

@@ -64,7 +64,7 @@ class Outputs:
 
 
 def plan_grid(outputs: Outputs, history: HaloHistory) -> tuple[Array, tuple[int, ...], tuple[int, ...]]:
-    """Edges of the grid [Gyr], steps between them, and after how many steps outputs are due."""
+    """Edges of the grid (edge,) [Gyr], steps between them, and after how many steps outputs are due."""
     end = history.time[-1]
     if outputs.redshifts is None:
         every = outputs.n_steps // outputs.n_times

@@ -36,7 +36,7 @@ def patankar_step(
       per_weigh: 1 / weigh for each donor but ledgers; weigh is a positive estimate of its content afterwards.
 
     Returns:
-      Content of each reservoir: positive, with the sum of `before`.
+      Content of each reservoir, in the shape of `before`: positive, with the sum of `before`.
     """
     source = {name: before[name] for name in budget.reservoirs if name not in budget.ledgers}
     rest = {name: jnp.ones_like(source[name]) for name in donors(budget)}  # weight of staying, or of leaving for good

@@ -172,7 +172,7 @@ class TemplateMismatch(Case):
         return model
 
     def loss(self, model: nnx.Module, batch: Batch, key: Array) -> tuple[Array, Mapping[str, Array]]:
-        """Half of chi2 per pixel of cubes of known populations; samples are galaxies.
+        """Half of chi2 per pixel [1], a scalar, of cubes of known populations; samples are galaxies.
 
         What is known of a galaxy's age and metallicity has errors; chi2 is that at their most likely values.
         """
@@ -214,7 +214,7 @@ class ExactFirst(InMemory):
 
 
 def linear_profile(miss: Callable[[Array], Array], sigma: Float[ArrayLike, "n"]) -> Float[Array, ""]:
-    """Smallest miss^2 + (x / sigma)^2 over x, for misses that are linear in x near 0.
+    """Smallest miss^2 + (x / sigma)^2 [1] over x, for misses that are linear in x near 0.
 
     Args:
       miss: from x (n,) to misses in units of their errors (pixel,).

@@ -25,7 +25,7 @@ LEARNING_RATE, MEMORY = 0.1, (0.8, 0.9)  # of Adam [dex]
 
 
 def fit(case: Any, library: SSPGrid) -> tuple[Populations, np.ndarray]:
-    """Maps of the galaxies held out, fitted with a library, and chi2 per pixel of each galaxy.
+    """Maps (galaxy, y, x) [dex] of the galaxies held out, fitted with a library, and chi2 per pixel of each [1].
 
     All spaxels of all galaxies are fitted at once by Adam from one population in the middle of the library.
     """
@@ -51,7 +51,9 @@ def fit(case: Any, library: SSPGrid) -> tuple[Populations, np.ndarray]:
 
 
 def biases(found: Populations, true: Populations, used: np.ndarray) -> dict[str, dict[str, Any]]:
-    """Errors of each map where used: mean of each galaxy, their rms over the galaxies, rms over all spaxels [dex]."""
+    """Errors of each map (galaxy, y, x) where used: mean of each galaxy, their rms over the galaxies, rms over all
+    spaxels [dex].
+    """
     made = {}
     for name in FIELDS:
         error = np.where(used, getattr(found, name) - getattr(true, name), np.nan)

@@ -106,7 +106,7 @@ class VelocityField(Case):
         return Spectrograph(plan=self.plan)(spectra, self.bank, self.placement)
 
     def loss(self, model: nnx.Module, batch: Batch, key: Array) -> tuple[Array, Mapping[str, Array]]:
-        """Half of chi2 per pixel, and what keeps the residual small; samples are spaxels."""
+        """Half of chi2 per pixel [1], a scalar, and what keeps the residual small; samples are spaxels."""
         del key
         made = self.cube(model).flux
         seen = made.reshape(-1, made.shape[-1])[batch.samples["number"]]
@@ -115,7 +115,7 @@ class VelocityField(Case):
         return chi2 / 2 + self.shrink * self.size(model), {"chi2": chi2}
 
     def size(self, model: nnx.Module) -> Array:
-        """Mean square of the residual over its bound [1], over the stars; 0 where there is none."""
+        """Mean square of the residual over its bound [1], a scalar, over the stars; 0 where there is none."""
         correction = model.correction  # type: ignore[attr-defined]
         if not isinstance(correction, VelocityResidual):
             return jnp.zeros(())

@@ -32,7 +32,7 @@ def velocity_maps(case: Any, models: dict[str, nnx.Module]) -> dict[str, np.ndar
 
 
 def chi2_maps(case: Any, models: dict[str, nnx.Module]) -> dict[str, np.ndarray]:
-    """chi2 per pixel of each spaxel, shape (y, x)."""
+    """chi2 per pixel of each spaxel [1], shape (y, x)."""
     made = nnx.jit(lambda model: jnp.mean((case.cube(model).flux - case.flux) ** 2 / case.variance, -1))
     return {name: np.asarray(made(model)) for name, model in models.items()}
 
@@ -45,7 +45,7 @@ def smooth(model: nnx.Module) -> nnx.Module:
 
 
 def agreement(found: np.ndarray, true: np.ndarray, used: np.ndarray) -> dict[str, float]:
-    """Pearson correlation of two maps where used, and rms of their difference and of the truth [km/s]."""
+    """Pearson correlation of two maps, shape (y, x), where used, and rms of their difference and the truth [km/s]."""
     x, y = found[used], true[used]
     flat = x.std() == 0 or y.std() == 0
     return {

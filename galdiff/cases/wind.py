@@ -89,7 +89,7 @@ class MissingWinds(Case):
         self.source = InMemory(self.tables["fitted"])
 
     def loss(self, model: nnx.Module, batch: Batch, key: Array) -> tuple[Array, Mapping[str, Array]]:
-        """Minus log likelihood per point of the data; chi2 per point."""
+        """Minus log likelihood per point of the data [1], a scalar; chi2 per point [1]."""
         del key
         found = relations_of(solve(model, batch.samples), self.observed.x, batch.weight > 0)
         return -mean_log_likelihood(found, self.observed), {"chi2": chi2(found, self.observed)}

@@ -93,7 +93,7 @@ class Bumps(Correction):
 
 
 def constraint(case: Any, truth: nnx.Module) -> np.ndarray:
-    """Standard error of ln(rate) at each of `NODES` that the data allow, the other nodes free, (rate, node).
+    """Standard error of ln(rate) [1] at each of `NODES` that the data allow, the other nodes free, (rate, node).
 
     From the Fisher information of the points, with a weak Gaussian prior of width 3.
     """
@@ -111,7 +111,7 @@ def constraint(case: Any, truth: nnx.Module) -> np.ndarray:
 
 
 def node_errors(jacobian: Float[Array, "point number"], error: Float[Array, "point"]) -> Float[Array, "number"]:
-    """Marginal standard errors of numbers from points of given error."""
+    """Marginal standard errors of numbers [their unit] from points of given error."""
     scaled = jacobian / error[:, None]
     information = scaled.T @ scaled + jnp.eye(jacobian.shape[1]) / 9.0
     return jnp.sqrt(jnp.diag(jnp.linalg.inv(information)))

@@ -45,7 +45,7 @@ class Budget:
 
     @property
     def table(self) -> np.ndarray:
-        """S [reservoir, flow]: each column holds one -1 (donor) and one +1 (receiver)."""
+        """S [1], shape (reservoir, flow): each column holds one -1 (donor) and one +1 (receiver)."""
         table = np.zeros((len(self.reservoirs), len(self.transfers)), np.int8)
         for column, (_, donor, receiver) in enumerate(self.transfers):
             table[self.reservoirs.index(donor), column] = -1

@@ -105,7 +105,7 @@ class LogGain(Correction):
         return jax.tree.unflatten(tree, [leaf * gain[..., i] for i, leaf in enumerate(leaves)])
 
     def log_gain(self, drivers: Array) -> Array:
-        """g, on the last axis one per flow [1]."""
+        """g [1], shape (..., flow)."""
         seen = drivers if self.drivers is None else drivers[..., np.asarray(self.drivers)]
         return _bounded(self.net(seen), self.bound)
 
@@ -166,7 +166,7 @@ class SimplexTilt(Correction):
         return tilted * (flows.sum(-1, keepdims=True) / jnp.where(total > 0, total, 1.0))
 
     def log_gain(self, drivers: Array) -> Array:
-        """g, on the last axis one per weight [1]; only its differences matter."""
+        """g [1], shape (..., weight); only its differences matter."""
         return _bounded(self.net(drivers), self.bound)
 
 

@@ -25,7 +25,7 @@ class Physical(nnx.Param):
 
     @property
     def bounded(self) -> Array:
-        """Value in its unit, strictly inside its bounds (any real value where it has none)."""
+        """Value [its unit], shape of the variable, strictly inside its bounds (any real value where it has none)."""
         lo, hi = self.lo, self.hi
         raw = self[...]
         return raw if lo is None else to_bounded(raw, lo, hi)

@@ -31,7 +31,7 @@ def add_attenuation(stars: SkyStars, a_v: Float[Array, "star"], correction: Corr
 
 
 def log10_of(x: Float[Array, "star"]) -> Float[Array, "star"]:
-    """log10 with a floor: a newborn star has age 0, and one of the first has no metals."""
+    """log10 of x [any unit] with a floor: a newborn star has age 0, and one of the first has no metals."""
     return jnp.log10(jnp.where(x > 1e-6, x, 1e-6))
 
 

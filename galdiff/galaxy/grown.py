@@ -116,7 +116,7 @@ class GrownGalaxy(Stage):
         return self.bulge_max.bounded * jax.nn.sigmoid(jnp.log(10.0) * log10_mass)
 
     def births_of(self, history: BaryonHistory, share: Array) -> tuple[Births, Births]:
-        """Stars of the disc and of the bulge.
+        """Stars of the disc and of the bulge [Msun], each (star,).
 
         Of what forms when the share q of all mass has formed, q^k goes to the disc; k = B / (1 - B) makes the bulge
         hold the share B.

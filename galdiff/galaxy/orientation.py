@@ -209,7 +209,11 @@ def find_centre(
 def find_frame(
     method: str, pos: Float[Array, "n 3"], vel: Float[Array, "n 3"], mass: Float[Array, "n"]
 ) -> Float[Array, "3 3"]:
-    """Frame by one of ORIENTATIONS; identity for "none". Takes [kpc], [km/s] and [Msun], gives rows [1]."""
+    """Frame by one of ORIENTATIONS; identity for "none". Takes [kpc], [km/s] and [Msun], gives rows [1].
+
+    Raises:
+      InputError: no such method.
+    """
     if method == "none":
         return jnp.eye(3, dtype=pos.dtype)
     if method not in ORIENTATIONS:

@@ -68,8 +68,8 @@ def velocity_weights(v_los: Float[Array, "star"], v_nodes: np.ndarray) -> tuple[
 
     Velocities are in [km/s], weights in [1], both results of the shape (star, 4).
 
-    The B-spline that interpolates needs one coefficient beyond the nodes it lies between, so the range ends two nodes
-    before the last one.
+    The B-spline that interpolates needs one coefficient beyond the nodes it lies between, so the range starts
+    two nodes after the first one and ends two before the last.
     """
     h_v = v_nodes[1] - v_nodes[0]
     v = jnp.clip(v_los, v_nodes[2], v_nodes[-3])
@@ -77,7 +77,7 @@ def velocity_weights(v_los: Float[Array, "star"], v_nodes: np.ndarray) -> tuple[
 
 
 def population_weights(stars: SkyStars, bins: Bins) -> tuple[Array, Array]:
-    """Population nodes (and attenuation modes) of each star, flat numbers, and weights; last axis the taps."""
+    """Population nodes (and attenuation modes) of each star, flat numbers, and weights [1], shape (..., tap)."""
     tiny = jnp.finfo(stars.mass.dtype).tiny
     lg_age, lgmet = (jnp.log10(jnp.maximum(x, tiny)) for x in (stars.age, stars.metallicity))
     n, w = node_weights(lg_age, lgmet, bins.lg_ages, bins.lgmets, bins.interpolation)
@@ -90,7 +90,7 @@ def population_weights(stars: SkyStars, bins: Bins) -> tuple[Array, Array]:
 
 
 def add_stars(total: Float[Array, "bin"], stars: SkyStars, gx: Array, gy: Array, bins: Bins) -> Float[Array, "bin"]:
-    """Add one chunk of stars to the flat bins [Msun]; `gx`, `gy` [bins] have the shape (star,).
+    """Add one chunk of stars to the flat bins [Msun]; `gx`, `gy` [spaxels] have the shape (star,).
 
     Taps lie on a leading axis or apart, and stars on the last: loops over stars vectorise, loops over taps do not.
     """
@@ -122,7 +122,7 @@ def in_chunks(stars: SkyStars, size: int) -> SkyStars:
 
 
 def empty_sum(shape: tuple[int, ...], stars: Float[Array, "star"]) -> Array:
-    """Zeros to sum over stars into; where each device has stars of its own, the sum is each device's own too."""
+    """Zeros [any unit] of this shape to sum over stars into, on each device where each has stars of its own."""
     zero = jnp.where(stars[0] > 0, jnp.zeros_like(stars[0]), 0)  # takes its sharding type from the stars
     return jnp.broadcast_to(zero, shape)
 

@@ -35,7 +35,10 @@ def add_rows(
     bins: Bins,
     coefficients: Array,
 ) -> Array:
-    """Add the coefficients of one chunk of stars to D [unit of mass times light], flat over spaxel and velocity."""
+    """Add the coefficients of one chunk of stars to D, flat over spaxel and velocity.
+
+    D [Lsun/Angstrom] and `coefficients` [Lsun/Angstrom/Msun] have the shapes (bin, rank) and (node, rank).
+    """
     spaxel, a = sky_weights((stars.x - corner[0]) / size[0], (stars.y - corner[1]) / size[1], bins)
     node_v, b = velocity_weights(stars.v_los, bins.v_nodes)
     node, w = population_weights(stars, bins)

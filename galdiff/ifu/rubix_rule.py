@@ -44,7 +44,7 @@ def rubix_cube(
     Args:
       stars: stars on the sky.
       ssp: the library.
-      wave: pixel centres [Angstrom, observed frame].
+      wave: pixel centres (wave,) [Angstrom, observed frame].
       redshift: systemic redshift.
       edges: spaxel edges along x and y [kpc], uniform.
 

@@ -170,7 +170,7 @@ class Spectrograph(Stage):
 
 
 def sum_bands(parts: Iterable[tuple[Array, slice]]) -> Float[Array, "y x wave"]:
-    """Sum of pieces that each cover a band of pixels (a slice) [unit of the pieces].
+    """Sum of pieces of the shape (y, x, band), each over a band of pixels (a slice) [unit of the pieces].
 
     The bands are in order and the last ends the cube.
     """
@@ -183,7 +183,8 @@ def sum_bands(parts: Iterable[tuple[Array, slice]]) -> Float[Array, "y x wave"]:
 def blur(plan: Plan, channels: Float[Array, "y x c"], scale: Float[Array, ""]) -> Iterator[tuple[Array, slice, Array]]:
     """Blur by the PSF at its anchor wavelengths and cut the margin.
 
-    Yields, for each anchor, the blurred channels [y_in, x_in, c], the pixels it serves (a slice) and its weight there.
+    Yields, for each anchor, the blurred channels [their unit], shape (y_in, x_in, c), the pixels it serves (a slice)
+    and its weight there.
     """
     instr, precision = plan.instrument, plan.precision
     if instr.psf.kind == "none":

@@ -55,7 +55,9 @@ def leaves_by_name(tree: Any) -> dict[str, Any]:
 
 
 def outputs_by_name(history: BaryonHistory) -> dict[str, Array]:
-    """All that can be differentiated in a history; ratios only where their parts are known."""
+    """All that can be differentiated in a history, in its shape and [units of the records]; ratios only where their
+    parts are known.
+    """
     parts = dict(contents=history.contents, flows=history.flows, diagnostics=history.diagnostics)
     found = {f"{part}.{name}": leaf for part, tree in parts.items() for name, leaf in leaves_by_name(tree).items()}
     lacks = () if "cgm" in history.contents["mass"] else ("metallicity.cgm",)
@@ -86,7 +88,7 @@ def choose(kind: str, names: Iterable[str], known: Sequence[str]) -> tuple[str, 
 
 
 def replaced(parameters: Any, names: Sequence[str], values: Float[Array, "parameter"]) -> Any:
-    """The parameters with new values for some of them, by dotted name."""
+    """The parameters with new values [each its own unit] for some of them, by dotted name."""
     place = {name: k for k, name in enumerate(names)}
     leaves, tree = jax.tree.flatten(parameters)
     new = [values[place[n]] if n in place else x for n, x in zip(leaves_by_name(parameters), leaves, strict=True)]
@@ -94,7 +96,7 @@ def replaced(parameters: Any, names: Sequence[str], values: Float[Array, "parame
 
 
 def named_values(parameters: Any, names: Sequence[str]) -> Float[Array, "parameter"]:
-    """Values of parameters by dotted name."""
+    """Values of parameters [each its own unit] by dotted name."""
     known = leaves_by_name(parameters)
     return jnp.stack([jnp.asarray(known[name], float) for name in names])
 

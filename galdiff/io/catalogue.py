@@ -45,7 +45,7 @@ class CatalogueWriter:
         """Add a chunk: galaxies that are solved and finite as rows, the others as failed for `reason`.
 
         Args:
-          histories: with a leading axis.
+          histories: with a leading axis, shapes (galaxy, t) [units of the records].
           ids: of the galaxies, whole numbers or text, one kind in one file.
           reason: said of those with solved = False.
 

@@ -69,7 +69,7 @@ def half_light_radius(
 
     Args:
       flux: weight of each spaxel [any unit]; NaN counts as none.
-      spaxel: size of a spaxel, or those along (x, y) [kpc, or any unit].
+      spaxel: size of a spaxel, a scalar, or those along (x, y) [kpc, or any unit].
       ellipticity, position_angle: of the ellipse, position angle from North through East [deg].
 
     Returns:
@@ -101,6 +101,7 @@ def flux_shape(flux: Float[Array, "y x"], spaxel: ArrayLike) -> tuple[Float[Arra
     """Ellipticity [1] and position angle of the major axis [deg, 0 to 180] from second moments about the centroid.
 
     For a thin disc the ellipticity is 1 - cos(inclination). NaN in flux counts as none.
+    `spaxel` [any unit] is a scalar, or the sizes along (x, y).
     """
     flux = jnp.where(jnp.isfinite(flux), flux, 0)
     total = jnp.sum(flux)
@@ -123,7 +124,10 @@ def flux_shape(flux: Float[Array, "y x"], spaxel: ArrayLike) -> tuple[Float[Arra
 def kinematic_position_angle(
     flux: Float[Array, "y x"], v: Float[Array, "y x"], spaxel: ArrayLike = 1.0
 ) -> Float[Array, ""]:
-    """Angle of the receding side, North through East [deg, 0 to 360]: direction of the dipole sum F V (x, y)."""
+    """Angle of the receding side, North through East [deg, 0 to 360]: direction of the dipole sum F V (x, y).
+
+    `spaxel` [any unit] is a scalar, or the sizes along (x, y).
+    """
     weight = _filled(flux, v)
     weighted = weight * (_or_zero(v) - _mean(weight, _or_zero(v)))
     x, y = spaxel_grid(flux.shape, spaxel)

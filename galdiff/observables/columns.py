@@ -91,7 +91,7 @@ def column_name(place: str) -> str:
 
 
 def public(values: ArrayLike, unit: str) -> tuple[np.ndarray, str]:
-    """Values [unit] in float64 (or bool), same shape, in the unit of the literature, and that unit."""
+    """Values [unit], any shape, as float64 (or bool) in the unit of the literature, same shape, and that unit."""
     array = np.asarray(values)
     name, factor = PUBLIC.get(unit, (unit, 1.0))
     return (array if array.dtype == bool else array.astype(np.float64) * factor), name

@@ -17,7 +17,7 @@ QUANTITIES = (("log10_age", "log$_{10}$ age", "age [Gyr]", "magma"), ("log10_z",
 def plot_recovered_maps(
     maps: Mapping[str, Populations], fit: Fit, snr: np.ndarray, field_arcsec: tuple[float, float]
 ) -> Figure:
-    """Truth, start, recovered and residual maps of age and Z; S/N, loss, errors and pulls.
+    """Truth, start, recovered and residual maps of age and Z [dex], shape (y, x); S/N, loss, errors and pulls.
 
     Args:
       maps: truth, start, recovered and limit (the smallest possible errors).

@@ -21,7 +21,7 @@ def plot_recovered_spectrum(
       fit: all fits, leading axis start.
       surface: of `galdiff.inference.one_spaxel.loss_map`.
       spectra: wave [Angstrom] and fluxes of the observed, started and recovered spectra, at a common scale.
-      truth: log10(age/Gyr), log10 Z.
+      truth: log10(age/Gyr), log10 Z, (2,).
     """
     figure = Figure(figsize=(11, 9), layout="constrained", dpi=DPI)
     grid = figure.add_gridspec(3, 2, height_ratios=(3.2, 1.7, 0.9), width_ratios=(1.35, 1))

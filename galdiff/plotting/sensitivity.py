@@ -53,7 +53,8 @@ def plot_heat_maps(
     """Outputs against parameters, one panel for each title; panels that are nowhere negative have a scale of their own.
 
     Args:
-      panels: title -> (output, parameter), d log10(output)/d parameter averaged in some way.
+      panels: title -> axes (output, parameter), [dex per unit of the parameter]: d log10(output)/d parameter averaged
+        in some way.
       outputs, parameters: names.
       title: above the figure.
     """
@@ -167,7 +168,7 @@ def plot_agreement(exact: np.ndarray, differences: np.ndarray, relative: np.ndar
     """Autodiff against central differences, and a histogram of their relative differences.
 
     Args:
-      exact, differences: derivatives, any shape.
+      exact, differences: derivatives [per unit of the parameter], any shape.
       relative: relative differences of those that are large enough to have one (value,).
       title: above the figure.
     """
@@ -205,7 +206,7 @@ def plot_one_halo(
 
     Args:
       redshift: (t,), falling.
-      jacobian: (t, output, parameter).
+      jacobian: (t, output, parameter) [per unit of the parameter].
       outputs, parameters: names.
       title: above the figure.
     """

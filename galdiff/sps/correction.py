@@ -85,7 +85,7 @@ class CorrectedSpectra(Stage):
         return jnp.sum(knots[..., index] * weight.astype(knots.dtype), -1)
 
     def ln_wave(self) -> np.ndarray:
-        """ln of the wavelengths of the factors."""
+        """ln of the wavelengths (wave,) [Angstrom] of the factors."""
         return np.linspace(np.log(self.start), np.log(self.end), self.n_wave)
 
 

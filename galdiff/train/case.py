@@ -36,7 +36,7 @@ class Case(abc.ABC):
 
     @abc.abstractmethod
     def loss(self, model: nnx.Module, batch: Batch, key: Array) -> tuple[Array, Mapping[str, Array]]:
-        """Loss and its pieces (scalars by name); samples of weight zero must not count."""
+        """Loss [1], a scalar, and its pieces (scalars by name); samples of weight zero must not count."""
 
     @abc.abstractmethod
     def show(self, outcomes: Mapping[str, Outcome], folder: pathlib.Path) -> dict[str, Any]:

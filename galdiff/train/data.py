@@ -39,7 +39,7 @@ class Source(abc.ABC):
 
     @abc.abstractmethod
     def rows(self, which: np.ndarray) -> Any:
-        """Samples of these numbers (increasing), a pytree with a leading axis."""
+        """Samples [any unit] of these numbers (n,) (increasing), a pytree with a leading axis."""
 
     def batch(self, step: int) -> Batch:
         """The batch of a step; the last of an epoch is filled up with samples of weight zero."""
@@ -71,7 +71,7 @@ class InMemory(Source):
         self.samples = jax.tree.map(np.asarray, samples)
 
     def rows(self, which: np.ndarray) -> Any:
-        """Rows of every array."""
+        """Rows (n, ...) of every array [any unit], for numbers (n,)."""
         return jax.tree.map(lambda x: x[which], self.samples)
 
 

@@ -66,7 +66,7 @@ class Run:
         return self._merged(*numbers)
 
     def advance(self) -> dict[str, Array]:
-        """One step; its metrics, which may still be computed when it returns."""
+        """One step; its metrics [1], each a scalar, which may still be computed when it returns."""
         batch = self._batch(self.step)
         self.carry, metrics = self._advance(self.carry, (self.fixed, self.rest), batch)
         self.step += 1

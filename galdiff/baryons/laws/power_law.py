@@ -14,7 +14,7 @@ from galdiff.core.variables import physical
 
 
 def power_law(p: Any, forcing: Forcing) -> Array:
-    """10^log10_a (V_vir/V_0)^(alpha0 + alpha_z (1+z)) (1+z)^beta, the shape of the halo."""
+    """10^log10_a (V_vir/V_0)^(alpha0 + alpha_z (1+z)) (1+z)^beta [unit of a], the shape of the halo."""
     ln_v, ln_1pz = jnp.log(forcing.halo.v_vir / V_0), jnp.log1p(forcing.halo.redshift)
     slope = p.alpha0 + p.alpha_z * jnp.exp(ln_1pz)
     return jnp.exp(jnp.log(10.0) * p.log10_a + slope * ln_v + p.beta * ln_1pz)

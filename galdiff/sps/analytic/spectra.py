@@ -32,7 +32,7 @@ class SpectrumCoefficients:
 
 
 def default_wave() -> np.ndarray:
-    """Vacuum wavelengths [Angstrom] with 2.1 pixels per resolution element of `default_fwhm`."""
+    """Vacuum wavelengths (wave,) [Angstrom] with 2.1 pixels per resolution element of `default_fwhm`."""
     fine = np.linspace(np.log(WAVE_LIMITS[0]), np.log(WAVE_LIMITS[1]), 20001)
     count = np.concatenate([[0.0], np.cumsum(2.1 * _resolving_power(np.exp(fine[1:])) * np.diff(fine))])
     return np.exp(np.interp(np.linspace(0.0, count[-1], int(count[-1]) + 1), count, fine))
@@ -45,7 +45,7 @@ def _resolving_power(wave: np.ndarray) -> np.ndarray:
 
 
 def default_fwhm(wave: np.ndarray) -> np.ndarray:
-    """Resolution FWHM [Angstrom] of the embedded library at a vacuum wavelength [Angstrom]."""
+    """Resolution FWHM [Angstrom] of the embedded library at a vacuum wavelength [Angstrom], same shape."""
     return wave / _resolving_power(np.asarray(wave))
 
 

@@ -72,7 +72,7 @@ class StarPoints:
 
 
 def giant_log_t(c: TrackCoefficients, log_l: Array, log_m: Array, zeta: Array) -> Array:
-    """log10 Teff [K] of red giants: a bent line in log L [Lsun], shifted by mass [Msun] and zeta [dex]."""
+    """log10 Teff [K] of red giants: a bent line in log L [Lsun], shifted by mass [Msun] and zeta [dex], one shape."""
     x = log_l - 1.75
     knee = jax.nn.softplus(4 * (x - 0.5)) / 4
     shift = c.giant_mass * log_m + c.giant_zeta * zeta + c.giant_zeta2 * zeta**2 + c.giant_zeta_l * zeta * x
