@@ -46,7 +46,7 @@ Imf = BrokenPowerLaw | LognormalPowerLaw
 
 @buildable
 def broken_power_law(
-    slopes: Any, breaks: Any = (), *, m_lo: float = 0.1, m_hi: float = 100.0, name: str = "own"
+    slopes: Any, breaks: Any = (), *, m_lo: ArrayLike = 0.1, m_hi: ArrayLike = 100.0, name: str = "own"
 ) -> BrokenPowerLaw:
     """A power law in pieces.
 

@@ -75,7 +75,7 @@ LBGB_C2, LBGB_C3 = 9.301992, 4.637345  # eq. 10
 
 def track_zeta(metallicity: Float[Array, "..."]) -> Float[Array, "..."]:
     """log10(Z / 0.02) [dex], held inside the range of the fits."""
-    return np.clip(np.log10(metallicity / Z_SUN_TRACKS), *ZETA_LIMITS)
+    return np.asarray(np.clip(np.log10(metallicity / Z_SUN_TRACKS), *ZETA_LIMITS))
 
 
 def _poly(coefficients: tuple[float, ...], zeta: Array) -> Array:
