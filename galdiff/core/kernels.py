@@ -5,13 +5,13 @@ B-spline is the next of the same family.
 """
 
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float, Int
+from jaxtyping import Array, Float, Int
 
 TAPS = {"nearest": 1, "linear": 2, "quadratic": 3, "cubic": 4}
 VARIANCE = {"nearest": 0.0, "linear": 1 / 6, "quadratic": 1 / 4, "cubic": 1 / 3}  # [cell^2], beyond the cell itself
 
 
-def bspline_weights(g: Float[ArrayLike, "..."], kernel: str) -> tuple[Int[Array, "... tap"], Float[Array, "... tap"]]:
+def bspline_weights(g: Float[Array, "..."], kernel: str) -> tuple[Int[Array, "... tap"], Float[Array, "... tap"]]:
     """Cells that share a point, and its shares, which sum to 1.
 
     Args:

@@ -6,6 +6,8 @@ fits hold for 1e-4 <= Z <= 0.03 and 0.1 <= m <= 100 Msun; Z is held at those lim
 are never traced, so this file is NumPy in float64 (m^19.5 overflows float32) and costs no compilation.
 """
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float
 
@@ -78,7 +80,7 @@ def track_zeta(metallicity: Float[Array, "..."]) -> Float[Array, "..."]:
     return np.asarray(np.clip(np.log10(metallicity / Z_SUN_TRACKS), *ZETA_LIMITS))
 
 
-def _poly(coefficients: tuple[float, ...], zeta: Array) -> Array:
+def _poly(coefficients: tuple[float, ...], zeta: Array) -> Any:
     total = np.zeros_like(zeta) + coefficients[-1]
     for c in coefficients[-2::-1]:
         total = total * zeta + c
