@@ -51,7 +51,7 @@ def broken_power_law(
     """A power law in pieces.
 
     Args:
-      slopes: slope of dN/dm ~ m^-slope in each piece [1].
+      slopes: slope of dN/dm ~ m^-slope in each piece (piece,) [1].
       breaks: masses between the pieces [Msun], increasing, one fewer than slopes.
       m_lo, m_hi: cut-offs [Msun].
       name: what libraries made with it say.
