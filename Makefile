@@ -18,6 +18,11 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c re
 endif
 OUT ?= outputs/demo
 
+# Fast tests that run once more with types and shapes of every annotated call checked; left out are those that pass
+# wrong arrays on purpose, and those of functions that say JAX and take NumPy too.
+TYPED := tests/test_imf.py tests/test_interpolation.py tests/test_units.py tests/test_halo_hermite.py \
+  -k "not air_ and not stretch_is and not needs_matching and not a_library_that and not recycling_can"
+
 .PHONY: demo test lock clean
 .DEFAULT_GOAL := demo
 
@@ -35,6 +40,7 @@ test: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 2
+	GALDIFF_TYPECHECK=1 $(BIN)/python -m pytest -q -n 2 $(TYPED)
 
 $(VENV)/pyvenv.cfg:
 	@test -n "$(VERSION)" || { echo "no Python >= 3.11 found; install one, or name it: make PYTHON=/path/to/python" >&2; exit 2; }

@@ -88,12 +88,14 @@ def efunc(cosmo: Cosmology, redshift: ArrayLike) -> Array:
 
 
 def hubble(cosmo: Cosmology, redshift: ArrayLike) -> Array:
-    """H(z) [km/s/Mpc]."""
+    """H(z) [km/s/Mpc], shape of redshift."""
     return cosmo.h0 * efunc(cosmo, redshift)
 
 
 def age(cosmo: Cosmology, redshift: ArrayLike) -> Array:
-    """Age of the universe [Gyr] at redshift: t = int_0^a da / (a H), smooth in s at the origin for a = a_z s^2."""
+    """Age of the universe [Gyr] at redshift, same shape: t = int_0^a da / (a H), smooth in s at the origin for a = a_z
+    s^2.
+    """
     scale = 1 / (1.0 + jnp.asarray(redshift))[..., None]
     nodes, weights = _rule(scale)
     a = scale * nodes**2
@@ -105,7 +107,9 @@ def age(cosmo: Cosmology, redshift: ArrayLike) -> Array:
 
 
 def redshift_at_age(cosmo: Cosmology, time: ArrayLike) -> Array:
-    """Redshift at which the universe is `time` [Gyr] old; the inverse of `age` to round-off, also in its gradients."""
+    """Redshift at which the universe is `time` [Gyr] old, same shape; inverts `age` to round-off, also in its
+    gradients.
+    """
     t = jnp.asarray(time)
     dark = 1 - cosmo.omega_m
     growth = 1.5 * jnp.sqrt(dark) * cosmo.h0 / units.MPC_KMS_PER_GYR * t
@@ -126,7 +130,7 @@ def radiation_density(h0: float, t_cmb: float = 2.7255, n_eff: float = 3.046) ->
 
 
 def lookback_time(cosmo: Cosmology, redshift: ArrayLike) -> Array:
-    """Time from redshift to today [Gyr]; accurate also for tiny redshifts."""
+    """Time from redshift to today [Gyr], same shape; accurate also for tiny redshifts."""
     redshift = 1.0 * jnp.asarray(redshift)
     nodes, weights = _rule(redshift)
     z = redshift[..., None] * nodes
@@ -134,7 +138,7 @@ def lookback_time(cosmo: Cosmology, redshift: ArrayLike) -> Array:
 
 
 def comoving_distance(cosmo: Cosmology, redshift: ArrayLike) -> Array:
-    """Line-of-sight comoving distance [Mpc] (Hogg 1999, eq. 15), substituted to u = ln(1+z)."""
+    """Line-of-sight comoving distance [Mpc], shape of redshift (Hogg 1999, eq. 15), substituted to u = ln(1+z)."""
     ln1z = jnp.log1p(jnp.asarray(redshift))
     nodes, weights = _rule(ln1z)
     z = jnp.expm1(ln1z[..., None] * nodes)
@@ -142,26 +146,26 @@ def comoving_distance(cosmo: Cosmology, redshift: ArrayLike) -> Array:
 
 
 def luminosity_distance(cosmo: Cosmology, redshift: ArrayLike) -> Array:
-    """Luminosity distance [Mpc] (Hogg 1999, eq. 21)."""
+    """Luminosity distance [Mpc], shape of redshift (Hogg 1999, eq. 21)."""
     return comoving_distance(cosmo, redshift) * (1 + jnp.asarray(redshift))
 
 
 def angular_diameter_distance(cosmo: Cosmology, redshift: ArrayLike) -> Array:
-    """Angular diameter distance [Mpc] (Hogg 1999, eq. 18)."""
+    """Angular diameter distance [Mpc], shape of redshift (Hogg 1999, eq. 18)."""
     return comoving_distance(cosmo, redshift) / (1 + jnp.asarray(redshift))
 
 
 def kpc_per_arcsec(cosmo: Cosmology, redshift: ArrayLike) -> Array:
-    """Physical size of one arcsec at redshift [kpc]."""
+    """Physical size of one arcsec at redshift [kpc], same shape."""
     return angular_diameter_distance(cosmo, redshift) * 1e3 / units.ARCSEC_PER_RADIAN
 
 
 def critical_density(cosmo: Cosmology, redshift: ArrayLike) -> Array:
-    """Critical density 3 H^2 / (8 pi G) [Msun/kpc^3]."""
+    """Critical density 3 H^2 / (8 pi G) [Msun/kpc^3], shape of redshift."""
     hubble_kpc = hubble(cosmo, redshift) / 1e3  # km/s/kpc
     return 3 * hubble_kpc**2 / (8 * np.pi * units.G_KPC_KMS2_MSUN)
 
 
 def matter_fraction(cosmo: Cosmology, redshift: ArrayLike) -> Array:
-    """Omega_m(z) [1]."""
+    """Omega_m(z) [1], shape of redshift."""
     return cosmo.omega_m * (1 + jnp.asarray(redshift)) ** 3 / efunc(cosmo, redshift) ** 2

@@ -240,7 +240,7 @@ class BaryonHistory:
         return self.diagnostics.sfr
 
     def metallicity(self, reservoir: str) -> Float[Array, "t"]:
-        """Metal mass fraction of a reservoir.
+        """Metal mass fraction [1] of a reservoir.
 
         Raises:
           InputError: no such reservoir.

@@ -8,9 +8,19 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
 
 import jax
+import jaxtyping
 import pytest
 
 jax.config.update("jax_enable_x64", True)
+
+if os.environ.get("GALDIFF_TYPECHECK") == "1":  # types and shapes of every annotated call, checked as the tests run
+    jaxtyping.install_import_hook("galdiff", "beartype.beartype")
+
+
+def pytest_configure(config):
+    """The checker warns of types that Python calls by an older name, such as omegaconf's."""
+    config.addinivalue_line("filterwarnings", "ignore:.*deprecated by PEP 585")
+
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 

@@ -422,5 +422,4 @@ def test_a_network_of_another_size_is_refused(forcing):
     for setting, message in {"n_out=5": "there are 9 flows", "n_in=8": "offset is None.* 8 drivers"}.items():
         cfg = composed("+correction@baryons.correction=mlp", f"+baryons.correction.net.{setting}")
         with pytest.raises(ValueError, match=message):
-            model = build(cfg.baryons, path="baryons")
-            drive(model.laws(), model.parameters(), forcing, model.correction)
+            drive((model := build(cfg.baryons, path="baryons")).laws(), model.parameters(), forcing, model.correction)

@@ -55,7 +55,7 @@ def make_batch(make: Maker, log10_mvir: Float[ArrayLike, "halo"], number: int, s
 def make_batches(
     make: Maker, log10_mvir: Float[ArrayLike, "halo"], size: int, outputs: Outputs, log: Log, seed: int = 0
 ) -> Iterator[HaloHistory]:
-    """Batch after batch of halos that reach all outputs; arguments as of `make_batch`.
+    """Batch after batch of halos [log10_mvir in dex of Msun] that reach all outputs; arguments as of `make_batch`.
 
     Raises:
       InputError: outputs outside a halo's history.

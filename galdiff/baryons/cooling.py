@@ -4,6 +4,8 @@ Everything is log10: a cooling function in erg cm^3/s underflows float32. Lambda
 n_t the density of all ions. `SmoothCooling` is a C2 fit; `TableCooling` is bilinear in a table, kinked at its nodes.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -84,7 +86,7 @@ def shipped_fit() -> CoolingFit:
     return make_fit(shipped.T_RANGE, np.array(shipped.IN_T), shipped.Z_NODES, np.array(shipped.IN_Z))
 
 
-def _factors(fit: CoolingFit, z: Array):
+def _factors(fit: CoolingFit, z: Array) -> tuple[list, list]:
     """Factors in metallicity and their slopes, one per rank."""
     past = [jnp.maximum(z - node, 0) for node in fit.z_nodes]
     squares = [p * p for p in past]
@@ -114,7 +116,7 @@ def _fitted(fit: CoolingFit, x: Array, z: Array) -> Array:
     return _surface(fit, x, z)[0]
 
 
-def _fitted_jvp(primals, tangents):
+def _fitted_jvp(primals: Any, tangents: Any) -> tuple:
     # One look-up gives the value and both slopes for any number of tangents; reverse mode keeps two numbers per call.
     fit, x, z = primals
     by_fit, dx, dz = tangents
@@ -197,7 +199,7 @@ def log10_lambda_table(
 class SmoothCooling(nnx.Module):
     """The smooth fit: log10 Lambda_N of (log10 T, log10 Z/Zsun)."""
 
-    def __init__(self, *, fit: CoolingFit | None = None):
+    def __init__(self, *, fit: CoolingFit | None = None) -> None:
         self.fit = Table(shipped_fit() if fit is None else fit)
 
     def __call__(self, log10_t: Float[ArrayLike, "..."], log10_z_solar: Float[ArrayLike, "..."]) -> Array:
@@ -209,7 +211,7 @@ class SmoothCooling(nnx.Module):
 class TableCooling(nnx.Module):
     """A table with kinks, for parity: log10 Lambda_N of (log10 T, log10 Z/Zsun)."""
 
-    def __init__(self, *, table: CoolingTable):
+    def __init__(self, *, table: CoolingTable) -> None:
         shape = (table.log10_t.shape[0], table.log10_z_solar.shape[0])
         if table.log10_lambda.shape != shape or min(shape) < 2:
             raise InputError(

@@ -4,6 +4,8 @@ The fit is a sum over ranks of (cubic B-spline in log10 T) x (natural cubic spli
 least squares, reweighted towards the largest residuals.
 """
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy.interpolate import BSpline, CubicSpline
@@ -33,7 +35,7 @@ def measured(table: CoolingTable) -> tuple[Float[np.ndarray, "t"], Values, Bool[
     return np.asarray(table.log10_t), np.asarray(table.log10_lambda), real
 
 
-def extended(log10_t, values, real):
+def extended(log10_t: Any, values: np.ndarray, real: np.ndarray) -> tuple:
     """Two rows more below the table, on its first secants, so that the fit leaves it with the slope of the table."""
     below = np.array([T_RANGE[0], (T_RANGE[0] + log10_t[0]) / 2])
     slope = (values[1] - values[0]) / (log10_t[1] - log10_t[0])
@@ -42,15 +44,15 @@ def extended(log10_t, values, real):
 
 
 def b_splines(log10_t: Float[np.ndarray, "t"]) -> Float[np.ndarray, "t coef"]:
-    """Uniform cubic B-splines at the temperatures, one column each."""
+    """Uniform cubic B-splines [1] at the temperatures log10 T [dex of K], one column each."""
     lo, hi = T_RANGE
     step = (hi - lo) / INTERVALS
     knots = lo + step * np.arange(-3, INTERVALS + 4)
     return BSpline.design_matrix(np.clip(log10_t, lo, hi - 1e-12), knots, 3).toarray()
 
 
-def solve_t(basis, values, weight, in_z, penalty):
-    """B-spline coefficients (coefficient, rank) for given metallicity factors."""
+def solve_t(basis: Any, values: np.ndarray, weight: np.ndarray, in_z: Any, penalty: Any) -> Any:
+    """B-spline coefficients [dex], shape (coefficient, rank), for given metallicity factors."""
     size = basis.shape[1] * in_z.shape[1]
     matrix = np.einsum("ij,ia,ic,jk,jl->akcl", weight, basis, basis, in_z, in_z, optimize=True).reshape(size, size)
     right = np.einsum("ij,ia,jk->ak", weight * values, basis, in_z, optimize=True).ravel()
@@ -96,14 +98,14 @@ def fit_cooling(
 
 
 def straight_ends(in_t: Float[np.ndarray, "coef rank"]) -> Float[np.ndarray, "coef rank"]:
-    """Remove the last trace of curvature at both ends, which the penalty left at 1e-6."""
+    """Remove the last trace of curvature [dex] at both ends, which the penalty left at 1e-6."""
     in_t = in_t.round(DIGITS)
     in_t[0], in_t[-1] = 2 * in_t[1] - in_t[2], 2 * in_t[-2] - in_t[-3]
     return in_t
 
 
-def residuals(made: CoolingFit, log10_t: Float[np.ndarray, "t"], values: Values, real) -> Values:
-    """Fit minus table [dex], NaN in the padded rows."""
+def residuals(made: CoolingFit, log10_t: Float[np.ndarray, "t"], values: Values, real: np.ndarray) -> Values:
+    """Fit minus table [dex], same shape, NaN in the padded rows."""
     return np.where(real, log10_lambda(log10_t[:, None], np.array(COLUMNS), made) - values, np.nan)
 
 

@@ -33,7 +33,7 @@ class BaryonCycle(Stage):
         return evolve(self.equations(), halo, self.outputs)
 
     @typing.final
-    def adaptively(self, halo: HaloHistory, rtol: float, **options) -> BaryonHistory:
+    def adaptively(self, halo: HaloHistory, rtol: float, **options: Any) -> BaryonHistory:
         """The same with steps that keep rtol, however stiff; options of `evolve_adaptively`."""
         return evolve_adaptively(self.equations(), halo, self.outputs, rtol, **options)
 

@@ -40,7 +40,7 @@ class Drive:
 
 
 def driven(forcing: Forcing, rates: Rates, z_inflow: Array) -> Drive:
-    """A drive, with what follows from its rates."""
+    """A drive, with the share of stars that stays locked [1]; all in the shape of the forcing."""
     return Drive(forcing=forcing, rates=rates, z_inflow=z_inflow, locked=1 / (1 + rates.recycling))
 
 
@@ -86,7 +86,7 @@ def redriven(
 
 
 def halo_drivers(forcing: Forcing) -> Array:
-    """What a halo-driven correction sees, on a new last axis of 4, all of order one.
+    """What a halo-driven correction sees [1], shape (..., 4), all of order one.
 
     log10 V_vir/(125 km/s); log10 (1+z); log10 M_vir/(1e12 Msun); log10 of growth, d ln M_vir/dt in 1/Gyr.
     """
@@ -97,7 +97,7 @@ def halo_drivers(forcing: Forcing) -> Array:
 
 
 def all_drivers(contents: Contents, forcing: Forcing) -> Array:
-    """What a state-driven correction sees, on a new last axis of 8: `halo_drivers`, then four of the contents.
+    """What a state-driven correction sees [1], shape (..., 8): `halo_drivers`, then four of the contents.
 
     log10 of: ISM over stars; metallicity of the ISM over solar; metallicity of the CGM over solar; heat of the CGM per
     mass over that at the virial temperature.

@@ -52,7 +52,7 @@ class Outputs:
     n_steps: int = 128
     land: tuple[float, ...] = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.redshifts is not None:
             object.__setattr__(self, "redshifts", tuple(float(z) for z in self.redshifts))
         object.__setattr__(self, "land", tuple(float(z) for z in self.land))
@@ -64,7 +64,7 @@ class Outputs:
 
 
 def plan_grid(outputs: Outputs, history: HaloHistory) -> tuple[Array, tuple[int, ...], tuple[int, ...]]:
-    """Edges of the grid [Gyr], steps between them, and after how many steps outputs are due."""
+    """Edges of the grid (edge,) [Gyr], steps between them, and after how many steps outputs are due."""
     end = history.time[-1]
     if outputs.redshifts is None:
         every = outputs.n_steps // outputs.n_times
@@ -143,7 +143,7 @@ def evolve(equations: Equations, history: HaloHistory, outputs: Outputs) -> Bary
 
 
 def evolve_adaptively(
-    equations: Equations, history: HaloHistory, outputs: Outputs, rtol: float, **options
+    equations: Equations, history: HaloHistory, outputs: Outputs, rtol: float, **options: typing.Any
 ) -> BaryonHistory:
     """As `evolve`, with steps of this galaxy's own; options of `solve_adaptively`.
 
@@ -154,10 +154,10 @@ def evolve_adaptively(
     times = grid_times(edges, counts)[np.asarray(wanted)]
     land = jnp.sort(jnp.concatenate([jnp.maximum(edges, edges[0]), times]))
 
-    def drive(t):
+    def drive(t: Array) -> typing.Any:
         return equations.drive(equations.force(halo_at(history, t), history.cosmology))
 
-    def flows(t, y):
+    def flows(t: Array, y: typing.Any) -> typing.Any:
         return equations.flows(y, drive(t))[0]
 
     first = equations.start(halo_at(history, history.t_start), history.cosmology)
@@ -171,7 +171,9 @@ def evolve_adaptively(
     return describe(equations, halo, equations.force(halo, history.cosmology), contents, error, history.spin)
 
 
-def describe(equations: Equations, halo: HaloNow, forcing, contents: Contents, error, spin) -> BaryonHistory:
+def describe(
+    equations: Equations, halo: HaloNow, forcing: typing.Any, contents: Contents, error: typing.Any, spin: typing.Any
+) -> BaryonHistory:
     """The history with flows and diagnostics, from the same functions that were integrated."""
     flows, found = equations.flows(contents, equations.drive(forcing))
     inner = [contents[q][n] for q, b in equations.budgets.items() for n in b.reservoirs if n not in b.ledgers]

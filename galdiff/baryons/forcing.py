@@ -9,7 +9,7 @@ from galdiff.baryons import uv_background
 from galdiff.core.hermite import backward_slopes, hermite
 from galdiff.core.interpolation import monotone_slopes
 from galdiff.core.record import quantity, record
-from galdiff.cosmology import hubble, redshift_at_age
+from galdiff.cosmology import Cosmology, hubble, redshift_at_age
 from galdiff.records import HaloHistory
 from galdiff.units import MEAN_WEIGHT
 
@@ -84,7 +84,7 @@ def _redshift(history: HaloHistory, time: Array) -> Array:
     return jnp.expm1(hermite(jnp.log(time), jnp.log(history.time), jnp.log1p(z), slopes)[0])
 
 
-def forcing_of(halo: HaloNow, cosmology, sharp: bool = False) -> Forcing:
+def forcing_of(halo: HaloNow, cosmology: Cosmology, sharp: bool = False) -> Forcing:
     """Derived quantities of a halo; any shape.
 
     Args:

@@ -6,7 +6,7 @@ energy in Msun (km/s)^2.
 """
 
 import math
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from flax import nnx
@@ -31,7 +31,7 @@ from galdiff.records import Diagnostics
 ENERGY_YIELD = 1e51 / 100 / units.MSUN_G / 1e10  # 1e51 erg for 100 Msun of stars [(km/s)^2]
 
 
-def flows(contents: Contents, d: Drive, p: Parameters, cooling=None, sharp: bool = False) -> tuple[Flows, dict]:
+def flows(contents: Contents, d: Drive, p: Parameters, cooling: Any = None, sharp: bool = False) -> tuple[Flows, dict]:
     """All flows [Msun/Gyr, Msun (km/s)^2/Gyr] and what they follow from: section 5 of the model.
 
     Args:
@@ -59,7 +59,7 @@ def flows(contents: Contents, d: Drive, p: Parameters, cooling=None, sharp: bool
     return made, dict(d=d, sfr=sfr, t_cool=halo.t_cool, temperature=jnp.exp(two_zone.LN_10 * halo.log10_t))
 
 
-def diagnose(f_prevent, d: Drive, **found) -> Diagnostics:
+def diagnose(f_prevent: Any, d: Drive, **found: Any) -> Diagnostics:
     """Diagnostics from what `flows` found, with the rates that they followed."""
     return Diagnostics(
         t_dep=1 / d.rates.star_formation,
@@ -97,13 +97,13 @@ class Pandya23(BaryonCycle):
         f_recycle: float = 0.4,
         metal_yield: float = 0.02,
         energy_yield: float = ENERGY_YIELD,
-        turbulence=None,
-        cooling=None,
+        turbulence: Any = None,
+        cooling: Any = None,
         correction: Correction | None = None,
         state_correction: Correction | None = None,
         outputs: Outputs | None = None,
         sharp: bool = False,
-    ):
+    ) -> None:
         self.star_formation = star_formation or DepletionTime()
         self.eta_mass = eta_mass or PowerLaw(log10_a=0.0, alpha0=-1.0, log10_a_range=(-2.0, 1.0))
         self.eta_energy = eta_energy or PowerLaw(log10_a=-1.0, alpha0=-1.0, log10_a_range=(-2.0, 0.0))
@@ -139,7 +139,7 @@ class Pandya23(BaryonCycle):
         laws, turbulent = self.laws(), p.turbulence is not None
         early = isinstance(self.state_correction, NoCorrection) and not any(x.sees_contents for x in laws.values())
 
-        def flows_of(contents, d):
+        def flows_of(contents: Any, d: Any) -> Any:
             d = d if early else redriven(laws, p, d, contents, self.state_correction, self.sharp)
             return flows(contents, d, p, self.cooling, self.sharp)
 

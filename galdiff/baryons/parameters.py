@@ -42,13 +42,13 @@ class Parameters:
 class Bounded(nnx.Module):
     """Physical variables of one record; calling it gives the record with the bounded values."""
 
-    def __init__(self, kind: type, **variables):
+    def __init__(self, kind: type, **variables: Any) -> None:
         self.kind = kind
         self.names = tuple(variables)
         for name, variable in variables.items():
             setattr(self, name, variable)
 
-    def __call__(self):
+    def __call__(self) -> Any:
         """The record of plain values."""
         return self.kind(**{name: getattr(self, name).bounded for name in self.names})
 

@@ -7,7 +7,7 @@ fixed when the code is traced, so its elimination is unrolled into scalar operat
 """
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import diffrax
 import jax
@@ -24,7 +24,9 @@ Inverse = dict[str, dict[str, Array]]  # quantity -> donor -> 1 / content
 NODES = (0.0, 2 / 3)  # of the scheme, within a step
 
 
-def patankar_step(budget: Budget, before: dict[str, Array], moved: dict[str, Array], per_weigh: dict[str, Array]):
+def patankar_step(
+    budget: Budget, before: dict[str, Array], moved: dict[str, Array], per_weigh: dict[str, Array]
+) -> dict[str, Array]:
     """Solve m = before + S (moved * m[donor] / weigh[donor]).
 
     Args:
@@ -34,7 +36,7 @@ def patankar_step(budget: Budget, before: dict[str, Array], moved: dict[str, Arr
       per_weigh: 1 / weigh for each donor but ledgers; weigh is a positive estimate of its content afterwards.
 
     Returns:
-      Content of each reservoir: positive, with the sum of `before`.
+      Content of each reservoir, in the shape of `before`: positive, with the sum of `before`.
     """
     source = {name: before[name] for name in budget.reservoirs if name not in budget.ledgers}
     rest = {name: jnp.ones_like(source[name]) for name in donors(budget)}  # weight of staying, or of leaving for good
@@ -75,7 +77,7 @@ def _eliminate(source: dict[str, Array], rate: Rates, rest: dict[str, Array]) ->
 
 
 @_eliminate.defjvp
-def _eliminate_jvp(primals, tangents):
+def _eliminate_jvp(primals: Any, tangents: Any) -> tuple:
     # A dm = dsource - dA m takes one more substitution; differentiating the elimination itself would cost far more.
     source, rate, rest = primals
     source_dot, rate_dot, rest_dot = tangents
@@ -153,14 +155,14 @@ def patankar_advance(
       Contents afterwards, those of the companion, and the inverse of the companion's donors.
     """
 
-    def mean(*parts):
+    def mean(*parts: Any) -> Any:
         weights, amounts = zip(*parts, strict=True)
         return jax.tree.map(lambda *f: sum(w * x for w, x in zip(weights, f, strict=True)), *amounts)
 
-    def inverse(y):
+    def inverse(y: Any) -> dict[str, Any]:
         return {q: {name: 1 / y[q][name] for name in donors(b)} for q, b in budgets.items()}
 
-    def solve(amounts, per_weigh):
+    def solve(amounts: Any, per_weigh: Any) -> dict[str, Any]:
         return {q: patankar_step(b, y0[q], amounts[q], per_weigh[q]) for q, b in budgets.items()}
 
     m1 = moved(0, y0)
@@ -186,24 +188,24 @@ class ModifiedPatankar(diffrax.AbstractAdaptiveSolver):
     term_structure: ClassVar = diffrax.AbstractTerm
     interpolation_cls: ClassVar = diffrax.LocalLinearInterpolation
 
-    def order(self, terms):
+    def order(self, terms: Any) -> int:
         """Order of the method."""
         return 3
 
-    def error_order(self, terms):
+    def error_order(self, terms: Any) -> int:
         """Order of the local error of the companion."""
         return 3
 
-    def init(self, terms, t0, t1, y0, args):
+    def init(self, terms: Any, t0: Any, t1: Any, y0: Any, args: Any) -> None:
         """No state is carried from step to step."""
         return None
 
-    def step(self, terms, t0, t1, y0, args, solver_state, made_jump):
+    def step(self, terms: Any, t0: Any, t1: Any, y0: Any, args: Any, solver_state: Any, made_jump: Any) -> tuple:
         """One step from t0 to t1."""
         del solver_state, made_jump
         step = terms.contr(t0, t1)
 
-        def moved(node, y):
+        def moved(node: Any, y: Any) -> Any:
             return jax.tree.map(lambda f: step * f, terms.vf(t0 + NODES[node] * (t1 - t0), y, args))
 
         y1, companion, _ = patankar_advance(self.budgets, moved, y0)
@@ -213,6 +215,6 @@ class ModifiedPatankar(diffrax.AbstractAdaptiveSolver):
         }
         return y1, error, dict(y0=y0, y1=y1), None, diffrax.RESULTS.successful
 
-    def func(self, terms, t0, y0, args):
+    def func(self, terms: Any, t0: Any, y0: Any, args: Any) -> Any:
         """Flows at one time."""
         return terms.vf(t0, y0, args)

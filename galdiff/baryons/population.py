@@ -4,7 +4,7 @@ A galaxy is never silently kept when its solution is not: the report names it.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -48,7 +48,9 @@ class Population:
       chunk: halos solved together, in equal parts on all devices; memory goes with it.
     """
 
-    def __init__(self, stage: BaryonCycle, outputs: Outputs, *, tolerance: float | None = 0.02, chunk: int = 1024):
+    def __init__(
+        self, stage: BaryonCycle, outputs: Outputs, *, tolerance: float | None = 0.02, chunk: int = 1024
+    ) -> None:
         if tolerance is not None and not 1e-9 <= tolerance <= 1:
             raise InputError(f"tolerance is {tolerance} dex; steps can hold 1e-9 to 1 dex, or give null for the grid's")
         if chunk < 1:
@@ -58,14 +60,14 @@ class Population:
         graph, self.state = nnx.split(stage)
         rtol = EXTRA * (tolerance or 0.02)
 
-        def equations(state) -> Equations:
+        def equations(state: Any) -> Equations:
             return nnx.merge(graph, state).equations()
 
-        def on_grid(state, halos, times=outputs):
+        def on_grid(state: Any, halos: HaloHistory, times: Any = outputs) -> Any:
             e = equations(state)
             return jax.vmap(lambda halo: evolve_prepared(e, prepare(e, halo, times)))(halos)
 
-        def own_steps(state, halos, stiff):
+        def own_steps(state: Any, halos: Any, stiff: Any) -> Any:
             e = equations(state)
             solver = "stiff" if stiff else "patankar"
             return jax.vmap(lambda h: evolve_adaptively(e, h, outputs, rtol, max_steps=MAX_STEPS, solver=solver))(halos)
@@ -75,7 +77,9 @@ class Population:
         self._finer = jax.jit(lambda state, halos: on_grid(state, halos, fine))
         self._own_steps = jax.jit(own_steps, static_argnums=2)
 
-    def solve(self, halos: HaloHistory, ids: Sequence[int] | None = None, done: Callable[[int], None] | None = None):
+    def solve(
+        self, halos: HaloHistory, ids: Sequence[int] | None = None, done: Callable[[int], None] | None = None
+    ) -> tuple[BaryonHistory, Report]:
         """Histories of halos with a leading axis, and a `Report`.
 
         Args:
@@ -92,7 +96,10 @@ class Population:
         return histories, merge([r for _, r in parts])
 
     def stream(
-        self, batches, ids: Sequence[int] | None = None, done: Callable[[int], None] | None = None
+        self,
+        batches: Iterable[HaloHistory],
+        ids: Sequence[int] | None = None,
+        done: Callable[[int], None] | None = None,
     ) -> Iterator[tuple[BaryonHistory, Report]]:
         """Chunk after chunk of histories (NumPy) with its report, from batches of halos that come one by one."""
         first = 0
@@ -152,11 +159,11 @@ def merge(reports: Sequence[Report]) -> Report:
     return Report(sum(r.n for r in reports), *parts)
 
 
-def pad(tree, n: int):
+def pad(tree: Any, n: int) -> Any:
     """Repeat the last halo until there are n."""
     return jax.tree.map(lambda x: jnp.concatenate([x, jnp.repeat(x[-1:], n - x.shape[0], 0)]), tree)
 
 
-def cut(tree, n: int):
+def cut(tree: Any, n: int) -> Any:
     """The first n halos."""
     return jax.tree.map(lambda x: x[:n], tree)

@@ -142,7 +142,7 @@ def flows(contents: Contents, d: RegulatorDrive) -> tuple[Flows, dict]:
     return {"mass": mass_flows, "metals": metal_flows}, dict(d=d, sfr=sfr)
 
 
-def diagnose(f_prevent, d: RegulatorDrive, **found) -> Diagnostics:
+def diagnose(f_prevent: Any, d: RegulatorDrive, **found: Any) -> Diagnostics:
     """Diagnostics from what `flows` found; the model knows nothing of energy or of the gas in the halo."""
     return Diagnostics(
         t_dep=1 / d.rates.star_formation,
@@ -178,7 +178,7 @@ class Regulator(BaryonCycle):
         metal_yield: float = 0.02,
         correction: Correction | None = None,
         outputs: Outputs | None = None,
-    ):
+    ) -> None:
         self.star_formation = star_formation or DepletionTime()
         self.eta_mass = eta_mass or PowerLaw(log10_a=0.0, alpha0=-2.0, log10_a_range=(-2.0, 1.0))
         self.z_inflow = of_the_halo("z_inflow", z_inflow or Constant(value=0.0))
@@ -200,7 +200,7 @@ class Regulator(BaryonCycle):
         """The model with these numbers, or its own, filled in."""
         p, laws = self.parameters() if parameters is None else parameters, self.laws()
 
-        def flows_of(contents, d):
+        def flows_of(contents: Any, d: Any) -> Any:
             rates = dataclasses.replace(d.rates, **with_contents(laws, p, d.forcing, contents, d.rates))
             return flows(contents, dataclasses.replace(d, rates=rates))
 

@@ -26,15 +26,15 @@ class FlowTerm(diffrax.AbstractTerm):
 
     flows: Callable[[Any, Contents, Any], Flows]
 
-    def vf(self, t, y, args):
+    def vf(self, t: Any, y: Any, args: Any) -> Any:
         """Flows per unit of t."""
         return self.flows(t, y, args)
 
-    def contr(self, t0, t1, **kwargs):
+    def contr(self, t0: Any, t1: Any, **kwargs: Any) -> Any:
         """Length of a step."""
         return t1 - t0
 
-    def prod(self, vf, control):
+    def prod(self, vf: Any, control: Any) -> Any:
         """Flows times step."""
         return jax.tree.map(lambda f: f * control, vf)
 
@@ -93,15 +93,15 @@ def solve_on_grid(
     """
 
     @functools.partial(jax.checkpoint, policy=jax.checkpoint_policies.save_only_these_names(KEPT))
-    def step(now, here):
-        def moved(node, y):
+    def step(now: Any, here: Any) -> tuple:
+        def moved(node: Any, y: Any) -> Any:
             drive, dt = here[node]
             return jax.tree.map(lambda f: f * dt, flows(y, drive))
 
         y, companion, per_companion = patankar_advance(budgets, moved, now)
         return y, _local_error(budgets, y, companion, per_companion)
 
-    def advance(carry, here):
+    def advance(carry: Any, here: Any) -> tuple[Any, Any]:
         y, error = step(carry[0], here)
         return (y, jax.tree.map(jnp.add, carry[1], error)), (y if len(wanted) > 1 else None)
 
@@ -128,7 +128,7 @@ def _local_error(budgets: dict[str, Budget], contents: Contents, companion: Cont
     thirty times above it elsewhere.
     """
 
-    def one(budget, now, second, per_second):
+    def one(budget: Any, now: Any, second: Any, per_second: Any) -> dict[str, Any]:
         apart = {name: jnp.abs(now[name] - second[name]) for name in _inner(budget, now)}
         worst = functools.reduce(jnp.maximum, [apart[name] * per for name, per in per_second.items()])
         return {name: d * jnp.sqrt(jnp.sqrt(worst)) for name, d in apart.items()}
@@ -165,13 +165,13 @@ def solve_adaptively(
     """
     ln_edges = jnp.log(edges)
 
-    def per_ln_t(s, y, args):
+    def per_ln_t(s: Any, y: Any, args: Any) -> Any:
         return jax.tree.map(lambda f: f * jnp.exp(s), flows(jnp.exp(s), y))
 
-    def change(s, y, args):
+    def change(s: Any, y: Any, args: Any) -> dict[str, Any]:
         return {q: budgets[q].rates(f) for q, f in per_ln_t(s, y, args).items()}
 
-    def norm(scaled):  # ledgers follow from the rest
+    def norm(scaled: Any) -> Any:  # ledgers follow from the rest
         return optx.rms_norm({q: _inner(b, scaled[q]) for q, b in budgets.items()})
 
     if solver == "stiff":

@@ -65,7 +65,7 @@ def budgets(turbulent: bool) -> dict[str, Budget]:
     return {"mass": MASS, "metals": METALS, "energy": HEAT_AND_TURBULENCE if turbulent else HEAT}
 
 
-def start(halo, cosmology, turbulent: bool) -> Contents:
+def start(halo: typing.Any, cosmology: typing.Any, turbulent: bool) -> Contents:
     """Contents when the gas is first followed, for a halo (`HaloNow`) at that time."""
     one = jnp.ones_like(halo.m_vir)
     cgm = CGM_START * cosmology.omega_b / cosmology.omega_m * halo.m_vir
@@ -144,7 +144,10 @@ def star_formation(contents: Contents, d: Drive) -> Flows:
 
 
 def wind(contents: Contents, d: Drive, energy_yield: Array) -> Flows:
-    """Supernovae drive ISM into the CGM, with a share of their energy."""
+    """Supernovae drive ISM into the CGM, with a share of their energy.
+
+    Flows [Msun/Gyr, Msun (km/s)^2/Gyr] in the shape of the contents.
+    """
     r, ism = d.rates, contents["mass"]["ism"]
     blown = r.eta_mass * r.star_formation
     return _flows(
@@ -174,6 +177,8 @@ def enrichment(contents: Contents, d: Drive) -> Flows:
 
 def stirring(p: Turbulence, contents: Contents, d: Drive, halo: Halo, energy: dict[str, Array]) -> Flows:
     """A share of the energy of infall and wind stirs the CGM; turbulence decays on an eddy time of its outer scale.
+
+    Flows [Msun (km/s)^2/Gyr] in the shape of the contents.
 
     Args:
       p: shares that arrive as heat, and that scale.

@@ -38,11 +38,11 @@ def filtering_mass(
     return jeans * f**1.5
 
 
-def _overlap(a, a_o):
+def _overlap(a: Array, a_o: float) -> Array:
     return 1 / (2 + ALPHA) - 2 * (a / a_o) ** -0.5 / (5 + 2 * ALPHA)
 
 
-def _late(a, a_o, a_r):
+def _late(a: Array, a_o: float, a_r: float) -> Array:
     heated = a_r**2 / 10 * (5 - 4 * (a / a_r) ** -0.5) - a_o**2 / 10 * (5 - 4 * (a / a_o) ** -0.5)
     cooled = a * a_r / 3 - a_r**2 / 3 * (3 - 2 * (a / a_r) ** -0.5)
     return 3 / a * (a_o**2 * _overlap(a, a_o) + heated + cooled)

@@ -88,7 +88,7 @@ class TemplateMismatch(Case):
         rank: int = 48,
         fit_steps: int = 600,
         seed: int = 0,
-    ):
+    ) -> None:
         if calibrators < 1 or held_out < 1 or len(known_to) != 2 or min(known_to) < 0 or not snr > 0:
             raise InputError(
                 f"calibrators is {calibrators}, held_out {held_out}, known_to {list(known_to)}, snr {snr}; give at"
@@ -121,7 +121,7 @@ class TemplateMismatch(Case):
         self.source = ExactFirst(pick(np.arange(calibrators)), exact_steps, batch_size=batch_size, seed=seed)
         self.validation = InMemory(pick(self.fitted))
 
-    def _draw(self, galaxies: Mapping[str, Sequence[float]], rng: np.random.Generator):
+    def _draw(self, galaxies: Mapping[str, Sequence[float]], rng: np.random.Generator) -> Any:
         """Maps of one galaxy."""
         number = {name: float(rng.uniform(ends[0], ends[1])) for name, ends in galaxies.items()}
         view = [number.pop(name, default) for name, default in zip(VIEW, (50.0, 90.0), strict=True)]
@@ -143,13 +143,13 @@ class TemplateMismatch(Case):
         precision = Precision(rank=rank or self.rank, kernel="nearest", v_max_kms=self.v_max)
         return make_plan(library, self.instrument, self.redshift, precision)
 
-    def _observe(self, ages, mets, mass, snr: float, seed: int):
+    def _observe(self, ages: np.ndarray, mets: np.ndarray, mass: np.ndarray, snr: float, seed: int) -> Any:
         """Populations, noisy cubes, their variance and cubes without noise, by the exact engine."""
         plan = self.plan_of(self.truth, rank=1)
         engine, ratio = DirectSpectrograph(plan=plan), mass_to_light(plan)
 
         @jax.jit
-        def look(age, z, mass, motion, key):
+        def look(age: Any, z: Any, mass: np.ndarray, motion: Any, key: Array) -> tuple:
             p = Populations(log10_age=age, log10_z=z, log10_light=jnp.log10(mass / ratio(age, z)))
             flux = engine(stars_of(p, motion, plan, self.placement), self.placement).flux
             var = variance(flux, jnp.asarray(plan.wave, flux.dtype), mode="photon", snr=snr)
@@ -172,7 +172,7 @@ class TemplateMismatch(Case):
         return model
 
     def loss(self, model: nnx.Module, batch: Batch, key: Array) -> tuple[Array, Mapping[str, Array]]:
-        """Half of chi2 per pixel of cubes of known populations; samples are galaxies.
+        """Half of chi2 per pixel [1], a scalar, of cubes of known populations; samples are galaxies.
 
         What is known of a galaxy's age and metallicity has errors; chi2 is that at their most likely values.
         """
@@ -181,7 +181,7 @@ class TemplateMismatch(Case):
         library = model(self.library)
         bank, light = self.templates(library, self.placement), node_light(self.plan, node_spectra(library, self.plan))
 
-        def miss(error: Float[Array, "2"], sample) -> Float[Array, "pixel"]:
+        def miss(error: Float[Array, "2"], sample: Any) -> Float[Array, "pixel"]:
             known = sample["labels"]
             p = dataclasses.replace(known, log10_age=known.log10_age - error[0], log10_z=known.log10_z - error[1])
             stars = stars_of(p, sample["motion"], self.plan, self.placement, light)
@@ -189,7 +189,7 @@ class TemplateMismatch(Case):
             return pulls(cube.flux - sample["flux"], sample["variance"]).ravel()
 
         @jax.checkpoint
-        def chi2(sample) -> Float[Array, ""]:
+        def chi2(sample: Any) -> Float[Array, ""]:
             return linear_profile(lambda error: miss(error, sample), sample["known_to"]) / sample["flux"].size
 
         mean = jnp.sum(batch.weight * jax.lax.map(chi2, batch.samples)) / jnp.sum(batch.weight)
@@ -203,7 +203,7 @@ class TemplateMismatch(Case):
 class ExactFirst(InMemory):
     """Samples whose `known_to` is 0 for the first steps."""
 
-    def __init__(self, samples: dict[str, Any], steps: int, *, batch_size: int, seed: int):
+    def __init__(self, samples: dict[str, Any], steps: int, *, batch_size: int, seed: int) -> None:
         super().__init__(samples, batch_size=batch_size, seed=seed)
         self.steps = steps
 
@@ -214,7 +214,7 @@ class ExactFirst(InMemory):
 
 
 def linear_profile(miss: Callable[[Array], Array], sigma: Float[ArrayLike, "n"]) -> Float[Array, ""]:
-    """Smallest miss^2 + (x / sigma)^2 over x, for misses that are linear in x near 0.
+    """Smallest miss^2 + (x / sigma)^2 [1] over x, for misses that are linear in x near 0.
 
     Args:
       miss: from x (n,) to misses in units of their errors (pixel,).

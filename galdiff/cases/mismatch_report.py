@@ -24,8 +24,8 @@ LIGHT_RANGE = 3.0  # dex around the start
 LEARNING_RATE, MEMORY = 0.1, (0.8, 0.9)  # of Adam [dex]
 
 
-def fit(case, library: SSPGrid) -> tuple[Populations, np.ndarray]:
-    """Maps of the galaxies held out, fitted with a library, and chi2 per pixel of each galaxy.
+def fit(case: Any, library: SSPGrid) -> tuple[Populations, np.ndarray]:
+    """Maps (galaxy, y, x) [dex] of the galaxies held out, fitted with a library, and chi2 per pixel of each [1].
 
     All spaxels of all galaxies are fitted at once by Adam from one population in the middle of the library.
     """
@@ -51,7 +51,9 @@ def fit(case, library: SSPGrid) -> tuple[Populations, np.ndarray]:
 
 
 def biases(found: Populations, true: Populations, used: np.ndarray) -> dict[str, dict[str, Any]]:
-    """Errors of each map where used: mean of each galaxy, their rms over the galaxies, rms over all spaxels [dex]."""
+    """Errors of each map (galaxy, y, x) where used: mean of each galaxy, their rms over the galaxies, rms over all
+    spaxels [dex].
+    """
     made = {}
     for name in FIELDS:
         error = np.where(used, getattr(found, name) - getattr(true, name), np.nan)
@@ -64,7 +66,7 @@ def biases(found: Populations, true: Populations, used: np.ndarray) -> dict[str,
     return made
 
 
-def ratios(case, libraries: dict[str, SSPGrid]) -> tuple:
+def ratios(case: Any, libraries: dict[str, SSPGrid]) -> tuple:
     """Rest wavelengths, true and learned ratios to the library as it is for three populations, and the band."""
     band = tuple(output_wave_vacuum(case.instrument)[[0, -1]] / (1 + case.redshift))
     wave = np.asarray(case.library.ssp_wave, float)
@@ -82,7 +84,7 @@ def ratios(case, libraries: dict[str, SSPGrid]) -> tuple:
     return wave, rows, band
 
 
-def report(case, model: nnx.Module, folder: pathlib.Path) -> dict[str, Any]:
+def report(case: Any, model: nnx.Module, folder: pathlib.Path) -> dict[str, Any]:
     """Fit the galaxies held out with three libraries, draw and measure.
 
     Args:

@@ -32,14 +32,16 @@ class FitRelations(Case):
       n_steps: of the grid.
     """
 
-    def __init__(self, model, halos: HaloHistory, data: Observed, redshifts: Sequence[float], n_steps: int = 96):
+    def __init__(
+        self, model: Any, halos: HaloHistory, data: Observed, redshifts: Sequence[float], n_steps: int = 96
+    ) -> None:
         outputs = Outputs(redshifts=tuple(redshifts), n_steps=n_steps)
         self.tables = jax.jit(jax.vmap(lambda halo: prepare(model.equations(), halo, outputs)))(halos)
         self.observed, self.redshifts = data, tuple(redshifts)
         self.source = InMemory(self.tables)
 
     def loss(self, model: nnx.Module, batch: Batch, key: Array) -> tuple[Array, Mapping[str, Array]]:
-        """Minus log likelihood per point; chi2 per point."""
+        """Minus log likelihood per point [1], a scalar; chi2 per point [1]."""
         del key
         found = relations_of(solve(model, batch.samples), self.observed.x, batch.weight > 0)
         return -mean_log_likelihood(found, self.observed), {"chi2": chi2(found, self.observed)}
@@ -59,7 +61,7 @@ class FitRelations(Case):
 
 
 def split_points(data: Observed, use: Array) -> tuple[Observed, Observed]:
-    """The points that are used, and the others."""
+    """The points that are used, and the others, in the shape of the data; the rest has an infinite error [its unit]."""
     return (
         data._replace(error=jnp.where(use, data.error, jnp.inf)),
         data._replace(error=jnp.where(use, jnp.inf, data.error)),

@@ -48,7 +48,7 @@ class SSPEmulation(Case):
         first: int = 2,
         batch_size: int | None = 1024,
         seed: int = 0,
-    ):
+    ) -> None:
         if len(refine) != 2 or min(refine) < 1:
             raise InputError(f"case.refine is {list(refine)}; give two whole numbers of at least 1, for [met, age]")
         self.library, self.batch_size, self.seed = library, batch_size, seed
@@ -92,7 +92,7 @@ class SSPEmulation(Case):
         return {"lg_age": lg_age, "lgmet": lgmet, "coefficients": wanted}
 
     def loss(self, model: nnx.Module, batch: Batch, key: Array) -> tuple[Array, Mapping[str, Array]]:
-        """Mean square of ln(flux) [percent^2] over pixels and spectra; the components are orthogonal."""
+        """Mean square of ln(flux) [percent^2], a scalar, over pixels and spectra; the components are orthogonal."""
         assert isinstance(model, Emulator)
         x = batch.samples
         miss = model.coefficients(x["lg_age"], x["lgmet"]) - x["coefficients"]
@@ -147,7 +147,7 @@ class SSPEmulation(Case):
 
 
 def summary(errors: np.ndarray) -> dict[str, float]:
-    """Percentiles of relative errors, and the fraction above 3 %."""
+    """Percentiles of relative errors [1] of any shape, and the fraction above 3 %."""
     median, most, rare = (float(x) for x in np.percentile(errors, [50, 99, 99.9]))
     above = float((errors > GOALS["percentile_99"]).mean())
     return {"median": median, "percentile_99": most, "percentile_99.9": rare, "above_3_percent": above}

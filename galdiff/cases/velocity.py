@@ -37,7 +37,7 @@ from galdiff.train.loop import Outcome
 class HiddenBar(Correction):
     """The streaming of a bar; arguments as in `bar_streaming`."""
 
-    def __init__(self, *, v_r: float, v_phi: float, radius: float, angle: float):
+    def __init__(self, *, v_r: float, v_phi: float, radius: float, angle: float) -> None:
         if not radius > 0:
             raise InputError(f"radius is {radius} kpc; the streaming is largest there, give one above 0")
         self.v_r, self.v_phi, self.radius, self.angle = float(v_r), float(v_phi), float(radius), float(angle)
@@ -81,7 +81,7 @@ class VelocityField(Case):
         sky: float = 0.02,
         shrink: float = 1e-3,
         seed: int = 0,
-    ):
+    ) -> None:
         if not snr > 0 or not sky > 0 or shrink < 0:
             raise InputError(f"snr is {snr}, sky {sky}, shrink {shrink}; give snr and sky above 0, shrink at least 0")
         self.truth, self.shrink = truth, float(shrink)
@@ -106,7 +106,7 @@ class VelocityField(Case):
         return Spectrograph(plan=self.plan)(spectra, self.bank, self.placement)
 
     def loss(self, model: nnx.Module, batch: Batch, key: Array) -> tuple[Array, Mapping[str, Array]]:
-        """Half of chi2 per pixel, and what keeps the residual small; samples are spaxels."""
+        """Half of chi2 per pixel [1], a scalar, and what keeps the residual small; samples are spaxels."""
         del key
         made = self.cube(model).flux
         seen = made.reshape(-1, made.shape[-1])[batch.samples["number"]]
@@ -115,7 +115,7 @@ class VelocityField(Case):
         return chi2 / 2 + self.shrink * self.size(model), {"chi2": chi2}
 
     def size(self, model: nnx.Module) -> Array:
-        """Mean square of the residual over its bound [1], over the stars; 0 where there is none."""
+        """Mean square of the residual over its bound [1], a scalar, over the stars; 0 where there is none."""
         correction = model.correction  # type: ignore[attr-defined]
         if not isinstance(correction, VelocityResidual):
             return jnp.zeros(())

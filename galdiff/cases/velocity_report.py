@@ -6,6 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jaxtyping import Array
 
 from galdiff.core.correction import NoCorrection
 from galdiff.ifu.field import without_margin
@@ -17,21 +18,21 @@ from galdiff.plotting.velocity import plot_residuals
 SNR_MIN = 10.0  # per pixel
 
 
-def velocity_maps(case, models: dict[str, nnx.Module]) -> dict[str, np.ndarray]:
+def velocity_maps(case: Any, models: dict[str, nnx.Module]) -> dict[str, np.ndarray]:
     """Mean line-of-sight velocity of the light in each spaxel, before the PSF [km/s], shape (y, x); NaN where none."""
     bins = case.plan.bins
     tables = node_tables(bins.lg_ages, bins.lgmets, weight=case.plan.nodes.mean(1))
 
     @nnx.jit
-    def made(model):
+    def made(model: nnx.Module) -> Array:
         light = without_margin(Deposit(bins=bins)(model(case.stars), case.placement), case.plan.margin)
         return kinematic_maps(light, tables, gauss_hermite=False).v
 
     return {name: np.asarray(made(model)) for name, model in models.items()}
 
 
-def chi2_maps(case, models: dict[str, nnx.Module]) -> dict[str, np.ndarray]:
-    """chi2 per pixel of each spaxel, shape (y, x)."""
+def chi2_maps(case: Any, models: dict[str, nnx.Module]) -> dict[str, np.ndarray]:
+    """chi2 per pixel of each spaxel [1], shape (y, x)."""
     made = nnx.jit(lambda model: jnp.mean((case.cube(model).flux - case.flux) ** 2 / case.variance, -1))
     return {name: np.asarray(made(model)) for name, model in models.items()}
 
@@ -44,7 +45,7 @@ def smooth(model: nnx.Module) -> nnx.Module:
 
 
 def agreement(found: np.ndarray, true: np.ndarray, used: np.ndarray) -> dict[str, float]:
-    """Pearson correlation of two maps where used, and rms of their difference and of the truth [km/s]."""
+    """Pearson correlation of two maps, shape (y, x), where used, and rms of their difference and the truth [km/s]."""
     x, y = found[used], true[used]
     flat = x.std() == 0 or y.std() == 0
     return {
@@ -54,7 +55,7 @@ def agreement(found: np.ndarray, true: np.ndarray, used: np.ndarray) -> dict[str
     }
 
 
-def report(case, models: dict[str, nnx.Module], folder: pathlib.Path) -> dict[str, Any]:
+def report(case: Any, models: dict[str, nnx.Module], folder: pathlib.Path) -> dict[str, Any]:
     """Draw and measure.
 
     Args:
@@ -101,7 +102,7 @@ def report(case, models: dict[str, nnx.Module], folder: pathlib.Path) -> dict[st
     }
 
 
-def laws(model) -> dict[str, float]:
+def laws(model: nnx.Module) -> dict[str, float]:
     """Numbers of the rotation curve and the dispersion [km/s], [kpc]."""
     names = ("v_max", "r_turn", "sigma", "r_sigma")
     return {name: float(10 ** getattr(model, f"log10_{name}").bounded) for name in names}

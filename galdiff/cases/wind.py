@@ -36,11 +36,13 @@ class HiddenWinds(Correction):
       v_heated: above it winds carry `heating` times the energy [km/s], within `width` [dex].
     """
 
-    def __init__(self, *, v_saturated: float, slope: float, v_heated: float, heating: float, width: float = 0.05):
+    def __init__(
+        self, *, v_saturated: float, slope: float, v_heated: float, heating: float, width: float = 0.05
+    ) -> None:
         self.v_saturated, self.v_heated = v_saturated, v_heated
         self.slope, self.heating, self.width = slope, heating, width
 
-    def __call__(self, flows, drivers):
+    def __call__(self, flows: Any, drivers: Array) -> Any:
         """Rates with the hidden physics; the first driver is log10 V_vir/(125 km/s)."""
         lg_v = drivers[..., 0]
         short = self.width * jax.nn.softplus((np.log10(self.v_saturated / V_0) - lg_v) / self.width)  # dex below
@@ -78,7 +80,7 @@ class MissingWinds(Case):
         error: float = 0.03,
         seed: int = 0,
         n_steps: int = 96,
-    ):
+    ) -> None:
         self.truth, self.redshifts = truth, tuple(redshifts)
         outputs = Outputs(redshifts=self.redshifts, n_steps=n_steps)
         make = jax.jit(jax.vmap(lambda halo: prepare(truth.equations(), halo, outputs)))
@@ -87,7 +89,7 @@ class MissingWinds(Case):
         self.source = InMemory(self.tables["fitted"])
 
     def loss(self, model: nnx.Module, batch: Batch, key: Array) -> tuple[Array, Mapping[str, Array]]:
-        """Minus log likelihood per point of the data; chi2 per point."""
+        """Minus log likelihood per point of the data [1], a scalar; chi2 per point [1]."""
         del key
         found = relations_of(solve(model, batch.samples), self.observed.x, batch.weight > 0)
         return -mean_log_likelihood(found, self.observed), {"chi2": chi2(found, self.observed)}

@@ -34,7 +34,7 @@ def solve(model: nnx.Module, tables: Prepared) -> BaryonHistory:
     return jax.vmap(lambda each: evolve_prepared(equations, each))(tables)
 
 
-def report(case, models: dict[str, nnx.Module], folder: pathlib.Path) -> dict[str, Any]:
+def report(case: Any, models: dict[str, nnx.Module], folder: pathlib.Path) -> dict[str, Any]:
     """Draw and measure.
 
     Args:
@@ -81,10 +81,10 @@ def distance(histories: BaryonHistory, truth: BaryonHistory) -> dict[str, float]
 class Bumps(Correction):
     """ln(gain) of the two rates as a polyline in log10 V_vir, to ask what data say about each node of it."""
 
-    def __init__(self, heights: Float[Array, "rate node"]):
+    def __init__(self, heights: Float[Array, "rate node"]) -> None:
         self.heights = nnx.Param(heights)
 
-    def __call__(self, flows, drivers):
+    def __call__(self, flows: Any, drivers: Array) -> Any:
         """Rates with their gains."""
         gains = [jnp.exp(jnp.interp(drivers[..., 0], jnp.asarray(NODES), row)) for row in self.heights[...]]
         return dataclasses.replace(
@@ -92,13 +92,13 @@ class Bumps(Correction):
         )
 
 
-def constraint(case, truth: nnx.Module) -> np.ndarray:
-    """Standard error of ln(rate) at each of `NODES` that the data allow, the other nodes free, (rate, node).
+def constraint(case: Any, truth: nnx.Module) -> np.ndarray:
+    """Standard error of ln(rate) [1] at each of `NODES` that the data allow, the other nodes free, (rate, node).
 
     From the Fisher information of the points, with a weak Gaussian prior of width 3.
     """
 
-    def means(heights):
+    def means(heights: Any) -> tuple:
         model = nnx.merge(*nnx.split(truth))
         model.correction = Chain([model.correction, Bumps(heights)])  # type: ignore[attr-defined]
         found = relations_of(solve(model, case.tables["fitted"]), case.observed.x)
@@ -111,7 +111,7 @@ def constraint(case, truth: nnx.Module) -> np.ndarray:
 
 
 def node_errors(jacobian: Float[Array, "point number"], error: Float[Array, "point"]) -> Float[Array, "number"]:
-    """Marginal standard errors of numbers from points of given error."""
+    """Marginal standard errors of numbers [their unit] from points of given error."""
     scaled = jacobian / error[:, None]
     information = scaled.T @ scaled + jnp.eye(jacobian.shape[1]) / 9.0
     return jnp.sqrt(jnp.diag(jnp.linalg.inv(information)))
@@ -140,7 +140,7 @@ def rate_errors(ratio: np.ndarray, v_vir: np.ndarray, allowed: np.ndarray) -> di
     return made
 
 
-def drift(histories) -> dict[str, float]:
+def drift(histories: Any) -> dict[str, float]:
     """Largest relative change of the sum of each budget, its ledgers included, between the first and last output."""
     made = {}
     for quantity, contents in histories.contents.items():
@@ -150,7 +150,7 @@ def drift(histories) -> dict[str, float]:
     return made
 
 
-def formula_of(model: nnx.Module, tables) -> tuple[str, dict[str, float]]:
+def formula_of(model: nnx.Module, tables: Any) -> tuple[str, dict[str, float]]:
     """Quadratic laws closest to the corrections over the drivers of many halos at all steps, and the rms they miss."""
     drivers = np.asarray(jax.jit(jax.vmap(halo_drivers))(tables.forcing))
     drivers = drivers.reshape(-1, drivers.shape[-1])
@@ -162,7 +162,7 @@ def formula_of(model: nnx.Module, tables) -> tuple[str, dict[str, float]]:
         if isinstance(gain, LogGain):
             seen = list(range(drivers.shape[1])) if gain.drivers is None else list(gain.drivers)
 
-            def of_seen(x, gain=gain, seen=seen):
+            def of_seen(x: np.ndarray, gain: Any = gain, seen: Any = seen) -> Any:
                 return gain.log_gain(jnp.zeros((len(x), drivers.shape[1])).at[:, np.asarray(seen)].set(x))
 
             law, rms = distil(of_seen, drivers[:, seen], quadratic=True)

@@ -15,7 +15,7 @@ from jaxtyping import Array, ArrayLike, Float
 SHORTEST = 2000.0  # [Angstrom]
 
 
-def refractivity(wave: Float[ArrayLike, "..."]) -> Float[Array, "..."]:
+def refractivity(wave: Float[ArrayLike, "..."]) -> Float[ArrayLike, "..."]:
     """n - 1 [1] of standard air at vacuum wavelength [Angstrom], Ciddor (1996), eq. 1."""
     longer: Any = jnp.maximum(wave, SHORTEST) if isinstance(wave, jax.Array) else np.maximum(wave, SHORTEST)
     wavenumber2 = (1e4 / longer) ** 2  # 1/micron^2

@@ -19,7 +19,7 @@ class Budget:
 
     def __init__(
         self, *, reservoirs: tuple[str, ...], transfers: Mapping[str, tuple[str, str]], ledgers: tuple[str, ...] = ()
-    ):
+    ) -> None:
         self.reservoirs = tuple(reservoirs)
         self.ledgers = tuple(ledgers)
         self.transfers = tuple((flow, *ends) for flow, ends in transfers.items())
@@ -45,7 +45,7 @@ class Budget:
 
     @property
     def table(self) -> np.ndarray:
-        """S [reservoir, flow]: each column holds one -1 (donor) and one +1 (receiver)."""
+        """S [1], shape (reservoir, flow): each column holds one -1 (donor) and one +1 (receiver)."""
         table = np.zeros((len(self.reservoirs), len(self.transfers)), np.int8)
         for column, (_, donor, receiver) in enumerate(self.transfers):
             table[self.reservoirs.index(donor), column] = -1

@@ -1,6 +1,7 @@
 """A pipeline as one compiled function of its parameters and input records."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 from flax import nnx
@@ -23,7 +24,7 @@ def compiled(pipeline: Pipeline, wanted: Sequence[str]) -> tuple[Callable, nnx.S
     names = tuple(wanted)
 
     @jax.jit
-    def run(state, **inputs):
+    def run(state: Any, **inputs: Any) -> Any:
         return nnx.merge(graph, state)(wanted=names, **inputs)
 
     return run, state

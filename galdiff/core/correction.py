@@ -34,7 +34,7 @@ class Hook(typing.NamedTuple):
 class Correction(nnx.Module):
     """Rescale primitive rates or weights by what drives them; what follows from them is derived afterwards."""
 
-    def __init_subclass__(cls, **kwargs):
+    def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         buildable(cls)  # constructors compute and read no file
 
@@ -45,7 +45,7 @@ class Correction(nnx.Module):
         return hook
 
     @abc.abstractmethod
-    def __call__(self, flows, drivers):
+    def __call__(self, flows: Any, drivers: Array) -> Any:
         """Corrected flows, in the same structure, shape and unit.
 
         Args:
@@ -58,7 +58,7 @@ class Correction(nnx.Module):
 class NoCorrection(Correction):
     """The physics as it stands: hands back the very same flows."""
 
-    def __call__(self, flows, drivers):
+    def __call__(self, flows: Any, drivers: Array) -> Any:
         """Flows, untouched."""
         del drivers
         return flows
@@ -77,7 +77,7 @@ class LogGain(Correction):
         best not seen: drivers of one halo go together, and their small differences fit noise.
     """
 
-    def __init__(self, *, net: Callable, bound: float, drivers: Sequence[int] | None = None):
+    def __init__(self, *, net: Callable, bound: float, drivers: Sequence[int] | None = None) -> None:
         self.net = net
         self.bound = _positive(bound)
         self.drivers = None if drivers is None else tuple(int(i) for i in drivers)
@@ -94,7 +94,7 @@ class LogGain(Correction):
         names, offset, scale = (tuple(of[i] for i in seen) for of in (hook.drivers, hook.offset, hook.scale))
         return hook._replace(drivers=names, offset=offset, scale=scale)
 
-    def __call__(self, flows, drivers):
+    def __call__(self, flows: Any, drivers: Array) -> Any:
         """Flows times exp(g), |g| < bound; positive flows stay positive."""
         gain = jnp.exp(self.log_gain(drivers))
         leaves, tree = jax.tree.flatten(flows)
@@ -104,8 +104,8 @@ class LogGain(Correction):
         _fits(gain, len(leaves))
         return jax.tree.unflatten(tree, [leaf * gain[..., i] for i, leaf in enumerate(leaves)])
 
-    def log_gain(self, drivers):
-        """g, on the last axis one per flow [1]."""
+    def log_gain(self, drivers: Array) -> Array:
+        """g [1], shape (..., flow)."""
         seen = drivers if self.drivers is None else drivers[..., np.asarray(self.drivers)]
         return _bounded(self.net(seen), self.bound)
 
@@ -114,7 +114,7 @@ class LogGain(Correction):
 class Each(Correction):
     """A correction of its own for each of some named flows; the others stay untouched."""
 
-    def __init__(self, **named: Correction):
+    def __init__(self, **named: Correction) -> None:
         self.names = tuple(named)
         for name, correction in named.items():
             setattr(self, name, correction)
@@ -124,7 +124,7 @@ class Each(Correction):
         """One flow each."""
         return hook._replace(n_out=1)
 
-    def __call__(self, flows, drivers):
+    def __call__(self, flows: Any, drivers: Array) -> Any:
         """Flows of a record or dict, the named ones corrected."""
         known = (
             flows if isinstance(flows, dict) else {f.name: getattr(flows, f.name) for f in dataclasses.fields(flows)}
@@ -139,10 +139,10 @@ class Each(Correction):
 class Chain(Correction):
     """One correction after another."""
 
-    def __init__(self, corrections: Sequence[Correction]):
+    def __init__(self, corrections: Sequence[Correction]) -> None:
         self.corrections = nnx.List(list(corrections))
 
-    def __call__(self, flows, drivers):
+    def __call__(self, flows: Any, drivers: Array) -> Any:
         """Flows after all of them."""
         for correction in self.corrections:
             flows = correction(flows, drivers)
@@ -153,11 +153,11 @@ class Chain(Correction):
 class SimplexTilt(Correction):
     """Tilt a distribution: weights * exp(g), rescaled so that their sum over the last axis stays what it was."""
 
-    def __init__(self, *, net: Callable, bound: float):
+    def __init__(self, *, net: Callable, bound: float) -> None:
         self.net = net
         self.bound = _positive(bound)
 
-    def __call__(self, flows: Float[Array, "... weight"], drivers) -> Float[Array, "... weight"]:
+    def __call__(self, flows: Float[Array, "... weight"], drivers: Array) -> Float[Array, "... weight"]:
         """Weights >= 0 with the sum they came with; all-zero weights stay zero."""
         gain = jnp.exp(self.log_gain(drivers))
         _fits(gain, flows.shape[-1])
@@ -165,8 +165,8 @@ class SimplexTilt(Correction):
         total = tilted.sum(-1, keepdims=True)
         return tilted * (flows.sum(-1, keepdims=True) / jnp.where(total > 0, total, 1.0))
 
-    def log_gain(self, drivers):
-        """g, on the last axis one per weight [1]; only its differences matter."""
+    def log_gain(self, drivers: Array) -> Array:
+        """g [1], shape (..., weight); only its differences matter."""
         return _bounded(self.net(drivers), self.bound)
 
 

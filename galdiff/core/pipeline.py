@@ -25,7 +25,7 @@ class Pipeline(nnx.Module):
       ValueError: a record that nobody makes, a cycle, or a record of another type than its reader expects.
     """
 
-    def __init__(self, *, stages: Mapping[str, Stage], inputs: Mapping[str, type | str]):
+    def __init__(self, *, stages: Mapping[str, Stage], inputs: Mapping[str, type | str]) -> None:
         types = {name: _resolve(kind) for name, kind in inputs.items()}
         for name in types.keys() & stages.keys():
             raise ValueError(f"record '{name}' is both an input and made by a stage; rename one of them")
@@ -34,7 +34,7 @@ class Pipeline(nnx.Module):
         _check_types(stages, types | {name: stage.makes() for name, stage in stages.items()})
         self.stages = nnx.Dict({name: stages[name] for name in self.order})
 
-    def __call__(self, *, wanted: Sequence[str] | None = None, **inputs) -> dict:
+    def __call__(self, *, wanted: Sequence[str] | None = None, **inputs: typing.Any) -> dict[str, typing.Any]:
         """Run the stages.
 
         Args:

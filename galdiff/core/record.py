@@ -7,12 +7,12 @@ import jax
 import numpy as np
 
 
-def quantity(unit: str, meaning: str, **kwargs):
+def quantity(unit: str, meaning: str, **kwargs: typing.Any) -> typing.Any:
     """An array field of a record: unit (""for dimensionless) and meaning, said once."""
     return dataclasses.field(metadata={"unit": unit, "meaning": meaning}, **kwargs)
 
 
-def static(meaning: str, **kwargs):
+def static(meaning: str, **kwargs: typing.Any) -> typing.Any:
     """A field of a record that is not traced: a name, a medium, a tuple of integers."""
     return dataclasses.field(metadata={"static": True, "meaning": meaning}, **kwargs)
 
@@ -34,7 +34,7 @@ def unit_of(cls: type, name: str) -> str:
     return {f.name: f.metadata.get("unit", "") for f in dataclasses.fields(cls)}[name]
 
 
-def _dims(annotation) -> tuple[str, ...] | None:
+def _dims(annotation: typing.Any) -> tuple[str, ...] | None:
     """Names of the axes in a jaxtyping annotation (also inside `... | None`)."""
     for part in (annotation, *typing.get_args(annotation)):
         axes = getattr(part, "dim_str", None)
@@ -43,7 +43,7 @@ def _dims(annotation) -> tuple[str, ...] | None:
     return None
 
 
-def check(rec) -> None:
+def check(rec: typing.Any) -> None:
     """Verify that the arrays of a concrete record have the declared axes and are finite.
 
     Args:

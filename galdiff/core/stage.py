@@ -21,12 +21,12 @@ class Stage(nnx.Module):
 
     hooks: ClassVar[Mapping[str, Hook | Callable[[Mapping[str, Any]], Hook]]] = {}
 
-    def __init_subclass__(cls, **kwargs):
+    def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         buildable(cls)  # constructors compute and read no file
 
     @abc.abstractmethod
-    def __call__(self, *args, **kwargs):
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Make one record from the records named by the parameters."""
 
     def notes(self) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ class Physical(nnx.Param):
 
     @property
     def bounded(self) -> Array:
-        """Value in its unit, strictly inside its bounds (any real value where it has none)."""
+        """Value [its unit], shape of the variable, strictly inside its bounds (any real value where it has none)."""
         lo, hi = self.lo, self.hi
         raw = self[...]
         return raw if lo is None else to_bounded(raw, lo, hi)
@@ -36,7 +36,13 @@ class Table(nnx.Variable):
 
 
 def physical(
-    value: float, *, unit: str, lo: float | None = None, hi: float | None = None, prior: str = "", dtype=jnp.float32
+    value: float,
+    *,
+    unit: str,
+    lo: float | None = None,
+    hi: float | None = None,
+    prior: str = "",
+    dtype: Any = jnp.float32,
 ) -> Physical:
     """A trainable physical parameter.
 
@@ -67,6 +73,6 @@ def physical(
     return Physical(jnp.asarray(raw, dtype), lo=lo, hi=hi, unit=unit, prior=prior)
 
 
-def table(value: Any, dtype=None) -> Table:
+def table(value: Any, dtype: Any = None) -> Table:
     """Wrap an array, or a record or tuple of arrays (read by `.get_value()`), as fixed data."""
     return Table(jax.tree.map(lambda x: jnp.asarray(x, dtype), value))

@@ -31,7 +31,7 @@ def add_attenuation(stars: SkyStars, a_v: Float[Array, "star"], correction: Corr
 
 
 def log10_of(x: Float[Array, "star"]) -> Float[Array, "star"]:
-    """log10 with a floor: a newborn star has age 0, and one of the first has no metals."""
+    """log10 of x [any unit] with a floor: a newborn star has age 0, and one of the first has no metals."""
     return jnp.log10(jnp.where(x > 1e-6, x, 1e-6))
 
 
@@ -61,7 +61,7 @@ class DustScreen(Stage):
 
     hooks: ClassVar = {"correction": HOOK}
 
-    def __init__(self, *, a_v: float, correction: Correction | None = None):
+    def __init__(self, *, a_v: float, correction: Correction | None = None) -> None:
         """a_v: attenuation at V [mag]; correction: of it, see `HOOK`."""
         self.a_v = physical(a_v, lo=0.0, hi=10.0, unit="mag")
         self.correction = NoCorrection() if correction is None else correction
@@ -82,7 +82,7 @@ class BirthCloudDust(Stage):
 
     def __init__(
         self, *, a_v: float, a_v_birth: float, t_birth: float, width: float, correction: Correction | None = None
-    ):
+    ) -> None:
         """Screen and birth clouds.
 
         Args:
@@ -117,7 +117,7 @@ class GasColumnDust(Stage):
         log10_t_max: float | None = 4.5,
         grid: ColumnGrid | None = None,
         correction: Correction | None = None,
-    ):
+    ) -> None:
         """Dust column.
 
         Args:

@@ -1,6 +1,7 @@
 """Dust in front of each star: gas cells weighted by their dust-to-gas ratio, summed along the line of sight."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +28,7 @@ class ColumnGrid:
     cell_z: float = 0.1  # [kpc]
     kernel: str = "quadratic"  # of core.kernels: how gas is shared between cells, and cells are read
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("half_width", "half_depth", "cell", "cell_z"):
             if not getattr(self, name) > 0.0:
                 raise InputError(f"dust grid: {name} is {getattr(self, name)} kpc; it must be positive")
@@ -138,7 +139,7 @@ def line_of_sight_av_exact(
     """
     n, cell = edges.shape[0] - 1, edges[1] - edges[0]
 
-    def spaxel(points: SkyStars | SkyGas):
+    def spaxel(points: SkyStars | SkyGas) -> Array:
         ix, iy = (jnp.floor((q - edges[0]) / cell).astype(jnp.int32) for q in (points.x, points.y))
         return jnp.where((ix >= 0) & (ix < n) & (iy >= 0) & (iy < n), iy * n + ix, n * n)
 
@@ -186,7 +187,7 @@ def _chunks(arrays: tuple[Array, ...]) -> tuple[Array, ...]:
 
 def _deposit(g: tuple[Array, Array, Array], mass: Array, grid: ColumnGrid) -> Float[Array, "y x z"]:
     @jax.checkpoint
-    def add(cells, chunk):
+    def add(cells: Any, chunk: Any) -> tuple:
         cell, weight = _taps(chunk[:3], grid)
         return cells.at[cell].add(weight * chunk[3][:, None]), None
 
@@ -199,7 +200,7 @@ def _sample(field: Float[Array, "y x z"], g: tuple[Array, Array, Array], grid: C
     flat = field.reshape(-1)
 
     @jax.checkpoint
-    def read(chunk):
+    def read(chunk: Any) -> Any:
         cell, weight = _taps(chunk, grid)
         return (flat[cell] * weight).sum(-1)
 

@@ -1,7 +1,7 @@
 """What every dust curve is: a formula on a range of wavelengths, continued smoothly outside it."""
 
 import abc
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +24,7 @@ class Curve(abc.ABC):
     blue: ClassVar[float]  # [Angstrom], ends of the range of the formula
     red: ClassVar[float]
 
-    def __init_subclass__(cls, **kwargs):
+    def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         buildable(cls)
 
@@ -48,7 +48,7 @@ class Curve(abc.ABC):
         return change / value
 
 
-def check_range(name: str, value, lo: float, hi: float) -> None:
+def check_range(name: str, value: Any, lo: float, hi: float) -> None:
     """Refuse a parameter of a curve outside its limits; what is being differentiated has no value to look at.
 
     Raises:

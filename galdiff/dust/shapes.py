@@ -1,20 +1,23 @@
 """Shapes that several dust curves are made of."""
 
 import functools
+from collections.abc import Callable
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, ArrayLike
 from scipy.interpolate import CubicSpline
 
 from galdiff.dust.curve import Wave
 
 
-def spline_with_ultraviolet(wave: Wave, knots: tuple[float, ...], values: Array, ultraviolet) -> Wave:
+def spline_with_ultraviolet(
+    wave: Wave, knots: tuple[float, ...], values: Array, ultraviolet: Callable[[Array], Array]
+) -> Wave:
     """Natural cubic spline below 1e4/2700 per micron, joined to a formula in 1/micron through two more knots.
 
     Args:
-      wave: rest-frame wavelength [Angstrom].
+      wave: rest-frame wavelength [Angstrom]; the result has its shape.
       knots: increasing wavenumbers of the spline [1/micron], static.
       values: A(wave)/A(V) at the knots.
       ultraviolet: function of the wavenumber that gives A(wave)/A(V).
@@ -39,11 +42,8 @@ def _spline_operator(knots: tuple[float, ...]) -> np.ndarray:
     return CubicSpline(np.asarray(knots), np.eye(len(knots)), bc_type="natural").c
 
 
-def cardelli(wave: Wave, r_v, a_optical: tuple[float, ...], b_optical: tuple[float, ...]) -> Wave:
-    """A(wave)/A(V) [1] = a + b / R_V of a wavelength [Angstrom], same shape (Cardelli et al. 1989, ApJ 345, 245).
-
-    Equations 2, 4 and 5, with the optical polynomials (eq. 3) in powers of 1/wave - 1.82 per micron as given.
-    """
+def cardelli(wave: Wave, r_v: ArrayLike, a_optical: tuple[float, ...], b_optical: tuple[float, ...]) -> Wave:
+    """A(wave)/A(V) [1] of Cardelli et al. (1989, ApJ 345, 245), shape of wave [Angstrom]; optical a and b are given."""
     x = 1e4 / jnp.asarray(wave)
     power = x**1.61
     y = jnp.clip(x, 1.1, 3.3) - 1.82
@@ -60,7 +60,7 @@ def cardelli(wave: Wave, r_v, a_optical: tuple[float, ...], b_optical: tuple[flo
 
 
 def polynomial(x: Array, coefficients: tuple[float, ...]) -> Array:
-    """Sum of coefficients times powers of x from 0, same shape and any unit, by Horner's rule."""
+    """Sum of c_k x^k [unit of the coefficients], in the shape of x."""
     value = jnp.zeros_like(x)
     for c in reversed(coefficients):
         value = value * x + c
@@ -68,25 +68,28 @@ def polynomial(x: Array, coefficients: tuple[float, ...]) -> Array:
 
 
 def drude(x: Array, centre: float, width: float) -> Array:
-    """Bump of Fitzpatrick & Massa (1990), eq. 2b [micron^2 when x is in 1/micron]."""
+    """Bump of Fitzpatrick & Massa (1990), eq. 2b [micron^2 when x is in 1/micron], same shape."""
     return x**2 / ((x**2 - centre**2) ** 2 + (x * width) ** 2)
 
 
 def far_uv_rise(x: Array) -> Array:
-    """Far-UV rise of Fitzpatrick & Massa (1990), eq. 2c."""
+    """Far-UV rise of Fitzpatrick & Massa (1990), eq. 2c [1], in the shape of the wavenumbers x [1/micron]."""
     u = jnp.clip(x - 5.9, 0.0, None)
     return 0.5392 * u**2 + 0.05644 * u**3
 
 
 def skewed_drude(micron: Array, scale: float, centre: float, width: float, skew: float) -> Array:
-    """Drude profile in wavelength with a width that changes across it; Gordon et al. (2021, ApJ 916, 33), eq. 3."""
+    """Drude profile in wavelength with a width that changes across it; Gordon et al. (2021, ApJ 916, 33), eq. 3.
+
+    In the unit of scale [any] and the shape of the wavelengths [micron].
+    """
     gamma = 2.0 * width / (1.0 + jnp.exp(skew * (micron - centre)))
     ratio2 = (gamma / centre) ** 2
     return scale * ratio2 / ((micron / centre - centre / micron) ** 2 + ratio2)
 
 
 def smoothstep(x: Array, lo: float, hi: float) -> Array:
-    """0 below lo, 1 above hi, a cubic with no slope at both ends between them [1]; same shape as x [unit of lo]."""
+    """Cubic step from 0 at lo to 1 at hi [1], in the shape of x."""
     u = jnp.clip((x - lo) / (hi - lo), 0.0, 1.0)
     return u * u * (3.0 - 2.0 * u)
 

@@ -19,7 +19,15 @@ from galdiff.observing.summary import grown_facts, summary_of
 from galdiff.plotting.histories import plot_history
 from galdiff.plotting.maps import plot_maps
 from galdiff.plotting.spectra import plot_spectra
-from galdiff.records import BaryonHistory, Galaxy, HaloHistory, KinematicMaps, ObservedCube
+from galdiff.records import (
+    BaryonHistory,
+    Galaxy,
+    GasParticles,
+    HaloHistory,
+    KinematicMaps,
+    ObservedCube,
+    StarParticles,
+)
 
 GROWN = ("history.h5", "history.png")
 
@@ -41,12 +49,12 @@ class Target:
     chosen: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
-    def stars(self):
+    def stars(self) -> StarParticles:
         """`StarParticles` of the galaxy."""
         return self.galaxy.stars
 
     @property
-    def gas(self):
+    def gas(self) -> GasParticles | None:
         """`GasParticles` of the galaxy, or None."""
         return self.galaxy.gas
 

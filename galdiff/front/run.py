@@ -84,7 +84,7 @@ def sky_of(settings: Settings, redshift: float) -> dict[str, Stage]:
     }
 
 
-def setup_of(settings: Settings, instrument: Instrument, ssp: SSPGrid, curve, redshift: float) -> Setup:
+def setup_of(settings: Settings, instrument: Instrument, ssp: SSPGrid, curve: Any, redshift: float) -> Setup:
     """What a galaxy is observed with."""
     cfg = settings.config
     corrections = {name: settings.build(name, hook=hook) for name, hook in IFU_HOOKS.items()}

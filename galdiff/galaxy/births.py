@@ -95,7 +95,10 @@ def corrected(born: Births, correction: Correction) -> Births:
 
 
 def birth_table(history: BaryonHistory, logit: np.ndarray) -> Float[Array, "age 3"]:
-    """ln of mass formed per logit of age [Msun], ln of the metallicity at birth, ln of R_vir over that at the end."""
+    """ln of mass formed per logit of age [Msun], ln of the metallicity at birth, ln of R_vir over that at the end.
+
+    The logits have the shape (age,).
+    """
     share = jax.nn.sigmoid(jnp.asarray(logit))
     span = history.time[-1] - history.time[0]
     ln_t = jnp.log(history.time)

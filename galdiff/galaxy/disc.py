@@ -142,7 +142,9 @@ def bulge_stars(disc: Disc, variates: tuple[np.ndarray, ...]) -> dict[str, Array
 
 @jax.jit
 def gas_disc(disc: Disc, variates: tuple[np.ndarray, ...]) -> GasParticles:
-    """Gas, shape (n,), on nearly circular orbits [km/s] in a thinner, wider disc, with the metals of the disc stars."""
+    """Gas [kpc, km/s, Msun], shape (n,), on nearly circular orbits in a thinner, wider disc, with the metals of the
+    disc stars.
+    """
     length = jnp.asarray(parts.GAS_LENGTH * disc.r_disc)
     radius = length * variates[0]
     fraction = jnp.asarray(disc.gas_fraction)
@@ -158,7 +160,7 @@ def gas_disc(disc: Disc, variates: tuple[np.ndarray, ...]) -> GasParticles:
     )
 
 
-def _ages(median, shift, scatter):
+def _ages(median: ArrayLike, shift: ArrayLike, scatter: ArrayLike) -> Array:
     """Ages in (0, AGE_MAX) with the given median, slope and scatter [Gyr] there: a logistic."""
     share = jnp.asarray(median) / AGE_MAX
     steep = AGE_MAX * share * (1 - share)

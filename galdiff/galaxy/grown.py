@@ -5,7 +5,7 @@ velocities from the gravity of halo, discs and bulge. Particles are smooth funct
 so gradients flow from every pixel to the numbers of the baryon cycle. The galaxy spins along +z, centred and at rest.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -74,7 +74,7 @@ class GrownGalaxy(Stage):
         z_slope: float = -0.1,
         z_scatter: float = 0.1,
         correction: Correction | None = None,
-    ):
+    ) -> None:
         if n_stars < 8 or n_gas < 0:
             raise InputError(f"n_stars is {n_stars} and n_gas {n_gas}; give at least 8 stars and 0 gas particles")
         n_bulge = round(BULGE_PARTICLES * n_stars)
@@ -116,14 +116,14 @@ class GrownGalaxy(Stage):
         return self.bulge_max.bounded * jax.nn.sigmoid(jnp.log(10.0) * log10_mass)
 
     def births_of(self, history: BaryonHistory, share: Array) -> tuple[Births, Births]:
-        """Stars of the disc and of the bulge.
+        """Stars of the disc and of the bulge [Msun], each (star,).
 
         Of what forms when the share q of all mass has formed, q^k goes to the disc; k = B / (1 - B) makes the bulge
         hold the share B.
         """
         power = share / (1 - share)
 
-        def joined(nodes, of_bulge):
+        def joined(nodes: Any, of_bulge: Any) -> Any:
             born = corrected(births(history, nodes), self.correction)
             to_disc = jnp.exp(power * jnp.log(jnp.maximum(born.formed_before, 1e-6)))
             mass = born.mass * (1 - to_disc if of_bulge else to_disc)
@@ -137,7 +137,7 @@ class GrownGalaxy(Stage):
         spin = TYPICAL_SPIN if history.spin is None else history.spin
         return self.size_of_spin.bounded * spin * history.r_vir[-1] / HALF_OVER_SCALE
 
-    def components(self, history: BaryonHistory, share, r_stars, r_now) -> Components:
+    def components(self, history: BaryonHistory, share: Any, r_stars: Any, r_now: Any) -> Components:
         """What makes the gravity: all that is neither in stars nor in the ISM follows the NFW profile."""
         stars, ism = history.m_star[-1], history.m_ism[-1]
         return Components(
@@ -150,11 +150,11 @@ class GrownGalaxy(Stage):
             r_bulge=bulge_radius(share * stars),
         )
 
-    def _metallicity(self, born: Births, radius, scale, deviate):
+    def _metallicity(self, born: Births, radius: Array, scale: Any, deviate: Any) -> Any:
         log10_shift = self.z_slope.bounded * (radius / (HALF_OVER_SCALE * scale)) + self.z_scatter.bounded * deviate
         return born.metallicity * jnp.exp(jnp.log(10.0) * log10_shift)
 
-    def _disc(self, born: Births, lengths, scale, curves: Curves) -> dict[str, Array]:
+    def _disc(self, born: Births, lengths: Any, scale: Any, curves: Curves) -> dict[str, Array]:
         unit_radius, azimuth, unit_height, g = self.disc.get_value()[0]
         radius = lengths * unit_radius
         reference, _ = circular_velocity(curves, REFERENCE * scale[None])
@@ -169,7 +169,7 @@ class GrownGalaxy(Stage):
             metallicity=self._metallicity(born, radius, scale, g[4]),
         )
 
-    def _bulge(self, born: Births, r_bulge, scale, curves: Curves) -> dict[str, Array]:
+    def _bulge(self, born: Births, r_bulge: Any, scale: Any, curves: Curves) -> dict[str, Array]:
         unit_radius, direction, g = self.bulge.get_value()[0]
         radius = r_bulge * unit_radius
         return dict(
@@ -180,7 +180,7 @@ class GrownGalaxy(Stage):
             metallicity=self._metallicity(born, radius, scale, g[4]),
         )
 
-    def _gas(self, variates, history: BaryonHistory, scale, curves: Curves) -> GasParticles:
+    def _gas(self, variates: Any, history: BaryonHistory, scale: Any, curves: Curves) -> GasParticles:
         length = parts.GAS_LENGTH * scale
         shift = self.z_slope.bounded * variates[0] * parts.GAS_LENGTH / HALF_OVER_SCALE
         profile = jnp.exp(jnp.log(10.0) * shift)
@@ -200,7 +200,7 @@ def bulge_radius(mass: Float[Array, ""]) -> Float[Array, ""]:
     return BULGE_RE * mass**BULGE_RE_SLOPE / RE_OVER_A
 
 
-def _with_order(n: int, seed: int, variates) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+def _with_order(n: int, seed: int, variates: Any) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
     """Variates of particles, and which place in the order of ages each takes."""
     nodes = parts.nodes(n, seed)
     return variates(nodes), nodes[:, 6]

@@ -6,6 +6,7 @@ found by bisection, which is faster than a sort on every backend and needs no ex
 """
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -38,7 +39,7 @@ def weighted_quantile(x: Float[Array, "n"], weight: Float[Array, "n"], q: float)
     high = jnp.max(jnp.where(used, x, -jnp.inf))
     steps = 64 if x.dtype == jnp.float64 else 32
 
-    def halve(_, bracket):
+    def halve(_: Any, bracket: Any) -> tuple:
         lo, hi = bracket
         middle = lo + (hi - lo) / 2
         enough = jnp.sum(jnp.where(x <= middle, weight, 0)) >= target
@@ -85,14 +86,14 @@ def shrinking_sphere(
     fixed_pos, fixed_weight = jax.lax.stop_gradient((pos, weight))
     n_stop = max(n_min, 0.01 * pos.shape[0])
 
-    def inside(centre, radius):
+    def inside(centre: Array, radius: Array) -> Array:
         return (jnp.sum((fixed_pos - centre) ** 2, -1) <= radius**2) & (fixed_weight > 0)
 
-    def mean(mask, x, w):
+    def mean(mask: Array, x: Array, w: Array) -> Array:
         w = jnp.where(mask, w, 0)
         return jnp.sum(w[:, None] * x, 0) / jnp.maximum(jnp.sum(w), jnp.finfo(w.dtype).tiny)
 
-    def step(state):
+    def step(state: Any) -> tuple:
         centre, radius, _ = state
         centre = mean(inside(centre, radius), fixed_pos, fixed_weight)
         return centre, radius * shrink, jnp.sum(inside(centre, radius * shrink))
@@ -172,7 +173,7 @@ def shape_frame(
     weight = _inside(pos, _order_one(mass), radius)
     pos = pos / jnp.where(radius > 0, radius, 1)
 
-    def step(state):
+    def step(state: Any) -> tuple:
         axes, ratios, _, n = state
         q2 = jnp.sum((jnp.matmul(pos, axes.T, precision="highest") / ratios) ** 2, -1)
         w = jnp.where(q2 > 0, weight / jnp.where(q2 > 0, q2, 1), 0)
@@ -208,7 +209,11 @@ def find_centre(
 def find_frame(
     method: str, pos: Float[Array, "n 3"], vel: Float[Array, "n 3"], mass: Float[Array, "n"]
 ) -> Float[Array, "3 3"]:
-    """Frame by one of ORIENTATIONS; identity for "none". Takes [kpc], [km/s] and [Msun], gives rows [1]."""
+    """Frame by one of ORIENTATIONS; identity for "none". Takes [kpc], [km/s] and [Msun], gives rows [1].
+
+    Raises:
+      InputError: no such method.
+    """
     if method == "none":
         return jnp.eye(3, dtype=pos.dtype)
     if method not in ORIENTATIONS:
@@ -216,31 +221,31 @@ def find_frame(
     return (angular_momentum_frame if method == "angular_momentum" else shape_frame)(pos, vel, mass)
 
 
-def _order_one(mass):
+def _order_one(mass: Array) -> Array:
     """Masses over their mean, so that sums of squares stay in the range of float32."""
     mean = jnp.mean(mass)
     return mass / jnp.where(mean > 0, mean, 1)
 
 
-def _inside(pos, weight, radius):
+def _inside(pos: Array, weight: Array, radius: Array) -> Array:
     return jnp.where(jnp.sum(pos**2, -1) <= radius**2 * (1 + 4 * np.finfo(np.float32).eps), weight, 0)
 
 
-def _project(pos, axis):
+def _project(pos: Float[Array, "star 3"], axis: Float[Array, "3"]) -> Array:
     return jnp.sum(pos * axis, -1)  # no matmul: exact float32 also where those use TF32
 
 
-def _angular_momentum(pos, vel, weight):
+def _angular_momentum(pos: Array, vel: Array, weight: Array) -> Array:
     """Direction of J with a length of order one."""
     scale = jnp.maximum(jnp.max(jnp.abs(jax.lax.stop_gradient(vel))), 1e-12) * jnp.maximum(jnp.sum(weight), 1e-12)
     return jnp.sum(weight[:, None] * jnp.cross(pos, vel), 0) / scale
 
 
-def _unit(vector, fallback):
+def _unit(vector: Array, fallback: Any) -> Array:
     norm2 = jnp.sum(vector**2)
     unit = vector / jnp.sqrt(jnp.where(norm2 > 0, norm2, 1))
     return jnp.where(norm2 > 0, unit, jnp.asarray(fallback, vector.dtype))
 
 
-def _same_side(axis, direction):
+def _same_side(axis: Array, direction: Array) -> Array:
     return jnp.where(jnp.dot(axis, direction) < 0, -axis, axis)

@@ -103,7 +103,7 @@ def gas_layer(
     """Warm gas on nearly circular orbits in an exponential disc; particles of equal mass.
 
     Args:
-      variates: of `disc_variates`; radii are r_gas [kpc] times the first.
+      variates: of `disc_variates`, each (n,); radii are r_gas [kpc] times the first.
       height: h of the vertical sech^2(z/h) [kpc].
       mass: of all gas [Msun]; sfr: of all gas [Msun/yr].
       metallicity: metal mass fraction of each particle; v_c: circular velocity at each [km/s].

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 from galdiff.core.correction import Correction, Hook, NoCorrection
 from galdiff.core.record import quantity, record
 from galdiff.core.stage import Stage
-from galdiff.core.variables import physical
+from galdiff.core.variables import Physical, physical
 from galdiff.errors import InputError
 from galdiff.galaxy.view import rotation_matrix, to_sky
 from galdiff.records import SkyStars, StarParticles
@@ -42,7 +42,7 @@ class VelocityResidual(Correction):
       net: from the position (x, y) [kpc] to two numbers; bound: largest speed that it adds to each component [km/s].
     """
 
-    def __init__(self, *, net: Callable, bound: float):
+    def __init__(self, *, net: Callable, bound: float) -> None:
         if bound is None or not bound > 0:
             raise InputError(f"bound is {bound} km/s; it is the largest speed added and must be above 0, such as 150")
         if getattr(net, "n_out", 2) != 2:
@@ -85,7 +85,7 @@ class StreamingDisc(Stage):
         inclination: float = 50.0,
         position_angle: float = 90.0,
         correction: Correction | None = None,
-    ):
+    ) -> None:
         self.log10_v_max = _log10("v_max", v_max, "km/s", 10.0, 1e3)
         self.log10_r_turn = _log10("r_turn", r_turn, "kpc", 0.03, 30.0)
         self.log10_sigma = _log10("sigma", sigma, "km/s", 3.0, 500.0)
@@ -154,7 +154,7 @@ def _radius(pos: Float[Array, "star 3"]) -> Float[Array, "star"]:
     return jnp.sqrt(pos[:, 0] ** 2 + pos[:, 1] ** 2 + SMALLEST**2)
 
 
-def _log10(name: str, value: float, unit: str, lo: float, hi: float):
+def _log10(name: str, value: float, unit: str, lo: float, hi: float) -> Physical:
     """Trainable logarithm of a positive number."""
     if not lo < value < hi:
         raise InputError(f"{name} is {value} {unit}; give a number between {lo:g} and {hi:g}")

@@ -5,6 +5,8 @@ frame (x_g, y_g, z_g) is turned by R = Rz(theta) Rx(i) Rz(azimuth). A disc that 
 side (cos theta, sin theta), so the kinematic position angle, from North through East, is PA = 90 deg - theta.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -37,7 +39,7 @@ def rotation_matrix(
     return jnp.linalg.multi_dot(turn, precision="highest")
 
 
-def _about_z(angle):
+def _about_z(angle: ArrayLike) -> Array:
     c, s, zero = jnp.cos(angle), jnp.sin(angle), jnp.zeros_like(angle)
     return jnp.array([[c, -s, zero], [s, c, zero], [zero, zero, zero + 1]])
 
@@ -85,7 +87,7 @@ class _View(Stage):
         orientation: str = "angular_momentum",
         centre: str = "given",
         rotation: tuple[tuple[float, ...], ...] | None = None,
-    ):
+    ) -> None:
         # far bounds: angles are periodic, and every angle in use keeps a slope near one
         self.inclination = physical(inclination, lo=-270.0, hi=450.0, unit="deg")
         self.position_angle = physical(position_angle, lo=-360.0, hi=720.0, unit="deg")
@@ -150,7 +152,7 @@ def _one_of(field: str, value: str, allowed: tuple[str, ...]) -> str:
     return value
 
 
-def _checked_rotation(rotation) -> tuple[tuple[float, ...], ...]:
+def _checked_rotation(rotation: Any) -> tuple[tuple[float, ...], ...]:
     matrix = np.asarray(rotation, float)
     proper = matrix.shape == (3, 3) and np.allclose(matrix @ matrix.T, np.eye(3), atol=1e-5)
     if not proper or np.linalg.det(matrix) < 0:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -43,7 +44,7 @@ class HistorySettings:
     definition: str = "bn98"
     concentration: str = "dutton14"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         virial.check_definition(self.definition)
         fits.check_concentration(self.concentration, self.definition)
         if self.n_nodes < 3:
@@ -59,7 +60,7 @@ class HistorySettings:
             )
 
 
-def limit_slopes(ln_t, ln_m, slopes, xp=jnp):
+def limit_slopes(ln_t: Any, ln_m: Any, slopes: Any, xp: Any = jnp) -> Any:
     """Slopes for which the Hermite cubic through (ln t, ln m) increases everywhere.
 
     Args:
@@ -92,7 +93,7 @@ def start_time(time: Float[Array, "node"], m_vir: Array, slopes: Array, m_start:
     piece = [jax.lax.dynamic_slice(a, (first,), (2,)) for a in (ln_t, ln_m, slopes)]
     fixed = jax.lax.stop_gradient(piece)
 
-    def halve(_, ends):
+    def halve(_: Any, ends: Any) -> tuple:
         low, high = ends
         middle = (low + high) / 2
         below = hermite(middle, *fixed)[0] < target
@@ -137,7 +138,9 @@ def assemble(
     )
 
 
-def _diffmah_one(params, spin, cosmology, observed_redshift, settings) -> HaloHistory:
+def _diffmah_one(
+    params: Any, spin: Any, cosmology: Cosmology, observed_redshift: Any, settings: HistorySettings
+) -> HaloHistory:
     t_today = age(cosmology, 0.0)
     first, last = jnp.log(age(cosmology, settings.first_redshift)), age(cosmology, observed_redshift)
     ln_t = jnp.linspace(first, jnp.log(last), settings.n_nodes)
@@ -180,8 +183,10 @@ def from_diffmah(
 
 
 @functools.partial(jax.jit, static_argnames=("settings", "many"))
-def _compiled(params, spin, cosmology, observed_redshift, settings, many) -> HaloHistory:
-    def one(p, s):
+def _compiled(
+    params: Any, spin: Any, cosmology: Cosmology, observed_redshift: Any, settings: HistorySettings, many: bool
+) -> HaloHistory:
+    def one(p: Any, s: Any) -> HaloHistory:
         return _diffmah_one(p, s, cosmology, observed_redshift, settings)
 
     return jax.vmap(one)(params, spin) if many else one(params, spin)
@@ -235,7 +240,7 @@ def stack(histories: list[HaloHistory]) -> HaloHistory:
     return jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]), *histories)
 
 
-def _check_diffmah(params, cosmology: Cosmology, observed_redshift, settings: HistorySettings) -> None:
+def _check_diffmah(params: Any, cosmology: Cosmology, observed_redshift: Any, settings: HistorySettings) -> None:
     """Refuse concrete parameters that make no history."""
     leaves = [params, cosmology, observed_redshift]
     if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(leaves)):

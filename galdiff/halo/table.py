@@ -2,11 +2,12 @@
 
 import dataclasses
 import warnings
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 from scipy.interpolate import CubicHermiteSpline, PchipInterpolator
 
 from galdiff.core.record import quantity, record
@@ -184,7 +185,7 @@ def _assemble_all(columns: list, cosmology: Cosmology, settings: HistorySettings
     time, m_vir, slopes = (jnp.asarray(column) for column in columns[:3])
     c_nfw, spin = (None if column is None else jnp.asarray(column) for column in columns[3:])
 
-    def one(m, s, c, lam):
+    def one(m: Array, s: Any, c: Any, lam: Any) -> HaloHistory:
         return assemble(time, m, s, cosmology, settings, c, lam)
 
     for _ in range(m_vir.ndim - 1):

@@ -6,6 +6,7 @@ functions of A_V alone.
 """
 
 import dataclasses
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -93,6 +94,6 @@ def build_basis(nodes: np.ndarray, n_fit: int, rank: int, attenuation: Attenuati
     return Basis(templates=templates, coefficients=coefficients, rms=float(np.sqrt(np.mean(residual**2))))
 
 
-def project(nodes, modes, templates):
+def project(nodes: Any, modes: Any, templates: Any) -> Any:
     """C[n, q] = projection of L_n g_q on the templates; works on NumPy and JAX arrays, shape (node, av, rank)."""
     return (nodes[:, None] * modes) @ templates.T

@@ -8,6 +8,7 @@ The cost does not know the wavelength axis, and memory is that of H: particles p
 import dataclasses
 import functools
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -52,7 +53,7 @@ class Bins:
         return TAPS[self.kernel] ** 2 * 4 * (16 if self.interpolation == "cubic" else 4) * self.shape[-1]
 
 
-def sky_weights(gx: Float[Array, "star"], gy: Float[Array, "star"], bins: Bins):
+def sky_weights(gx: Float[Array, "star"], gy: Float[Array, "star"], bins: Bins) -> tuple[Array, Array]:
     """Spaxels that share each star (flat numbers, in bounds) and the shares [1], shape (star, tap); 0 outside."""
     (ix, wx), (iy, wy) = bspline_weights(gx, bins.kernel), bspline_weights(gy, bins.kernel)
     wx = jnp.where((ix >= 0) & (ix < bins.n_x), wx, 0)
@@ -62,21 +63,21 @@ def sky_weights(gx: Float[Array, "star"], gy: Float[Array, "star"], bins: Bins):
     return spaxel.reshape(*gx.shape, -1), share.reshape(*gx.shape, -1)
 
 
-def velocity_weights(v_los: Float[Array, "star"], v_nodes: np.ndarray):
+def velocity_weights(v_los: Float[Array, "star"], v_nodes: np.ndarray) -> tuple[Array, Array]:
     """The four velocity nodes of each star, and cubic B-spline weights; velocities beyond the range count as its edge.
 
     Velocities are in [km/s], weights in [1], both results of the shape (star, 4).
 
-    The B-spline that interpolates needs one coefficient beyond the nodes it lies between, so the range ends two nodes
-    before the last one.
+    The B-spline that interpolates needs one coefficient beyond the nodes it lies between, so the range starts
+    two nodes after the first one and ends two before the last.
     """
     h_v = v_nodes[1] - v_nodes[0]
     v = jnp.clip(v_los, v_nodes[2], v_nodes[-3])
     return bspline_weights((v - v_nodes[0]) / h_v + 0.5, "cubic")
 
 
-def population_weights(stars: SkyStars, bins: Bins):
-    """Population nodes (and attenuation modes) of each star, flat numbers, and weights; last axis the taps."""
+def population_weights(stars: SkyStars, bins: Bins) -> tuple[Array, Array]:
+    """Population nodes (and attenuation modes) of each star, flat numbers, and weights [1], shape (..., tap)."""
     tiny = jnp.finfo(stars.mass.dtype).tiny
     lg_age, lgmet = (jnp.log10(jnp.maximum(x, tiny)) for x in (stars.age, stars.metallicity))
     n, w = node_weights(lg_age, lgmet, bins.lg_ages, bins.lgmets, bins.interpolation)
@@ -89,7 +90,7 @@ def population_weights(stars: SkyStars, bins: Bins):
 
 
 def add_stars(total: Float[Array, "bin"], stars: SkyStars, gx: Array, gy: Array, bins: Bins) -> Float[Array, "bin"]:
-    """Add one chunk of stars to the flat bins [Msun]; `gx`, `gy` [bins] have the shape (star,).
+    """Add one chunk of stars to the flat bins [Msun]; `gx`, `gy` [spaxels] have the shape (star,).
 
     Taps lie on a leading axis or apart, and stars on the last: loops over stars vectorise, loops over taps do not.
     """
@@ -101,7 +102,7 @@ def add_stars(total: Float[Array, "bin"], stars: SkyStars, gx: Array, gy: Array,
     first = ((spaxel[:, None] * bins.shape[2] + node_v) * n_pop).reshape(-1, len(gx))
     share = (stars.mass * a[:, None] * b).reshape(-1, len(gx))
 
-    def add(total, tap):
+    def add(total: Any, tap: Any) -> tuple:
         first, share = tap
         index = jnp.concatenate([first + node[:, n] for n in taps])
         return total.at[index].add(jnp.concatenate([share * w[:, n] for n in taps]), mode="promise_in_bounds"), None
@@ -113,7 +114,7 @@ def in_chunks(stars: SkyStars, size: int) -> SkyStars:
     """Pad with massless stars and fold to (chunk, size)."""
     pad = -len(stars.mass) % size
 
-    def fold(x):
+    def fold(x: Any) -> Any:
         return None if x is None else jnp.pad(x, (0, pad), mode="edge").reshape(-1, size)
 
     folded = dataclasses.replace(stars, **{f.name: fold(getattr(stars, f.name)) for f in dataclasses.fields(stars)})
@@ -121,7 +122,7 @@ def in_chunks(stars: SkyStars, size: int) -> SkyStars:
 
 
 def empty_sum(shape: tuple[int, ...], stars: Float[Array, "star"]) -> Array:
-    """Zeros to sum over stars into; where each device has stars of its own, the sum is each device's own too."""
+    """Zeros [any unit] of this shape to sum over stars into, on each device where each has stars of its own."""
     zero = jnp.where(stars[0] > 0, jnp.zeros_like(stars[0]), 0)  # takes its sharding type from the stars
     return jnp.broadcast_to(zero, shape)
 
@@ -146,7 +147,7 @@ def deposit(stars: SkyStars, origin: tuple, size: tuple, bins: Bins) -> Float[Ar
     folded = in_chunks(stars, chunk_size(len(stars.mass), bins.taps))
 
     @functools.partial(jax.checkpoint, prevent_cse=False)
-    def add(total, chunk):
+    def add(total: Any, chunk: Any) -> tuple:
         gx, gy = (chunk.x - origin[0]) / size[0], (chunk.y - origin[1]) / size[1]
         return add_stars(total, chunk, gx, gy, bins), None
 

@@ -5,7 +5,7 @@ velocity (cubic B-spline between samples) and added to its spaxels; the spectrog
 """
 
 import functools
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -66,7 +66,7 @@ def coadd(
     v_max = bins.v_nodes[-3]
 
     @functools.partial(jax.checkpoint, prevent_cse=False)
-    def add(total, star):
+    def add(total: Any, star: Any) -> tuple:
         one = jax.tree.map(lambda x: x[0], star)
         lg_age, lgmet = (jnp.log10(jnp.maximum(x, jnp.finfo(x.dtype).tiny)) for x in (one.age, one.metallicity))
         n, w = node_weights(lg_age, lgmet, bins.lg_ages, bins.lgmets, bins.interpolation)
@@ -108,12 +108,12 @@ class DirectSpectrograph(Stage):
         self,
         *,
         plan: Plan,
-        curve=None,
+        curve: Any = None,
         lsf_scale: float = 1.0,
         psf_scale: float = 1.0,
         lsf_correction: Correction | None = None,
         throughput: Correction | None = None,
-    ):
+    ) -> None:
         self.plan = plan
         self.lsf_correction = lsf_correction_of(lsf_correction)
         self.throughput = NoCorrection() if throughput is None else throughput

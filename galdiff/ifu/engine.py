@@ -5,6 +5,8 @@ rows         the same without the light distribution, where that would not fit i
 direct       star by star, exact: fastest for few stars
 """
 
+from typing import Any
+
 from galdiff.core.correction import Correction
 from galdiff.core.kernels import TAPS
 from galdiff.core.stage import Stage
@@ -47,7 +49,7 @@ def ifu_stages(
     plan: Plan,
     engine: str = "auto",
     n_stars: int = 1_000_000,
-    curve=None,
+    curve: Any = None,
     lsf_scale: float = 1.0,
     psf_scale: float = 1.0,
     lsf_correction: Correction | None = None,

@@ -31,7 +31,7 @@ class LibraryTemplates(Stage):
       lsf_scale: factor on the instrument's FWHM; trainable, kernels are complete up to 1.3.
     """
 
-    def __init__(self, *, plan: Plan, lsf_scale: float = 1.0):
+    def __init__(self, *, plan: Plan, lsf_scale: float = 1.0) -> None:
         self.plan = plan
         self.lsf_scale: Physical = width_factor(lsf_scale)
         to_fine = resample(plan.node_wave, np.eye(len(plan.node_wave)), plan.grid)

@@ -128,7 +128,7 @@ def spaxel_centres(instr: Instrument) -> tuple[np.ndarray, np.ndarray]:
 
 
 def aperture_mask(instr: Instrument) -> np.ndarray:
-    """Spaxels whose centre lies inside the aperture: bool [y, x].
+    """Spaxels whose centre lies inside the aperture [arcsec]: bool, shape (y, x).
 
     Circle: r <= d/2. Hexagon of width W, flat to flat: |x| <= W/2 and |x|/2 + sqrt(3)/2 |y| <= W/2, turned by the
     orientation; the corners are 2 W / sqrt(3) apart.

@@ -11,7 +11,7 @@ from galdiff.errors import InputError
 class Keys:
     """A mapping whose keys are taken one by one; what is left at the end is an error."""
 
-    def __init__(self, data: Any, where: str, known: Sequence[str]):
+    def __init__(self, data: Any, where: str, known: Sequence[str]) -> None:
         """Check that `data` is a mapping with no key outside `known`; keys set to null count as absent."""
         if not isinstance(data, Mapping):
             raise InputError(f"{where} is {data!r}; give a mapping with the keys {', '.join(known)}")

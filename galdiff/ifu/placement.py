@@ -45,7 +45,7 @@ class AtRedshift(Stage):
         luminosity_distance_mpc: float | None = None,
         kpc_per_arcsec: float | None = None,
         pointing_arcsec: tuple[float, float] = (0.0, 0.0),
-    ):
+    ) -> None:
         if not 0 < redshift < MAX_REDSHIFT:
             raise InputError(
                 f"redshift is {redshift}; give one in (0, {MAX_REDSHIFT:g}), or a small one and"

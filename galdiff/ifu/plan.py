@@ -3,6 +3,7 @@
 import dataclasses
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -132,7 +133,9 @@ def make_plan(
     )
 
 
-def _fine_axis(ssp: SSPGrid, edges, reach, redshift: float, v_nodes: np.ndarray) -> tuple[FineGrid, slice]:
+def _fine_axis(
+    ssp: SSPGrid, edges: np.ndarray, reach: Any, redshift: float, v_nodes: np.ndarray
+) -> tuple[FineGrid, slice]:
     """Fine axis that serves the pixels at all velocities, and the library's samples that it needs."""
     shift = np.exp((v_nodes[-1] + 50.0) / units.C_KMS)
     lo = max((edges[0, 0] - reach[0]) / (1 + redshift) / shift, float(ssp.ssp_wave[0]))
@@ -144,7 +147,7 @@ def _fine_axis(ssp: SSPGrid, edges, reach, redshift: float, v_nodes: np.ndarray)
 
 
 def _bins(
-    ssp: SSPGrid, instrument: Instrument, margin, v_nodes, precision: Precision, attenuation: Attenuation
+    ssp: SSPGrid, instrument: Instrument, margin: Any, v_nodes: Any, precision: Precision, attenuation: Attenuation
 ) -> Bins:
     """Bins of the field with its margin."""
     return Bins(
@@ -189,7 +192,7 @@ def _covered(ssp: SSPGrid, instrument: Instrument, redshift: float, precision: P
     return slice(int(inside[0]), int(inside[-1]) + 1)
 
 
-def _attenuation(curve, wave: np.ndarray, precision: Precision) -> Attenuation:
+def _attenuation(curve: Any, wave: np.ndarray, precision: Precision) -> Attenuation:
     if precision.a_v_max == 0.0:
         return no_attenuation(len(wave))
     if curve is None:

@@ -126,7 +126,7 @@ def anchor_waves(instr: Instrument, count: int = 4) -> np.ndarray:
 
 
 def anchor_weights(wave: ArrayLike, anchors: np.ndarray) -> np.ndarray:
-    """Weights [anchor, wave] that interpolate linearly in wavelength between anchors; each column sums to 1."""
+    """Weights [1], shape (anchor, wave), linear in wavelength [Angstrom] between anchors; each column sums to 1."""
     wave = np.asarray(wave, np.float64)
     return np.stack([np.interp(wave, anchors, row) for row in np.eye(len(anchors))])
 

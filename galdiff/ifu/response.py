@@ -9,6 +9,7 @@ that applying the operator is a chain of small matrix products.
 """
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -52,10 +53,10 @@ def plan_pixels(edges: np.ndarray, width: np.ndarray, sigma: np.ndarray, redshif
     n_pixel = len(edges)
     pad = -n_pixel % BLOCK
 
-    def blocked(x):
+    def blocked(x: Any) -> Any:
         return np.concatenate([x, np.repeat(x[-1:], pad, 0)]).reshape(-1, BLOCK)
 
-    def sample(wave):
+    def sample(wave: Any) -> Any:
         return (np.log(wave) - np.log1p(redshift) - grid.log_start) / grid.step
 
     lo, hi, wide = blocked(edges[:, 0]), blocked(edges[:, 1]), blocked(width)
@@ -103,7 +104,7 @@ def response(plan: PixelPlan, sigma: Float[Array, "wave"], redshift: Float[Array
     s = jnp.sqrt(s2 + (SHARPENING * grid.step * centre) ** 2)[..., None]
     i = np.arange(plan.length)
 
-    def above(edge_sample, edge_wave):
+    def above(edge_sample: Any, edge_wave: Any) -> Any:
         """Phi of the distance of each sample above an edge."""
         shift = (i - jnp.asarray(edge_sample, s.dtype)[..., None] + part) * grid.step
         return jax.scipy.special.ndtr(edge_wave[..., None] * jnp.expm1(shift) / s)
@@ -132,7 +133,7 @@ def apply_response(
     margin = length + reach
     padded = jnp.pad(fine, ((0, 0), (margin, margin)))
 
-    def one_block(_, block):
+    def one_block(_: None, block: Any) -> tuple[None, Array]:
         kernel, start = block
         window = jax.lax.dynamic_slice_in_dim(padded, start + offset + margin - reach, length + 2 * reach, axis=1)
         moved = jnp.stack([window[:, reach - s : reach - s + length] for s in shifts])

@@ -5,6 +5,7 @@ The result equals deposit and synthesis; memory does not know the number of node
 """
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,14 +13,32 @@ from jaxtyping import Array, Float
 
 from galdiff.core.stage import Stage
 from galdiff.core.variables import Table, table
-from galdiff.ifu.deposit import chunk_size, empty_sum, in_chunks, population_weights, sky_weights, velocity_weights
+from galdiff.ifu.deposit import (
+    Bins,
+    chunk_size,
+    empty_sum,
+    in_chunks,
+    population_weights,
+    sky_weights,
+    velocity_weights,
+)
 from galdiff.ifu.field import field_corner, with_a_v
 from galdiff.ifu.plan import Plan
 from galdiff.records import Placement, SkyStars, SpectralCube
 
 
-def add_rows(total: Float[Array, "bin rank"], stars: SkyStars, corner, size, bins, coefficients) -> Array:
-    """Add the coefficients of one chunk of stars to D [unit of mass times light], flat over spaxel and velocity."""
+def add_rows(
+    total: Float[Array, "bin rank"],
+    stars: SkyStars,
+    corner: tuple[Array, Array],
+    size: tuple[Array, Array],
+    bins: Bins,
+    coefficients: Array,
+) -> Array:
+    """Add the coefficients of one chunk of stars to D, flat over spaxel and velocity.
+
+    D [Lsun/Angstrom] and `coefficients` [Lsun/Angstrom/Msun] have the shapes (bin, rank) and (node, rank).
+    """
     spaxel, a = sky_weights((stars.x - corner[0]) / size[0], (stars.y - corner[1]) / size[1], bins)
     node_v, b = velocity_weights(stars.v_los, bins.v_nodes)
     node, w = population_weights(stars, bins)
@@ -27,7 +46,7 @@ def add_rows(total: Float[Array, "bin rank"], stars: SkyStars, corner, size, bin
     index = (spaxel[:, :, None] * len(bins.v_nodes) + node_v[:, None, :]).reshape(len(rows), -1)
     share = (a[:, :, None] * b[:, None, :]).reshape(len(rows), -1)
 
-    def add(total, tap):
+    def add(total: Any, tap: Any) -> tuple:
         index, share = tap
         return total.at[index].add(share[:, None] * rows, mode="promise_in_bounds"), None
 
@@ -37,7 +56,7 @@ def add_rows(total: Float[Array, "bin rank"], stars: SkyStars, corner, size, bin
 class Rows(Stage):
     """Spectra of all spaxels straight from the stars; does the work of `Deposit` and `Synthesis`."""
 
-    def __init__(self, *, plan: Plan):
+    def __init__(self, *, plan: Plan) -> None:
         self.bins = plan.bins
         self.coefficients: Table = table(plan.basis.coefficients, jnp.result_type(float))
 
@@ -49,7 +68,7 @@ class Rows(Stage):
         stars = with_a_v(attenuated, bins)
 
         @functools.partial(jax.checkpoint, prevent_cse=False)
-        def add(total, chunk):
+        def add(total: Any, chunk: Any) -> tuple:
             return add_rows(total, chunk, corner, size, bins, coefficients), None
 
         n_taps = bins.taps // 4 + rank * 4

@@ -5,6 +5,8 @@ linearly at the pixel centres; rescale so that the sum over the band is the same
 spaxel. There is no division by 1+z, no average over the pixel, and nothing outside the library's ages and Z.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -42,7 +44,7 @@ def rubix_cube(
     Args:
       stars: stars on the sky.
       ssp: the library.
-      wave: pixel centres [Angstrom, observed frame].
+      wave: pixel centres (wave,) [Angstrom, observed frame].
       redshift: systemic redshift.
       edges: spaxel edges along x and y [kpc], uniform.
 
@@ -52,7 +54,7 @@ def rubix_cube(
     (x0, dx, nx), (y0, dy, ny) = ((e[0], (e[-1] - e[0]) / (len(e) - 1), len(e) - 1) for e in edges)
     centres = jnp.asarray(wave, stars.mass.dtype)
 
-    def add(cube, star):
+    def add(cube: Any, star: Any) -> tuple:
         ix, iy = jnp.floor((star.x - x0) / dx).astype(int), jnp.floor((star.y - y0) / dy).astype(int)
         inside = (ix >= 0) & (ix < nx) & (iy >= 0) & (iy < ny)
         spectrum = jnp.where(inside, rubix_spectrum(star, ssp, centres, redshift), 0.0)

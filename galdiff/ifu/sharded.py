@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +29,7 @@ def sharded_deposit(
       mesh: has an axis "data".
     """
 
-    def one_device(stars, placement):
+    def one_device(stars: Any, placement: Any) -> Any:
         light = deposit(stars, placement)
         total = jax.lax.psum((light.mass, light.lost, light.clipped), "data")
         return dataclasses.replace(light, mass=total[0], lost=total[1], clipped=total[2])

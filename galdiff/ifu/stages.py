@@ -10,6 +10,7 @@ A bank made once can be passed to the pipeline as an input, which spares its com
 
 import functools
 import math
+from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
 import jax.numpy as jnp
@@ -33,7 +34,7 @@ from galdiff.units import FLUX_OF_ONE_LSUN_AT_ONE_MPC
 class Deposit(Stage):
     """Sort stars into bins of sky position, velocity, population and attenuation."""
 
-    def __init__(self, *, bins: Bins):
+    def __init__(self, *, bins: Bins) -> None:
         self.bins = bins
 
     def __call__(self, attenuated: SkyStars, placement: Placement) -> LightDistribution:
@@ -56,7 +57,7 @@ class Deposit(Stage):
 class Synthesis(Stage):
     """Turn mass in population nodes into coefficients of the basis templates."""
 
-    def __init__(self, *, plan: Plan):
+    def __init__(self, *, plan: Plan) -> None:
         self.coefficients: Table = table(plan.basis.coefficients, jnp.result_type(float))
 
     def __call__(self, light: LightDistribution) -> SpectralCube:
@@ -128,7 +129,7 @@ class Templates(Stage):
 
     hooks: ClassVar = {"lsf_correction": LSF_HOOK}
 
-    def __init__(self, *, plan: Plan, lsf_scale: float = 1.0, lsf_correction: Correction | None = None):
+    def __init__(self, *, plan: Plan, lsf_scale: float = 1.0, lsf_correction: Correction | None = None) -> None:
         self.plan = plan
         self.lsf_scale = width_factor(lsf_scale)
         self.lsf_correction = lsf_correction_of(lsf_correction)
@@ -151,7 +152,7 @@ class Spectrograph(Stage):
 
     hooks: ClassVar = {"throughput": THROUGHPUT_HOOK}
 
-    def __init__(self, *, plan: Plan, psf_scale: float = 1.0, throughput: Correction | None = None):
+    def __init__(self, *, plan: Plan, psf_scale: float = 1.0, throughput: Correction | None = None) -> None:
         self.plan = plan
         self.psf_scale = width_factor(psf_scale)
         self.throughput = NoCorrection() if throughput is None else throughput
@@ -168,8 +169,8 @@ class Spectrograph(Stage):
         return to_flux(plan, of_wave(self.throughput, lum, plan), placement)
 
 
-def sum_bands(parts) -> Float[Array, "y x wave"]:
-    """Sum of pieces that each cover a band of pixels (a slice) [unit of the pieces].
+def sum_bands(parts: Iterable[tuple[Array, slice]]) -> Float[Array, "y x wave"]:
+    """Sum of pieces of the shape (y, x, band), each over a band of pixels (a slice) [unit of the pieces].
 
     The bands are in order and the last ends the cube.
     """
@@ -179,10 +180,11 @@ def sum_bands(parts) -> Float[Array, "y x wave"]:
     return functools.reduce(jnp.add, padded)
 
 
-def blur(plan: Plan, channels: Float[Array, "y x c"], scale: Float[Array, ""]):
+def blur(plan: Plan, channels: Float[Array, "y x c"], scale: Float[Array, ""]) -> Iterator[tuple[Array, slice, Array]]:
     """Blur by the PSF at its anchor wavelengths and cut the margin.
 
-    Yields, for each anchor, the blurred channels [y_in, x_in, c], the pixels it serves (a slice) and its weight there.
+    Yields, for each anchor, the blurred channels [their unit], shape (y_in, x_in, c), the pixels it serves (a slice)
+    and its weight there.
     """
     instr, precision = plan.instrument, plan.precision
     if instr.psf.kind == "none":

@@ -53,7 +53,8 @@ def point_at(placement: Placement, tile: Tile) -> Placement:
 
 
 def stars_of(stars: SkyStars, bins: Bins, placement: Placement) -> np.ndarray:
-    """Numbers of the stars that reach the bins, repeated up to a power of two with -1, so that few sizes compile.
+    """Numbers (n,) [1] of the stars that reach the bins, repeated up to a power of two with -1, so that few sizes
+    compile.
 
     Args:
       stars: stars on the sky, concrete.
@@ -69,7 +70,7 @@ def stars_of(stars: SkyStars, bins: Bins, placement: Placement) -> np.ndarray:
 
 
 def take(stars: SkyStars, index: np.ndarray) -> SkyStars:
-    """Stars by number; -1 gives a massless one."""
+    """Stars by number (n,) [from 0]; -1 gives a massless one."""
     chosen = jax.tree.map(lambda x: x[jnp.asarray(index)], stars)
     return dataclasses.replace(chosen, mass=jnp.where(jnp.asarray(index) < 0, 0, chosen.mass))
 

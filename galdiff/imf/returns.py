@@ -88,7 +88,7 @@ def metal_yield(imf: Imf) -> Float[Array, ""]:
     1581). Heavier stars give nothing; what comes late (carbon and nitrogen of giants, iron of type Ia) is left out.
     """
 
-    def metals(m):
+    def metals(m: Array) -> Array:
         made = 2.09 * 4.586e-4 * m**2.721 + 1.06 * 2.802e-4 * m**1.864
         return jnp.where(m < M_FAILED, made, 0.0)
 

@@ -1,6 +1,7 @@
 """Initial mass functions, per solar mass formed, differentiable in slopes, breaks and cut-offs."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -44,11 +45,13 @@ Imf = BrokenPowerLaw | LognormalPowerLaw
 
 
 @buildable
-def broken_power_law(slopes, breaks=(), *, m_lo: float = 0.1, m_hi: float = 100.0, name: str = "own") -> BrokenPowerLaw:
+def broken_power_law(
+    slopes: Any, breaks: Any = (), *, m_lo: ArrayLike = 0.1, m_hi: ArrayLike = 100.0, name: str = "own"
+) -> BrokenPowerLaw:
     """A power law in pieces.
 
     Args:
-      slopes: slope of dN/dm ~ m^-slope in each piece [1].
+      slopes: slope of dN/dm ~ m^-slope in each piece (piece,) [1].
       breaks: masses between the pieces [Msun], increasing, one fewer than slopes.
       m_lo, m_hi: cut-offs [Msun].
       name: what libraries made with it say.

@@ -63,10 +63,10 @@ def advance(
     """Take some steps; arguments as in `minimise`.
 
     Returns:
-      The state after them, and the losses and (with keep_path) parameters before each.
+      The state after them, and the losses [any unit] and (with keep_path) parameters before each.
     """
 
-    def step(state: FitState, _):
+    def step(state: FitState, _: Any) -> tuple:
         value, gradient = jax.value_and_grad(loss)(state.params, *data)
         updates, moved = optimiser.update(gradient, state.optimiser, state.params)
         params = optax.apply_updates(state.params, updates)
@@ -97,7 +97,7 @@ def minimise(
     keep_path: bool = False,
     report: Callable[[int, float], None] | None = None,
 ) -> Fit:
-    """Minimise loss(params, *data) from a start.
+    """Minimise loss(params, *data) [any unit] from a start.
 
     A step whose loss or gradient is not finite changes nothing, the optimiser's memory included, and is counted. A
     deterministic loss then stays where it is until the fit ends: `skipped` says that the start (or the loss) is at

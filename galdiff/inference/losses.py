@@ -23,7 +23,7 @@ class Noise(abc.ABC):
 
     limits: bool = False  # whether limits are understood
 
-    def __init_subclass__(cls, **kwargs):
+    def __init_subclass__(cls, **kwargs: typing.Any) -> None:
         super().__init_subclass__(**kwargs)
         buildable(cls)
 
@@ -47,7 +47,9 @@ class Noise(abc.ABC):
 class Gaussian(Noise):
     """Normal errors."""
 
-    def __call__(self, predicted, measured, error, limit=MEASURED) -> Array:
+    def __call__(
+        self, predicted: ArrayLike, measured: ArrayLike, error: ArrayLike, limit: ArrayLike = MEASURED
+    ) -> Array:
         """ln of the density; limits are not understood."""
         del limit
         return _ln_normal(_pull(predicted, measured, error), error)
@@ -57,12 +59,14 @@ class Gaussian(Noise):
 class StudentT(Noise):
     """Errors with wide wings, which outliers pull less; `error` is the scale, nu the degrees of freedom."""
 
-    def __init__(self, *, nu: float = 4.0):
+    def __init__(self, *, nu: float = 4.0) -> None:
         if not 0 < nu < math.inf:
             raise InputError(f"nu is {nu}; give degrees of freedom above 0, such as 4, or take the Gaussian")
         self.nu = float(nu)
 
-    def __call__(self, predicted, measured, error, limit=MEASURED) -> Array:
+    def __call__(
+        self, predicted: ArrayLike, measured: ArrayLike, error: ArrayLike, limit: ArrayLike = MEASURED
+    ) -> Array:
         """ln of the density; limits are not understood."""
         del limit
         nu, x = self.nu, _pull(predicted, measured, error)
@@ -76,7 +80,9 @@ class Censored(Noise):
 
     limits = True
 
-    def __call__(self, predicted, measured, error, limit=MEASURED) -> Array:
+    def __call__(
+        self, predicted: ArrayLike, measured: ArrayLike, error: ArrayLike, limit: ArrayLike = MEASURED
+    ) -> Array:
         """ln of the density of what is measured, ln of the probability of what is a limit."""
         x = _pull(predicted, measured, error)
         limit = jnp.asarray(limit)
@@ -84,9 +90,9 @@ class Censored(Noise):
         return jnp.where(limit == MEASURED, _ln_normal(x, error), log_ndtr(side))
 
 
-def _pull(predicted, measured, error) -> Array:
+def _pull(predicted: ArrayLike, measured: ArrayLike, error: ArrayLike) -> Array:
     return (jnp.asarray(measured) - predicted) / error
 
 
-def _ln_normal(x: Array, error) -> Array:
+def _ln_normal(x: Array, error: ArrayLike) -> Array:
     return -0.5 * (x**2 + LN_2_PI) - jnp.log(error)

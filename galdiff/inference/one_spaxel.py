@@ -32,7 +32,7 @@ Model = Callable[[Float[Array, "2"]], Float[Array, "wave"]]
 
 
 def one_spaxel(
-    ssp: SSPGrid, instrument: Instrument, redshift: float, cosmology: Cosmology | None = None, **precision
+    ssp: SSPGrid, instrument: Instrument, redshift: float, cosmology: Cosmology | None = None, **precision: Any
 ) -> tuple[Model, np.ndarray]:
     """What one spaxel of an instrument records of one population at its centre.
 
@@ -43,7 +43,7 @@ def one_spaxel(
       **precision: rank and interpolation, see `Precision`.
 
     Returns:
-      Function from (log10(age/Gyr), log10 Z) to flux density [1e-20 erg/s/cm2/Angstrom], and the wavelengths.
+      Function from (log10(age/Gyr), log10 Z) to flux density [1e-20 erg/s/cm2/Angstrom], and the wavelengths (wave,).
     """
     alone: dict[str, Any] = dict(n_x=1, n_y=1, aperture="square", psf=dataclasses.replace(instrument.psf, kind="none"))
     settings = Precision(kernel="nearest", v_max_kms=100.0, **precision)
@@ -53,7 +53,7 @@ def one_spaxel(
     bank = jax.jit(lambda: Templates(plan=plan)(placement))()
     here = jnp.zeros(1)
 
-    def record(params):
+    def record(params: Any) -> Any:
         age, metallicity = 10.0 ** params[:, None]
         star = SkyStars(x=here, y=here, z=here, v_los=here, mass=here + MASS, age=age, metallicity=metallicity)
         return spectrograph(synthesis(deposit(star, placement)), bank, placement).flux[0, 0]
@@ -62,7 +62,7 @@ def one_spaxel(
 
 
 def cosine_distance(a: Float[Array, "wave"], b: Float[Array, "wave"]) -> Float[Array, ""]:
-    """1 - a.b / |a||b|, as half the squared distance of the unit vectors: exact in float32 where they are close."""
+    """1 - a.b / |a||b| [1], as half the squared distance of the unit vectors: exact in float32 where they are close."""
     unit = lambda x: x / jnp.linalg.norm(x)  # noqa: E731
     return 0.5 * jnp.sum((unit(a) - unit(b)) ** 2)
 
@@ -103,7 +103,7 @@ def fit_starts(
     Args:
       model: see `one_spaxel`.
       observed: flux density at any scale.
-      starts: log10(age/Gyr) and log10 Z; box: the lowest and the highest.
+      starts: log10(age/Gyr) and log10 Z [dex]; box: the lowest and the highest.
       optimiser, steps: of every fit, see `minimise`.
     """
     loss = lambda params, observed: cosine_distance(model(params), observed)  # noqa: E731
@@ -122,7 +122,7 @@ def loss_map(
 
 
 def shown_box(fit: Fit, box: Float[np.ndarray, "2 2"]) -> Float[np.ndarray, "2 2"]:
-    """The part of the box that the fits saw, with some room at young ages; for `loss_map`."""
+    """The part of the box [dex] that the fits saw, with some room at young ages; for `loss_map`."""
     youngest = np.asarray(fit.path)[..., 0].min() - 0.4
     return np.array([[max(box[0, 0], youngest), box[0, 1]], box[1]])
 
@@ -132,7 +132,7 @@ def fits_summary(fit: Fit, truth: np.ndarray, starts: np.ndarray, tolerance: flo
 
     Args:
       fit: of all starts.
-      truth: log10(age/Gyr), log10 Z; starts: the same of each start.
+      truth: log10(age/Gyr), log10 Z, (2,); starts: the same of each start.
       tolerance: [dex] within which a fit has converged.
     """
     rows = []

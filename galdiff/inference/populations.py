@@ -90,7 +90,7 @@ def node_light(plan: Plan, nodes: Float[ArrayLike, "node wave"] | None = None) -
 
 
 def mass_to_light(plan: Plan, light: Float[Array, "node"] | None = None) -> Callable[[Array, Array], Array]:
-    """Function from log10 age and log10 Z to mass formed over light [Msun per Lsun/Angstrom].
+    """Function from log10 age and log10 Z to mass formed over light [Msun per Lsun/Angstrom], same shape.
 
     Args:
       plan: the observation.
@@ -98,7 +98,7 @@ def mass_to_light(plan: Plan, light: Float[Array, "node"] | None = None) -> Call
     """
     bins, lights = plan.bins, node_light(plan) if light is None else light
 
-    def ratio(log10_age, log10_z):
+    def ratio(log10_age: typing.Any, log10_z: typing.Any) -> typing.Any:
         index, weight = node_weights(log10_age, log10_z, bins.lg_ages, bins.lgmets, bins.interpolation)
         return 1 / jnp.sum(weight * lights[index], -1)
 
@@ -112,7 +112,7 @@ def stars_of(
     placement: Placement,
     light: Float[Array, "node"] | None = None,
 ) -> SkyStars:
-    """Three stars a spaxel, at its centre, that share its mass and sample its velocity distribution.
+    """Three stars a spaxel, at its centre, that share its mass [Msun] and sample its velocity distribution [km/s].
 
     Args:
       populations, motion: of each spaxel of the plan's instrument.

@@ -29,7 +29,9 @@ FIELDS = ("log10_age", "log10_z", "log10_light")
 def populations_of(
     plan: Plan, log10_age: np.ndarray, log10_z: np.ndarray, mass: Float[np.ndarray, "y x"]
 ) -> Populations:
-    """Populations of known masses [Msun per spaxel]; their light is that of the plan's library."""
+    """Populations of known masses [Msun per spaxel], all maps of the shape (y, x); their light is that of the plan's
+    library.
+    """
     age, z = (jnp.asarray(x, float) for x in (log10_age, log10_z))
     light = jnp.asarray(np.log10(mass), float) - jnp.log10(jax.jit(mass_to_light(plan))(age, z))
     return Populations(log10_age=age, log10_z=z, log10_light=light)
@@ -45,13 +47,13 @@ def uniform_start(truth: Populations, age: float, metallicity: float, log10_ligh
 
 
 def observe_populations(
-    plan: Plan, truth: Populations, motion: Motion, placement: Placement, key: Array, **noise
+    plan: Plan, truth: Populations, motion: Motion, placement: Placement, key: Array, **noise: Any
 ) -> tuple[Float[Array, "y x wave"], Float[Array, "y x wave"], Float[Array, "y x wave"]]:
     """Noiseless cube by the direct engine, its variance, and one noisy draw [1e-20 erg/s/cm2/Angstrom].
 
     Args:
       plan, placement: the observation; truth, motion: of each spaxel.
-      key: of the draw; noise: mode and snr, see `variance`.
+      key: of the draw, a scalar; noise: mode and snr, see `variance`.
     """
     engine = DirectSpectrograph(plan=plan)
     flux = jax.jit(lambda p: engine(stars_of(p, motion, plan, placement), placement).flux)(truth)
@@ -88,7 +90,7 @@ def fit_maps(
     steps: int,
     report: Callable[[int, float], None] | None = None,
 ) -> Fit:
-    """Fit all maps at once on the mean of chi2 over all pixels.
+    """Fit all maps at once on the mean of chi2 [1] over all pixels.
 
     Args:
       model: flux of populations.
@@ -102,12 +104,12 @@ def fit_maps(
 
 
 def chi2_per_pixel(model: Callable, maps: Populations, flux: Array, var: Array) -> float:
-    """Mean over all pixels of the squared misses over their variance."""
+    """Mean over all pixels of the squared misses over their variance [1]; both arrays (y, x, wave)."""
     return float(jax.jit(lambda p: jnp.mean((model(p) - flux) ** 2 / var))(maps))
 
 
 def merit(found: Array, true: Array, limit: Array, used: np.ndarray) -> dict[str, float]:
-    """Bias, rms and largest error [dex] where used, and the rms that the noise allows."""
+    """Bias, rms and largest error [dex] where used, and the rms that the noise allows; maps of the shape (y, x)."""
     error = np.asarray(found, float)[used] - np.asarray(true, float)[used]
     return {
         "bias_dex": float(error.mean()),
@@ -126,7 +128,7 @@ def figures_of_merit(
     snr_min: float,
     n: int,
 ) -> dict[str, Any]:
-    """Chi2 per pixel, and `merit` of each map in the spaxels above snr_min, ready for JSON.
+    """Chi2 per pixel [1], and `merit` of each map in the spaxels above snr_min, ready for JSON.
 
     Args:
       maps: truth, recovered and limit (the smallest possible errors).

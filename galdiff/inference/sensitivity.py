@@ -55,7 +55,9 @@ def leaves_by_name(tree: Any) -> dict[str, Any]:
 
 
 def outputs_by_name(history: BaryonHistory) -> dict[str, Array]:
-    """All that can be differentiated in a history; ratios only where their parts are known."""
+    """All that can be differentiated in a history, in its shape and [units of the records]; ratios only where their
+    parts are known.
+    """
     parts = dict(contents=history.contents, flows=history.flows, diagnostics=history.diagnostics)
     found = {f"{part}.{name}": leaf for part, tree in parts.items() for name, leaf in leaves_by_name(tree).items()}
     lacks = () if "cgm" in history.contents["mass"] else ("metallicity.cgm",)
@@ -86,7 +88,7 @@ def choose(kind: str, names: Iterable[str], known: Sequence[str]) -> tuple[str, 
 
 
 def replaced(parameters: Any, names: Sequence[str], values: Float[Array, "parameter"]) -> Any:
-    """The parameters with new values for some of them, by dotted name."""
+    """The parameters with new values [each its own unit] for some of them, by dotted name."""
     place = {name: k for k, name in enumerate(names)}
     leaves, tree = jax.tree.flatten(parameters)
     new = [values[place[n]] if n in place else x for n, x in zip(leaves_by_name(parameters), leaves, strict=True)]
@@ -94,7 +96,7 @@ def replaced(parameters: Any, names: Sequence[str], values: Float[Array, "parame
 
 
 def named_values(parameters: Any, names: Sequence[str]) -> Float[Array, "parameter"]:
-    """Values of parameters by dotted name."""
+    """Values of parameters [each its own unit] by dotted name."""
     known = leaves_by_name(parameters)
     return jnp.stack([jnp.asarray(known[name], float) for name in names])
 
@@ -111,7 +113,7 @@ def response(stage: BaryonCycle, outputs: Iterable[str], parameters: Sequence[st
     """Function (values of the parameters, tables of one halo) -> (outputs (t, output), history)."""
     own = stage.parameters()
 
-    def respond(values: Float[Array, "parameter"], prepared: Prepared):
+    def respond(values: Float[Array, "parameter"], prepared: Prepared) -> tuple[Array, BaryonHistory]:
         equations = stage.equations(replaced(own, parameters, values))
         history = evolve_prepared(equations, prepared)
         known = outputs_by_name(history)
@@ -141,7 +143,7 @@ def jacobian_function(
     outputs: Iterable[str],
     parameters: Iterable[str] | None = None,
     *,
-    mode="auto",
+    mode: str = "auto",
     log10: bool = True,
 ) -> Callable[[Prepared, Float[Array, "..."]], Sensitivity]:
     """Compiled Jacobians: a function of tables (see `tables`) and values of the parameters, to be used many times.
@@ -162,11 +164,11 @@ def jacobian_function(
     respond = response(stage, asked, names, log10)
     mode_for(mode, 1, 1)
 
-    def one(prepared: Prepared, values) -> Sensitivity:
+    def one(prepared: Prepared, values: Array) -> Sensitivity:
         chosen = mode_for(mode, len(names), len(asked) * len(prepared.wanted))
         derive = jax.jacfwd if chosen == "forward" else jax.jacrev
 
-        def with_history(values):
+        def with_history(values: Array) -> tuple:
             out, history = respond(values, prepared)
             return out, (out, history)
 
@@ -186,7 +188,7 @@ def jacobian_function(
         )
 
     @jax.jit
-    def run(prepared: Prepared, values) -> Sensitivity:
+    def run(prepared: Prepared, values: ArrayLike) -> Sensitivity:
         return _over_halos(one, prepared, values, len(names))
 
     return run
@@ -246,8 +248,8 @@ def central_differences(
     asked = (outputs,) if isinstance(outputs, str) else tuple(outputs)
     respond = response(stage, asked, names, log10)
 
-    def one(prepared: Prepared, values):
-        def along(direction, h):
+    def one(prepared: Prepared, values: Array) -> Any:
+        def along(direction: Array, h: Any) -> Array:
             up, down = values + direction * h, values - direction * h
             apart = jnp.sum(up - down)  # what was really stepped, after rounding
             return (respond(up, prepared)[0] - respond(down, prepared)[0]) / apart
@@ -257,7 +259,7 @@ def central_differences(
     return jax.jit(lambda prepared, values: _over_halos(one, prepared, values, len(names)))
 
 
-def _over_halos(one: Callable, prepared: Prepared, values, n_parameters: int):
+def _over_halos(one: Callable, prepared: Prepared, values: ArrayLike, n_parameters: int) -> Any:
     """Apply to one halo or map over many, with common or own values."""
     many, shape = prepared.pace.ndim == 3, jnp.shape(values)
     n_halos = prepared.pace.shape[0] if many else 0

@@ -72,17 +72,18 @@ class Survey:
 
     @property
     def jacobian(self) -> np.ndarray:
-        """All derivatives (galaxy, t, output, parameter)."""
+        """All derivatives [per unit of the parameter] (galaxy, t, output, parameter)."""
         return np.asarray(self.found.jacobian)
 
     @functools.cached_property
     def good(self) -> np.ndarray:
-        """Whether a galaxy is solved and all of its derivatives are finite (galaxy,)."""
+        """Whether a galaxy is solved and all of its derivatives are finite, bool [1] (galaxy,)."""
         return np.asarray(self.found.solved) & np.isfinite(self.jacobian).all((1, 2, 3))
 
     @functools.cached_property
     def kept(self) -> np.ndarray:
-        """Derivatives of the good galaxies over the hypercube (galaxy, t, output, parameter).
+        """Derivatives [per unit of the parameter] of the good galaxies over the hypercube (galaxy, t, output,
+        parameter).
 
         Raises:
           InputError: there is none.
@@ -100,7 +101,9 @@ class Survey:
         return int(np.argmin(self.redshifts))
 
     def at_end(self, output: str) -> np.ndarray:
-        """Derivatives of one output of the good galaxies at the lowest redshift (galaxy, parameter)."""
+        """Derivatives [per unit of the parameter] of one output of the good galaxies at the lowest redshift (galaxy,
+        parameter).
+        """
         return self.jacobian[self.good][:, self.last, self.found.outputs.index(output)]
 
     @property
@@ -121,7 +124,7 @@ def check_ranges(stage: BaryonCycle, ranges: Mapping[str, Any]) -> Ranges:
     """
     found: dict[str, Any] = {}
 
-    def walk(node, path):
+    def walk(node: Any, path: str) -> None:
         for name, child in node.items():
             if isinstance(child, Mapping):
                 walk(child, f"{path}{name}.")
@@ -148,7 +151,7 @@ def design(n_halos: int, draws: int, box: np.ndarray, baseline: np.ndarray, seed
     """All halos with the baseline, then each with `draws` points of one Latin hypercube.
 
     Args:
-      box: lowest and highest values (2, parameter).
+      box: lowest and highest values [each its own unit] (2, parameter).
       baseline: values (parameter,).
     """
     hypercube = qmc.LatinHypercube(len(baseline), seed=seed).random(n_halos * draws)
@@ -158,8 +161,13 @@ def design(n_halos: int, draws: int, box: np.ndarray, baseline: np.ndarray, seed
     return Galaxies(halo, draw, values)
 
 
-def in_chunks(run: Callable, tables: Prepared, which: np.ndarray, values: np.ndarray, chunk: int, done: Callable):
-    """Apply a compiled function to galaxies (halo `which` with `values`), a chunk at a time."""
+def in_chunks(
+    run: Callable, tables: Prepared, which: np.ndarray, values: np.ndarray, chunk: int, done: Callable
+) -> Any:
+    """Apply a compiled function to galaxies (halo `which` with `values`), a chunk at a time.
+
+    Halos have the shape (galaxy,), values [each its own unit] (galaxy, parameter).
+    """
     chunk, parts = min(chunk, len(which)), []
     for begin in range(0, len(which), chunk):
         here = which[begin : begin + chunk]

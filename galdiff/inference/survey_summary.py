@@ -14,7 +14,7 @@ POOR = 0.02  # dex, error of the masses above which a galaxy counts as poorly so
 
 
 def percentiles(relative: np.ndarray) -> dict[str, float]:
-    """Some percentiles by name."""
+    """Some percentiles by name of values [any unit] of any shape."""
     names = ("median", "p90", "p99", "max")
     return dict(zip(names, map(float, np.percentile(relative, [50, 90, 99, 100])), strict=True))
 
@@ -23,7 +23,7 @@ def agreement(exact: np.ndarray, differences: np.ndarray, floor: float) -> tuple
     """Percentiles of absolute and relative differences of derivatives, and the relative ones above the floor.
 
     Args:
-      exact, differences: derivatives of the same shape.
+      exact, differences: derivatives of the same shape and unit [any].
       floor: size below which a derivative has no relative difference.
 
     Raises:
@@ -39,7 +39,9 @@ def agreement(exact: np.ndarray, differences: np.ndarray, floor: float) -> tuple
 
 
 def dominance(size: np.ndarray, outputs: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
-    """Parameters ranked by the mean size (output, parameter) of the derivative, for each output and over all."""
+    """Parameters ranked by the mean size (output, parameter) of the derivative [per unit of the parameter], for each
+    output and over all.
+    """
     rank = lambda row: {names[k]: round(float(row[k]), 4) for k in np.argsort(-row)}  # noqa: E731
     by_output = {o: names[int(np.argmax(row))] for o, row in zip(outputs, size, strict=True)}
     return {"all_outputs": rank(size.mean(0)), "by_output": by_output}

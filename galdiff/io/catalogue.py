@@ -37,7 +37,7 @@ class Catalogue:
 class CatalogueWriter:
     """An open catalogue; made by `write_catalogue`."""
 
-    def __init__(self, file: h5py.File):
+    def __init__(self, file: h5py.File) -> None:
         self._file = file
         self.n, self.n_failed = 0, 0
 
@@ -45,7 +45,7 @@ class CatalogueWriter:
         """Add a chunk: galaxies that are solved and finite as rows, the others as failed for `reason`.
 
         Args:
-          histories: with a leading axis.
+          histories: with a leading axis, shapes (galaxy, t) [units of the records].
           ids: of the galaxies, whole numbers or text, one kind in one file.
           reason: said of those with solved = False.
 
@@ -150,7 +150,7 @@ def stream_catalogue(
     total: int,
     ids: Sequence | np.ndarray | None = None,
     steps: Steps | None = None,
-    **options,
+    **options: typing.Any,
 ) -> tuple[int, int]:
     """Write what `galdiff.baryons.population.Population.stream` yields, with a progress bar.
 
@@ -214,7 +214,7 @@ def iterate_catalogue(path: str | pathlib.Path, chunk: int = 8192) -> Iterator[C
         yield read_catalogue(path, slice(first, min(first + chunk, n)))
 
 
-def _ids(dataset: h5py.Dataset, rows=slice(None)) -> np.ndarray:
+def _ids(dataset: h5py.Dataset, rows: typing.Any = slice(None)) -> np.ndarray:
     return dataset.asstr()[rows] if h5py.check_string_dtype(dataset.dtype) else dataset[rows]
 
 

@@ -7,6 +7,7 @@ with the electrons and ions per hydrogen that the file gives, else with those of
 import csv
 import os
 import pathlib
+from typing import Any
 
 import h5py
 import jax.numpy as jnp
@@ -23,7 +24,7 @@ CONVENTIONS = ("ne_nt", "nh2")
 IONISED_ELECTRONS, IONISED_IONS = 1.21, 1.10
 
 
-def _checked(path, log10_t, log10_z_solar, values) -> CoolingTable:
+def _checked(path: str | pathlib.Path, log10_t: Any, log10_z_solar: Any, values: np.ndarray) -> CoolingTable:
     axes = {"log10 temperature [log10 K]": log10_t, "log10 metallicity over solar [dex]": log10_z_solar}
     for name, nodes in axes.items():
         if nodes.ndim != 1 or len(nodes) < 2 or not np.isfinite(nodes).all() or not (np.diff(nodes) > 0).all():
@@ -197,7 +198,7 @@ def load_cooling_hdf5(
     return _checked(path, log10_t, log10_z, _at_density(path, cooling, densities, density))
 
 
-def _at_density(path, cooling, densities, density) -> np.ndarray:
+def _at_density(path: str | pathlib.Path, cooling: Any, densities: Any, density: float | None) -> np.ndarray:
     if densities is None or cooling.ndim == 2:
         if density is not None:
             raise InputError(f"{path}: density {density} was asked, but the grid has no densities; leave density out")

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyUserWarning
+from jaxtyping import ArrayLike
 
 from galdiff.errors import InputError
 from galdiff.io.atomic import atomic_path, refuse_existing
@@ -35,7 +36,7 @@ MAPS = {  # record field: extension, unit
 WEIGHTS = {"light": ("_L", "solLum"), "mass": ("_M", "solMass")}  # suffix, unit of the flux map
 
 
-def _stored(values, inside: np.ndarray, fill: float) -> np.ndarray:
+def _stored(values: ArrayLike, inside: np.ndarray, fill: float) -> np.ndarray:
     """An array (y, x, wave) as the file holds it: (wave, y, x), East left, big-endian float32, `fill` outside."""
     values = np.asarray(values)
     out = np.empty((values.shape[2], *values.shape[:2]), dtype=">f4")
@@ -150,7 +151,7 @@ def _image(data: np.ndarray, header: fits.Header, name: str, unit: str) -> fits.
     return hdu
 
 
-def _lsf_table(wave, fwhm) -> fits.BinTableHDU:
+def _lsf_table(wave: np.ndarray, fwhm: Any) -> fits.BinTableHDU:
     columns = [
         fits.Column("WAVE", "D", unit="Angstrom", array=np.asarray(wave, dtype=float)),
         fits.Column("FWHM", "D", unit="Angstrom", array=np.asarray(fwhm, dtype=float)),

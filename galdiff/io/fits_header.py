@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import numpy as np
@@ -15,7 +16,7 @@ RESERVED |= {"BSCALE", "BZERO", "PCOUNT", "GCOUNT", "GROUPS", "EXTNAME", "EXTVER
 CARD = 80  # characters
 
 
-def _value(value) -> str | bool | int | float:
+def _value(value: Any) -> str | bool | int | float:
     """A value that a card can hold: ASCII text, a finite number or a boolean."""
     if isinstance(value, np.ndarray | np.generic | jax.Array):
         array = np.asarray(value)

@@ -11,7 +11,7 @@ import importlib.metadata
 import pathlib
 import shutil
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import h5py
 import numpy as np
@@ -30,7 +30,9 @@ SAME_TIME = 1e-6  # relative; galaxies share one axis of time within this
 SPARE = 2**22  # bytes that stay free on the disk
 
 
-def to_dataset(history: BaryonHistory, parameters: typing.Any = None, ids=None) -> "xarray.Dataset":
+def to_dataset(
+    history: BaryonHistory, parameters: typing.Any = None, ids: Sequence | np.ndarray | None = None
+) -> "xarray.Dataset":
     """A history as an xarray Dataset with dims (t) or (galaxy, t), in Msun/yr, erg, erg/s, Gyr, kpc, km/s, K, float64.
 
     Args:
@@ -177,7 +179,7 @@ def _line(error: BaseException) -> str:
 def load(file: h5py.File, path: str | pathlib.Path, rows: typing.Any) -> BaryonHistory:
     """The history in an open file, or some rows of it."""
 
-    def value(node):
+    def value(node: typing.Any) -> typing.Any:
         return {name: value(inner) for name, inner in node.items()} if isinstance(node, h5py.Group) else node[rows]
 
     diagnostics = _known(file, Diagnostics, "diagnostics/", path)
@@ -200,7 +202,7 @@ def _ledgers(file: h5py.File) -> tuple[str, ...]:
     return LEDGERS if named is None else tuple(map(str, named))
 
 
-def _known(file: h5py.File, cls: type, group: str, path) -> list[str]:
+def _known(file: h5py.File, cls: type, group: str, path: str | pathlib.Path) -> list[str]:
     """Fields of a record that the file holds."""
     found = []
     for field in dataclasses.fields(cls):

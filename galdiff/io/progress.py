@@ -3,6 +3,7 @@
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeElapsedColumn
@@ -31,7 +32,7 @@ def _clock(seconds: float) -> str:
 class Steps:
     """The steps of a run: shown while they last, and the seconds of each."""
 
-    def __init__(self, console: Console | None = None):
+    def __init__(self, console: Console | None = None) -> None:
         columns = (
             SpinnerColumn(finished_text="done"),
             TextColumn("{task.description}"),
@@ -47,7 +48,7 @@ class Steps:
         self.progress.start()
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: Any) -> None:
         self.progress.stop()
 
     @contextlib.contextmanager

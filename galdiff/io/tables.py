@@ -5,6 +5,7 @@ import hashlib
 import importlib.util
 import pathlib
 from collections.abc import Mapping
+from typing import Any
 
 import h5py
 import numpy as np
@@ -85,7 +86,7 @@ def _arrays(found: Mapping) -> Raw:
     return {name: (np.asarray(x[:]), unit(x)) for name, x in found.items()}
 
 
-def _filled(column) -> np.ndarray:
+def _filled(column: Any) -> np.ndarray:
     """Values of a column, NaN where they are missing."""
     missing = getattr(column, "mask", None)
     values = np.asarray(column)
@@ -110,7 +111,7 @@ def _numbers(path: pathlib.Path, name: str, values: np.ndarray, has: str, unit: 
         raise InputError(f"{path}: {remedy}") from error
 
 
-def _is_number(x) -> bool:
+def _is_number(x: str) -> bool:
     try:
         float(x)
     except (TypeError, ValueError):

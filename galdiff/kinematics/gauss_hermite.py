@@ -8,6 +8,7 @@ least squares in a box; its derivative is that of the solution (implicit functio
 
 import functools
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -75,7 +76,7 @@ def _spread(n_v: int) -> np.ndarray:
     return weights / OVERSAMPLING
 
 
-def _start(data, grid):
+def _start(data: Array, grid: Array) -> Array:
     """Parameters from moments: to first order, skewness is 4 sqrt(3) h3 and excess kurtosis 8 sqrt(6) h4."""
     _, mean, sigma = moments(data, grid)
     sigma = jnp.maximum(sigma, SIGMA_MIN)
@@ -88,23 +89,23 @@ def _start(data, grid):
     return jnp.stack([jnp.ones_like(mean), mean - math.sqrt(3) * h3 * sigma, sigma, h3, h4], -1)
 
 
-def _model(parameters, n_v):
+def _model(parameters: Array, n_v: int) -> Array:
     fine = np.arange(-2 * OVERSAMPLING, (n_v + 1) * OVERSAMPLING + 1) / OVERSAMPLING
     values = gauss_hermite_profile(jnp.asarray(fine, parameters.dtype), parameters)
     return jnp.matmul(jnp.asarray(_spread(n_v), parameters.dtype), values, precision="highest")
 
 
-def _fit_one(data, start, low, high, n_iter):
+def _fit_one(data: Array, start: Any, low: Array, high: Array, n_iter: int) -> Array:
     """Parameters of one profile that sums to 1, in units of the node spacing, and the size of the last step."""
 
-    def residual(p, d):
+    def residual(p: Any, d: Any) -> Any:
         return _model(p, d.shape[0]) - d
 
-    def slope(p, d):
+    def slope(p: Any, d: Any) -> tuple:
         r, jac = residual(p, d), jax.jacfwd(residual)(p, d)
         return jnp.matmul(r, jac, precision="highest"), jac
 
-    def step(_, state):
+    def step(_: Any, state: Any) -> tuple:
         p, damping, _ = state
         g, jac = slope(p, data)
         held = ((p <= low) & (g > 0)) | ((p >= high) & (g < 0))
@@ -118,16 +119,16 @@ def _fit_one(data, start, low, high, n_iter):
         damping = jnp.where(better, jnp.maximum(damping / 5, 1e-6), jnp.minimum(damping * 5, 1e4))
         return jnp.where(better, trial, p), damping, moved
 
-    def solve(_, p):
+    def solve(_: Any, p: Any) -> tuple:
         begin = (p, jnp.asarray(1e-2, p.dtype), jnp.asarray(jnp.inf, p.dtype))
         p, _, moved = jax.lax.fori_loop(0, n_iter, step, begin)
         return p, moved
 
-    def optimality(p):
+    def optimality(p: Any) -> Any:
         # zero at the minimum of the box: the gradient where free, the distance to the bound where held
         return p - jnp.clip(p - slope(p, data)[0], low, high)
 
-    def tangent_solve(linear, y):
+    def tangent_solve(linear: Any, y: Any) -> Array:
         return jnp.linalg.solve(jax.jacfwd(linear)(y), y)
 
     return jax.lax.custom_root(optimality, start, solve, tangent_solve, has_aux=True)

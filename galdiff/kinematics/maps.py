@@ -153,7 +153,7 @@ def kinematic_maps(light: LightDistribution, tables: NodeTables, *, gauss_hermit
 class MapMaker(Stage):
     """Make maps with fixed node tables; settings as in `kinematic_maps`."""
 
-    def __init__(self, *, tables: NodeTables, gauss_hermite: bool = True):
+    def __init__(self, *, tables: NodeTables, gauss_hermite: bool = True) -> None:
         self.weight, self.age, self.metallicity = (table(x) for x in (tables.weight, tables.age, tables.metallicity))
         self.average = tables.average
         self.gauss_hermite = gauss_hermite

@@ -5,6 +5,7 @@ counts in part, so everything is differentiable in the maps. Empty spaxels (NaN)
 """
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -35,7 +36,9 @@ def spaxel_grid(shape: tuple[int, ...], spaxel: ArrayLike) -> tuple[Array, Array
     return grid_x.astype(scale.dtype) * scale[0], grid_y.astype(scale.dtype) * scale[1]
 
 
-def elliptical_radius(x, y, ellipticity: ArrayLike = 0.0, position_angle: ArrayLike = 0.0) -> Array:
+def elliptical_radius(
+    x: ArrayLike, y: ArrayLike, ellipticity: ArrayLike = 0.0, position_angle: ArrayLike = 0.0
+) -> Array:
     """Semi-major axis of the ellipse through (x, y).
 
     Args:
@@ -66,7 +69,7 @@ def half_light_radius(
 
     Args:
       flux: weight of each spaxel [any unit]; NaN counts as none.
-      spaxel: size of a spaxel, or those along (x, y) [kpc, or any unit].
+      spaxel: size of a spaxel, a scalar, or those along (x, y) [kpc, or any unit].
       ellipticity, position_angle: of the ellipse, position angle from North through East [deg].
 
     Returns:
@@ -77,12 +80,12 @@ def half_light_radius(
     total = jnp.sum(flux)
     flux = flux / jnp.where(total > 0, total, 1)
 
-    def excess(edge, flux, radius):
+    def excess(edge: Any, flux: Array, radius: Array) -> Array:
         return jnp.sum(flux * coverage(radius, edge, spaxel)) - 0.5
 
     fixed = jax.lax.stop_gradient((flux, radius))
 
-    def halve(_, bracket):
+    def halve(_: Any, bracket: Any) -> tuple:
         lo, hi = bracket
         middle = (lo + hi) / 2
         enough = excess(middle, *fixed) >= 0
@@ -98,6 +101,7 @@ def flux_shape(flux: Float[Array, "y x"], spaxel: ArrayLike) -> tuple[Float[Arra
     """Ellipticity [1] and position angle of the major axis [deg, 0 to 180] from second moments about the centroid.
 
     For a thin disc the ellipticity is 1 - cos(inclination). NaN in flux counts as none.
+    `spaxel` [any unit] is a scalar, or the sizes along (x, y).
     """
     flux = jnp.where(jnp.isfinite(flux), flux, 0)
     total = jnp.sum(flux)
@@ -120,14 +124,17 @@ def flux_shape(flux: Float[Array, "y x"], spaxel: ArrayLike) -> tuple[Float[Arra
 def kinematic_position_angle(
     flux: Float[Array, "y x"], v: Float[Array, "y x"], spaxel: ArrayLike = 1.0
 ) -> Float[Array, ""]:
-    """Angle of the receding side, North through East [deg, 0 to 360]: direction of the dipole sum F V (x, y)."""
+    """Angle of the receding side, North through East [deg, 0 to 360]: direction of the dipole sum F V (x, y).
+
+    `spaxel` [any unit] is a scalar, or the sizes along (x, y).
+    """
     weight = _filled(flux, v)
     weighted = weight * (_or_zero(v) - _mean(weight, _or_zero(v)))
     x, y = spaxel_grid(flux.shape, spaxel)
     return jnp.mod(jnp.rad2deg(jnp.arctan2(jnp.sum(weighted * x), jnp.sum(weighted * y))), 360.0)
 
 
-def lambda_r(flux, v, sigma, radius, weight: ArrayLike = 1.0) -> Float[Array, ""]:
+def lambda_r(flux: Array, v: Array, sigma: Array, radius: Array, weight: ArrayLike = 1.0) -> Float[Array, ""]:
     """lambda_R = sum F R |V| / sum F R sqrt(V^2 + sigma^2) (Emsellem et al. 2007, MNRAS 379, 401, eq. 6).
 
     Args:
@@ -143,7 +150,7 @@ def lambda_r(flux, v, sigma, radius, weight: ArrayLike = 1.0) -> Float[Array, ""
     return jnp.where(bottom > 0, jnp.sum(share * jnp.abs(v)) / jnp.where(bottom > 0, bottom, 1), jnp.nan)
 
 
-def v_over_sigma(flux, v, sigma, weight: ArrayLike = 1.0) -> Float[Array, ""]:
+def v_over_sigma(flux: Array, v: Array, sigma: Array, weight: ArrayLike = 1.0) -> Float[Array, ""]:
     """V/sigma = sqrt(sum F V^2 / sum F sigma^2) (Cappellari et al. 2007, MNRAS 379, 418, eq. 10).
 
     Args as of `lambda_r`; the result is a scalar [1].
@@ -200,11 +207,11 @@ def kappa_rot(
     return jnp.where(total > 0, jnp.sum(mass * ordered) / jnp.where(total > 0, total, 1), jnp.nan)
 
 
-def _or_zero(values):
+def _or_zero(values: Array) -> Array:
     return jnp.where(jnp.isfinite(values), values, 0)
 
 
-def _filled(flux, *maps):
+def _filled(flux: Array, *maps: Any) -> Array:
     """Flux where it and all maps are measured, else zero."""
     keep = jnp.isfinite(flux)
     for values in maps:
@@ -212,6 +219,6 @@ def _filled(flux, *maps):
     return jnp.where(keep, flux, 0)
 
 
-def _mean(weight, values):
+def _mean(weight: Array, values: Array) -> Array:
     total = jnp.sum(weight)
     return jnp.sum(weight * values) / jnp.where(total > 0, total, 1)

@@ -38,7 +38,7 @@ class FourierMLP(Network):
         scale: float | Sequence[float] = 1.0,
         dtype: str | None = None,
         rngs: nnx.Rngs,
-    ):
+    ) -> None:
         self._declare(n_in, n_out, offset, scale, dtype)
         self.n_waves = whole(n_waves, "n_waves")
         widths = (n_in * (1 + 2 * n_waves), *widths_of(hidden), n_out)

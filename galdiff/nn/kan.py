@@ -38,7 +38,7 @@ def spline_basis(x: Float[Array, "..."], n_intervals: int) -> Float[Array, "... 
 class SplineLayer(nnx.Module):
     """y_o = sum_i curve_io(x_i): a spline on [-1, 1] plus a multiple of silu, which goes on beyond."""
 
-    def __init__(self, n_in: int, n_out: int, n_intervals: int, *, dtype: str, rngs: nnx.Rngs, zero: bool):
+    def __init__(self, n_in: int, n_out: int, n_intervals: int, *, dtype: str, rngs: nnx.Rngs, zero: bool) -> None:
         self.n_intervals = n_intervals
         size = 0.0 if zero else 1 / np.sqrt(n_in)
         draw = jax.random.normal(rngs.params(), (n_in, n_intervals + EXTRA, n_out), dtype)
@@ -67,7 +67,7 @@ class KAN(Network):
         scale: float | Sequence[float] = 1.0,
         dtype: str | None = None,
         rngs: nnx.Rngs,
-    ):
+    ) -> None:
         self._declare(n_in, n_out, offset, scale, dtype)
         widths = (n_in, *widths_of(hidden), n_out)
         n_intervals, last = whole(n_intervals, "n_intervals"), len(widths) - 2

@@ -13,7 +13,7 @@ from galdiff.nn.network import Network, activation_of, dense, widths_of
 class Layers(nnx.Module):
     """Linear layers with an activation between them; the last one starts at zero."""
 
-    def __init__(self, widths: Sequence[int], *, activation: str, dtype: str, rngs: nnx.Rngs):
+    def __init__(self, widths: Sequence[int], *, activation: str, dtype: str, rngs: nnx.Rngs) -> None:
         pairs = list(itertools.pairwise(widths))
         self.activation = activation_of(activation)
         self.layers = nnx.List([dense(a, b, dtype, rngs, i == len(pairs) - 1) for i, (a, b) in enumerate(pairs)])
@@ -40,7 +40,7 @@ class MLP(Network):
         scale: float | Sequence[float] = 1.0,
         dtype: str | None = None,
         rngs: nnx.Rngs,
-    ):
+    ) -> None:
         self._declare(n_in, n_out, offset, scale, dtype)
         widths = (n_in, *widths_of(hidden), n_out)
         self.layers = Layers(widths, activation=activation, dtype=self.dtype, rngs=rngs)

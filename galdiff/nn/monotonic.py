@@ -37,7 +37,7 @@ class Monotonic(Network):
         scale: float | Sequence[float] = 1.0,
         dtype: str | None = None,
         rngs: nnx.Rngs,
-    ):
+    ) -> None:
         self._declare(n_in, n_out, offset, scale, dtype)
         self.signs = _signs(n_in, increasing, decreasing)
         widths = (n_in, *widths_of(hidden))

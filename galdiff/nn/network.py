@@ -5,6 +5,7 @@ A network only proposes; `LogGain` and `SimplexTilt` (`galdiff.core.correction`)
 
 import abc
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -28,11 +29,13 @@ class Network(nnx.Module):
     scale: tuple[float, ...]
     dtype: str
 
-    def __init_subclass__(cls, **kwargs):
+    def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         buildable(cls)  # constructors compute and read no file
 
-    def _declare(self, n_in: int, n_out: int, offset, scale, dtype: str | None) -> None:
+    def _declare(
+        self, n_in: int, n_out: int, offset: float | Sequence[float], scale: float | Sequence[float], dtype: str | None
+    ) -> None:
         """Settings that every network has; to be called first in `__init__`."""
         self.n_in, self.n_out = whole(n_in, "n_in"), whole(n_out, "n_out")
         self.offset, self.scale = _each(offset, n_in, "offset"), _each(scale, n_in, "scale")

@@ -30,7 +30,7 @@ class AzimuthalField(Network):
         softening: float = 0.05,
         dtype: str | None = None,
         rngs: nnx.Rngs | None = None,
-    ):
+    ) -> None:
         del rngs  # nothing is drawn; taken as every network takes it
         self._declare(2, n_out, 0.0, r_max, dtype)
         self.harmonics, self.n_intervals = tuple(harmonics), whole(n_intervals, "n_intervals")

@@ -26,7 +26,7 @@ class PowerLaw(Network):
         scale: float | Sequence[float] = 1.0,
         dtype: str | None = None,
         rngs: nnx.Rngs | None = None,
-    ):
+    ) -> None:
         del rngs  # nothing is drawn; taken as every network takes it
         self._declare(n_in, n_out, offset, scale, dtype)
         self.quadratic = quadratic
@@ -102,7 +102,7 @@ def _powers(n_in: int, quadratic: bool) -> list[tuple[int, ...]]:
     return [(), *((i,) for i in range(n_in)), *pairs]
 
 
-def _features(x, quadratic: bool, xp):
+def _features(x: typing.Any, quadratic: bool, xp: typing.Any) -> typing.Any:
     """Value of each term, on the last axis."""
     parts = [xp.ones_like(x[..., :1]), x]
     if quadratic:

@@ -33,7 +33,7 @@ class SpectralConvolution(Network):
         scale: float = 1.0,
         dtype: str | None = None,
         rngs: nnx.Rngs,
-    ):
+    ) -> None:
         self._declare(n_wave, n_wave, offset, scale, dtype)
         if whole(kernel, "kernel") % 2 == 0:
             raise InputError(f"kernel is {kernel} pixels; give an odd number, so that it has a middle")
@@ -80,7 +80,7 @@ class BasisNetwork(Network):
         scale: float | Sequence[float] = 1.0,
         dtype: str | None = None,
         rngs: nnx.Rngs,
-    ):
+    ) -> None:
         rows = np.asarray(basis)
         if rows.ndim != 2 or (mean is not None and np.asarray(mean).shape != rows.shape[1:]):
             given = None if mean is None else np.asarray(mean).shape

@@ -8,6 +8,7 @@ import typing
 from collections.abc import Collection, Iterator, Mapping
 
 import numpy as np
+from jaxtyping import ArrayLike
 
 from galdiff import units
 from galdiff.core.record import unit_of
@@ -89,8 +90,8 @@ def column_name(place: str) -> str:
     return rest or group
 
 
-def public(values, unit: str) -> tuple[np.ndarray, str]:
-    """Values [unit] in float64 (or bool), same shape, in the unit of the literature, and that unit."""
+def public(values: ArrayLike, unit: str) -> tuple[np.ndarray, str]:
+    """Values [unit], any shape, as float64 (or bool) in the unit of the literature, same shape, and that unit."""
     array = np.asarray(values)
     name, factor = PUBLIC.get(unit, (unit, 1.0))
     return (array if array.dtype == bool else array.astype(np.float64) * factor), name

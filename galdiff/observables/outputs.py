@@ -15,7 +15,9 @@ _TINY = 1e-30  # keeps a logarithm of nothing finite
 
 
 def known(history: BaryonHistory) -> dict[str, tuple[Array, float, str]]:
-    """Every number of a history: array inside galdiff, factor to the unit of the literature, that unit."""
+    """Every number of a history: array inside galdiff [unit of the record] in the shape of the history, factor to the
+    unit of the literature, that unit.
+    """
     made = {}
     for place, array, unit, _ in leaves(history):
         name, factor = PUBLIC.get(unit, (unit, 1.0))

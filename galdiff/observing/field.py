@@ -26,7 +26,7 @@ def cut_field(instrument: Instrument, max_spaxels: int | None) -> Instrument:
 
 
 def stars_in_field(stars: SkyStars, placement: Placement, instrument: Instrument) -> np.ndarray:
-    """Which stars fall on the instrument's field, bool (star,).
+    """Which stars fall on the instrument's field [arcsec], bool (star,).
 
     Raises:
       InputError: none does.
@@ -45,7 +45,8 @@ def stars_in_field(stars: SkyStars, placement: Placement, instrument: Instrument
 
 
 def served_precision(precision: Mapping[str, Any], stars: SkyStars, inside: np.ndarray) -> Precision:
-    """Precision, with the ranges of velocity and attenuation that the stars in the field have where it says None.
+    """Precision, with the ranges of velocity [km/s] and attenuation [mag] that the stars in the field have where it
+    says None.
 
     Args:
       precision: arguments of `Precision`; v_max_kms and a_v_max may be None.
@@ -91,7 +92,9 @@ def map_maker(plan: Plan, ssp: SSPGrid, *, weight: str, h_v_kms: float, gauss_he
 
 
 def count_stars(stars: SkyStars, inside: np.ndarray, plan: Plan, ssp: SSPGrid, engine: str) -> dict:
-    """Numbers and formed masses of stars in the field, outside of it, and beyond the ranges served, with a warning."""
+    """Numbers and formed masses [Msun] of stars (star,) in the field, outside, and beyond the ranges served, with a
+    warning.
+    """
     age, metallicity, formed = (np.asarray(x)[inside] for x in (stars.age, stars.metallicity, stars.mass))
     report = clip_report(age, metallicity, formed, ssp)
     warn_clipped(report)

@@ -50,7 +50,7 @@ def render(
 class _Programs:
     """Cube and maps of one tile, compiled once for each number of stars."""
 
-    def __init__(self, layout: Layout, step: Step):
+    def __init__(self, layout: Layout, step: Step) -> None:
         inputs = {"attenuated": SkyStars, "placement": Placement}
         parts = {"cube": layout.cube, "maps": layout.maps}
         self.runs: list[Any] = [compiled(Pipeline(stages=s, inputs=inputs), [name]) for name, s in parts.items()]

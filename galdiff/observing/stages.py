@@ -12,7 +12,9 @@ from galdiff.observing.sky import look, visible
 from galdiff.records import Galaxy, HaloHistory
 
 
-def pipeline(galaxy: Galaxy, sky: Mapping[str, Stage], setup: Setup, growth: Mapping[str, Stage] | None = None):
+def pipeline(
+    galaxy: Galaxy, sky: Mapping[str, Stage], setup: Setup, growth: Mapping[str, Stage] | None = None
+) -> Pipeline:
     """Stages from a halo, or a galaxy, to the record `cube`, in one piece (no tiles).
 
     Args:

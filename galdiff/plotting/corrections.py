@@ -22,7 +22,7 @@ LABELS = {
 }
 
 
-def plot_relations(found: Mapping, data, redshifts: Sequence[float], names: Sequence[tuple[str, str]]) -> Figure:
+def plot_relations(found: Mapping, data: Any, redshifts: Sequence[float], names: Sequence[tuple[str, str]]) -> Figure:
     """Scaling relations of data (points) and models (lines).
 
     Args:

@@ -15,7 +15,7 @@ def plot_derivatives(wave: np.ndarray, results: Mapping[str, Comparison], title:
     """Derivatives above, their difference below; one column for each parameter.
 
     Args:
-      wave: vacuum wavelength [Angstrom].
+      wave: vacuum wavelength (wave,) [Angstrom].
       results: of age [Gyr] and metallicity.
       title: above the figure.
     """

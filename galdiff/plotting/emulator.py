@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -90,6 +91,6 @@ def plot_errors(wave: np.ndarray, errors: Mapping[str, np.ndarray], ages: np.nda
     return figure
 
 
-def _finish(axes) -> None:
+def _finish(axes: Any) -> None:
     for ax in axes:
         ax.tick_params(labelsize=SMALL, direction="in", which="both")

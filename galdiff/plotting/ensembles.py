@@ -21,7 +21,7 @@ def plot_ensemble(
     """Galaxies of a population, with the scatter between models as bars.
 
     Args:
-      mean, std: columns by name, axes (galaxy, redshift); std None for one model.
+      mean, std: columns by name [units of the literature], axes (galaxy, redshift); std None for one model.
       redshifts: of the second axis, each with a colour.
     """
     panels = [p for p in PANELS if p[0] in mean and p[1] in mean]

@@ -48,7 +48,7 @@ def plot_galaxy(
 
 
 def plot_biases(true: Any, found: Mapping[str, Any], used: np.ndarray) -> Figure:
-    """Errors of spaxels against the truth, galaxy by galaxy, and the mean error of each galaxy.
+    """Errors of spaxels [dex] against the truth, galaxy by galaxy, and the mean error of each galaxy.
 
     Args:
       true, found: as in `plot_galaxy`; used: spaxels that count, (galaxy, y, x).

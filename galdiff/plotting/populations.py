@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -131,7 +132,7 @@ def chosen_outputs(histories: BaryonHistory, redshifts: Sequence[float] | None) 
     return found
 
 
-def _relation(ax: Axes, x: np.ndarray, y: np.ndarray, k: int):
+def _relation(ax: Axes, x: np.ndarray, y: np.ndarray, k: int) -> Any:
     """Dots, mean and band at one redshift; the line, for the legend."""
     colour, use = COLOURS[k], np.isfinite(x) & np.isfinite(y)
     x, y = x[use], y[use]

@@ -1,6 +1,7 @@
 """Maps recovered from a cube, beside the truth, their start and the limit of the noise."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -16,7 +17,7 @@ QUANTITIES = (("log10_age", "log$_{10}$ age", "age [Gyr]", "magma"), ("log10_z",
 def plot_recovered_maps(
     maps: Mapping[str, Populations], fit: Fit, snr: np.ndarray, field_arcsec: tuple[float, float]
 ) -> Figure:
-    """Truth, start, recovered and residual maps of age and Z; S/N, loss, errors and pulls.
+    """Truth, start, recovered and residual maps of age and Z [dex], shape (y, x); S/N, loss, errors and pulls.
 
     Args:
       maps: truth, start, recovered and limit (the smallest possible errors).
@@ -28,7 +29,7 @@ def plot_recovered_maps(
     figure = Figure(figsize=(14, 9.6), layout="constrained", dpi=DPI)
     axes = figure.subplots(3, 4)
 
-    def show(axis, image, title, label=None, **style):
+    def show(axis: Any, image: Any, title: Any, label: Any = None, **style: Any) -> None:
         drawn = axis.imshow(image, origin="lower", extent=(-x, x, -y, y), **style)
         axis.set(title=title, xlabel="East [arcsec]", xlim=(x, -x))
         if label is not None:
@@ -52,7 +53,7 @@ def plot_recovered_maps(
     return figure
 
 
-def _draw_fit(axes, maps: Mapping[str, Populations], fit: Fit, snr: np.ndarray) -> None:
+def _draw_fit(axes: Any, maps: Mapping[str, Populations], fit: Fit, snr: np.ndarray) -> None:
     axes[0].loglog(1 + np.arange(len(fit.losses)), fit.losses, color="C0")
     axes[0].axhline(1.0, color="0.5", lw=0.8, ls="--")
     axes[0].set(xlabel="step", ylabel=r"$\chi^2$ per pixel", title="loss")

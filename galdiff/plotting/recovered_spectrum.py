@@ -1,6 +1,7 @@
 """Fits of one spectrum from several starts: paths over the loss, loss against step, spectra with residuals."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -20,7 +21,7 @@ def plot_recovered_spectrum(
       fit: all fits, leading axis start.
       surface: of `galdiff.inference.one_spaxel.loss_map`.
       spectra: wave [Angstrom] and fluxes of the observed, started and recovered spectra, at a common scale.
-      truth: log10(age/Gyr), log10 Z.
+      truth: log10(age/Gyr), log10 Z, (2,).
     """
     figure = Figure(figsize=(11, 9), layout="constrained", dpi=DPI)
     grid = figure.add_gridspec(3, 2, height_ratios=(3.2, 1.7, 0.9), width_ratios=(1.35, 1))
@@ -33,7 +34,9 @@ def plot_recovered_spectrum(
     return figure
 
 
-def _draw_paths(figure, axis, fit: Fit, surface: tuple[np.ndarray, ...], truth: np.ndarray, colours) -> None:
+def _draw_paths(
+    figure: Any, axis: Any, fit: Fit, surface: tuple[np.ndarray, ...], truth: np.ndarray, colours: Any
+) -> None:
     ages, mets, distance = surface
     levels = np.arange(-6.0, -0.49, 0.25)
     filled = axis.contourf(
@@ -53,7 +56,7 @@ def _draw_paths(figure, axis, fit: Fit, surface: tuple[np.ndarray, ...], truth: 
     axis.legend(loc="lower left", framealpha=0.9, fontsize=9)
 
 
-def _draw_losses(axis, fit: Fit, truth: np.ndarray, colours) -> None:
+def _draw_losses(axis: Any, fit: Fit, truth: np.ndarray, colours: Any) -> None:
     for losses, colour in zip(np.asarray(fit.losses), colours, strict=False):
         axis.semilogy(np.arange(len(losses)), losses, color=colour, lw=1.4)
     errors = np.abs(np.asarray(fit.params) - truth).max(0)
@@ -63,7 +66,7 @@ def _draw_losses(axis, fit: Fit, truth: np.ndarray, colours) -> None:
     axis.grid(alpha=0.3)
 
 
-def _draw_spectra(axes, spectra: Mapping[str, np.ndarray], colours) -> None:
+def _draw_spectra(axes: Any, spectra: Mapping[str, np.ndarray], colours: Any) -> None:
     wave, observed = spectra["wave"], spectra["observed"]
     for start, recovered, colour in zip(spectra["starts"], spectra["recovered"], colours, strict=False):
         axes[0].plot(wave, start, lw=0.7, color=colour, alpha=0.75)

@@ -1,6 +1,7 @@
 """Pictures of Jacobians: heat maps over a population, dependence on halo mass, one halo in time, and their check."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -52,7 +53,8 @@ def plot_heat_maps(
     """Outputs against parameters, one panel for each title; panels that are nowhere negative have a scale of their own.
 
     Args:
-      panels: title -> (output, parameter), d log10(output)/d parameter averaged in some way.
+      panels: title -> axes (output, parameter), [dex per unit of the parameter]: d log10(output)/d parameter averaged
+        in some way.
       outputs, parameters: names.
       title: above the figure.
     """
@@ -145,7 +147,7 @@ def _points(ax: Axes, x: np.ndarray, y: np.ndarray, baseline: np.ndarray, pivot:
     ax.tick_params(labelsize=SMALL, direction="in", top=True, right=True)
 
 
-def _stripe(figure: Figure, ax: Axes, masses, size, parameters: Sequence[str], pivot: float) -> None:
+def _stripe(figure: Figure, ax: Axes, masses: Any, size: Any, parameters: Sequence[str], pivot: float) -> None:
     """Mean size of the derivative in bins of mass, each parameter over its own largest."""
     rows = [p for p in parameters if p.endswith("log10_a")] + [p for p in parameters if not p.endswith("log10_a")]
     table = []
@@ -166,7 +168,7 @@ def plot_agreement(exact: np.ndarray, differences: np.ndarray, relative: np.ndar
     """Autodiff against central differences, and a histogram of their relative differences.
 
     Args:
-      exact, differences: derivatives, any shape.
+      exact, differences: derivatives [per unit of the parameter], any shape.
       relative: relative differences of those that are large enough to have one (value,).
       title: above the figure.
     """
@@ -204,7 +206,7 @@ def plot_one_halo(
 
     Args:
       redshift: (t,), falling.
-      jacobian: (t, output, parameter).
+      jacobian: (t, output, parameter) [per unit of the parameter].
       outputs, parameters: names.
       title: above the figure.
     """

@@ -70,7 +70,7 @@ def _places(image: np.ndarray, inside: np.ndarray, size: tuple[float, float]) ->
 
 
 def observed_features(wave: np.ndarray, medium: str, redshift: float) -> dict[str, float]:
-    """Features inside the range, at the redshift, in the medium of wave [Angstrom]."""
+    """Features inside the range, at the redshift, in the medium of wave (wave,) [Angstrom]."""
     lo, hi = float(wave[0]), float(wave[-1])
     found = {}
     for name, rest in FEATURES.items():

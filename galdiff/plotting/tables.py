@@ -23,7 +23,7 @@ def plot_targets(
     """Predicted against observed, one panel for each target.
 
     Args:
-      said, y, error, measured: (row, target).
+      said, y, error [units of the targets], measured (bool): axes (row, target).
       parts: numbers of rows by name, train and held out.
       names: of the targets.
     """
@@ -47,7 +47,7 @@ def plot_pulls(pulls: np.ndarray, measured: np.ndarray, parts: Mapping[str, np.n
     """Distribution of (predicted - observed) / error beside a normal one.
 
     Args:
-      pulls, measured: (row, target).
+      pulls [1], measured (bool): axes (row, target).
       parts: numbers of rows by name.
     """
     figure = Figure(figsize=(4.6, 3.6), layout="constrained", dpi=DPI)

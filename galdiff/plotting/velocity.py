@@ -16,7 +16,7 @@ def plot_residuals(
     """Velocity maps with one colour scale, in rows of three, each with the contour of one signal to noise.
 
     Args:
-      maps: by title [km/s], (y, x).
+      maps: by title [km/s], shape (y, x).
       snr: per pixel, (y, x); snr_min: of the contour.
       centres: of the spaxels along x and y [arcsec].
     """

@@ -53,7 +53,7 @@ class CorrectedSpectra(Stage):
         lg_age: Sequence[float] | None = None,
         lgmet: Sequence[float] | None = None,
         correction: Correction | None = None,
-    ):
+    ) -> None:
         if not 0 < start < end or n_wave < 2:
             raise InputError(
                 f"start is {start} Angstrom, end {end}, n_wave {n_wave}; give 0 < start < end and n_wave of at least 2"
@@ -85,7 +85,7 @@ class CorrectedSpectra(Stage):
         return jnp.sum(knots[..., index] * weight.astype(knots.dtype), -1)
 
     def ln_wave(self) -> np.ndarray:
-        """ln of the wavelengths of the factors."""
+        """ln of the wavelengths (wave,) [Angstrom] of the factors."""
         return np.linspace(np.log(self.start), np.log(self.end), self.n_wave)
 
 

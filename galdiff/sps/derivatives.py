@@ -36,7 +36,10 @@ def first_step(value: float, nodes: Float[np.ndarray, "node"]) -> float:
 
 
 def richardson(f: Callable, value: float, step: float, levels: int = 5) -> np.ndarray:
-    """Derivative of f at value: central differences at step / 2^k, k < levels, extrapolated in all powers of step."""
+    """Derivative of f at value: central differences at step / 2^k, k < levels, extrapolated in all powers of step.
+
+    In the shape of f [unit of f per unit of value].
+    """
     steps = step / 2.0 ** np.arange(levels)
     table = [(np.asarray(f(value + h)) - np.asarray(f(value - h))) / ((value + h) - (value - h)) for h in steps]
     for power in range(1, levels):
@@ -47,7 +50,7 @@ def richardson(f: Callable, value: float, step: float, levels: int = 5) -> np.nd
 def compare_derivatives(
     f: Callable[[float], Float[Array, "wave"]], value: float, nodes: Float[np.ndarray, "node"]
 ) -> Comparison:
-    """Both derivatives of a spectrum.
+    """Both derivatives of a spectrum [its unit per unit of value].
 
     Args:
       f: spectrum of a value; differentiable.

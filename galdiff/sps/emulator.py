@@ -34,7 +34,7 @@ class Emulator(nnx.Module):
       net: from (log10 age/Gyr, log10 Z) to coefficients; its n_out is the number of components.
     """
 
-    def __init__(self, *, size: Sequence[int], net: Network):
+    def __init__(self, *, size: Sequence[int], net: Network) -> None:
         if len(size) != 3 or net.n_in != 2:
             raise InputError(
                 f"emulator: size is {list(size)} and the network takes {net.n_in} drivers; give [met, age, wave] of the"

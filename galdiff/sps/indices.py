@@ -90,5 +90,5 @@ def break_index(wave: Float[Array, "wave"], flux: Float[Array, "... wave"], name
 
 
 def spectral_index(wave: Float[Array, "wave"], flux: Float[Array, "... wave"], name: str) -> Float[Array, "..."]:
-    """Any index of LINE_INDICES or BREAKS by name, in its unit."""
+    """Any index of LINE_INDICES or BREAKS by name, in its unit [Angstrom, mag or 1]."""
     return (break_index if name in BREAKS else line_index)(wave, flux, name)

@@ -26,7 +26,7 @@ class Case(abc.ABC):
     validation: Source | None = None
     data: Mapping[str, str] = {}
 
-    def __init_subclass__(cls, **kwargs):
+    def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         buildable(cls, reads=True)  # a case has data
 
@@ -36,7 +36,7 @@ class Case(abc.ABC):
 
     @abc.abstractmethod
     def loss(self, model: nnx.Module, batch: Batch, key: Array) -> tuple[Array, Mapping[str, Array]]:
-        """Loss and its pieces (scalars by name); samples of weight zero must not count."""
+        """Loss [1], a scalar, and its pieces (scalars by name); samples of weight zero must not count."""
 
     @abc.abstractmethod
     def show(self, outcomes: Mapping[str, Outcome], folder: pathlib.Path) -> dict[str, Any]:

@@ -46,7 +46,7 @@ class Checkpoints:
       reading: nothing in the folder is written, renamed or removed, and `save` is not to be called.
     """
 
-    def __init__(self, folder: str | pathlib.Path, *, last: int = 2, best: int = 1, reading: bool = False):
+    def __init__(self, folder: str | pathlib.Path, *, last: int = 2, best: int = 1, reading: bool = False) -> None:
         if last < 1 or best < 0:
             raise InputError(f"checkpoints keep last={last} and best={best}; give last >= 1 and best >= 0")
         self.folder = pathlib.Path(folder).resolve()  # a relative path fails in the thread that writes
@@ -59,7 +59,7 @@ class Checkpoints:
     def __enter__(self) -> "Checkpoints":
         return self
 
-    def __exit__(self, *error) -> None:
+    def __exit__(self, *error: Any) -> None:
         with contextlib.suppress(Exception) if error[0] is not None else contextlib.nullcontext():
             self.wait()
         self._worker.shutdown()

@@ -30,7 +30,7 @@ class Source(abc.ABC):
       n: number of samples; batch_size: samples of a batch, all by default; seed: of the permutations.
     """
 
-    def __init__(self, n: int, *, batch_size: int | None = None, seed: int = 0):
+    def __init__(self, n: int, *, batch_size: int | None = None, seed: int = 0) -> None:
         if n < 1 or (batch_size is not None and batch_size < 1):
             raise InputError(f"data hold {n} samples and batch_size is {batch_size}; both must be at least 1")
         self.n, self.seed = n, seed
@@ -39,7 +39,7 @@ class Source(abc.ABC):
 
     @abc.abstractmethod
     def rows(self, which: np.ndarray) -> Any:
-        """Samples of these numbers (increasing), a pytree with a leading axis."""
+        """Samples [any unit] of these numbers (n,) (increasing), a pytree with a leading axis."""
 
     def batch(self, step: int) -> Batch:
         """The batch of a step; the last of an epoch is filled up with samples of weight zero."""
@@ -63,7 +63,7 @@ class Source(abc.ABC):
 class InMemory(Source):
     """Samples in a pytree of arrays with a common leading axis."""
 
-    def __init__(self, samples: Any, *, batch_size: int | None = None, seed: int = 0):
+    def __init__(self, samples: Any, *, batch_size: int | None = None, seed: int = 0) -> None:
         lengths = {np.shape(x)[0] if np.ndim(x) else 0 for x in jax.tree.leaves(samples)}
         if len(lengths) != 1 or 0 in lengths:
             raise InputError(f"samples have leading axes of length {sorted(lengths)}; give arrays of one common length")
@@ -71,7 +71,7 @@ class InMemory(Source):
         self.samples = jax.tree.map(np.asarray, samples)
 
     def rows(self, which: np.ndarray) -> Any:
-        """Rows of every array."""
+        """Rows (n, ...) of every array [any unit], for numbers (n,)."""
         return jax.tree.map(lambda x: x[which], self.samples)
 
 
@@ -85,7 +85,9 @@ class _Stored(Source):
     kind: str  # what the path must be
     array: str  # what the arrays are called there
 
-    def __init__(self, path: str | pathlib.Path, fields: list[str], *, batch_size: int | None = None, seed: int = 0):
+    def __init__(
+        self, path: str | pathlib.Path, fields: list[str], *, batch_size: int | None = None, seed: int = 0
+    ) -> None:
         self.path, self.fields = pathlib.Path(path), tuple(fields)
         if not self.path.exists():
             raise InputError(f"{self.path}: there is no such file; give {self.kind} with {', '.join(fields)}")
@@ -141,7 +143,9 @@ class Zarr(_Stored):
 
     kind, array = "a Zarr group (a folder or a .zip)", "array"
 
-    def __init__(self, path: str | pathlib.Path, fields: list[str], *, batch_size: int | None = None, seed: int = 0):
+    def __init__(
+        self, path: str | pathlib.Path, fields: list[str], *, batch_size: int | None = None, seed: int = 0
+    ) -> None:
         if importlib.util.find_spec("zarr") is None:
             raise InputError(f"{path}: zarr is not installed: pip install 'galdiff[zarr]'")
         super().__init__(path, fields, batch_size=batch_size, seed=seed)

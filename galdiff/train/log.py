@@ -16,7 +16,7 @@ class Log:
       path: of the file; from_step: records of later steps are dropped from it.
     """
 
-    def __init__(self, path: str | pathlib.Path, from_step: int = 0):
+    def __init__(self, path: str | pathlib.Path, from_step: int = 0) -> None:
         self.path = pathlib.Path(path)
         if self.path.exists():
             kept = [line for line in read_log(self.path) if line["step"] <= from_step]

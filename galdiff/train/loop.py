@@ -84,7 +84,7 @@ def _train(run: Run, folder: pathlib.Path, meta: dict[str, Any], report: Report 
 class _Tell:
     """Where metrics go: files and the caller."""
 
-    def __init__(self, files: list[Log | Events], report: Report | None):
+    def __init__(self, files: list[Log | Events], report: Report | None) -> None:
         self.files, self.report = files, report
 
     def __call__(self, step: int, record: dict[str, float]) -> None:

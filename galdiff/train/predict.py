@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array
 
 from galdiff.errors import InputError
 from galdiff.train.data import Batch, place
@@ -42,7 +43,7 @@ class Ensemble:
         call: Callable[[Any, Any], Any] = lambda model, sample: model(sample),
         batch_size: int = 1024,
         mesh: Mesh | None = None,
-    ):
+    ) -> None:
         if not models or batch_size < 1:
             raise InputError(f"{len(models)} models in batches of {batch_size}; give at least one of both")
         graphs, states = zip(*(nnx.split(model) for model in models), strict=True)
@@ -53,7 +54,7 @@ class Ensemble:
         stacked = jax.tree.map(lambda *x: jnp.stack(x), *states)
         self.state = stacked if mesh is None else jax.device_put(stacked, NamedSharding(mesh, PartitionSpec()))
 
-        def both(states, samples):
+        def both(states: Any, samples: Any) -> tuple:
             one = lambda state: jax.vmap(lambda x: call(nnx.merge(graphs[0], state), x))(samples)  # noqa: E731
             found = jax.vmap(one)(states)
             mean = jax.tree.map(lambda x: x.mean(0) if _number(x) else x[0], found)
@@ -79,7 +80,7 @@ class Ensemble:
         return Prediction(mean, std if self.n > 1 else None)
 
 
-def load_ensemble(paths: str | pathlib.Path | Sequence[str | pathlib.Path], **options) -> Ensemble:
+def load_ensemble(paths: str | pathlib.Path | Sequence[str | pathlib.Path], **options: Any) -> Ensemble:
     """The models of one or more checkpoints, as an `Ensemble` with these options.
 
     Raises:
@@ -89,5 +90,5 @@ def load_ensemble(paths: str | pathlib.Path | Sequence[str | pathlib.Path], **op
     return Ensemble([load(path).model for path in each], **options)
 
 
-def _number(x) -> bool:
+def _number(x: Array) -> bool:
     return jnp.issubdtype(x.dtype, jnp.floating)

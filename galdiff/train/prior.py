@@ -1,6 +1,7 @@
 """A prior on corrections: small wherever the data do not ask for more."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +15,7 @@ from galdiff.errors import InputError
 
 
 def driver_points(low: Sequence[float], high: Sequence[float], n: int = 256) -> np.ndarray:
-    """n points (n, driver) that fill the box of drivers evenly (Sobol sequence)."""
+    """n points [1], shape (n, driver), that fill the box of drivers evenly (Sobol sequence)."""
     a, b = np.atleast_1d(low), np.atleast_1d(high)
     if a.shape != b.shape or a.ndim != 1 or not (a < b).all():
         raise InputError(f"the range of drivers is {low} to {high}; give as many upper as lower ends, and above them")
@@ -41,7 +42,7 @@ def with_prior(
     """
     points = driver_points(low, high, n)
 
-    def both(model, batch, key):
+    def both(model: nnx.Module, batch: Any, key: Array) -> tuple:
         value, pieces = loss(model, batch, key)
         size, slope = correction_size(model, points)
         return value + weight * size + smooth * slope, {**pieces, "correction": jnp.sqrt(size)}
@@ -50,7 +51,9 @@ def with_prior(
 
 
 def correction_size(model: nnx.Module, points: np.ndarray) -> tuple[Array, Array]:
-    """Mean squares of ln(gain) [1] and of its slope in the drivers [1] at points of them, over all corrections."""
+    """Mean squares of ln(gain) [1] and of its slope in the drivers [1] at points of them, over all corrections; each a
+    scalar.
+    """
     sizes, slopes = [jnp.zeros(())], [jnp.zeros(())]
     for _, node in nnx.iter_graph(model):
         if isinstance(node, LogGain | SimplexTilt):

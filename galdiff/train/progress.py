@@ -33,7 +33,7 @@ class Progress:
         samples: int | None = None,
         console: Console | None = None,
         clock: Callable[[], float] = time.monotonic,
-    ):
+    ) -> None:
         self.total, self.title, self.samples, self.clock = total, title, samples, clock
         self.console = Console() if console is None else console
         self.past: collections.deque[tuple[float, int]] = collections.deque(maxlen=MEMORY)

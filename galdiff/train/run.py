@@ -21,7 +21,7 @@ WORST = 1e300  # rank of a checkpoint that was never validated
 class Run:
     """A task between two steps."""
 
-    def __init__(self, task: Task, settings: Settings, mesh: Mesh | None):
+    def __init__(self, task: Task, settings: Settings, mesh: Mesh | None) -> None:
         self.task, self.settings, self.mesh = task, settings, mesh
         self.graph, *states = parts_of(task.model)
         self.rest = states.pop()
@@ -33,7 +33,7 @@ class Run:
         self.rest = self._everywhere(self.rest)
         self.step, self.best, self.latest, self.worse = 0, np.inf, np.inf, 0
 
-        def objective(train, fixed, batch, key):
+        def objective(train: Any, fixed: Any, batch: Any, key: Array) -> Any:
             numbers, rest = fixed
             return task.objective(self._merged(train, numbers, rest), batch, key)
 
@@ -44,10 +44,10 @@ class Run:
         )
         self._next: tuple[int, Batch] | None = None
 
-    def _everywhere(self, tree):
+    def _everywhere(self, tree: Any) -> Any:
         return tree if self.mesh is None else on_all(tree, self.mesh)
 
-    def _merged(self, train, fixed, rest) -> nnx.Module:
+    def _merged(self, train: Any, fixed: Any, rest: Any) -> nnx.Module:
         numbers = {**fixed, **train}
         filled = [
             jax.tree.unflatten(jax.tree.structure(s), [numbers[path] for path in by_path(s)])
@@ -66,7 +66,7 @@ class Run:
         return self._merged(*numbers)
 
     def advance(self) -> dict[str, Array]:
-        """One step; its metrics, which may still be computed when it returns."""
+        """One step; its metrics [1], each a scalar, which may still be computed when it returns."""
         batch = self._batch(self.step)
         self.carry, metrics = self._advance(self.carry, (self.fixed, self.rest), batch)
         self.step += 1

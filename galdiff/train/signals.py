@@ -3,6 +3,7 @@
 import contextlib
 import signal
 from collections.abc import Callable, Iterator
+from typing import Any
 
 
 @contextlib.contextmanager
@@ -10,7 +11,7 @@ def stop_signals() -> Iterator[Callable[[], bool]]:
     """Whether SIGTERM or SIGINT came to this process; the second one ends it at once."""
     came: list[int] = []
 
-    def note(number, frame):
+    def note(number: int, frame: Any) -> None:
         came.append(number)
         if len(came) > 1:
             raise KeyboardInterrupt

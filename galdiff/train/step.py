@@ -17,7 +17,9 @@ from galdiff.train.data import Batch
 
 
 def start(train: Mapping[str, Array], optimiser: optax.GradientTransformation, seed: int) -> dict[str, Any]:
-    """What is carried before the first step: numbers that train, optimiser, average, random key, counts."""
+    """What is carried before the first step: numbers that train [any unit and shape], optimiser, average, random key,
+    counts.
+    """
     train = {path: jnp.copy(x) for path, x in train.items()}  # buffers are given away by the step
     return {
         "train": train,
@@ -39,13 +41,13 @@ def make_step(
     """`step(carry, fixed, batch) -> carry, report`, compiled; the carry's buffers are reused.
 
     Args:
-      objective: loss and pieces of (numbers that train, fixed numbers, batch, random key).
+      objective: loss [1] and pieces, each a scalar, of (numbers that train, fixed numbers, batch, random key).
       optimiser: of optax.
       average: decay of the exponential moving average; 0 for none.
       everywhere: sharding of all results, None for one device.
     """
 
-    def step(carry, fixed, batch):
+    def step(carry: Any, fixed: Any, batch: Any) -> tuple:
         key, now = jax.random.split(jax.random.wrap_key_data(carry["key"]))
         (loss, pieces), slopes = jax.value_and_grad(objective, has_aux=True)(carry["train"], fixed, batch, now)
         updates, memory = optimiser.update(slopes, carry["optimiser"], carry["train"])

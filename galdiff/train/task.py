@@ -60,7 +60,7 @@ class Settings:
     keep_best: int = 1
     tensorboard: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("steps", "validate_every", "checkpoint_every", "bad_steps", "patience"):
             value = getattr(self, name)
             if value is not None and value < 1:

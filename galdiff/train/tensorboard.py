@@ -15,7 +15,7 @@ class Events:
       folder: of the event files; from_step: TensorBoard forgets what has a later step.
     """
 
-    def __init__(self, folder: str | pathlib.Path, from_step: int = 0):
+    def __init__(self, folder: str | pathlib.Path, from_step: int = 0) -> None:
         refuse_without_package()
         from tensorboardX import SummaryWriter  # optional
 

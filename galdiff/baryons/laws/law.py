@@ -28,7 +28,7 @@ class Law(nnx.Module):
 
     sees_contents: ClassVar[bool] = False  # True: called inside the step, with the contents
 
-    def __init_subclass__(cls, **kwargs):
+    def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         buildable(cls)
 
@@ -74,13 +74,15 @@ Laws = Mapping[str, Law]  # slot -> law
 
 
 def tabled(laws: Laws, p: Any, forcing: Forcing) -> dict[str, Array]:
-    """What the laws say of the halo alone, by slot; one where a law waits for the contents (see `with_contents`)."""
+    """What the laws say of the halo alone [unit of the slot], in its shape; one where a law waits for the contents (see
+    `with_contents`).
+    """
     one = jnp.ones_like(forcing.t_dyn)
     return {name: one if law.sees_contents else law(getattr(p, name), forcing) for name, law in laws.items()}
 
 
 def with_contents(laws: Laws, p: Any, forcing: Forcing, contents: Contents, rates: Any) -> dict[str, Array]:
-    """The rates that wait for the contents, times what their laws say, by slot.
+    """The rates that wait for the contents, times what their laws say [unit of the slot], in the shape of the contents.
 
     Args:
       laws, p: by slot.

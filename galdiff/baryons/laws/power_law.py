@@ -9,11 +9,12 @@ from jaxtyping import Array
 from galdiff.baryons.forcing import Forcing
 from galdiff.baryons.laws.law import Law
 from galdiff.baryons.parameters import V_0
+from galdiff.baryons.patankar import Contents
 from galdiff.core.variables import physical
 
 
 def power_law(p: Any, forcing: Forcing) -> Array:
-    """10^log10_a (V_vir/V_0)^(alpha0 + alpha_z (1+z)) (1+z)^beta, the shape of the halo."""
+    """10^log10_a (V_vir/V_0)^(alpha0 + alpha_z (1+z)) (1+z)^beta [unit of a], the shape of the halo."""
     ln_v, ln_1pz = jnp.log(forcing.halo.v_vir / V_0), jnp.log1p(forcing.halo.redshift)
     slope = p.alpha0 + p.alpha_z * jnp.exp(ln_1pz)
     return jnp.exp(jnp.log(10.0) * p.log10_a + slope * ln_v + p.beta * ln_1pz)
@@ -31,12 +32,12 @@ class PowerLaw(Law):
         beta: float = 0.0,
         log10_a_range: Sequence[float],
         alpha0_range: Sequence[float] = (-4.0, 0.0),
-    ):
+    ) -> None:
         self.log10_a = physical(log10_a, unit="dex", lo=log10_a_range[0], hi=log10_a_range[1], prior="uniform")
         self.alpha0 = physical(alpha0, unit="1", lo=alpha0_range[0], hi=alpha0_range[1], prior="uniform")
         self.alpha_z = physical(alpha_z, unit="1", lo=-2.0, hi=2.0)
         self.beta = physical(beta, unit="1", lo=-5.0, hi=5.0)
 
-    def __call__(self, p, forcing, contents=None):
+    def __call__(self, p: Any, forcing: Forcing, contents: Contents | None = None) -> Array:
         """The number at V_vir and redshift."""
         return power_law(p, forcing)

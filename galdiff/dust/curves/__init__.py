@@ -1,11 +1,13 @@
 """Dust curves, one a file; conf/dust/curve has a preset for each."""
 
+from typing import Any
+
 from galdiff.core.buildable import buildable
 from galdiff.errors import InputError
 
 
 @buildable
-def make_curve(name: str, **options):
+def make_curve(name: str, **options: Any) -> Any:
     """What configs named curves with once.
 
     Raises:

@@ -3,7 +3,7 @@
 import dataclasses
 
 import jax.numpy as jnp
-from jaxtyping import ArrayLike, Float
+from jaxtyping import Array, ArrayLike, Float
 
 from galdiff.dust.curve import Curve, Wave, check_range
 from galdiff.dust.shapes import drude, far_uv_rise, spline_with_ultraviolet
@@ -16,7 +16,7 @@ class Fitzpatrick99(Curve):
     blue, red = 1000.0, 33000.0
     r_v: Float[ArrayLike, ""] = 3.1  # A(V)/E(B-V) [1]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_range("r_v", self.r_v, 2.0, 6.0)
 
     def formula(self, wave: Wave) -> Wave:
@@ -25,7 +25,7 @@ class Fitzpatrick99(Curve):
         c2 = -0.824 + 4.717 / r_v
         c1 = 2.030 - 3.007 * c2
 
-        def ultraviolet(x):
+        def ultraviolet(x: Array) -> Array:
             return 1.0 + (c1 + c2 * x + 3.23 * drude(x, 4.596, 0.99) + 0.41 * far_uv_rise(x)) / r_v
 
         knots = (0.0, *(1e4 / w for w in (26500.0, 12200.0, 6000.0, 5470.0, 4670.0, 4110.0)))

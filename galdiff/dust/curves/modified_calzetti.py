@@ -17,7 +17,7 @@ class ModifiedCalzetti(Curve):
     slope: Float[ArrayLike, ""] = 0.0  # exponent delta of (wave / 5500 A) [1]; negative is steeper
     bump: Float[ArrayLike, ""] = 0.0  # its strength E_b [1]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_range("slope", self.slope, -2.0, 1.0)
         check_range("bump", self.bump, 0.0, 10.0)
 

@@ -15,7 +15,7 @@ class ODonnell94(Curve):
     blue, red = 1000.0, 33000.0
     r_v: Float[ArrayLike, ""] = 3.1  # A(V)/E(B-V) [1]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_range("r_v", self.r_v, 2.0, 6.0)
 
     def formula(self, wave: Wave) -> Wave:

@@ -14,7 +14,7 @@ class PowerLaw(Curve):
     blue, red = 912.0, 33000.0
     slope: Float[ArrayLike, ""] = -0.7  # exponent [1]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_range("slope", self.slope, -3.0, 0.0)
 
     def formula(self, wave: Wave) -> Wave:

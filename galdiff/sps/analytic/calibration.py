@@ -58,7 +58,7 @@ def passband_weights(wave: Float[np.ndarray, "wave"], bands: Bands) -> Float[np.
 class Summary:
     """Colours, mass-to-light ratios and indices of spectra on a grid; differentiable."""
 
-    def __init__(self, wave: Float[np.ndarray, "wave"], bands: Bands):
+    def __init__(self, wave: Float[np.ndarray, "wave"], bands: Bands) -> None:
         self.wave: Any = wave
         self.bands = passband_weights(wave, bands)
 
@@ -84,7 +84,7 @@ class Sample:
 def sample(
     measured: Measured,
     pairs: tuple[Sequence[float], Sequence[float]],
-    imf,
+    imf: Any,
     span: tuple[float, float],
     bands: Bands | None,
 ) -> Sample:
@@ -113,20 +113,20 @@ def sample(
 
 
 def unpack(full: Float[ArrayLike, "coef"]) -> synthesis.Coefficients:
-    """All coefficients from one vector: those of the tracks, then five of each feature."""
+    """All coefficients [each its own unit] from one vector: those of the tracks, then five of each feature."""
     full, n = jnp.asarray(full), len(coefficients.TRACKS)
     track = tracks_module.TrackCoefficients(**dict(zip(coefficients.TRACKS, full[:n], strict=True)))
     return synthesis.Coefficients(tracks=track, spectra=spectra.SpectrumCoefficients(laws=full[n:].reshape(-1, 5)))
 
 
 def stored() -> Float[np.ndarray, "coef"]:
-    """The coefficients that ship, in the order of `unpack`."""
+    """The coefficients that ship [each its own unit], in the order of `unpack`."""
     laws = [coefficients.LAWS[name] for name in features.NAMES]
     return np.concatenate([list(coefficients.TRACKS.values()), *laws])
 
 
 def coefficients_text(full: Float[np.ndarray, "coef"]) -> str:
-    """The coefficients as the Python module `coefficients`."""
+    """The coefficients [each its own unit] as the Python module `coefficients`."""
     n = len(coefficients.TRACKS)
     text = f'"""{coefficients.__doc__}"""\n\nTRACKS = {{\n'
     text += "".join(f'    "{k}": {v:.5g},\n' for k, v in zip(coefficients.TRACKS, full[:n], strict=True))
@@ -144,7 +144,7 @@ class Problem:
       prior: centre and width by name, of `tracks` and of `laws`; width 0 means fixed.
     """
 
-    def __init__(self, samples: Sequence[Sample], prior: Mapping[str, Mapping]):
+    def __init__(self, samples: Sequence[Sample], prior: Mapping[str, Mapping]) -> None:
         self.samples = samples
         track = np.array([prior["tracks"][name] for name in coefficients.TRACKS]).T
         law = np.array([prior["laws"][name] for name in features.NAMES])
@@ -152,11 +152,11 @@ class Problem:
         self.free = np.flatnonzero(self.width > 0)
 
     def filled(self, free: Float[ArrayLike, "free"]) -> Float[Array, "coef"]:
-        """All coefficients from the free ones."""
+        """All coefficients [each its own unit] from the free ones."""
         return jnp.asarray(self.centre).at[self.free].set(free)
 
     def residuals(self, free: Float[Array, "free"]) -> Float[Array, "residual"]:
-        """Misses over their errors: of the prior, of ln flux, and of the summary of each sample."""
+        """Misses over their errors [1]: of the prior, of ln flux, and of the summary of each sample."""
         made = unpack(self.filled(free))
         rows = [(free - self.centre[self.free]) / self.width[self.free]]
         for s in self.samples:
@@ -172,11 +172,13 @@ class Problem:
 def damped_least_squares(
     problem: Problem, free: Float[ArrayLike, "free"], steps: int, report: Callable[[str], object] = lambda text: None
 ) -> Float[np.ndarray, "coef"]:
-    """All coefficients after some steps from the free ones given; the cost of each step is reported as text."""
+    """All coefficients [each its own unit] after some steps from the free ones given; the cost of each step is reported
+    as text.
+    """
     free, residuals = jnp.asarray(free), jax.jit(problem.residuals)
 
     @jax.jit
-    def jacobian(x):
+    def jacobian(x: Any) -> Any:
         push = lambda v: jax.jvp(problem.residuals, (x,), (v,))[1]  # noqa: E731
         return jax.lax.map(push, jnp.eye(x.size), batch_size=4)
 
@@ -208,8 +210,8 @@ class Comparison(NamedTuple):
     model: np.ndarray
 
 
-def compare(measured: Measured, full: Float[np.ndarray, "coef"], imf) -> Comparison:
-    """Both over the whole range of the promise: Z 0.004-0.03, 0.1-13 Gyr, below 7400 Angstrom."""
+def compare(measured: Measured, full: Float[np.ndarray, "coef"], imf: Any) -> Comparison:
+    """Both over the whole range of the promise: Z 0.004-0.03, 0.1-13 Gyr, below 7400 [Angstrom]."""
     wave, ages, mets, flux = measured
     mets_in, ages_in = (mets > 0.0039) & (mets < 0.0301), (ages > 0.099) & (ages < 13.01)
     used = WAVE[WAVE < 7400.0]

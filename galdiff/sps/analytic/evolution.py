@@ -6,6 +6,8 @@ fits hold for 1e-4 <= Z <= 0.03 and 0.1 <= m <= 100 Msun; Z is held at those lim
 are never traced, so this file is NumPy in float64 (m^19.5 overflows float32) and costs no compilation.
 """
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float
 
@@ -75,10 +77,10 @@ LBGB_C2, LBGB_C3 = 9.301992, 4.637345  # eq. 10
 
 def track_zeta(metallicity: Float[Array, "..."]) -> Float[Array, "..."]:
     """log10(Z / 0.02) [dex], held inside the range of the fits."""
-    return np.clip(np.log10(metallicity / Z_SUN_TRACKS), *ZETA_LIMITS)
+    return np.asarray(np.clip(np.log10(metallicity / Z_SUN_TRACKS), *ZETA_LIMITS))
 
 
-def _poly(coefficients: tuple[float, ...], zeta: Array) -> Array:
+def _poly(coefficients: tuple[float, ...], zeta: Array) -> Any:
     total = np.zeros_like(zeta) + coefficients[-1]
     for c in coefficients[-2::-1]:
         total = total * zeta + c
@@ -129,10 +131,10 @@ def turnoff_radius(m: Float[Array, "..."], zeta: Float[Array, "..."]) -> Float[A
     a18, a19, a20, a21, a22 = (_poly(HPT[n], zeta) for n in range(18, 23))
     a23, a24, a25, a26 = (_poly(HPT[n], zeta) for n in range(23, 27))
 
-    def light(m):
+    def light(m: np.ndarray) -> np.ndarray:
         return a20 * (a18 + a19 * m**a21) / (a20 + m**a22)
 
-    def heavy(m):
+    def heavy(m: np.ndarray) -> np.ndarray:
         return (RTMS_C1 * m**3.0 + a23 * m**a26 + a24 * m ** (a26 + 1.5)) / (a25 + m**5.0)
 
     share = np.clip((m - a17) / 0.1, 0.0, 1.0)

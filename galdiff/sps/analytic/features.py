@@ -5,6 +5,8 @@ equivalent width of `lines.py`; molecular bands are ramps that end at a band hea
 Gaydon 1976, The Identification of Molecular Spectra; TiO as in Valenti et al. 1998, ApJ 498, 851, table 1).
 """
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float
 from scipy.special import expit
@@ -96,7 +98,7 @@ def to_vacuum(wave: float) -> float:
     return float(air_to_vacuum(np.asarray(wave)))
 
 
-def _line_group(wave: np.ndarray, sigma: np.ndarray, group, width: float, wing: float) -> np.ndarray:
+def _line_group(wave: np.ndarray, sigma: np.ndarray, group: Any, width: float, wing: float) -> np.ndarray:
     centre = np.array([line[0] if len(line) == 3 else to_vacuum(line[0]) for line in group])[:, None]
     if wing:
         half = np.sqrt(wing**2 + (1.177 * sigma) ** 2)
@@ -107,7 +109,7 @@ def _line_group(wave: np.ndarray, sigma: np.ndarray, group, width: float, wing: 
     return np.array([line[1] for line in group]) @ shape
 
 
-def _band(wave: np.ndarray, sigma: np.ndarray, band) -> np.ndarray:
+def _band(wave: np.ndarray, sigma: np.ndarray, band: Any) -> np.ndarray:
     head, length, depth = to_vacuum(band[0]), band[1], band[2]
     fade = np.exp(-1.5 * np.clip((wave - head) / length, 0.0, 60.0))
     return depth * fade * expit((wave - head) * np.sign(length) / (0.7 * sigma + 2.0))

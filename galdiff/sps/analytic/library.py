@@ -34,7 +34,7 @@ def default_coefficients() -> Coefficients:
     return Coefficients(tracks=TrackCoefficients(**tracks), spectra=SpectrumCoefficients(laws=laws))
 
 
-def _checked(values, name: str, unit: str, lo: float, hi: float) -> np.ndarray:
+def _checked(values: ArrayLike, name: str, unit: str, lo: float, hi: float) -> np.ndarray:
     values = np.atleast_1d(np.asarray(values, float))
     if values.ndim != 1 or not values.size or not (np.diff(values) > 0).all():
         raise InputError(f"{name} [{unit}] is not an increasing list of numbers; sort it and drop repeats")

@@ -32,20 +32,20 @@ class SpectrumCoefficients:
 
 
 def default_wave() -> np.ndarray:
-    """Vacuum wavelengths [Angstrom] with 2.1 pixels per resolution element of `default_fwhm`."""
+    """Vacuum wavelengths (wave,) [Angstrom] with 2.1 pixels per resolution element of `default_fwhm`."""
     fine = np.linspace(np.log(WAVE_LIMITS[0]), np.log(WAVE_LIMITS[1]), 20001)
     count = np.concatenate([[0.0], np.cumsum(2.1 * _resolving_power(np.exp(fine[1:])) * np.diff(fine))])
     return np.exp(np.interp(np.linspace(0.0, count[-1], int(count[-1]) + 1), count, fine))
 
 
-def _resolving_power(wave):
+def _resolving_power(wave: np.ndarray) -> np.ndarray:
     """lambda / FWHM: 2000 from 3500 to 9300 Angstrom, 400 in the ultraviolet and infrared."""
     step = lambda x: 1 / (1 + np.exp(-x))  # noqa: E731
     return 400.0 + 1600.0 * step((np.log(wave / 3350.0)) / 0.008) * step((np.log(9700.0 / wave)) / 0.008)
 
 
 def default_fwhm(wave: np.ndarray) -> np.ndarray:
-    """Resolution FWHM [Angstrom] of the embedded library at a vacuum wavelength [Angstrom]."""
+    """Resolution FWHM [Angstrom] of the embedded library at a vacuum wavelength [Angstrom], same shape."""
     return wave / _resolving_power(np.asarray(wave))
 
 
@@ -82,7 +82,7 @@ def _ln_planck(wave: np.ndarray, teff: np.ndarray) -> np.ndarray:
 
 
 def _planck_share(teff: np.ndarray) -> np.ndarray:
-    def below(limit):  # luminosity share at wavelengths below the limit
+    def below(limit: float) -> np.ndarray:  # luminosity share at wavelengths below the limit
         x = HC_K_ANGSTROM / (limit * teff[:, None])
         n = np.arange(1.0, 60.0)
         series = np.exp(-n * x) * (x**3 / n + 3 * x**2 / n**2 + 6 * x / n**3 + 6 / n**4)

@@ -1,5 +1,7 @@
 """Simple stellar populations: representative stars times their spectra."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -55,7 +57,7 @@ def synthesise(
     tracks, atmospheres = tables
     light = node_luminosity(star_points(c.tracks, tracks, imf))
 
-    def one(args):
+    def one(args: Any) -> Any:
         zeta, weights = args
         return weights @ star_spectra(c.spectra, atmospheres, zeta)
 

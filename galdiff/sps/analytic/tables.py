@@ -39,7 +39,7 @@ class TrackTables:
     rate_of_time: Float[Array, "met time"] = quantity("", "-d ln mass / d ln time at LN_TIMES; 0 before")
 
 
-def log_t_of(log_l, log_r):
+def log_t_of(log_l: Any, log_r: Any) -> Any:
     """log10 Teff [K] from log10 luminosity [Lsun] and log10 radius [Rsun]."""
     return LOG_T_SUN + 0.25 * (log_l - 2 * log_r)
 

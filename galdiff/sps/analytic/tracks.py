@@ -71,8 +71,8 @@ class StarPoints:
     log_g: Float[Array, "met age point"] = quantity("dex", "log10 surface gravity [cm/s2]")
 
 
-def giant_log_t(c: TrackCoefficients, log_l, log_m, zeta):
-    """log10 Teff [K] of red giants: a bent line in log L [Lsun], shifted by mass [Msun] and zeta [dex]."""
+def giant_log_t(c: TrackCoefficients, log_l: Array, log_m: Array, zeta: Array) -> Array:
+    """log10 Teff [K] of red giants: a bent line in log L [Lsun], shifted by mass [Msun] and zeta [dex], one shape."""
     x = log_l - 1.75
     knee = jax.nn.softplus(4 * (x - 0.5)) / 4
     shift = c.giant_mass * log_m + c.giant_zeta * zeta + c.giant_zeta2 * zeta**2 + c.giant_zeta_l * zeta * x
@@ -88,11 +88,11 @@ def _inside(imf: Imf, ln_lo: Array, ln_hi: Array) -> Array:
     return jnp.clip((hi - lo) / jnp.where(width > 0, width, 1.0), 0.0, 1.0)
 
 
-def _gravity(log_m, log_l, log_t):
+def _gravity(log_m: Array, log_l: Array, log_t: Array) -> Array:
     return LOG_G_SUN + log_m - log_l + 4 * (log_t - LOG_T_SUN)
 
 
-def _warm(c: TrackCoefficients, log_m, zeta):
+def _warm(c: TrackCoefficients, log_m: Array, zeta: Array) -> Array:
     cool = jax.nn.sigmoid((-0.155 - log_m) / 0.05)  # below 0.7 Msun
     return c.ms_warmth + c.ms_warmth_zeta * zeta + c.dwarf_warmth * cool
 
@@ -128,7 +128,7 @@ def _subgiants(c: TrackCoefficients, t: TrackTables) -> _Phase:
     return _Phase(time=jnp.broadcast_to(time, log_l.shape), log_l=log_l, log_t=start + (end - start) * share**1.5)
 
 
-def _massive(t: TrackTables):
+def _massive(t: TrackTables) -> Array:
     """0 where helium ignites in a flash, 1 where it does not."""
     return jax.nn.sigmoid((t.m - t.flash_mass) / 0.12)
 
@@ -145,7 +145,7 @@ def _red_giants(c: TrackCoefficients, t: TrackTables) -> _Phase:
     return _Phase(time=time, log_l=log_l, log_t=giant_log_t(c, log_l, jnp.log10(t.m), zeta))
 
 
-def _helium_light(c: TrackCoefficients, t: TrackTables):
+def _helium_light(c: TrackCoefficients, t: TrackTables) -> Array:
     """log10 luminosity of core helium burning [Lsun]."""
     low = c.clump_log_l + c.clump_log_l_zeta * t.zeta
     bright = c.helium_bright + c.helium_bright_mass * jnp.clip(jnp.log10(t.m) - 0.477, -0.3, 0.727)
