@@ -21,7 +21,7 @@ from galdiff.baryons.evolve import Outputs
 from galdiff.baryons.regulator import Regulator
 from galdiff.core.compiled import compiled
 from galdiff.dust.attenuation import DustScreen
-from galdiff.dust.curves import make_curve
+from galdiff.dust.curves.ccm89 import CCM89
 from galdiff.ifu.instrument import make_instrument
 
 DOCS = pathlib.Path(__file__).resolve().parent.parent / "docs" / "simulate.md"
@@ -76,6 +76,7 @@ def test_python_and_the_command_line_give_the_same_cube_bit_for_bit(grown, tmp_p
         mock.save(tmp_path / "python")
 
 
+@pytest.mark.filterwarnings("ignore:.*cosmology is not that of the run:UserWarning")  # that of EAGLE
 def test_a_snapshot_gives_the_same_cube_as_on_the_command_line_too(tmp_path):
     write_eagle(tmp_path / "snapshot.hdf5")
     wide = {"max_spaxels": 6, "precision.rank": 8, "gauss_hermite": False, "redshift": 0.05, **BLUE}
@@ -107,7 +108,7 @@ def test_built_objects_take_the_places_of_presets(disc):
     )
     few = {"instrument": instrument, "ssp": galdiff.load_ssp(None), "rank": 8, "gauss_hermite": False, "snr": None}
     clear = galdiff.observe(disc, **few)
-    dust = {"stage": DustScreen(a_v=1.0), "curve": make_curve(name="ccm89", r_v=3.1)}
+    dust = {"stage": DustScreen(a_v=1.0), "curve": CCM89(r_v=3.1)}
     dim = galdiff.observe(disc.galaxy, dust=dust, **few)  # a record of one's own
     assert clear.summary["instrument"] == "mine"
     assert clear.cube.flux.shape == (4, 4, 51)
@@ -155,6 +156,7 @@ def test_what_is_wrong_is_named_with_the_nearest(call, words, disc):
 
 
 @pytest.mark.filterwarnings(EDGE)
+@pytest.mark.filterwarnings("ignore:templates are broader:UserWarning")
 def test_the_documented_pipeline_has_the_slopes_that_differences_have(capsys):
     code = re.findall(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)[1]
     lines = [line for line in code.splitlines() if line]
