@@ -151,3 +151,9 @@ def test_a_package_of_the_user_is_built_when_it_is_named_and_only_then(tmp_path,
         assert build(node).n == 3
     with pytest.raises(InputError, match="no class or function that a config may build"):
         build({"_target_": "mynet_of_a_test.system"}, packages=["mynet_of_a_test"])
+
+
+@pytest.mark.parametrize("name", ["os", "subprocess", "numpy", "jax", "flax", "hydra", "galdiff"])
+def test_a_library_that_can_do_anything_is_not_trusted_by_its_name(name):
+    with pytest.raises(InputError, match=f"packages names '{name}', a library .* a module of your own"):
+        build({"_target_": f"{name}.system"}, packages=[name])

@@ -31,6 +31,27 @@ NAMED = frozenset(
     }
 )
 NAMED_ON_COMMAND = frozenset(f"optax.{name}" for name in ("adam", "adamw", "lion", "nadam", "sgd"))
+# Libraries that nobody trusts as a whole by writing their name, beside the standard library: they can do anything.
+FOREIGN = frozenset(
+    {
+        *("astropy", "beartype", "cloudpickle", "diffrax", "dill", "equinox", "etils", "flax", "fsspec", OWN, "h5py"),
+        *("hydra", "jax", "jaxlib", "jaxtyping", "joblib", "lineax", "matplotlib", "msgpack", "numpy", "numpyro"),
+        *(
+            "omegaconf",
+            "optax",
+            "optimistix",
+            "orbax",
+            "pandas",
+            "pip",
+            "pyarrow",
+            "pytest",
+            "requests",
+            "rich",
+            "scipy",
+        ),
+        *("setuptools", "tensorstore", "torch", "yaml", "zarr"),
+    }
+)
 _trusted: contextvars.ContextVar[tuple[str, ...]] = contextvars.ContextVar("trusted", default=())
 
 
@@ -51,6 +72,11 @@ def trusting(packages: Sequence[str]) -> Iterator[None]:
     for name in packages:
         if not isinstance(name, str) or not name.isidentifier():
             raise InputError(f"packages: {name!r} is no name of a top-level package; give names, such as [mynet]")
+        if _foreign(name):
+            raise InputError(
+                f"packages names '{name}', a library that can do anything; put what you need of it into a module of"
+                " your own, and name that"
+            )
     token = _trusted.set((*_trusted.get(), *packages))
     try:
         yield
@@ -61,7 +87,12 @@ def trusting(packages: Sequence[str]) -> Iterator[None]:
 def trusted() -> tuple[str, ...]:
     """Packages whose definitions are open: those of `trusting`, and installed ones that declare themselves plugins."""
     plugins = importlib.metadata.entry_points(group=PLUGINS)
-    return (*_trusted.get(), *(plugin.value.split(":")[0].split(".")[0] for plugin in plugins))
+    roots = (plugin.value.split(":")[0].split(".")[0] for plugin in plugins)
+    return (*_trusted.get(), *(root for root in roots if not _foreign(root)))
+
+
+def _foreign(package: str) -> bool:
+    return package in FOREIGN or package in sys.stdlib_module_names
 
 
 def located(name: Any, where: str, checkpoint: bool = False) -> Callable:
@@ -110,7 +141,7 @@ def type_called(name: str) -> type:
 
 
 def _remedy(package: str) -> str:
-    package = package if package.isidentifier() and package != OWN else "mynet"
+    package = package if package.isidentifier() and not _foreign(package) else "mynet"
     return (
         "only what galdiff opens to configs may be built; if the code is yours and you trust it, name its package:"
         f' packages=[{package}] on the command line, galdiff.load(path, packages=["{package}"])'
