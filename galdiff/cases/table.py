@@ -4,6 +4,7 @@
 trains any module that maps columns to columns.
 """
 
+import abc
 import pathlib
 import typing
 from collections.abc import Mapping, Sequence
@@ -38,9 +39,9 @@ class _OwnTable(Case):
     noise: Noise
     rows: Rows
 
+    @abc.abstractmethod
     def predict(self, model: nnx.Module, samples: Any) -> Float[Array, "row target"]:
-        """What a model says to samples."""
-        raise NotImplementedError
+        """What a model says to samples [units of the targets], shape (row, target)."""
 
     def loss(self, model: nnx.Module, batch: Batch, key: Array) -> tuple[Array, Mapping[str, Array]]:
         """Minus ln likelihood per measurement; chi2 per measurement, limits aside. Missing values do not count."""
