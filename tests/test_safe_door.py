@@ -105,7 +105,9 @@ def test_nothing_is_looked_up_for_a_checkpoint(run, config):
         load.built({"config": f'model: {{_target_: flax.nnx.Linear, in_features: "{config}"}}'}, run)
 
 
-@pytest.mark.parametrize("config", [3, None, [1], "[1]", "- a", "model: !!python/name:os.system", "[" * 100_000])
+@pytest.mark.parametrize(
+    "config", [3, None, [1], "[1]", "- a", "model: !!python/name:os.system", "[" * 100_000, "- " * 50_000]
+)
 def test_a_config_of_another_form_is_one_line(run, config):
     with pytest.raises(InputError, match="the config in the checkpoint") as raised:
         load.built({"config": config}, run)

@@ -7,6 +7,7 @@ numbers; nothing else in the files is run.
 import dataclasses
 import json
 import pathlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -29,6 +30,7 @@ from galdiff.train.migrations import laws_in_slots, saved_path
 from galdiff.train.select import parts_of
 
 PARTS = ("corrections", "physics")
+DEEPEST = 64  # levels of a config
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,6 +133,8 @@ def config_of(record: Mapping[str, Any], path: str | pathlib.Path) -> dict[str, 
     try:
         if not isinstance(text, str):
             raise ValueError(f"it is a {type(text).__name__}, no text")
+        if _nested(text):
+            raise RecursionError
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
             raise ValueError("it has aliases")
         if "${" in text:
@@ -142,6 +146,18 @@ def config_of(record: Mapping[str, Any], path: str | pathlib.Path) -> dict[str, 
         reason = " ".join(str(error).split())[:160]
         raise InputError(f"{path}: the config in the checkpoint cannot be read: {reason}; use another copy") from error
     return {str(key): laws_in_slots(value) for key, value in config.items()} if isinstance(config, dict) else {}
+
+
+def _nested(text: str) -> bool:
+    """Whether YAML is nested deeper than any config, found in one pass: parsing such a text takes minutes."""
+    depth = deepest = 0
+    for sign in re.findall(r"[\[{\]}]", text):
+        depth += 1 if sign in "[{" else -1
+        deepest = max(deepest, depth)
+    return (
+        deepest > DEEPEST
+        or re.search(rf"^ {{{4 * DEEPEST},}}|(?:[-?] +){{{DEEPEST},}}", text, re.MULTILINE) is not None
+    )
 
 
 def inspect(path: str | pathlib.Path) -> str:
