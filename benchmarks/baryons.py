@@ -30,7 +30,7 @@ from galdiff.baryons.evolve import Outputs, evolve_adaptively, evolve_prepared, 
 from galdiff.baryons.pandya23 import Pandya23
 from galdiff.cosmology import Cosmology, radiation_density
 from galdiff.halo.ensemble import diffmah_population
-from galdiff.halo.table import from_matrix
+from galdiff.halo.tabulated import from_matrix
 from galdiff.io.cooling_tables import load_sd93_csv
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from galdiff.baryons.evolve import Equations
-from galdiff.baryons.forcing import HaloNow
+from galdiff.baryons.halo_state import HaloNow
 from galdiff.core.hermite import backward_slopes, hermite
 from galdiff.cosmology import hubble, redshift_at_age
 from galdiff.records import HaloHistory
@@ -60,8 +60,8 @@ def solve_peer(
     def rhs(log10_t, log10_y, args):
         t = 10**log10_t / GYR_S
         contents = contents_of(log10_y, equations)
-        drive = equations.drive(equations.force(halo_from(spline, t), history.cosmology))
-        flows, _ = equations.flows(contents, drive)
+        known_rates = equations.known_rates(equations.halo_state(halo_from(spline, t), history.cosmology))
+        flows, _ = equations.flows(contents, known_rates)
         rates = {q: b.rates(flows[q]) for q, b in equations.budgets.items()}
         return jnp.stack([t * rates[q][n] / contents[q][n] for q, n in STATE])
 

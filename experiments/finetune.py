@@ -15,21 +15,21 @@ from omegaconf import DictConfig, OmegaConf
 from galdiff import runtime
 from galdiff.baryons.evolve import Outputs, evolve_prepared, prepare
 from galdiff.build import build
-from galdiff.cases.relations import FitRelations, chosen_points, split_points
+from galdiff.cases.fit_relations import FitRelations, chosen_points, split_points
 from galdiff.cli import check_kinds, experiment, run_folder
 from galdiff.errors import InputError
 from galdiff.io.atomic import atomic_path
 from galdiff.io.preflight import check_output
-from galdiff.io.relations import read_relations, write_relations
+from galdiff.io.relation_files import read_relations, write_relations
 from galdiff.observables.scaling import Observed, observe
 from galdiff.plotting.corrections import plot_learning
+from galdiff.train.export import shipped
 from galdiff.train.load import load
 from galdiff.train.loop import Outcome, Settings, Task, train
 from galdiff.train.meshes import mesh_of
 from galdiff.train.prior import with_prior
-from galdiff.train.progress import Progress
+from galdiff.train.progress_bar import Progress
 from galdiff.train.select import trainable
-from galdiff.train.ship import shipped
 from galdiff.train.trained_cycle import extended
 
 FILES = ("data.ecsv", "learning.png", "relations.png", "summary.json", "config.yaml", "checkpoints", "stages")

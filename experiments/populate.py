@@ -25,7 +25,7 @@ from galdiff.io.catalogue import read_catalogue, stream_catalogue
 from galdiff.io.folder import as_json, text, write_files
 from galdiff.io.preflight import check_output
 from galdiff.io.progress import Steps
-from galdiff.plotting.populations import plot_population
+from galdiff.plotting.populations_figure import plot_population
 
 FILES = ("catalogue.h5", "population.png", "report.json", "metrics.json", "config.yaml")
 NUMBERS = 50  # of a history at one redshift, at most

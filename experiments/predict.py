@@ -21,13 +21,13 @@ from galdiff.errors import InputError
 from galdiff.io.atomic import atomic_path
 from galdiff.io.preflight import check_output
 from galdiff.nn.network import Network
-from galdiff.observables.columns import Column, columns
+from galdiff.observables.history_columns import Column, columns
 from galdiff.plotting.ensembles import plot_ensemble
 from galdiff.records import HaloHistory
+from galdiff.train.export import shipped
 from galdiff.train.load import Loaded, load
 from galdiff.train.meshes import mesh_of
 from galdiff.train.predict import Ensemble, Prediction
-from galdiff.train.ship import shipped
 
 GIVEN = ("time", "redshift", "m_vir", "r_vir", "v_vir", "c_nfw", "spin", "solved", "error")
 DERIVED = ("baryon_fraction", "metallicity_", "log10_z_", "t_cool_over_", "t_over_", "eta_outflow")

@@ -10,10 +10,10 @@ import numpy as np
 from galdiff import units
 from galdiff.baryons.cooling import TableCooling
 from galdiff.baryons.evolve import Equations, Outputs, evolve_prepared, prepare
-from galdiff.baryons.forcing import forcing_of
+from galdiff.baryons.halo_state import halo_state_at
 from galdiff.baryons.pandya23 import Pandya23
 from galdiff.cosmology import Cosmology, radiation_density
-from galdiff.halo.table import from_matrix
+from galdiff.halo.tabulated import from_matrix
 from galdiff.io.cooling_tables import load_sd93_csv
 from galdiff.records import HaloHistory
 
@@ -62,7 +62,7 @@ def equations(stage: Pandya23, values) -> Equations:
     )
 
     def force(halo, cosmology):
-        return forcing_of(
+        return halo_state_at(
             dataclasses.replace(halo, redshift=jnp.minimum(halo.redshift, Z_TABLE)), cosmology, stage.sharp
         )
 
@@ -70,7 +70,7 @@ def equations(stage: Pandya23, values) -> Equations:
 
 
 def outputs(n_steps: int) -> Outputs:
-    """At the redshifts of the reference, landing where its forcing jumps or bends."""
+    """At the redshifts of the reference, landing where its halo_state jumps or bends."""
     return Outputs(redshifts=(2.0, 1.0, 0.0), n_steps=n_steps, land=(Z_TABLE, 3.5))
 
 

@@ -11,7 +11,7 @@ import hydra
 from omegaconf import DictConfig, OmegaConf
 
 from galdiff.sps import analytic
-from galdiff.sps.analytic.library import default_grid
+from galdiff.sps.analytic.default_library import default_grid
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 # double precision, as in all tests, since a process cannot change it; a field of 8 x 8 spaxels and 200 wavelengths

@@ -28,12 +28,12 @@ from galdiff.galaxy.streaming import StreamingDisc
 from galdiff.galaxy.view import GasView, StarView
 from galdiff.halo.history import HistorySettings, diffmah_history
 from galdiff.ifu.direct import DirectSpectrograph
-from galdiff.ifu.from_library import LibraryTemplates, NodeSpectra
 from galdiff.ifu.instrument import make_instrument
+from galdiff.ifu.per_star import Rows
 from galdiff.ifu.placement import AtRedshift, place
 from galdiff.ifu.plan import Plan, Precision, make_plan
-from galdiff.ifu.rows import Rows
 from galdiff.ifu.stages import Deposit, Spectrograph, Synthesis, Templates
+from galdiff.ifu.uncompressed import LibraryTemplates, NodeSpectra
 from galdiff.kinematics.maps import MapMaker, node_tables
 from galdiff.records import (
     Galaxy,
@@ -46,7 +46,7 @@ from galdiff.records import (
     SSPGrid,
     StarParticles,
 )
-from galdiff.sps.correction import CorrectedSpectra
+from galdiff.sps.spectral_correction import CorrectedSpectra
 
 
 @record

@@ -15,7 +15,7 @@ from test_baryons_budgets import N_RATES, drift, random_network
 
 from galdiff.baryons.cycle import BaryonCycle
 from galdiff.baryons.evolve import Outputs, evolve_prepared, prepare
-from galdiff.baryons.forcing import HaloNow, forcing_of
+from galdiff.baryons.halo_state import HaloNow, halo_state_at
 from galdiff.baryons.laws.law import Law
 from galdiff.baryons.laws.schmidt import Schmidt
 from galdiff.baryons.pandya23 import Pandya23
@@ -63,37 +63,37 @@ def extremes():
         "metals": {k: 0.01 * x for k, x in mass.items()},
         "energy": {"heat": mass["cgm"] * halo.v_vir**2},
     }
-    return forcing_of(halo, COSMOLOGY), contents
+    return halo_state_at(halo, COSMOLOGY), contents
 
 
-def said(law, p, forcing, contents):
-    return law(p, forcing, contents if law.sees_contents else None)
+def said(law, p, halo_state, contents):
+    return law(p, halo_state, contents if law.sees_contents else None)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_law_is_positive_and_finite_in_any_halo_with_any_gas(preset):
-    law, (forcing, contents) = law_of(preset), extremes()
+    law, (halo_state, contents) = law_of(preset), extremes()
     lowest = 0.0 if "none" in preset else np.finfo(np.float32).tiny
-    rate = said(law, law.parameters(), forcing, contents)
-    assert rate.shape == forcing.t_dyn.shape
+    rate = said(law, law.parameters(), halo_state, contents)
+    assert rate.shape == halo_state.t_dyn.shape
     assert np.isfinite(rate).all()
     assert (np.asarray(rate) >= lowest).all()
-    unknown = dataclasses.replace(forcing, halo=dataclasses.replace(forcing.halo, spin=None))
+    unknown = dataclasses.replace(halo_state, halo=dataclasses.replace(halo_state.halo, spin=None))
     assert np.isfinite(said(law, law.parameters(), unknown, contents)).all()
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_law_in_single_precision_stays_there(preset):
-    law, (forcing, contents) = law_of(preset), extremes()
-    single = jax.tree.map(lambda x: x.astype(jnp.float32), (law.parameters(), forcing, contents))
+    law, (halo_state, contents) = law_of(preset), extremes()
+    single = jax.tree.map(lambda x: x.astype(jnp.float32), (law.parameters(), halo_state, contents))
     rate = said(law, *single)
     assert rate.dtype == jnp.float32
-    np.testing.assert_allclose(rate, said(law, law.parameters(), forcing, contents), rtol=2e-4)
+    np.testing.assert_allclose(rate, said(law, law.parameters(), halo_state, contents), rtol=2e-4)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_law_answers_to_each_of_its_parameters_as_differences_say(preset):
-    law, (forcing, contents) = law_of(preset), extremes()
+    law, (halo_state, contents) = law_of(preset), extremes()
     own = law.parameters()
     names = tuple(leaves_by_name(own))
     assert set(names) == {name for name, x in vars(law).items() if isinstance(x, Physical)}
@@ -103,7 +103,7 @@ def test_a_law_answers_to_each_of_its_parameters_as_differences_say(preset):
 
     def rates(values, ism):
         here = {**contents, "mass": {**contents["mass"], "ism": ism}}
-        return said(law, replaced(own, names, values), forcing, here)
+        return said(law, replaced(own, names, values), halo_state, here)
 
     exact = jax.jit(jax.jacfwd(rates))(values, contents["mass"]["ism"])
     step = 1e-5
@@ -153,13 +153,15 @@ def test_in_the_cycle_a_law_keeps_budgets_and_gradients_with_and_without_a_corre
 
 def test_denser_gas_forms_stars_faster_as_kennicutt_says():
     """10 Msun/pc^2 everywhere would deplete in 10 / (2.5e-4 x 10^1.4) x 1e6 yr = 1.6 Gyr."""
-    law, (forcing, _) = Schmidt(slope=1.4), extremes()
+    law, (halo_state, _) = Schmidt(slope=1.4), extremes()
     p = law.parameters()
-    r_disc = np.sqrt(0.5) * 0.04 * forcing.halo.r_vir
+    r_disc = np.sqrt(0.5) * 0.04 * halo_state.halo.r_vir
     gas = {"mass": {"ism": 10 * 1e6 * 2 * np.pi * r_disc**2}}
-    rate = np.asarray(law(p, forcing, gas))[1::2]  # those that know their spin
+    rate = np.asarray(law(p, halo_state, gas))[1::2]  # those that know their spin
     np.testing.assert_allclose(1.4**2 * rate, 1 / 1.592, rtol=2e-3)
-    np.testing.assert_allclose(law(p, forcing, {"mass": {"ism": 32 * gas["mass"]["ism"]}})[1::2] / rate, 4.0, rtol=1e-6)
+    np.testing.assert_allclose(
+        law(p, halo_state, {"mass": {"ism": 32 * gas["mass"]["ism"]}})[1::2] / rate, 4.0, rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize("kind", ["pandya23", "regulator"])
@@ -189,7 +191,7 @@ class Constant(Law):
     def __init__(self, *, t_dep: float = 2.0):
         self.t_dep = physical(t_dep, unit="Gyr", lo=0.1, hi=20.0)
 
-    def __call__(self, p, forcing, contents):
+    def __call__(self, p, halo_state, contents):
         return 1 / p.t_dep + 0 * contents["mass"]["ism"]
 '''
 
@@ -198,11 +200,11 @@ def test_a_law_in_a_file_of_its_own_fits_the_slots_of_both_cycles(tmp_path, monk
     (tmp_path / "my_star_formation.py").write_text(textwrap.dedent(NEW_LAW))
     monkeypatch.syspath_prepend(tmp_path)
     law = importlib.import_module("my_star_formation").Constant
-    forcing, contents = extremes()
+    halo_state, contents = extremes()
     for kind in (Pandya23, Regulator):
         cycle = kind(star_formation=law(t_dep=4.0))
         equations = cycle.equations(replaced(cycle.parameters(), ("star_formation.t_dep",), jnp.array([5.0])))
-        flows, found = equations.flows(contents, equations.drive(forcing))
+        flows, found = equations.flows(contents, equations.known_rates(halo_state))
         np.testing.assert_allclose(found["sfr"], contents["mass"]["ism"] / 5.0, rtol=1e-12)
         locked = 1 - cycle.f_recycle.bounded
         np.testing.assert_allclose(flows["mass"]["star_formation"], locked * found["sfr"], rtol=1e-12)

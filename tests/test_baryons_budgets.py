@@ -14,11 +14,11 @@ import pytest
 from flax import nnx
 from scipy.stats import qmc
 
-from galdiff.baryons.drive import Rates, all_drivers, halo_drivers
 from galdiff.baryons.evolve import Outputs, evolve_prepared, prepare
-from galdiff.baryons.forcing import halo_at
+from galdiff.baryons.halo_state import halo_at
 from galdiff.baryons.pandya23 import Pandya23
 from galdiff.baryons.parameters import turbulent
+from galdiff.baryons.rates import Rates, all_drivers, halo_drivers
 from galdiff.core.correction import LogGain
 from galdiff.cosmology import Cosmology
 from galdiff.halo.ensemble import diffmah_population
@@ -141,11 +141,11 @@ def test_a_correction_of_zero_leaves_every_flow_bit_identical(hook):
     zero = LogGain(net=lambda drivers: jnp.zeros((*drivers.shape[:-1], N_RATES)), bound=1.0)
     plain, corrected = Pandya23(outputs=OUTPUTS), Pandya23(outputs=OUTPUTS, **{hook: zero})
     history = jax.jit(plain)(halo)
-    forcing = plain.equations().force(halo_at(halo, history.time), halo.cosmology)
+    halo_state = plain.equations().halo_state(halo_at(halo, history.time), halo.cosmology)
     found = []
     for stage in (plain, corrected):  # not compiled: the compiler may reorder sums of programs that differ
         e = stage.equations()
-        found.append(e.flows(history.contents, e.drive(forcing)))
+        found.append(e.flows(history.contents, e.known_rates(halo_state)))
     jax.tree.map(np.testing.assert_array_equal, *found)
     grown = jax.jit(corrected)(halo)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-11), grown.flows, history.flows)
@@ -195,7 +195,7 @@ def test_drivers_are_of_order_one():
         e = stage.equations()
         prepared = prepare(e, halo, OUTPUTS)
         history = evolve_prepared(e, prepared)
-        return all_drivers(history.contents, prepared.forcing_shown), halo_drivers(prepared.forcing_shown)
+        return all_drivers(history.contents, prepared.halo_state_shown), halo_drivers(prepared.halo_state_shown)
 
     seen, of_halo = drivers(halo)
     assert seen.shape == (3, 8)

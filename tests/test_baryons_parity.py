@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from galdiff.baryons.evolve import evolve_adaptively
-from galdiff.baryons.forcing import HaloNow
+from galdiff.baryons.halo_state import HaloNow
 from galdiff.baryons.pandya23 import Pandya23
 from galdiff.cosmology import Cosmology
 
@@ -33,9 +33,9 @@ def histories(reference, stage):
 
 
 def at_reference(stage, values, halo: HaloNow, log10_state):
-    """Flows and drive of the model at given halo and log10 state [Msun, erg]."""
+    """Flows and known rates of the model at given halo and log10 state [Msun, erg]."""
     equations = ref.equations(stage, values)
-    d = equations.drive(equations.force(halo, Cosmology(**ref.COSMOLOGY)))
+    d = equations.known_rates(equations.halo_state(halo, Cosmology(**ref.COSMOLOGY)))
     contents = {q: dict.fromkeys(b.reservoirs, 0.0) for q, b in equations.budgets.items()}
     for k, (quantity, name) in enumerate(ref.STATE):
         contents[quantity][name] = 10 ** log10_state[..., k] / (ref.ERG if quantity == "energy" else 1.0)
@@ -106,14 +106,14 @@ def test_flows_equal_the_reference_at_its_states(reference, stage, s):
         "Edot_cool": (f["energy"]["cooling"], erg_s),
         "Edot_out_halo": (f["energy"]["outflow"], erg_s),
         "tcool_eff": (found["t_cool"], 1.0),
-        "tff_eff": (d.forcing.t_ff, 1.0),
-        "tdyn_halo": (d.forcing.t_dyn, 1.0),
+        "tff_eff": (d.halo_state.t_ff, 1.0),
+        "tdyn_halo": (d.halo_state.t_dyn, 1.0),
         "T0": (found["temperature"], 1.0),
         "tdep_ism": (1 / d.rates.star_formation, 1.0),
         "etaM_ism": (d.rates.eta_mass, 1.0),
         "etaE_ism": (d.rates.eta_energy, 1.0),
         "etaZ_ism": (d.rates.eta_metal, 1.0),
-        "f_UV": (d.forcing.f_uv, 1.0),
+        "f_UV": (d.halo_state.f_uv, 1.0),
         "Zin_halo": (d.z_inflow, 1.0),
     }
     for name, (value, unit) in pairs.items():

@@ -37,9 +37,9 @@ def pair_at(t, rates, a0, b0, t0):
 
 def run_pair(n_steps, rates=(1.3, 0.4), t0=0.1, t1=2.0):
     at, pace = stage_times(grid_times(jnp.array([t0, t1]), (n_steps,)))
-    drive = tuple(jnp.full(at.shape, r) for r in rates)
+    known_rates = tuple(jnp.full(at.shape, r) for r in rates)
     start = {"m": {"a": jnp.asarray(1.0), "b": jnp.asarray(0.2)}}
-    return solve_on_grid(pair_flows, PAIR, start, drive, pace, (n_steps,))
+    return solve_on_grid(pair_flows, PAIR, start, known_rates, pace, (n_steps,))
 
 
 def test_the_scheme_is_of_third_order():

@@ -12,13 +12,13 @@ from flax import nnx
 
 import galdiff
 from galdiff.errors import InputError
-from galdiff.io.relations import NAMES, read_relations, write_relations
+from galdiff.io.relation_files import NAMES, read_relations, write_relations
 from galdiff.observables.relations import Relation
 from galdiff.observables.scaling import Observed, chi2, mean_log_likelihood
 from galdiff.runtime import project_dir
 from galdiff.train.checkpoints import by_path
+from galdiff.train.export import shipped
 from galdiff.train.select import parts_of
-from galdiff.train.ship import shipped
 
 SMALL = [
     "halos.n=24",

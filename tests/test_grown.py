@@ -21,7 +21,7 @@ from galdiff.errors import InputError
 from galdiff.galaxy import rotation
 from galdiff.galaxy.births import births, mass_formed
 from galdiff.galaxy.grown import TYPICAL_SPIN, GrownGalaxy, bulge_radius
-from galdiff.galaxy.parts import nodes
+from galdiff.galaxy.profiles import nodes
 from galdiff.galaxy.view import StarView
 from galdiff.halo.history import diffmah_history
 from galdiff.ifu.engine import ifu_stages

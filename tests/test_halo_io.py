@@ -14,7 +14,7 @@ import yaml
 from galdiff.build import build
 from galdiff.cosmology import Cosmology, age
 from galdiff.errors import InputError
-from galdiff.halo.table import HaloTable, from_table
+from galdiff.halo.tabulated import HaloTable, from_table
 from galdiff.io import trees
 from galdiff.io.halo_tables import matrix_history, read_halo_table, table_history, write_halo_table
 

@@ -25,7 +25,7 @@ from galdiff.io import histories as module
 from galdiff.io.catalogue import iterate_catalogue, read_catalogue, read_failed, stream_catalogue, write_catalogue
 from galdiff.io.histories import read_history, to_dataset, write_history
 from galdiff.io.progress import Steps
-from galdiff.observables.columns import columns
+from galdiff.observables.history_columns import columns
 from galdiff.records import LEDGERS, BaryonHistory, Diagnostics
 
 RECYCLED, ETA, TAU = 0.4, 0.7, 4.0

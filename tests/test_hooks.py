@@ -23,7 +23,7 @@ from galdiff.galaxy.streaming import StreamingDisc
 from galdiff.ifu.engine import IFU_HOOKS
 from galdiff.ifu.stages import Templates
 from galdiff.nn.mlp import MLP
-from galdiff.sps.correction import CorrectedSpectra
+from galdiff.sps.spectral_correction import CorrectedSpectra
 
 CONF = pathlib.Path(__file__).resolve().parent.parent / "conf"
 NETWORKS = sorted(p.stem for p in (CONF / "correction").glob("*.yaml") if p.stem != "none")

@@ -17,8 +17,8 @@ from galdiff.errors import InputError
 from galdiff.records import HaloHistory
 from galdiff.runtime import project_dir
 from galdiff.train.checkpoints import by_path
+from galdiff.train.export import shipped
 from galdiff.train.select import parts_of
-from galdiff.train.ship import shipped
 from galdiff.train.trained_cycle import extended, trained_cycle
 
 OUTPUTS = "{_target_: galdiff.baryons.evolve.Outputs, redshifts: [1.0, 0.0], n_times: 1, n_steps: 48}"

@@ -18,12 +18,12 @@ from galdiff.dust.curves.power_law import PowerLaw
 from galdiff.errors import InputError
 from galdiff.ifu.direct import DirectSpectrograph
 from galdiff.ifu.engine import choose_engine, ifu_stages
-from galdiff.ifu.from_library import LibraryTemplates, NodeSpectra
 from galdiff.ifu.instrument import output_wave
 from galdiff.ifu.psf import psf_kernel
 from galdiff.ifu.rubix_rule import rubix_cube
-from galdiff.ifu.spread import psf_fwhm
+from galdiff.ifu.spread_functions import psf_fwhm
 from galdiff.ifu.stages import Deposit, Spectrograph
+from galdiff.ifu.uncompressed import LibraryTemplates, NodeSpectra
 from galdiff.records import Placement, SkyStars, SSPGrid
 from galdiff.units import FLUX_OF_ONE_LSUN_AT_ONE_MPC
 

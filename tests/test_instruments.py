@@ -19,7 +19,7 @@ from galdiff.ifu.instrument import (
     reference_of,
     spaxel_centres,
 )
-from galdiff.ifu.spread import lsf_fwhm
+from galdiff.ifu.spread_functions import lsf_fwhm
 
 PRESETS = sorted((pathlib.Path(__file__).parent.parent / "conf" / "instrument").glob("*.yaml"))
 

@@ -8,10 +8,10 @@ from omegaconf import OmegaConf
 import galdiff
 from galdiff.build import build
 from galdiff.train.checkpoints import Checkpoints, by_path
+from galdiff.train.export import shipped
 from galdiff.train.load import config_of
 from galdiff.train.migrations import laws_in_slots, saved_path
 from galdiff.train.select import parts_of
-from galdiff.train.ship import shipped
 
 LOADING = {"log10_a": 0.5, "alpha0": -1.0, "log10_a_range": [0.0, 1.1]}
 OLD = {

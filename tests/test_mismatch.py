@@ -19,13 +19,13 @@ from galdiff.errors import InputError
 from galdiff.nn.mlp import MLP
 from galdiff.runtime import project_dir
 from galdiff.sps.analytic import default_grid
-from galdiff.sps.correction import CorrectedSpectra
 from galdiff.sps.enhanced import enhanced
 from galdiff.sps.grid import cut_populations, cut_wave
 from galdiff.sps.indices import line_index
 from galdiff.sps.interpolate import node_table, spectrum
+from galdiff.sps.spectral_correction import CorrectedSpectra
 from galdiff.train.data import Batch
-from galdiff.train.emulated import corrected_ssp
+from galdiff.train.trained_parts import corrected_ssp
 
 SMALL = [
     "experiment=template_mismatch",

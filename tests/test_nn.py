@@ -11,8 +11,8 @@ from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from galdiff.baryons.drive import drive
-from galdiff.baryons.forcing import forcing_of, halo_at
+from galdiff.baryons.halo_state import halo_at, halo_state_at
+from galdiff.baryons.rates import known_rates
 from galdiff.build import build
 from galdiff.core.correction import LogGain, NoCorrection, SimplexTilt
 from galdiff.core.variables import Table
@@ -358,8 +358,8 @@ def halo():
 
 
 @pytest.fixture(scope="module")
-def forcing(halo):
-    return forcing_of(halo_at(halo, jnp.array([2.0, 5.0, 13.0])), halo.cosmology)
+def halo_state(halo):
+    return halo_state_at(halo_at(halo, jnp.array([2.0, 5.0, 13.0])), halo.cosmology)
 
 
 @pytest.fixture(scope="module")
@@ -375,15 +375,15 @@ def same(got, plain):
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_one_line_puts_a_network_into_the_baryon_cycle(name, forcing):
+def test_one_line_puts_a_network_into_the_baryon_cycle(name, halo_state):
     model = build(composed(f"+correction@baryons.correction={name}").baryons, path="baryons")
     assert (count(model.correction) > 0) == (name != "none")
     p = model.parameters()
-    rates = drive(model.laws(), p, forcing, model.correction).rates
-    plain = drive(model.laws(), p, forcing, NoCorrection()).rates
+    rates = known_rates(model.laws(), p, halo_state, model.correction).rates
+    plain = known_rates(model.laws(), p, halo_state, NoCorrection()).rates
     for a, b in zip(jax.tree.leaves(rates), jax.tree.leaves(plain), strict=True):
         np.testing.assert_array_equal(a, b)
-    woken = drive(model.laws(), p, forcing, moved(model.correction, size=1.0)).rates
+    woken = known_rates(model.laws(), p, halo_state, moved(model.correction, size=1.0)).rates
     assert (woken.eta_mass == rates.eta_mass).all() == (name == "none")
 
 
@@ -418,8 +418,10 @@ def test_hooks_draw_weights_of_their_own_from_the_seed():
     assert (kernel(first) != state).any()
 
 
-def test_a_network_of_another_size_is_refused(forcing):
+def test_a_network_of_another_size_is_refused(halo_state):
     for setting, message in {"n_out=5": "there are 9 flows", "n_in=8": "offset is None.* 8 drivers"}.items():
         cfg = composed("+correction@baryons.correction=mlp", f"+baryons.correction.net.{setting}")
         with pytest.raises(ValueError, match=message):
-            drive((model := build(cfg.baryons, path="baryons")).laws(), model.parameters(), forcing, model.correction)
+            known_rates(
+                (model := build(cfg.baryons, path="baryons")).laws(), model.parameters(), halo_state, model.correction
+            )

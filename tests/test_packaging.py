@@ -72,7 +72,8 @@ def test_the_installed_command_lists_what_is_in_the_wheel(installed, tmp_path):
 
 def test_the_checkpoints_in_the_wheel_load_in_the_default_precision(installed, tmp_path):
     code = (
-        "import galdiff; from galdiff.train.ship import shipped; from galdiff.train.emulated import emulated_ssp; "
+        "import galdiff; from galdiff.train.export import shipped; "
+        "from galdiff.train.trained_parts import emulated_ssp; "
         "m = galdiff.load(shipped('wind_correction')).model; print(type(m).__name__, emulated_ssp().ssp_flux.shape)"
     )
     said = run(installed / "python", "-W", "ignore", "-c", code, cwd=tmp_path)

@@ -13,10 +13,10 @@ from matplotlib.text import Text
 from test_histories_io import made_history, spoiled
 
 from galdiff.errors import InputError
-from galdiff.observables.columns import columns
+from galdiff.observables.history_columns import columns
 from galdiff.observables.relations import kernel_regression, scott_bandwidth, summary
-from galdiff.plotting.histories import DECADES, PANELS, plot_history, spread
-from galdiff.plotting.populations import RELATIONS, Overlay, chosen_outputs, plot_population
+from galdiff.plotting.history_figure import DECADES, PANELS, plot_history, spread
+from galdiff.plotting.populations_figure import RELATIONS, Overlay, chosen_outputs, plot_population
 
 
 def draw(figure):
@@ -222,7 +222,7 @@ def test_few_galaxies_can_be_drawn(n):
 def test_no_window_is_needed():
     """pyplot would choose a backend; figures are made without it."""
     code = (
-        "import sys, galdiff.plotting.histories, galdiff.plotting.populations;"
+        "import sys, galdiff.plotting.history_figure, galdiff.plotting.populations_figure;"
         " sys.exit('matplotlib.pyplot' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -11,8 +11,8 @@ from matplotlib.image import AxesImage
 
 from galdiff import units
 from galdiff.plotting.figures import robust_limits
-from galdiff.plotting.maps import C_ANGSTROM, bar_length, plot_maps, signal_to_noise, surface_brightness
-from galdiff.plotting.spectra import FEATURES, observed_features, plot_spectra, spaxel_spectra
+from galdiff.plotting.maps_figure import C_ANGSTROM, bar_length, plot_maps, signal_to_noise, surface_brightness
+from galdiff.plotting.spectra_figure import FEATURES, observed_features, plot_spectra, spaxel_spectra
 from galdiff.records import KinematicMaps, ObservedCube
 
 N_Y, N_X, SPAXEL = 9, 11, 0.5
@@ -228,5 +228,6 @@ def test_odd_cubes_can_be_drawn(name):
 
 def test_no_window_is_needed():
     """pyplot would choose a backend; figures are made without it."""
-    code = "import sys, galdiff.plotting.maps, galdiff.plotting.spectra; sys.exit('matplotlib.pyplot' in sys.modules)"
+    modules = "galdiff.plotting.maps_figure, galdiff.plotting.spectra_figure"
+    code = f"import sys, {modules}; sys.exit('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

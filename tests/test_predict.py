@@ -17,9 +17,9 @@ from galdiff.build import build
 from galdiff.errors import InputError
 from galdiff.runtime import data_mesh, project_dir
 from galdiff.train.data import InMemory
+from galdiff.train.export import shipped
 from galdiff.train.loop import Settings, Task, train
 from galdiff.train.predict import Ensemble, load_ensemble
-from galdiff.train.ship import shipped
 
 NET = {"_target_": "galdiff.nn.mlp.MLP", "_partial_": True, "n_in": 2, "n_out": 1, "hidden": [8]}
 

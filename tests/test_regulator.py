@@ -17,15 +17,15 @@ from galdiff.baryons import population as population_module
 from galdiff.baryons.evolve import Outputs, evolve_prepared, prepare
 from galdiff.baryons.laws.power_law import PowerLaw
 from galdiff.baryons.population import Population
-from galdiff.baryons.regulator import MASS, METALS, Regulator, RegulatorDrive, RegulatorRates, flows
+from galdiff.baryons.regulator import MASS, METALS, Regulator, RegulatorKnown, RegulatorRates, flows
 from galdiff.baryons.solve import grid_times, solve_on_grid, stage_times
 from galdiff.build import build
 from galdiff.core.correction import LogGain
 from galdiff.errors import InputError
 from galdiff.inference.sensitivity import leaves_by_name, named_values, replaced
 from galdiff.io.histories import read_history, to_dataset, write_history
-from galdiff.observables.columns import columns
-from galdiff.plotting.histories import plot_history
+from galdiff.observables.history_columns import columns
+from galdiff.plotting.history_figure import plot_history
 from galdiff.runtime import project_dir
 
 OUTPUTS = Outputs(n_times=12, n_steps=96)
@@ -76,7 +76,7 @@ def constant(n_steps):
     at, pace = stage_times(grid_times(jnp.array([FIRST, LAST]), (n_steps,)))
 
     def run(t_dep, growth, start):
-        def drive(t):
+        def known_rates(t):
             one = jnp.ones_like(t)
             rates = RegulatorRates(
                 inflow=PHI * jnp.exp(growth * t),
@@ -85,12 +85,12 @@ def constant(n_steps):
                 metal_yield=YIELD * one,
                 recycling=R / (1 - R) * one,
             )
-            return RegulatorDrive(forcing=None, rates=rates, z_inflow=Z_IN * one)
+            return RegulatorKnown(halo_state=None, rates=rates, z_inflow=Z_IN * one)
 
         budgets = {"mass": MASS, "metals": METALS}
-        contents, _ = solve_on_grid(lambda y, d: flows(y, d)[0], budgets, start, drive(at), pace, (n_steps,))
+        contents, _ = solve_on_grid(lambda y, d: flows(y, d)[0], budgets, start, known_rates(at), pace, (n_steps,))
         contents = jax.tree.map(lambda x: x[-1], contents)
-        return contents, *flows(contents, drive(jnp.asarray(LAST)))
+        return contents, *flows(contents, known_rates(jnp.asarray(LAST)))
 
     return jax.jit(run)
 

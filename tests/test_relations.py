@@ -10,7 +10,7 @@ from scipy.stats import norm
 from test_histories_io import made_history, spoiled
 
 from galdiff.errors import InputError
-from galdiff.observables.columns import columns
+from galdiff.observables.history_columns import columns
 from galdiff.observables.relations import (
     centres_between,
     centres_in_steps,

@@ -15,8 +15,8 @@ from galdiff.core.buildable import trusting
 from galdiff.errors import InputError
 from galdiff.train import load
 from galdiff.train.checkpoints import Checkpoints
-from galdiff.train.emulated import emulated_ssp
 from galdiff.train.seal import sealed
+from galdiff.train.trained_parts import emulated_ssp
 
 HOMES = [
     "builtins",

@@ -31,7 +31,7 @@ from galdiff.inference.sensitivity import (
     outputs_by_name,
     tables,
 )
-from galdiff.plotting.sensitivity import plot_agreement, plot_heat_maps, plot_mass_dependence
+from galdiff.plotting.sensitivity_figure import plot_agreement, plot_heat_maps, plot_mass_dependence
 from galdiff.runtime import project_dir
 
 PIVOT = 125.0  # km/s
@@ -75,8 +75,8 @@ def test_derivatives_equal_central_differences(stage, halos, values, forward):
 def test_fewer_outputs_than_parameters_go_in_reverse_and_give_the_same(stage, halos, values, forward):
     expected = forward(halos, named_values(stage.parameters(), NAMES)).jacobian[1, 1, 0]
     one = jax.tree.map(lambda x: x[1], halos)
-    last = jax.tree.map(lambda x: x[-1:], (one.shown, one.forcing_shown))
-    one = dataclasses.replace(one, shown=last[0], forcing_shown=last[1], wanted=one.wanted[-1:])
+    last = jax.tree.map(lambda x: x[-1:], (one.shown, one.halo_state_shown))
+    one = dataclasses.replace(one, shown=last[0], halo_state_shown=last[1], wanted=one.wanted[-1:])
     found = jacobian(stage, one, "contents.mass.stars")
     assert found.mode == "reverse"
     assert len(found.parameters) == found.jacobian.size > 20
@@ -93,8 +93,8 @@ def test_a_power_law_answers_by_its_own_logarithms(halos, values, forward):
 
 def test_slopes_are_dead_where_the_virial_velocity_is_the_pivot(halos, values, forward):
     still = lambda now: dataclasses.replace(now, v_vir=jnp.full_like(now.v_vir, PIVOT))  # noqa: E731
-    forcing, shown = (dataclasses.replace(f, halo=still(f.halo)) for f in (halos.forcing, halos.forcing_shown))
-    at_pivot = dataclasses.replace(halos, forcing=forcing, forcing_shown=shown, shown=still(halos.shown))
+    halo_state, shown = (dataclasses.replace(f, halo=still(f.halo)) for f in (halos.halo_state, halos.halo_state_shown))
+    at_pivot = dataclasses.replace(halos, halo_state=halo_state, halo_state_shown=shown, shown=still(halos.shown))
     found = forward(at_pivot, values)
     np.testing.assert_allclose(found.jacobian[..., 1:3], 0.0, atol=1e-12)
     assert (np.abs(found.jacobian[..., 0, 0]) > 0.01).all()

@@ -13,14 +13,14 @@ from galdiff.errors import InputError
 from galdiff.nn.mlp import MLP
 from galdiff.records import SSPGrid
 from galdiff.sps.analytic import default_grid
-from galdiff.sps.analytic.library import analytic_ssp, default_coefficients
+from galdiff.sps.analytic.default_library import analytic_ssp, default_coefficients
 from galdiff.sps.emulator import Emulator, Held, emulated_grid, is_empty, spectra, with_components
 from galdiff.sps.library import load_ssp
-from galdiff.train.emulated import emulated_ssp, emulator_of
+from galdiff.train.export import ship, shipped
 from galdiff.train.load import load
 from galdiff.train.loop import Settings, Task, train
 from galdiff.train.optimisers import adamw
-from galdiff.train.ship import ship, shipped
+from galdiff.train.trained_parts import emulated_ssp, emulator_of
 
 CONFIG = """
 seed: 0

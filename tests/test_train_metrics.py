@@ -13,7 +13,7 @@ from galdiff.errors import InputError
 from galdiff.train.log import read_log
 from galdiff.train.loop import Settings, train
 from galdiff.train.meshes import mesh_of
-from galdiff.train.progress import EVERY, Progress, clock_text
+from galdiff.train.progress_bar import EVERY, Progress, clock_text
 
 
 class Clock:

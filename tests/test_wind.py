@@ -10,7 +10,7 @@ import pytest
 from flax import nnx
 
 import galdiff
-from galdiff.baryons.drive import Rates
+from galdiff.baryons.rates import Rates
 from galdiff.cases.wind import HiddenWinds
 from galdiff.cases.wind_report import node_errors
 from galdiff.core.correction import Each, LogGain

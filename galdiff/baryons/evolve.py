@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from galdiff.baryons.forcing import HaloNow, halo_at
+from galdiff.baryons.halo_state import HaloNow, halo_at
 from galdiff.baryons.patankar import Contents, Flows
 from galdiff.baryons.solve import grid_times, solve_adaptively, solve_on_grid, stage_times, step_counts
 from galdiff.core.budget import Budget
@@ -29,8 +29,8 @@ class Equations(typing.NamedTuple):
 
     budgets: dict[str, Budget]
     start: Callable[[HaloNow, Cosmology], Contents]
-    force: Callable[[HaloNow, Cosmology], typing.Any]  # what depends on the halo alone, any shape
-    drive: Callable[[typing.Any], typing.Any]  # of the forcing: what acts on the contents
+    halo_state: Callable[[HaloNow, Cosmology], typing.Any]  # what depends on the halo alone, any shape
+    known_rates: Callable[[typing.Any], typing.Any]  # of the halo_state: what acts on the contents
     flows: Callable[[Contents, typing.Any], tuple[Flows, dict]]  # and what they follow from
     diagnose: Callable[[dict], Diagnostics]  # of what they follow from
 
@@ -85,10 +85,10 @@ class Prepared:
     """All about one halo that does not depend on a model's numbers: made once, used for any of them."""
 
     first: HaloNow = quantity("", "the halo when its gas is first followed")
-    forcing: typing.Any = quantity("", "what the halo imposes, axes (node, step)")
+    halo_state: typing.Any = quantity("", "what the halo imposes, axes (node, step)")
     pace: Float[Array, "node step"] = quantity("Gyr", "dt per step")
     shown: HaloNow = quantity("", "the halo at the output times")
-    forcing_shown: typing.Any = quantity("", "what it imposes there")
+    halo_state_shown: typing.Any = quantity("", "what it imposes there")
     cosmology: Cosmology = quantity("", "the universe it grew in")
     spin: Array | None = quantity("", "spin parameter, where known", default=None)
     wanted: tuple[int, ...] = static("steps after which outputs are due")
@@ -107,10 +107,10 @@ def prepare(equations: Equations, history: HaloHistory, outputs: Outputs) -> Pre
     shown = halo_at(history, times[np.asarray(wanted)])
     return Prepared(
         first=halo_at(history, history.t_start),
-        forcing=equations.force(halo_at(history, at), history.cosmology),
+        halo_state=equations.halo_state(halo_at(history, at), history.cosmology),
         pace=pace,
         shown=shown,
-        forcing_shown=equations.force(shown, history.cosmology),
+        halo_state_shown=equations.halo_state(shown, history.cosmology),
         cosmology=history.cosmology,
         spin=history.spin,
         wanted=wanted,
@@ -119,17 +119,17 @@ def prepare(equations: Equations, history: HaloHistory, outputs: Outputs) -> Pre
 
 def evolve_prepared(equations: Equations, prepared: Prepared) -> BaryonHistory:
     """Baryons of one halo on the fixed grid of its tables; `jax.vmap` does many in lock step."""
-    drive = equations.drive(prepared.forcing)
-    first = _as_precise(equations.start(prepared.first, prepared.cosmology), drive)
+    known_rates = equations.known_rates(prepared.halo_state)
+    first = _as_precise(equations.start(prepared.first, prepared.cosmology), known_rates)
     contents, error = solve_on_grid(
-        lambda y, d: equations.flows(y, d)[0], equations.budgets, first, drive, prepared.pace, prepared.wanted
+        lambda y, d: equations.flows(y, d)[0], equations.budgets, first, known_rates, prepared.pace, prepared.wanted
     )
-    return describe(equations, prepared.shown, prepared.forcing_shown, contents, error, prepared.spin)
+    return describe(equations, prepared.shown, prepared.halo_state_shown, contents, error, prepared.spin)
 
 
-def _as_precise(contents: Contents, drive: typing.Any) -> Contents:
+def _as_precise(contents: Contents, known_rates: typing.Any) -> Contents:
     """Contents in the floating type that their flows will have: halos may be known in less than the model's numbers."""
-    kind = jnp.result_type(*jax.tree.leaves(contents), *jax.tree.leaves(drive))
+    kind = jnp.result_type(*jax.tree.leaves(contents), *jax.tree.leaves(known_rates))
     return jax.tree.map(lambda x: x.astype(kind), contents)
 
 
@@ -154,28 +154,28 @@ def evolve_adaptively(
     times = grid_times(edges, counts)[np.asarray(wanted)]
     land = jnp.sort(jnp.concatenate([jnp.maximum(edges, edges[0]), times]))
 
-    def drive(t: Array) -> typing.Any:
-        return equations.drive(equations.force(halo_at(history, t), history.cosmology))
+    def known_rates(t: Array) -> typing.Any:
+        return equations.known_rates(equations.halo_state(halo_at(history, t), history.cosmology))
 
     def flows(t: Array, y: typing.Any) -> typing.Any:
-        return equations.flows(y, drive(t))[0]
+        return equations.flows(y, known_rates(t))[0]
 
     first = equations.start(halo_at(history, history.t_start), history.cosmology)
-    first = _as_precise(first, jax.eval_shape(drive, land[0]))
+    first = _as_precise(first, jax.eval_shape(known_rates, land[0]))
     land = land.astype(jax.tree.leaves(first)[0].dtype)
     contents, done, _ = solve_adaptively(flows, equations.budgets, first, land, rtol, **options)
     at = jnp.searchsorted(land[1:], times)
     contents = jax.tree.map(lambda x: x[at], contents)
     error = jnp.where(done, rtol / np.log(10), jnp.inf)
     halo = halo_at(history, times)
-    return describe(equations, halo, equations.force(halo, history.cosmology), contents, error, history.spin)
+    return describe(equations, halo, equations.halo_state(halo, history.cosmology), contents, error, history.spin)
 
 
 def describe(
-    equations: Equations, halo: HaloNow, forcing: typing.Any, contents: Contents, error: typing.Any, spin: typing.Any
+    equations: Equations, halo: HaloNow, halo_state: typing.Any, contents: Contents, error: typing.Any, spin: typing.Any
 ) -> BaryonHistory:
     """The history with flows and diagnostics, from the same functions that were integrated."""
-    flows, found = equations.flows(contents, equations.drive(forcing))
+    flows, found = equations.flows(contents, equations.known_rates(halo_state))
     inner = [contents[q][n] for q, b in equations.budgets.items() for n in b.reservoirs if n not in b.ledgers]
     sound = jnp.stack([jnp.all(jnp.isfinite(x) & (x > 0)) for x in inner]).all() & jnp.isfinite(error)
     return BaryonHistory(

@@ -15,15 +15,15 @@ from galdiff import units
 from galdiff.baryons import two_zone
 from galdiff.baryons.cooling import SmoothCooling
 from galdiff.baryons.cycle import BaryonCycle
-from galdiff.baryons.drive import HALO_HOOK, STATE_HOOK, Drive, drive, redriven
 from galdiff.baryons.evolve import Equations, Outputs
-from galdiff.baryons.forcing import forcing_of
+from galdiff.baryons.halo_state import halo_state_at
 from galdiff.baryons.laws.depletion_time import DepletionTime
 from galdiff.baryons.laws.law import Law, of_the_halo
 from galdiff.baryons.laws.logistic import Logistic
 from galdiff.baryons.laws.power_law import PowerLaw
 from galdiff.baryons.parameters import Z_SUN, Parameters
 from galdiff.baryons.patankar import Contents, Flows
+from galdiff.baryons.rates import HALO_HOOK, STATE_HOOK, KnownRates, known_rates, rates_now
 from galdiff.core.correction import Correction, NoCorrection
 from galdiff.core.variables import physical
 from galdiff.records import Diagnostics
@@ -31,7 +31,9 @@ from galdiff.records import Diagnostics
 ENERGY_YIELD = 1e51 / 100 / units.MSUN_G / 1e10  # 1e51 erg for 100 Msun of stars [(km/s)^2]
 
 
-def flows(contents: Contents, d: Drive, p: Parameters, cooling: Any = None, sharp: bool = False) -> tuple[Flows, dict]:
+def flows(
+    contents: Contents, d: KnownRates, p: Parameters, cooling: Any = None, sharp: bool = False
+) -> tuple[Flows, dict]:
     """All flows [Msun/Gyr, Msun (km/s)^2/Gyr] and what they follow from: section 5 of the model.
 
     Args:
@@ -42,7 +44,7 @@ def flows(contents: Contents, d: Drive, p: Parameters, cooling: Any = None, shar
       sharp: minima and maxima with kinks, as published, instead of smooth ones.
 
     Returns:
-      Flows of the three budgets, and what they follow from: the drive d, t_cool, temperature, sfr.
+      Flows of the three budgets, and what they follow from: the known rates d, t_cool, temperature, sfr.
     """
     halo = two_zone.halo_gas(contents, d, SmoothCooling() if cooling is None else cooling, sharp)
     made = two_zone.together(
@@ -59,7 +61,7 @@ def flows(contents: Contents, d: Drive, p: Parameters, cooling: Any = None, shar
     return made, dict(d=d, sfr=sfr, t_cool=halo.t_cool, temperature=jnp.exp(two_zone.LN_10 * halo.log10_t))
 
 
-def diagnose(f_prevent: Any, d: Drive, **found: Any) -> Diagnostics:
+def diagnose(f_prevent: Any, d: KnownRates, **found: Any) -> Diagnostics:
     """Diagnostics from what `flows` found, with the rates that they followed."""
     return Diagnostics(
         t_dep=1 / d.rates.star_formation,
@@ -67,9 +69,9 @@ def diagnose(f_prevent: Any, d: Drive, **found: Any) -> Diagnostics:
         eta_energy=d.rates.eta_energy,
         eta_metal=d.rates.eta_metal,
         z_inflow=d.z_inflow,
-        t_ff=d.forcing.t_ff,
-        t_dyn=d.forcing.t_dyn,
-        f_uv=d.forcing.f_uv,
+        t_ff=d.halo_state.t_ff,
+        t_dyn=d.halo_state.t_dyn,
+        f_uv=d.halo_state.f_uv,
         f_prevent=f_prevent,
         **found,
     )
@@ -140,14 +142,14 @@ class Pandya23(BaryonCycle):
         early = isinstance(self.state_correction, NoCorrection) and not any(x.sees_contents for x in laws.values())
 
         def flows_of(contents: Any, d: Any) -> Any:
-            d = d if early else redriven(laws, p, d, contents, self.state_correction, self.sharp)
+            d = d if early else rates_now(laws, p, d, contents, self.state_correction, self.sharp)
             return flows(contents, d, p, self.cooling, self.sharp)
 
         return Equations(
             budgets=two_zone.budgets(turbulent),
             start=lambda halo, cosmology: two_zone.start(halo, cosmology, turbulent),
-            force=lambda halo, cosmology: forcing_of(halo, cosmology, self.sharp),
-            drive=lambda forcing: drive(laws, p, forcing, self.correction, self.sharp, limit=early),
+            halo_state=lambda halo, cosmology: halo_state_at(halo, cosmology, self.sharp),
+            known_rates=lambda halo_state: known_rates(laws, p, halo_state, self.correction, self.sharp, limit=early),
             flows=flows_of,
-            diagnose=lambda found: diagnose(laws["prevent"](p.prevent, found["d"].forcing), **found),
+            diagnose=lambda found: diagnose(laws["prevent"](p.prevent, found["d"].halo_state), **found),
         )

@@ -13,9 +13,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from galdiff.baryons.cycle import BaryonCycle
-from galdiff.baryons.drive import HALO_HOOK, halo_drivers
 from galdiff.baryons.evolve import Equations, Outputs
-from galdiff.baryons.forcing import Forcing, HaloNow, forcing_of
+from galdiff.baryons.halo_state import HaloNow, HaloState, halo_state_at
 from galdiff.baryons.laws.constant import Constant
 from galdiff.baryons.laws.depletion_time import DepletionTime
 from galdiff.baryons.laws.law import Law, Laws, of_the_halo, tabled, with_contents
@@ -23,6 +22,7 @@ from galdiff.baryons.laws.logistic import Logistic
 from galdiff.baryons.laws.power_law import PowerLaw
 from galdiff.baryons.parameters import Z_SUN
 from galdiff.baryons.patankar import Contents, Flows
+from galdiff.baryons.rates import HALO_HOOK, halo_drivers
 from galdiff.core.budget import Budget
 from galdiff.core.correction import Correction, NoCorrection
 from galdiff.core.record import quantity, record
@@ -73,10 +73,10 @@ class RegulatorRates:
 
 
 @record
-class RegulatorDrive:
+class RegulatorKnown:
     """All that acts on the contents at some times and does not depend on them."""
 
-    forcing: Forcing = quantity("", "the halo as its baryons feel it")
+    halo_state: HaloState = quantity("", "the halo as its baryons feel it")
     rates: RegulatorRates = quantity("", "primitive rates, corrected")
     z_inflow: Array = quantity("", "metal mass fraction of the inflow")
 
@@ -92,30 +92,30 @@ def start(halo: HaloNow) -> Contents:
     }
 
 
-def drive(laws: Laws, p: RegulatorParameters, forcing: Forcing, correction: Correction) -> RegulatorDrive:
+def known_rates(laws: Laws, p: RegulatorParameters, halo_state: HaloState, correction: Correction) -> RegulatorKnown:
     """Primitive rates at some times, corrected by what the halo tells (`halo_drivers`); any shape.
 
     Args:
       laws: by slot; where one sees the contents, its rate is one here, times the correction.
       p: numbers of the model.
-      forcing: the halo as its baryons feel it.
+      halo_state: the halo as its baryons feel it.
       correction: of `RegulatorRates`.
     """
-    said = tabled(laws, p, forcing)
-    one = jnp.ones_like(forcing.t_dyn)
+    said = tabled(laws, p, halo_state)
+    one = jnp.ones_like(halo_state.t_dyn)
     rates = RegulatorRates(
-        inflow=said["prevent"] * forcing.baryons,
+        inflow=said["prevent"] * halo_state.baryons,
         star_formation=said["star_formation"],
         eta_mass=said["eta_mass"],
         metal_yield=p.metal_yield * one,
         recycling=p.f_recycle / (1 - p.f_recycle) * one,
     )
     if not isinstance(correction, NoCorrection):
-        rates = correction(rates, halo_drivers(forcing))
-    return RegulatorDrive(forcing=forcing, rates=rates, z_inflow=said["z_inflow"])
+        rates = correction(rates, halo_drivers(halo_state))
+    return RegulatorKnown(halo_state=halo_state, rates=rates, z_inflow=said["z_inflow"])
 
 
-def flows(contents: Contents, d: RegulatorDrive) -> tuple[Flows, dict]:
+def flows(contents: Contents, d: RegulatorKnown) -> tuple[Flows, dict]:
     """All flows [Msun/Gyr] and the star formation rate: Lilly et al. (2013), section 2, with metals riding along.
 
     Where gas is steady, Z_ISM = Z_inflow + metal_yield / (1 - R + eta_mass); where it grows as exp(g t), g t_dep adds
@@ -126,7 +126,7 @@ def flows(contents: Contents, d: RegulatorDrive) -> tuple[Flows, dict]:
       d: what acts on them, same shape.
 
     Returns:
-      Flows of the two budgets, and what they follow from: the drive d, sfr.
+      Flows of the two budgets, and what they follow from: the known rates d, sfr.
     """
     r = d.rates
     sfr = contents["mass"]["ism"] * r.star_formation
@@ -142,14 +142,14 @@ def flows(contents: Contents, d: RegulatorDrive) -> tuple[Flows, dict]:
     return {"mass": mass_flows, "metals": metal_flows}, dict(d=d, sfr=sfr)
 
 
-def diagnose(f_prevent: Any, d: RegulatorDrive, **found: Any) -> Diagnostics:
+def diagnose(f_prevent: Any, d: RegulatorKnown, **found: Any) -> Diagnostics:
     """Diagnostics from what `flows` found; the model knows nothing of energy or of the gas in the halo."""
     return Diagnostics(
         t_dep=1 / d.rates.star_formation,
         eta_mass=d.rates.eta_mass,
         z_inflow=d.z_inflow,
-        t_dyn=d.forcing.t_dyn,
-        f_uv=d.forcing.f_uv,
+        t_dyn=d.halo_state.t_dyn,
+        f_uv=d.halo_state.f_uv,
         f_prevent=f_prevent,
         **found,
     )
@@ -201,14 +201,14 @@ class Regulator(BaryonCycle):
         p, laws = self.parameters() if parameters is None else parameters, self.laws()
 
         def flows_of(contents: Any, d: Any) -> Any:
-            rates = dataclasses.replace(d.rates, **with_contents(laws, p, d.forcing, contents, d.rates))
+            rates = dataclasses.replace(d.rates, **with_contents(laws, p, d.halo_state, contents, d.rates))
             return flows(contents, dataclasses.replace(d, rates=rates))
 
         return Equations(
             budgets={"mass": MASS, "metals": METALS},
             start=lambda halo, cosmology: start(halo),
-            force=forcing_of,
-            drive=lambda forcing: drive(laws, p, forcing, self.correction),
+            halo_state=halo_state_at,
+            known_rates=lambda halo_state: known_rates(laws, p, halo_state, self.correction),
             flows=flows_of,
-            diagnose=lambda found: diagnose(laws["prevent"](p.prevent, found["d"].forcing), **found),
+            diagnose=lambda found: diagnose(laws["prevent"](p.prevent, found["d"].halo_state), **found),
         )

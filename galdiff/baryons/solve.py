@@ -74,17 +74,17 @@ def solve_on_grid(
     flows: Callable[[Contents, Any], Flows],
     budgets: dict[str, Budget],
     contents: Contents,
-    drive: Any,
+    known_rates: Any,
     pace: Float[Array, "node step"],
     wanted: tuple[int, ...],
 ) -> tuple[Contents, Float[Array, ""]]:
     """Contents after the wanted numbers of steps, and an estimate of their error.
 
     Args:
-      flows: flows [1/Gyr] of (contents, drive at one node).
+      flows: flows [1/Gyr] of (contents, known_rates at one node).
       budgets: quantity -> budget.
       contents: at the start.
-      drive: pytree whose leaves begin with the axes (node, step) of `stage_times`.
+      known_rates: pytree whose leaves begin with the axes (node, step) of `stage_times`.
       pace: dt/dstep [Gyr] at the nodes.
       wanted: numbers of steps, increasing; the last is all of them.
 
@@ -95,8 +95,8 @@ def solve_on_grid(
     @functools.partial(jax.checkpoint, policy=jax.checkpoint_policies.save_only_these_names(KEPT))
     def step(now: Any, here: Any) -> tuple:
         def moved(node: Any, y: Any) -> Any:
-            drive, dt = here[node]
-            return jax.tree.map(lambda f: f * dt, flows(y, drive))
+            known_rates, dt = here[node]
+            return jax.tree.map(lambda f: f * dt, flows(y, known_rates))
 
         y, companion, per_companion = patankar_advance(budgets, moved, now)
         return y, _local_error(budgets, y, companion, per_companion)
@@ -105,7 +105,7 @@ def solve_on_grid(
         y, error = step(carry[0], here)
         return (y, jax.tree.map(jnp.add, carry[1], error)), (y if len(wanted) > 1 else None)
 
-    nodes = tuple(jax.tree.map(lambda x, k=k: x[k], (drive, pace)) for k in range(len(NODES)))
+    nodes = tuple(jax.tree.map(lambda x, k=k: x[k], (known_rates, pace)) for k in range(len(NODES)))
     none = jax.tree.map(jnp.zeros_like, {q: _inner(budgets[q], contents[q]) for q in budgets})
     (last, error), every = jax.lax.scan(advance, (contents, none), nodes)
     relative = jax.tree.map(jnp.divide, error, {q: _inner(budgets[q], last[q]) for q in budgets})

@@ -10,10 +10,10 @@ import typing
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from galdiff.baryons.drive import Drive
-from galdiff.baryons.forcing import TEMPERATURE_UNIT
+from galdiff.baryons.halo_state import TEMPERATURE_UNIT
 from galdiff.baryons.parameters import Z_SUN, Turbulence
 from galdiff.baryons.patankar import Contents, Flows
+from galdiff.baryons.rates import KnownRates
 from galdiff.core import soft
 from galdiff.core.budget import Budget
 
@@ -90,7 +90,7 @@ class Halo(typing.NamedTuple):
     overflow: Array  # 1/Gyr, of all
 
 
-def halo_gas(contents: Contents, d: Drive, cooling: typing.Callable, sharp: bool) -> Halo:
+def halo_gas(contents: Contents, d: KnownRates, cooling: typing.Callable, sharp: bool) -> Halo:
     """Cooling time from heat, mass and metals of the CGM, and overflow where it holds more energy than is bound.
 
     Args:
@@ -99,7 +99,7 @@ def halo_gas(contents: Contents, d: Drive, cooling: typing.Callable, sharp: bool
       cooling: log10 Lambda of (log10 T, log10 Z/Zsun).
       sharp: minima and maxima with kinks, as published, instead of smooth ones.
     """
-    f, r, cgm = d.forcing, d.rates, contents["mass"]["cgm"]
+    f, r, cgm = d.halo_state, d.rates, contents["mass"]["cgm"]
     heat, turbulence = contents["energy"]["heat"], contents["energy"].get("turbulence")
     per_cgm = 1 / cgm  # divisions are dear
     z_cgm, per_mass = contents["metals"]["cgm"] * per_cgm, heat * per_cgm
@@ -121,10 +121,10 @@ def halo_gas(contents: Contents, d: Drive, cooling: typing.Callable, sharp: bool
     )
 
 
-def infall(d: Drive) -> Flows:
+def infall(d: KnownRates) -> Flows:
     """Gas enters the CGM at the virial temperature, with the metals of the inflow."""
     inflow = d.rates.inflow
-    return _flows("inflow", mass=inflow, metals=d.z_inflow * inflow, energy=d.forcing.e_vir * inflow)
+    return _flows("inflow", mass=inflow, metals=d.z_inflow * inflow, energy=d.halo_state.e_vir * inflow)
 
 
 def cooling_flow(contents: Contents, halo: Halo) -> Flows:
@@ -137,13 +137,13 @@ def cooling_flow(contents: Contents, halo: Halo) -> Flows:
     )
 
 
-def star_formation(contents: Contents, d: Drive) -> Flows:
+def star_formation(contents: Contents, d: KnownRates) -> Flows:
     """ISM turns into stars, net of what dying stars return at once."""
     locked = d.locked * d.rates.star_formation
     return _flows("star_formation", mass=contents["mass"]["ism"] * locked, metals=contents["metals"]["ism"] * locked)
 
 
-def wind(contents: Contents, d: Drive, energy_yield: Array) -> Flows:
+def wind(contents: Contents, d: KnownRates, energy_yield: Array) -> Flows:
     """Supernovae drive ISM into the CGM, with a share of their energy.
 
     Flows [Msun/Gyr, Msun (km/s)^2/Gyr] in the shape of the contents.
@@ -168,14 +168,14 @@ def overflow(contents: Contents, halo: Halo) -> Flows:
     )
 
 
-def enrichment(contents: Contents, d: Drive) -> Flows:
+def enrichment(contents: Contents, d: KnownRates) -> Flows:
     """New metals go into the ISM, or leave with the wind."""
     r = d.rates
     made = r.metal_yield * (contents["mass"]["ism"] * r.star_formation)
     return {"metals": {"enrichment": (1 - r.eta_metal) * made, "loading": r.eta_metal * made}}
 
 
-def stirring(p: Turbulence, contents: Contents, d: Drive, halo: Halo, energy: dict[str, Array]) -> Flows:
+def stirring(p: Turbulence, contents: Contents, d: KnownRates, halo: Halo, energy: dict[str, Array]) -> Flows:
     """A share of the energy of infall and wind stirs the CGM; turbulence decays on an eddy time of its outer scale.
 
     Flows [Msun (km/s)^2/Gyr] in the shape of the contents.
@@ -187,7 +187,7 @@ def stirring(p: Turbulence, contents: Contents, d: Drive, halo: Halo, energy: di
     """
     turbulence = contents["energy"]["turbulence"]
     sigma = jnp.sqrt(2 * turbulence / contents["mass"]["cgm"])
-    eddy_time = p.eddy * d.forcing.t_dyn * d.forcing.halo.v_vir / sigma
+    eddy_time = p.eddy * d.halo_state.t_dyn * d.halo_state.halo.v_vir / sigma
     changed = dict(
         inflow=p.heat_of_inflow * energy["inflow"],
         wind=p.heat_of_wind * energy["wind"],

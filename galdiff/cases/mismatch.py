@@ -22,12 +22,12 @@ from galdiff.cosmology import Cosmology
 from galdiff.errors import InputError
 from galdiff.galaxy.disc import Disc
 from galdiff.ifu.direct import DirectSpectrograph
-from galdiff.ifu.from_library import LibraryTemplates, NodeSpectra, node_spectra
 from galdiff.ifu.instrument import Instrument, output_wave_vacuum
 from galdiff.ifu.noise import add_noise, variance
 from galdiff.ifu.placement import place
 from galdiff.ifu.plan import Plan, Precision, make_plan
 from galdiff.ifu.stages import Deposit, Spectrograph
+from galdiff.ifu.uncompressed import LibraryTemplates, NodeSpectra, node_spectra
 from galdiff.inference.populations import (
     INSET,
     Motion,
@@ -40,8 +40,8 @@ from galdiff.inference.populations import (
     stars_of,
 )
 from galdiff.records import SSPGrid
-from galdiff.sps.correction import CorrectedSpectra
 from galdiff.sps.grid import cut_populations, cut_wave
+from galdiff.sps.spectral_correction import CorrectedSpectra
 from galdiff.train.case import Case
 from galdiff.train.data import Batch, InMemory
 from galdiff.train.loop import Outcome
@@ -167,7 +167,8 @@ class TemplateMismatch(Case):
         """The model, which must correct spectra."""
         if not isinstance(model, CorrectedSpectra):
             raise InputError(
-                f"model is a {type(model).__name__}; this case trains a galdiff.sps.correction.CorrectedSpectra"
+                f"model is a {type(model).__name__};"
+                " this case trains a galdiff.sps.spectral_correction.CorrectedSpectra"
             )
         return model
 

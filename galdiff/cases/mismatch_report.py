@@ -14,7 +14,7 @@ from galdiff.ifu.instrument import output_wave_vacuum, spaxel_centres
 from galdiff.inference.fit import minimise
 from galdiff.inference.populations import INSET, Motion, Populations, make_model, pulls
 from galdiff.io.atomic import atomic_path
-from galdiff.plotting.mismatch import plot_biases, plot_correction, plot_galaxy
+from galdiff.plotting.mismatch_figure import plot_biases, plot_correction, plot_galaxy
 from galdiff.records import SSPGrid
 from galdiff.sps.interpolate import node_table, spectrum
 

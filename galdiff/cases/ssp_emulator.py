@@ -15,7 +15,7 @@ from scipy.interpolate import PchipInterpolator, interp1d
 
 from galdiff.errors import InputError
 from galdiff.io.atomic import atomic_path
-from galdiff.plotting.emulator import plot_errors, plot_spectra
+from galdiff.plotting.emulator_figure import plot_errors, plot_spectra
 from galdiff.records import SSPGrid
 from galdiff.sps.emulator import Emulator, is_empty, project, refuse_other, spectra, with_components
 from galdiff.sps.interpolate import node_table, spectrum

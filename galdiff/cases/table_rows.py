@@ -10,8 +10,8 @@ from jaxtyping import Array, Float
 from galdiff.cosmology import Cosmology, age
 from galdiff.errors import InputError
 from galdiff.halo import diffmah
+from galdiff.halo.diffmah_population import mean_params
 from galdiff.halo.history import LOG10_MASSES, HistorySettings, from_diffmah
-from galdiff.halo.population import mean_params
 from galdiff.inference.losses import Noise
 from galdiff.io.tables import read_columns
 from galdiff.records import HaloHistory

@@ -23,9 +23,9 @@ from galdiff.galaxy.streaming import InPlane, StreamingDisc, VelocityResidual, b
 from galdiff.ifu.direct import DirectSpectrograph
 from galdiff.ifu.instrument import Instrument
 from galdiff.ifu.noise import add_noise, variance
+from galdiff.ifu.per_star import Rows
 from galdiff.ifu.placement import place
 from galdiff.ifu.plan import Precision, make_plan
-from galdiff.ifu.rows import Rows
 from galdiff.ifu.stages import Spectrograph, Templates
 from galdiff.records import Galaxy, ObservedCube, SSPGrid, StarParticles
 from galdiff.train.case import Case

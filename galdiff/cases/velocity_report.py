@@ -13,7 +13,7 @@ from galdiff.ifu.field import without_margin
 from galdiff.ifu.instrument import spaxel_centres
 from galdiff.ifu.stages import Deposit
 from galdiff.kinematics.maps import kinematic_maps, node_tables
-from galdiff.plotting.velocity import plot_residuals
+from galdiff.plotting.velocity_figure import plot_residuals
 
 SNR_MIN = 10.0  # per pixel
 

@@ -11,9 +11,9 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from galdiff.baryons.drive import halo_drivers
 from galdiff.baryons.evolve import Prepared, evolve_prepared
 from galdiff.baryons.parameters import V_0
+from galdiff.baryons.rates import halo_drivers
 from galdiff.core.correction import Chain, Correction, Each, LogGain
 from galdiff.nn.power_law import distil
 from galdiff.observables.relations import summary
@@ -152,7 +152,7 @@ def drift(histories: Any) -> dict[str, float]:
 
 def formula_of(model: nnx.Module, tables: Any) -> tuple[str, dict[str, float]]:
     """Quadratic laws closest to the corrections over the drivers of many halos at all steps, and the rms they miss."""
-    drivers = np.asarray(jax.jit(jax.vmap(halo_drivers))(tables.forcing))
+    drivers = np.asarray(jax.jit(jax.vmap(halo_drivers))(tables.halo_state))
     drivers = drivers.reshape(-1, drivers.shape[-1])
     drivers = drivers[:: max(1, len(drivers) // 20_000)]
     lines, missed = [], {}

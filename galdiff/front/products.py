@@ -16,9 +16,9 @@ from galdiff.io.products import write_products
 from galdiff.io.progress import Steps
 from galdiff.observing.mock import Observation
 from galdiff.observing.summary import grown_facts, summary_of
-from galdiff.plotting.histories import plot_history
-from galdiff.plotting.maps import plot_maps
-from galdiff.plotting.spectra import plot_spectra
+from galdiff.plotting.history_figure import plot_history
+from galdiff.plotting.maps_figure import plot_maps
+from galdiff.plotting.spectra_figure import plot_spectra
 from galdiff.records import (
     BaryonHistory,
     Galaxy,

@@ -13,8 +13,7 @@ from galdiff.core.buildable import buildable
 from galdiff.core.record import quantity, record
 from galdiff.cosmology import Cosmology, age
 from galdiff.errors import InputError
-from galdiff.galaxy import parts
-from galdiff.galaxy.parts import bulge_variates, disc_variates, nodes
+from galdiff.galaxy.profiles import bulge_variates, disc_variates, nodes
 from galdiff.records import Galaxy, GasParticles, StarParticles
 
 DEPLETION_TIME = 2e9  # yr, gas over star formation rate (Leroy et al. 2008, AJ 136, 2782: 1.9 Gyr for H2)

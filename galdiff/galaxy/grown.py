@@ -16,7 +16,6 @@ from galdiff.core.correction import Correction, Hook, NoCorrection
 from galdiff.core.stage import Stage
 from galdiff.core.variables import physical, table
 from galdiff.errors import InputError
-from galdiff.galaxy import parts
 from galdiff.galaxy.births import Births, births, corrected, mass_formed
 from galdiff.galaxy.rotation import Components, Curves, bulge_dispersion, circular_velocity, curves_of
 from galdiff.records import BaryonHistory, Galaxy, GasParticles, StarParticles

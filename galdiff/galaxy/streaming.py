@@ -66,7 +66,7 @@ class StreamingDisc(Stage):
       v_max, r_turn: rotation v_max tanh(R / r_turn) [km/s], [kpc].
       sigma, r_sigma: dispersion sigma exp(-R / r_sigma), the same in all directions [km/s], [kpc].
       inclination, position_angle: as in `galdiff.galaxy.view.StarView` [deg].
-      correction: of the mean velocity in the plane, an `InPlane`, driven by (x, y) [kpc].
+      correction: of the mean velocity in the plane, an `InPlane`, of (x, y) [kpc].
 
     The four laws are trained as log10_v_max, log10_r_turn, log10_sigma and log10_r_sigma.
     """

@@ -10,8 +10,8 @@ from jaxtyping import Array, ArrayLike, Float
 from galdiff.core.buildable import buildable
 from galdiff.cosmology import Cosmology
 from galdiff.errors import InputError
+from galdiff.halo.diffmah_population import sample_params
 from galdiff.halo.history import HistorySettings, from_diffmah
-from galdiff.halo.population import sample_params
 from galdiff.halo.spin import sample_spin
 from galdiff.records import HaloHistory
 

@@ -15,7 +15,7 @@ from galdiff.cosmology import Cosmology, age, redshift_at_age
 from galdiff.errors import InputError
 from galdiff.halo import concentration as fits
 from galdiff.halo import diffmah, virial
-from galdiff.halo.population import mean_params
+from galdiff.halo.diffmah_population import mean_params
 from galdiff.records import HaloHistory
 
 # A halo that has stopped growing still gains 0.1% per e-fold of time: rates stay positive, also in single precision.

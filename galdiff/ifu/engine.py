@@ -12,9 +12,9 @@ from galdiff.core.kernels import TAPS
 from galdiff.core.stage import Stage
 from galdiff.errors import InputError
 from galdiff.ifu.direct import DirectSpectrograph
+from galdiff.ifu.per_star import Rows
 from galdiff.ifu.plan import Plan
 from galdiff.ifu.psf import anchor_waves
-from galdiff.ifu.rows import Rows
 from galdiff.ifu.stages import LSF_HOOK, THROUGHPUT_HOOK, Deposit, Spectrograph, Synthesis, Templates
 
 IFU_HOOKS = {"lsf_correction": LSF_HOOK, "throughput": THROUGHPUT_HOOK}

@@ -15,8 +15,8 @@ import numpy as np
 from galdiff.core.air import air_to_vacuum
 from galdiff.core.buildable import buildable
 from galdiff.errors import InputError
-from galdiff.ifu.keys import Keys
-from galdiff.ifu.spread import LSF, PSF, lsf_fwhm, psf_fwhm, read_lsf, read_psf
+from galdiff.ifu.config_values import Keys
+from galdiff.ifu.spread_functions import LSF, PSF, lsf_fwhm, psf_fwhm, read_lsf, read_psf
 
 SHAPES = ("square", "circle", "hexagon")
 GRIDS = ("linear", "log10", "ln")

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float
 
 from galdiff.ifu.instrument import Instrument
-from galdiff.ifu.spread import lsf_fwhm
+from galdiff.ifu.spread_functions import lsf_fwhm
 from galdiff.units import FWHM_PER_SIGMA
 
 

@@ -17,7 +17,7 @@ from galdiff.ifu.finegrid import FineGrid, fine_grid, resample
 from galdiff.ifu.instrument import Instrument, output_wave, output_wave_vacuum, pixel_edges_vacuum
 from galdiff.ifu.psf import kernel_radius
 from galdiff.ifu.response import REACH, PixelPlan, plan_pixels
-from galdiff.ifu.spread import lsf_fwhm
+from galdiff.ifu.spread_functions import lsf_fwhm
 from galdiff.records import SSPGrid
 
 MAX_WIDER = 1.3  # factor on LSF and PSF widths up to which kernels are not cut short

@@ -13,7 +13,7 @@ from jaxtyping import Array, ArrayLike, Float
 
 from galdiff.core.kernels import VARIANCE
 from galdiff.ifu.instrument import Instrument, output_wave
-from galdiff.ifu.spread import PSF, psf_fwhm
+from galdiff.ifu.spread_functions import PSF, psf_fwhm
 from galdiff.units import FWHM_PER_SIGMA
 
 SUB = 11  # points per spaxel and axis that the kernel is averaged over

@@ -17,8 +17,8 @@ from galdiff.core.record import quantity, record
 from galdiff.galaxy.disc import AGE_MAX, Disc, circular_velocity
 from galdiff.galaxy.streaming import HERMITE
 from galdiff.ifu.instrument import Instrument, spaxel_centres
+from galdiff.ifu.per_star import Rows
 from galdiff.ifu.plan import Plan
-from galdiff.ifu.rows import Rows
 from galdiff.ifu.stages import Spectrograph, Templates
 from galdiff.records import Placement, SkyStars
 

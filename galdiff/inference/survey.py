@@ -222,7 +222,7 @@ def one_halo(
     """Jacobians of one halo in time, and of its main output at the end with respect to all numbers of the model."""
     tables = s.tables(stage, halo)
     in_time = s.jacobian(stage, tables, outputs, names, mode=mode)
-    shown, forcing = jax.tree.map(lambda x: x[-1:], (tables.shown, tables.forcing_shown))
-    end = dataclasses.replace(tables, shown=shown, forcing_shown=forcing, wanted=tables.wanted[-1:])
+    shown, halo_state = jax.tree.map(lambda x: x[-1:], (tables.shown, tables.halo_state_shown))
+    end = dataclasses.replace(tables, shown=shown, halo_state_shown=halo_state, wanted=tables.wanted[-1:])
     everything = s.jacobian(stage, end, main_output, mode=mode)
     return jax.tree.map(np.asarray, (in_time, everything))

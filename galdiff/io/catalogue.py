@@ -17,7 +17,7 @@ from galdiff.errors import InputError
 from galdiff.io.atomic import atomic_path
 from galdiff.io.histories import FORMAT, check_room, describe, load, open_history, sign
 from galdiff.io.progress import Steps
-from galdiff.observables.columns import leaves
+from galdiff.observables.history_columns import leaves
 from galdiff.records import BaryonHistory
 
 CATALOGUE = f"{FORMAT}, catalogue"

@@ -3,7 +3,7 @@
 A table file holds `time_gyr` or `redshift` (snapshot), `m_vir_msun` (snapshot) or (halo, snapshot), and where known
 `mdot_vir_msun_per_gyr` and `c_nfw` of that shape, `spin` (halo), and `h0_kms_mpc` and `omega_m` of their cosmology;
 snapshots in order of growing cosmic time, masses without factors of h. A matrix file holds `halo_matrix`
-(halo, 5, node), `ts_full` [Gyr] and `halo_tinit` [Gyr], as `galdiff.halo.table.from_matrix` describes.
+(halo, 5, node), `ts_full` [Gyr] and `halo_tinit` [Gyr], as `galdiff.halo.tabulated.from_matrix` describes.
 """
 
 import pathlib
@@ -16,7 +16,7 @@ from galdiff.core.buildable import buildable
 from galdiff.cosmology import Cosmology
 from galdiff.errors import InputError
 from galdiff.halo.history import HistorySettings
-from galdiff.halo.table import HaloTable, from_matrix, from_table
+from galdiff.halo.tabulated import HaloTable, from_matrix, from_table
 from galdiff.records import HaloHistory
 
 COLUMNS = {
@@ -90,7 +90,7 @@ def table_history(
     Args:
       path: NPZ or HDF5 table.
       index: row of the halo in a table of many; None for all, on a leading axis.
-      cosmology, settings, mass_loss, smoothing, resample: as in `galdiff.halo.table.from_table`.
+      cosmology, settings, mass_loss, smoothing, resample: as in `galdiff.halo.tabulated.from_table`.
     """
     table = read_halo_table(path)
     n = None if np.ndim(table.m_vir) < 2 else len(table.m_vir)
@@ -118,7 +118,7 @@ def matrix_history(
     Args:
       path: NPZ or HDF5 with halo_matrix, ts_full and halo_tinit.
       index: one halo of it; None for all, on a leading axis.
-      cosmology, interpolation, settings: as in `galdiff.halo.table.from_matrix`.
+      cosmology, interpolation, settings: as in `galdiff.halo.tabulated.from_matrix`.
     """
     found = _arrays(path, _MATRIX)
     if missing := [name for name in _MATRIX if name not in found]:

@@ -19,7 +19,7 @@ import numpy as np
 from galdiff.core.record import unit_of
 from galdiff.errors import InputError
 from galdiff.io.atomic import atomic_path
-from galdiff.observables.columns import PUBLIC, columns, leaves
+from galdiff.observables.history_columns import PUBLIC, columns, leaves
 from galdiff.records import LEDGERS, BaryonHistory, Diagnostics
 
 if typing.TYPE_CHECKING:
@@ -42,7 +42,7 @@ def to_dataset(
       ids: names of the galaxies; their numbers by default.
 
     Returns:
-      Variables as in `galdiff.observables.columns.columns`, each with units and long_name; coordinates time and
+      Variables as in `galdiff.observables.history_columns.columns`, each with units and long_name; coordinates time and
       redshift, along t alone where all galaxies share them; error and solved once per galaxy.
 
     Raises:

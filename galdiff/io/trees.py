@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from galdiff.errors import InputError
-from galdiff.halo.table import HaloTable
+from galdiff.halo.tabulated import HaloTable
 
 
 def open_trees(path: str | pathlib.Path) -> Any:

@@ -1,4 +1,4 @@
-"""One output of a baryon history by its name, differentiable; the names are those of `galdiff.observables.columns`."""
+"""One output of a baryon history by its name, differentiable; names as in `galdiff.observables.history_columns`."""
 
 import difflib
 
@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from galdiff.errors import InputError
-from galdiff.observables.columns import PUBLIC, Z_SUN, column_name, leaves
+from galdiff.observables.history_columns import PUBLIC, Z_SUN, column_name, leaves
 from galdiff.records import BaryonHistory
 
 SHORT = {"mstar": "m_stars", "mism": "m_ism", "mcgm": "m_cgm"}
@@ -34,7 +34,8 @@ def output(history: BaryonHistory, name: str) -> tuple[Float[Array, "..."], str]
 
     Args:
       history: of one galaxy (t) or many (galaxy, t).
-      name: as in `galdiff.observables.columns.columns`; mstar, mism and mcgm are short for m_stars, m_ism and m_cgm.
+      name: as in `galdiff.observables.history_columns.columns`; mstar, mism and mcgm are short for m_stars, m_ism
+        and m_cgm.
 
     Returns:
       Values with the axes of the history, and the unit.

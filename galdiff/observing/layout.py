@@ -12,7 +12,7 @@ from galdiff.ifu.engine import choose_engine, ifu_stages
 from galdiff.ifu.instrument import Instrument
 from galdiff.ifu.lsf import warn_deficient
 from galdiff.ifu.plan import Plan, Precision, make_plan
-from galdiff.ifu.spread import lsf_fwhm
+from galdiff.ifu.spread_functions import lsf_fwhm
 from galdiff.ifu.stages import Deposit
 from galdiff.ifu.tiles import TILE, tile_instrument
 from galdiff.observing.field import map_maker

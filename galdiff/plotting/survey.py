@@ -6,7 +6,13 @@ from matplotlib.figure import Figure
 from galdiff.inference.sensitivity import Sensitivity
 from galdiff.inference.survey import Survey
 from galdiff.inference.survey_summary import agreement, pivot_mass
-from galdiff.plotting.sensitivity import label, plot_agreement, plot_heat_maps, plot_mass_dependence, plot_one_halo
+from galdiff.plotting.sensitivity_figure import (
+    label,
+    plot_agreement,
+    plot_heat_maps,
+    plot_mass_dependence,
+    plot_one_halo,
+)
 
 
 def plot_survey_means(survey: Survey) -> Figure:

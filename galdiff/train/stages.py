@@ -13,7 +13,7 @@ from galdiff.errors import InputError
 from galdiff.train.case import Case
 from galdiff.train.loop import Outcome, Settings, Task, train
 from galdiff.train.prior import with_prior
-from galdiff.train.progress import Progress
+from galdiff.train.progress_bar import Progress
 
 BROKEN = ("interrupted", "not finite")  # ends after which nothing goes on
 

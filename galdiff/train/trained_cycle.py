@@ -15,9 +15,9 @@ from galdiff.core.buildable import buildable
 from galdiff.core.correction import NoCorrection
 from galdiff.errors import InputError
 from galdiff.train.checkpoints import by_path
+from galdiff.train.export import shipped
 from galdiff.train.load import Loaded, config_of, load
 from galdiff.train.select import parts_of
-from galdiff.train.ship import shipped
 
 
 @buildable(reads=True)

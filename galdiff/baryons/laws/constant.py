@@ -5,7 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from galdiff.baryons.forcing import Forcing
+from galdiff.baryons.halo_state import HaloState
 from galdiff.baryons.laws.law import Law
 from galdiff.baryons.patankar import Contents
 from galdiff.errors import InputError
@@ -19,6 +19,6 @@ class Constant(Law):
             raise InputError(f"value is {value}; what a law returns is zero or positive")
         self.value = float(value)
 
-    def __call__(self, p: Any, forcing: Forcing, contents: Contents | None = None) -> Array:
+    def __call__(self, p: Any, halo_state: HaloState, contents: Contents | None = None) -> Array:
         """The value, in the shape of the halo."""
-        return jnp.full_like(forcing.t_dyn, self.value)
+        return jnp.full_like(halo_state.t_dyn, self.value)

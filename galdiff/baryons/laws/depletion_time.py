@@ -5,7 +5,7 @@ from typing import Any
 
 from jaxtyping import Array
 
-from galdiff.baryons.forcing import Forcing
+from galdiff.baryons.halo_state import HaloState
 from galdiff.baryons.laws.law import Law
 from galdiff.baryons.laws.power_law import power_law
 from galdiff.baryons.patankar import Contents
@@ -30,6 +30,6 @@ class DepletionTime(Law):
         self.alpha_z = physical(alpha_z, unit="1", lo=-2.0, hi=2.0)
         self.beta = physical(beta, unit="1", lo=-5.0, hi=5.0)
 
-    def __call__(self, p: Any, forcing: Forcing, contents: Contents | None = None) -> Array:
+    def __call__(self, p: Any, halo_state: HaloState, contents: Contents | None = None) -> Array:
         """Rate [1/Gyr] at V_vir and redshift."""
-        return 1 / power_law(p, forcing)
+        return 1 / power_law(p, halo_state)

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike
 
-from galdiff.baryons.forcing import HaloNow
+from galdiff.baryons.halo_state import HaloNow
 
 SMALLEST_SPIN = 1e-3  # tables hold zeros, and a disc without size has no surface density
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from jaxtyping import Array
 
-from galdiff.baryons.forcing import Forcing
+from galdiff.baryons.halo_state import HaloState
 from galdiff.baryons.laws.disc import scale_length
 from galdiff.baryons.laws.law import Law
 from galdiff.baryons.patankar import Contents
@@ -31,7 +31,7 @@ class DynamicalTime(Law):
         self.edge = edge
         self.spin = spin
 
-    def __call__(self, p: Any, forcing: Forcing, contents: Contents | None = None) -> Array:
+    def __call__(self, p: Any, halo_state: HaloState, contents: Contents | None = None) -> Array:
         """Rate [1/Gyr] of the halo; t_dyn = R_vir / V_vir."""
-        r_over_r_vir = self.edge * scale_length(p.size_of_spin, self.spin, forcing.halo) / forcing.halo.r_vir
-        return p.efficiency / (r_over_r_vir * forcing.t_dyn)
+        r_over_r_vir = self.edge * scale_length(p.size_of_spin, self.spin, halo_state.halo) / halo_state.halo.r_vir
+        return p.efficiency / (r_over_r_vir * halo_state.t_dyn)

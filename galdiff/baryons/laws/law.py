@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array
 
-from galdiff.baryons.forcing import Forcing
+from galdiff.baryons.halo_state import HaloState
 from galdiff.baryons.patankar import Contents
 from galdiff.core.buildable import buildable
 from galdiff.core.record import quantity, record
@@ -33,12 +33,12 @@ class Law(nnx.Module):
         buildable(cls)
 
     @abc.abstractmethod
-    def __call__(self, p: Any, forcing: Forcing, contents: Contents | None = None) -> Array:
+    def __call__(self, p: Any, halo_state: HaloState, contents: Contents | None = None) -> Array:
         """The number that the slot asks for, positive (or zero).
 
         Args:
           p: values of this law's parameters in their units, by name: `parameters()`, or others in their place.
-          forcing: the halo as its baryons feel it, any shape.
+          halo_state: the halo as its baryons feel it, any shape.
           contents: of all reservoirs, same shape; None for laws of the halo alone.
 
         Returns:
@@ -73,24 +73,24 @@ def _record_of(name: str, fields: tuple[tuple[str, str], ...]) -> type:
 Laws = Mapping[str, Law]  # slot -> law
 
 
-def tabled(laws: Laws, p: Any, forcing: Forcing) -> dict[str, Array]:
+def tabled(laws: Laws, p: Any, halo_state: HaloState) -> dict[str, Array]:
     """What the laws say of the halo alone [unit of the slot], in its shape; one where a law waits for the contents (see
     `with_contents`).
     """
-    one = jnp.ones_like(forcing.t_dyn)
-    return {name: one if law.sees_contents else law(getattr(p, name), forcing) for name, law in laws.items()}
+    one = jnp.ones_like(halo_state.t_dyn)
+    return {name: one if law.sees_contents else law(getattr(p, name), halo_state) for name, law in laws.items()}
 
 
-def with_contents(laws: Laws, p: Any, forcing: Forcing, contents: Contents, rates: Any) -> dict[str, Array]:
+def with_contents(laws: Laws, p: Any, halo_state: HaloState, contents: Contents, rates: Any) -> dict[str, Array]:
     """The rates that wait for the contents, times what their laws say [unit of the slot], in the shape of the contents.
 
     Args:
       laws, p: by slot.
-      forcing, contents: now.
+      halo_state, contents: now.
       rates: record with the factors so far: what a correction made of one.
     """
     seen = {name: law for name, law in laws.items() if law.sees_contents}
-    return {name: getattr(rates, name) * law(getattr(p, name), forcing, contents) for name, law in seen.items()}
+    return {name: getattr(rates, name) * law(getattr(p, name), halo_state, contents) for name, law in seen.items()}
 
 
 def of_the_halo(slot: str, law: Law) -> Law:

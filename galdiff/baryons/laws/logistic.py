@@ -5,7 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from galdiff.baryons.forcing import Forcing
+from galdiff.baryons.halo_state import HaloState
 from galdiff.baryons.laws.law import Law
 from galdiff.baryons.patankar import Contents
 from galdiff.core.variables import physical
@@ -22,7 +22,7 @@ class Logistic(Law):
         self.steepness = physical(steepness, unit="1/dex", lo=0.0, hi=50.0)
         self.log10_v = physical(log10_v, unit="dex(km/s)", lo=1.0, hi=3.0)
 
-    def __call__(self, p: Any, forcing: Forcing, contents: Contents | None = None) -> Array:
+    def __call__(self, p: Any, halo_state: HaloState, contents: Contents | None = None) -> Array:
         """The share at V_vir [km/s]."""
-        v_vir = forcing.halo.v_vir
+        v_vir = halo_state.halo.v_vir
         return p.low + (p.high - p.low) / (1 + jnp.exp(-p.steepness * (jnp.log10(v_vir) - p.log10_v)))

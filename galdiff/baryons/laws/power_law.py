@@ -6,16 +6,16 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from galdiff.baryons.forcing import Forcing
+from galdiff.baryons.halo_state import HaloState
 from galdiff.baryons.laws.law import Law
 from galdiff.baryons.parameters import V_0
 from galdiff.baryons.patankar import Contents
 from galdiff.core.variables import physical
 
 
-def power_law(p: Any, forcing: Forcing) -> Array:
+def power_law(p: Any, halo_state: HaloState) -> Array:
     """10^log10_a (V_vir/V_0)^(alpha0 + alpha_z (1+z)) (1+z)^beta [unit of a], the shape of the halo."""
-    ln_v, ln_1pz = jnp.log(forcing.halo.v_vir / V_0), jnp.log1p(forcing.halo.redshift)
+    ln_v, ln_1pz = jnp.log(halo_state.halo.v_vir / V_0), jnp.log1p(halo_state.halo.redshift)
     slope = p.alpha0 + p.alpha_z * jnp.exp(ln_1pz)
     return jnp.exp(jnp.log(10.0) * p.log10_a + slope * ln_v + p.beta * ln_1pz)
 
@@ -38,6 +38,6 @@ class PowerLaw(Law):
         self.alpha_z = physical(alpha_z, unit="1", lo=-2.0, hi=2.0)
         self.beta = physical(beta, unit="1", lo=-5.0, hi=5.0)
 
-    def __call__(self, p: Any, forcing: Forcing, contents: Contents | None = None) -> Array:
+    def __call__(self, p: Any, halo_state: HaloState, contents: Contents | None = None) -> Array:
         """The number at V_vir and redshift."""
-        return power_law(p, forcing)
+        return power_law(p, halo_state)

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from galdiff.baryons.forcing import Forcing
+from galdiff.baryons.halo_state import HaloState
 from galdiff.baryons.laws.disc import scale_length
 from galdiff.baryons.laws.law import Law
 from galdiff.baryons.patankar import Contents
@@ -33,10 +33,10 @@ class Schmidt(Law):
         self.size_of_spin = physical(size_of_spin, unit="1", lo=0.1, hi=3.0)
         self.spin = spin
 
-    def __call__(self, p: Any, forcing: Forcing, contents: Contents | None = None) -> Array:
+    def __call__(self, p: Any, halo_state: HaloState, contents: Contents | None = None) -> Array:
         """Rate [1/Gyr] at the mass of the ISM."""
         assert contents is not None  # it is called inside the step
-        r_disc = scale_length(p.size_of_spin, self.spin, forcing.halo)
+        r_disc = scale_length(p.size_of_spin, self.spin, halo_state.halo)
         central = contents["mass"]["ism"] / (2 * jnp.pi * PC2_PER_KPC2 * r_disc**2)  # Msun/pc^2
         at_one = 10**p.log10_a * (1e9 / PC2_PER_KPC2)  # 1/Gyr, where the surface density is 1 Msun/pc^2
         return at_one * jnp.maximum(central, THINNEST) ** (p.slope - 1) / p.slope**2

@@ -10,7 +10,7 @@ from galdiff.imf import (
     named_imf,
     salpeter,
 )
-from galdiff.sps.analytic.library import analytic_ssp, default_coefficients, default_grid
+from galdiff.sps.analytic.default_library import analytic_ssp, default_coefficients, default_grid
 
 __all__ = [
     "BrokenPowerLaw",

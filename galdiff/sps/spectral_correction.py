@@ -39,7 +39,7 @@ class CorrectedSpectra(Stage):
       n_wave: how many factors; features narrower than their spacing cannot be corrected.
       lg_age, lgmet: ends of log10 age/Gyr and log10 Z that data speak of; populations beyond take the factors at the
         end. None for all.
-      correction: of ones of shape (met, age, n_wave), driven by log10 age/Gyr and log10 Z.
+      correction: of ones of shape (met, age, n_wave), of log10 age/Gyr and log10 Z.
     """
 
     hooks: ClassVar = {"correction": hook}

@@ -7,10 +7,10 @@ from galdiff.core.buildable import buildable
 from galdiff.errors import InputError
 from galdiff.imf import Imf, warn_other_imf
 from galdiff.records import SSPGrid
-from galdiff.sps.correction import CorrectedSpectra
 from galdiff.sps.emulator import Emulator, emulated_grid
+from galdiff.sps.spectral_correction import CorrectedSpectra
+from galdiff.train.export import shipped
 from galdiff.train.load import load
-from galdiff.train.ship import shipped
 
 
 def emulator_of(checkpoint: str | pathlib.Path | None = None) -> Emulator:

@@ -5,7 +5,7 @@ import dataclasses
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from galdiff.baryons.forcing import Forcing
+from galdiff.baryons.halo_state import HaloState
 from galdiff.baryons.laws.law import Laws, tabled, with_contents
 from galdiff.baryons.parameters import V_0, Z_SUN, Parameters
 from galdiff.baryons.patankar import Contents
@@ -30,37 +30,37 @@ class Rates:
 
 
 @record
-class Drive:
+class KnownRates:
     """All that acts on the contents at some times and does not depend on them."""
 
-    forcing: Forcing = quantity("", "the halo as its baryons feel it")
-    rates: Rates = quantity("", "primitive rates, with limits and halo-driven corrections applied")
+    halo_state: HaloState = quantity("", "the halo as its baryons feel it")
+    rates: Rates = quantity("", "primitive rates, with limits and corrections that see the halo applied")
     z_inflow: Array = quantity("", "metal mass fraction of the inflow")
     locked: Array = quantity("", "share of the stars formed that stays locked")
 
 
-def driven(forcing: Forcing, rates: Rates, z_inflow: Array) -> Drive:
-    """A drive, with the share of stars that stays locked [1]; all in the shape of the forcing."""
-    return Drive(forcing=forcing, rates=rates, z_inflow=z_inflow, locked=1 / (1 + rates.recycling))
+def with_locked(halo_state: HaloState, rates: Rates, z_inflow: Array) -> KnownRates:
+    """Known rates, with the share of stars that stays locked [1]; all in the shape of the halo state."""
+    return KnownRates(halo_state=halo_state, rates=rates, z_inflow=z_inflow, locked=1 / (1 + rates.recycling))
 
 
-def drive(
-    laws: Laws, p: Parameters, forcing: Forcing, correction: Correction, sharp: bool = False, limit: bool = True
-) -> Drive:
+def known_rates(
+    laws: Laws, p: Parameters, halo_state: HaloState, correction: Correction, sharp: bool = False, limit: bool = True
+) -> KnownRates:
     """Primitive rates at some times, corrected by what the halo tells (`halo_drivers`); any shape.
 
     Args:
-      laws: by slot; where one sees the contents, its rate is one here, times the correction (see `redriven`).
+      laws: by slot; where one sees the contents, its rate is one here, times the correction (see `rates_now`).
       p: numbers of the model.
-      forcing: the halo as its baryons feel it.
+      halo_state: the halo as its baryons feel it.
       correction: of `Rates`.
       sharp: limits with kinks, as published.
-      limit: whether to apply them; not where `redriven` follows.
+      limit: whether to apply them; not where `rates_now` follows.
     """
-    said = tabled(laws, p, forcing)
-    one = jnp.ones_like(forcing.t_dyn)
+    said = tabled(laws, p, halo_state)
+    one = jnp.ones_like(halo_state.t_dyn)
     rates = Rates(
-        inflow=said["prevent"] * forcing.baryons,
+        inflow=said["prevent"] * halo_state.baryons,
         cooling=one,
         star_formation=said["star_formation"],
         eta_mass=said["eta_mass"],
@@ -71,33 +71,33 @@ def drive(
         recycling=p.f_recycle / (1 - p.f_recycle) * one,
     )
     if not isinstance(correction, NoCorrection):
-        rates = correction(rates, halo_drivers(forcing))
-    return driven(forcing, limited(rates, sharp) if limit else rates, said["z_inflow"])
+        rates = correction(rates, halo_drivers(halo_state))
+    return with_locked(halo_state, limited(rates, sharp) if limit else rates, said["z_inflow"])
 
 
-def redriven(
-    laws: Laws, p: Parameters, d: Drive, contents: Contents, correction: Correction, sharp: bool = False
-) -> Drive:
-    """The drive once the contents are known: laws that see them, then the correction that does, then the limits."""
-    rates = dataclasses.replace(d.rates, **with_contents(laws, p, d.forcing, contents, d.rates))
+def rates_now(
+    laws: Laws, p: Parameters, d: KnownRates, contents: Contents, correction: Correction, sharp: bool = False
+) -> KnownRates:
+    """The rates once the contents are known: laws that see them, then the correction that does, then the limits."""
+    rates = dataclasses.replace(d.rates, **with_contents(laws, p, d.halo_state, contents, d.rates))
     if not isinstance(correction, NoCorrection):
-        rates = correction(rates, all_drivers(contents, d.forcing))
-    return driven(d.forcing, limited(rates, sharp), d.z_inflow)
+        rates = correction(rates, all_drivers(contents, d.halo_state))
+    return with_locked(d.halo_state, limited(rates, sharp), d.z_inflow)
 
 
-def halo_drivers(forcing: Forcing) -> Array:
-    """What a halo-driven correction sees [1], shape (..., 4), all of order one.
+def halo_drivers(halo_state: HaloState) -> Array:
+    """What a correction of the halo sees [1], shape (..., 4), all of order one.
 
     log10 V_vir/(125 km/s); log10 (1+z); log10 M_vir/(1e12 Msun); log10 of growth, d ln M_vir/dt in 1/Gyr.
     """
-    halo = forcing.halo
+    halo = halo_state.halo
     growth = jnp.log10(jnp.maximum(halo.mdot_vir / halo.m_vir, 1e-6))
     drivers = (jnp.log10(halo.v_vir / V_0), jnp.log10(1 + halo.redshift), jnp.log10(halo.m_vir) - 12, growth)
     return jnp.stack(drivers, -1)
 
 
-def all_drivers(contents: Contents, forcing: Forcing) -> Array:
-    """What a state-driven correction sees [1], shape (..., 8): `halo_drivers`, then four of the contents.
+def all_drivers(contents: Contents, halo_state: HaloState) -> Array:
+    """What a correction of the contents sees [1], shape (..., 8): `halo_drivers`, then four of the contents.
 
     log10 of: ISM over stars; metallicity of the ISM over solar; metallicity of the CGM over solar; heat of the CGM per
     mass over that at the virial temperature.
@@ -107,9 +107,9 @@ def all_drivers(contents: Contents, forcing: Forcing) -> Array:
         mass["ism"] / mass["stars"],
         metals["ism"] / mass["ism"] / Z_SUN,
         metals["cgm"] / mass["cgm"] / Z_SUN,
-        contents["energy"]["heat"] / mass["cgm"] / forcing.e_vir,
+        contents["energy"]["heat"] / mass["cgm"] / halo_state.e_vir,
     )
-    return jnp.concatenate([halo_drivers(forcing), jnp.stack([jnp.log10(x) for x in state], -1)], -1)
+    return jnp.concatenate([halo_drivers(halo_state), jnp.stack([jnp.log10(x) for x in state], -1)], -1)
 
 
 HALO_HOOK = Hook(

@@ -9,7 +9,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from galdiff.errors import InputError
-from galdiff.observables.columns import Column, columns
+from galdiff.observables.history_columns import Column, columns
 from galdiff.plotting.figures import DPI, SMALL, TEXT, TITLE, robust_limits
 from galdiff.records import BaryonHistory
 from galdiff.units import Z_SUN

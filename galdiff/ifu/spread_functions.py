@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from galdiff.errors import InputError
-from galdiff.ifu.keys import Keys
+from galdiff.ifu.config_values import Keys
 
 LSF_KINDS = ("constant", "resolving_power", "polynomial", "table")
 PSF_KINDS = ("gaussian", "moffat", "none")

@@ -44,7 +44,7 @@ class HaloNow:
 
 
 @record
-class Forcing:
+class HaloState:
     """A halo at some times, as its baryons feel it."""
 
     halo: HaloNow = quantity("", "the halo itself")
@@ -84,7 +84,7 @@ def _redshift(history: HaloHistory, time: Array) -> Array:
     return jnp.expm1(hermite(jnp.log(time), jnp.log(history.time), jnp.log1p(z), slopes)[0])
 
 
-def forcing_of(halo: HaloNow, cosmology: Cosmology, sharp: bool = False) -> Forcing:
+def halo_state_at(halo: HaloNow, cosmology: Cosmology, sharp: bool = False) -> HaloState:
     """Derived quantities of a halo; any shape.
 
     Args:
@@ -100,7 +100,7 @@ def forcing_of(halo: HaloNow, cosmology: Cosmology, sharp: bool = False) -> Forc
     enclosed = (jnp.log1p(cx) - cx / (1 + cx)) / (jnp.log1p(c) - c / (1 + c))  # m(x) over m(1) of NFW
     x = cx / c
     t_dyn = TIME_UNIT * halo.r_vir / halo.v_vir
-    return Forcing(
+    return HaloState(
         halo=halo,
         f_uv=f_uv,
         baryons=cosmology.omega_b / cosmology.omega_m * f_uv * halo.mdot_vir,
