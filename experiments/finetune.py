@@ -23,7 +23,6 @@ from galdiff.io.preflight import check_output
 from galdiff.io.relation_files import read_relations, write_relations
 from galdiff.observables.scaling import Observed, observe
 from galdiff.plotting.corrections import plot_learning
-from galdiff.train.export import shipped
 from galdiff.train.load import load
 from galdiff.train.loop import Outcome, Settings, Task, train
 from galdiff.train.meshes import mesh_of
@@ -33,7 +32,7 @@ from galdiff.train.select import trainable
 from galdiff.train.trained_cycle import extended
 
 FILES = ("data.ecsv", "learning.png", "relations.png", "summary.json", "config.yaml", "checkpoints", "stages")
-SHIPPED = "wind_correction"
+BUNDLED = "wind_correction"
 
 
 def check(cfg: DictConfig) -> None:
@@ -97,7 +96,7 @@ def main(cfg: DictConfig) -> None:
     check(cfg)
     folder = run_folder(cfg)
     check_output(folder, 50_000_000, False, FILES)
-    loaded = load(shipped(SHIPPED) if cfg.checkpoint is None else cfg.checkpoint)
+    loaded = load(bundled(BUNDLED) if cfg.checkpoint is None else cfg.checkpoint)
     first, new, config = extended(loaded, cfg.get("model"), cfg.seed)
     adapts, fresh_adapts = patterns(cfg.which, new), patterns(cfg.which_fresh, new)
     for which in (adapts, fresh_adapts):

@@ -15,7 +15,7 @@ from galdiff.core.buildable import buildable
 from galdiff.core.correction import NoCorrection
 from galdiff.errors import InputError
 from galdiff.train.checkpoints import by_path
-from galdiff.train.export import shipped
+from galdiff.train.export import bundled
 from galdiff.train.load import Loaded, config_of, load
 from galdiff.train.select import parts_of
 
@@ -31,7 +31,7 @@ def trained_cycle(*, path: str | pathlib.Path | None = None, outputs: Outputs | 
     Raises:
       InputError: no checkpoint there, or one of something else.
     """
-    model = load(shipped("wind_correction") if path is None else path).model
+    model = load(bundled("wind_correction") if path is None else path).model
     if not isinstance(model, BaryonCycle):
         raise InputError(
             f"baryons.path is '{path}': it holds a {type(model).__name__}, not a baryon cycle; give a run that trained"
