@@ -45,7 +45,7 @@ def check(cfg: DictConfig) -> None:
 
 
 def patterns(which, new: list[str]) -> str | list[str]:
-    """A choice of numbers as `trainable` takes it; `new` are those that the checkpoint did not have."""
+    """A choice of parameters as `trainable` takes it; `new` are those that the checkpoint did not have."""
     if which == "new" and not new:
         raise InputError(
             "which is 'new', but nothing was added; add a correction: +correction@model.state_correction=mlp"
@@ -72,7 +72,7 @@ def data_of(cfg: DictConfig) -> tuple[Observed, tuple[float, ...]]:
 def adapt(
     cfg: DictConfig, case: FitRelations, model: nnx.Module, which, folder: pathlib.Path, name: str, meta
 ) -> Outcome:
-    """One training of the numbers `which`."""
+    """One training of the parameters `which`."""
     prior = None if cfg.prior is None else OmegaConf.to_object(cfg.prior)
     task = Task(
         model=model,

@@ -2,7 +2,7 @@
 
 Ages and metallicities are those of the history; sizes follow from the spin of the halo and from the size-mass relation,
 velocities from the gravity of halo, discs and bulge. Particles are smooth functions of fixed nodes and of the history,
-so gradients flow from every pixel to the numbers of the baryon cycle. The galaxy spins along +z, centred and at rest.
+so gradients flow from every pixel to the parameters of the baryon cycle. The galaxy spins along +z, centred, at rest.
 """
 
 from typing import Any, ClassVar

@@ -43,7 +43,7 @@ def trained_cycle(*, path: str | pathlib.Path | None = None, outputs: Outputs | 
 
 
 def extended(loaded: Loaded, additions: Mapping[str, Any] | None, seed: int = 0) -> tuple[nnx.Module, list[str], Any]:
-    """A trained model with corrections in hooks that were empty; all numbers that it had stay as they are.
+    """A trained model with corrections in hooks that were empty; all parameters that it had stay as they are.
 
     Args:
       loaded: a checkpoint.
@@ -51,7 +51,7 @@ def extended(loaded: Loaded, additions: Mapping[str, Any] | None, seed: int = 0)
       seed: of the new weights.
 
     Returns:
-      The model, the dotted paths of its new numbers, and the config that builds it.
+      The model, the dotted paths of its new parameters, and the config that builds it.
 
     Raises:
       InputError: no such hook, or one that is taken.
