@@ -24,7 +24,7 @@ from galdiff.io.preflight import check_output
 from galdiff.io.relation_files import read_relations, write_relations
 from galdiff.observables.scaling import Observed, observe
 from galdiff.plotting.corrections import plot_learning
-from galdiff.train.export import shipped
+from galdiff.train.export import bundled
 from galdiff.train.load import load
 from galdiff.train.loop import Outcome, Settings, Task, train
 from galdiff.train.meshes import mesh_of
@@ -34,7 +34,7 @@ from galdiff.train.select import trainable
 from galdiff.train.trained_cycle import extended
 
 FILES = ("data.ecsv", "learning.png", "relations.png", "summary.json", "config.yaml", "checkpoints", "stages")
-SHIPPED = "wind_correction"
+BUNDLED = "wind_correction"
 
 
 def check(cfg: DictConfig) -> None:
@@ -47,7 +47,7 @@ def check(cfg: DictConfig) -> None:
 
 
 def patterns(which, new: list[str]) -> str | list[str]:
-    """A choice of numbers as `trainable` takes it; `new` are those that the checkpoint did not have."""
+    """A choice of parameters as `trainable` takes it; `new` are those that the checkpoint did not have."""
     if which == "new" and not new:
         raise InputError(
             "which is 'new', but nothing was added; add a correction: +correction@model.state_correction=mlp"
@@ -74,7 +74,7 @@ def data_of(cfg: DictConfig) -> tuple[Observed, tuple[float, ...]]:
 def adapt(
     cfg: DictConfig, case: FitRelations, model: nnx.Module, which, folder: pathlib.Path, name: str, meta
 ) -> Outcome:
-    """One training of the numbers `which`."""
+    """One training of the parameters `which`."""
     prior = None if cfg.prior is None else OmegaConf.to_object(cfg.prior)
     task = Task(
         model=model,
@@ -94,7 +94,7 @@ def adapt(
 def finetune(cfg: DictConfig, folder: pathlib.Path) -> None:
     """Train from few points to all, from the checkpoint and from scratch; write what that gave."""
     started = time.perf_counter()
-    loaded = load(shipped(SHIPPED) if cfg.checkpoint is None else cfg.checkpoint)
+    loaded = load(bundled(BUNDLED) if cfg.checkpoint is None else cfg.checkpoint)
     first, new, config = extended(loaded, cfg.get("model"), cfg.seed)
     adapts, fresh_adapts = patterns(cfg.which, new), patterns(cfg.which_fresh, new)
     for which in (adapts, fresh_adapts):

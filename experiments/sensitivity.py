@@ -1,7 +1,7 @@
-"""Jacobians of the baryon cycle: a population over a Latin hypercube of its numbers, and one halo in time.
+"""Jacobians of the baryon cycle: a population over a Latin hypercube of its parameters, and one halo in time.
 
 The local and global sensitivity analysis of Pandya et al. (2026, arXiv:2604.06318, figures 4, 5, 22, 23): derivatives
-of log10 of any outputs with respect to any numbers of the model, their check against central differences, their mean
+of log10 of any outputs with respect to any parameters of the model, their check against central differences, their mean
 over a population, and how they change with halo mass.
 """
 

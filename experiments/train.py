@@ -80,7 +80,7 @@ def described(cfg: DictConfig) -> DictConfig:
 
 
 def first_model(cfg: DictConfig) -> nnx.Module:
-    """The model of the config, with numbers of a checkpoint where one is named."""
+    """The model of the config, with parameters of a checkpoint where one is named."""
     model = build(cfg.model, seed=cfg.seed, path="model")
     if cfg.checkpoint is not None:
         for part in PARTS if cfg.part == "all" else (cfg.part,):

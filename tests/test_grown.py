@@ -249,7 +249,7 @@ def test_the_flux_of_a_spaxel_knows_the_energy_loading():
     stages = {
         "history": Pandya23(outputs=OUTPUTS),
         "galaxy": GrownGalaxy(n_stars=1000, n_gas=0),
-        "attenuated": StarView(inclination=60.0, orientation="none"),  # it spins along z as built
+        "observed_stars": StarView(inclination=60.0, orientation="none"),  # it spins along z as built
         "placement": AtRedshift(redshift=0.05),
         **ifu_stages(plan=plan, engine="compressed"),
     }

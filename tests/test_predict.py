@@ -17,7 +17,7 @@ from galdiff.build import build
 from galdiff.errors import InputError
 from galdiff.runtime import data_mesh, project_dir
 from galdiff.train.data import InMemory
-from galdiff.train.export import shipped
+from galdiff.train.export import bundled
 from galdiff.train.loop import Settings, Task, train
 from galdiff.train.predict import Ensemble, load_ensemble
 
@@ -121,7 +121,7 @@ def test_halos_are_predicted_with_the_scatter_of_the_checkpoints(cycles, tmp_pat
 def test_without_a_checkpoint_the_one_that_ships_predicts(tmp_path):
     run("input.n=2", "redshifts=[0.0]", "n_steps=16", f"output={tmp_path}")
     summary = json.loads((tmp_path / "summary.json").read_text())
-    assert [m["step"] for m in summary["models"]] == [galdiff.load(shipped("wind_correction")).step]
+    assert [m["step"] for m in summary["models"]] == [galdiff.load(bundled("wind_correction")).step]
 
 
 @pytest.mark.parametrize("name", ["drivers.npy", "drivers.npz", "drivers.h5"])

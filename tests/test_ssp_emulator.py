@@ -16,7 +16,7 @@ from galdiff.sps.analytic import default_grid
 from galdiff.sps.analytic.default_library import analytic_ssp, default_coefficients
 from galdiff.sps.emulator import Emulator, Held, emulated_grid, is_empty, spectra, with_components
 from galdiff.sps.library import load_ssp
-from galdiff.train.export import ship, shipped
+from galdiff.train.export import bundled, export
 from galdiff.train.load import load
 from galdiff.train.loop import Settings, Task, train
 from galdiff.train.optimisers import adamw
@@ -111,12 +111,12 @@ def test_a_run_comes_back_from_its_checkpoint_alone(run, tmp_path):
     _, folder, _, model = run
     here = (np.array([-0.7, 0.3]), np.array([-2.0, -1.7]))
     np.testing.assert_array_equal(spectra(load(folder).model, *here), spectra(model, *here))
-    small = ship(folder, tmp_path / "given")
+    small = export(folder, tmp_path / "given")
     np.testing.assert_array_equal(spectra(emulator_of(small), *here), spectra(model, *here))
     size = lambda path: sum(p.stat().st_size for p in pathlib.Path(path).rglob("*") if p.is_file())  # noqa: E731
     assert size(small) < 0.75 * size(folder / "checkpoints")
     with pytest.raises(InputError, match="exists"):
-        ship(folder, small)
+        export(folder, small)
 
 
 def test_an_untrained_emulator_is_the_mean_spectrum(small):
@@ -170,7 +170,7 @@ def test_the_given_emulator_meets_its_numbers(given):
 
 
 def test_the_given_checkpoint_is_small_and_of_the_analytic_library():
-    folder = shipped("ssp_emulator")
+    folder = bundled("ssp_emulator")
     assert sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) < 2_000_000
     grid = emulated_ssp()
     assert grid.name == "emulator of galdiff analytic"
@@ -225,7 +225,7 @@ def test_wrong_models_are_refused(small, tmp_path):
     with pytest.raises(InputError, match="no checkpoint"):
         emulated_ssp(tmp_path)
     with pytest.raises(InputError, match="comes with this installation"):
-        shipped("no_such")
+        bundled("no_such")
 
 
 def test_data_are_held_as_numbers_that_a_checkpoint_stores():

@@ -65,7 +65,7 @@ def test_choices_by_pattern_add_up_and_take_away():
     line = model()
     assert trainable(line, ["all", "!corrections"]) == ("slope",)
     assert trainable(line, "*layers.2*") == ("correction.net.layers.2.bias", "correction.net.layers.2.kernel")
-    with pytest.raises(InputError, match="'slop' matches none of the 5 numbers"):
+    with pytest.raises(InputError, match="'slop' matches none of the 5 parameters"):
         trainable(line, "slop")
     with pytest.raises(InputError, match="nothing is left to train"):
         trainable(line, ["slope", "!physics"])

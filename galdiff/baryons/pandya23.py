@@ -39,7 +39,7 @@ def flows(
     Args:
       contents: of all reservoirs, any shape.
       d: what acts on them, same shape.
-      p: numbers of the model.
+      p: parameters of the model.
       cooling: log10 Lambda of (log10 T, log10 Z/Zsun); None for the smooth fit.
       sharp: minima and maxima with kinks, as published, instead of smooth ones.
 
@@ -126,7 +126,7 @@ class Pandya23(BaryonCycle):
         self.sharp = sharp
 
     def parameters(self) -> Parameters:
-        """All numbers in natural units."""
+        """All parameters in natural units."""
         return Parameters(
             **{slot: law.parameters() for slot, law in self.laws().items()},
             f_recycle=self.f_recycle.bounded,
@@ -136,7 +136,7 @@ class Pandya23(BaryonCycle):
         )
 
     def equations(self, parameters: Parameters | None = None) -> Equations:
-        """The model with these numbers, or its own, filled in."""
+        """The model with these parameters, or its own, filled in."""
         p = self.parameters() if parameters is None else parameters
         laws, turbulent = self.laws(), p.turbulence is not None
         early = isinstance(self.state_correction, NoCorrection) and not any(x.sees_contents for x in laws.values())

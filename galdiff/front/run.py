@@ -79,7 +79,7 @@ def sky_of(settings: Settings, redshift: float) -> dict[str, Stage]:
     return {
         "sky_stars": settings.build("view", _target_="galdiff.galaxy.view.StarView"),
         "sky_gas": settings.build("view", _target_="galdiff.galaxy.view.GasView"),
-        "attenuated": settings.build("dust.stage"),
+        "observed_stars": settings.build("dust.stage"),
         "placement": settings.build("placement", _target_="galdiff.ifu.placement.AtRedshift", redshift=redshift),
     }
 

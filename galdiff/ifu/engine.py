@@ -1,7 +1,7 @@
 """Which engine makes the cube: chosen from the size of the problem, or named.
 
 compressed   Deposit, Synthesis, Templates, Spectrograph: the default
-rows         the same without the light distribution, where that would not fit in memory
+rows         the same without the mass distribution, where that would not fit in memory
 direct       star by star, exact: fastest for few stars
 """
 
@@ -19,7 +19,7 @@ from galdiff.ifu.stages import LSF_HOOK, THROUGHPUT_HOOK, Deposit, Spectrograph,
 
 IFU_HOOKS = {"lsf_correction": LSF_HOOK, "throughput": THROUGHPUT_HOOK}
 ENGINES = ("auto", "compressed", "rows", "direct")
-MAX_LIGHT_BYTES = 1 << 30  # of a light distribution
+MAX_DISTRIBUTION_BYTES = 1 << 30  # of a mass distribution
 
 # Rough cost on one core [ns], measured by benchmarks/ifu.py: their ratio decides, not their size.
 NS_PER_SAMPLE = 0.4  # direct engine: one star, one fine sample, one spaxel (and four times for the spectrum itself)
@@ -41,7 +41,7 @@ def choose_engine(n_stars: int, plan: Plan) -> str:
         direct, products = direct + blur_one * len(plan.wave), products + blur_one * v * rank
     if direct < products + n_stars * bins.taps * NS_PER_TAP:
         return "direct"
-    return "rows" if channels * node * av * 4 > MAX_LIGHT_BYTES else "compressed"
+    return "rows" if channels * node * av * 4 > MAX_DISTRIBUTION_BYTES else "compressed"
 
 
 def ifu_stages(
@@ -55,7 +55,7 @@ def ifu_stages(
     lsf_correction: Correction | None = None,
     throughput: Correction | None = None,
 ) -> dict[str, Stage]:
-    """Stages that turn `attenuated` stars at a `placement` into a `cube`, keyed by the records they make.
+    """Stages that turn `observed_stars` at a `placement` into a `cube`, keyed by the records they make.
 
     Args:
       plan: the observation.
@@ -84,7 +84,7 @@ def ifu_stages(
         return {"cube": exact}
     front: dict[str, Stage] = {"spectra": Rows(plan=plan)}
     if engine == "compressed":
-        front = {"light": Deposit(bins=plan.bins), "spectra": Synthesis(plan=plan)}
+        front = {"mass_distribution": Deposit(bins=plan.bins), "spectra": Synthesis(plan=plan)}
     return {
         **front,
         "bank": Templates(plan=plan, lsf_scale=lsf_scale, lsf_correction=lsf_correction),

@@ -1,6 +1,6 @@
-"""How outputs of a baryon cycle answer to its numbers: exact Jacobians of anything named in its history.
+"""How outputs of a baryon cycle answer to its parameters: exact Jacobians of anything named in its history.
 
-Outputs and numbers go by dotted names: contents.mass.stars, flows.mass.wind, diagnostics.t_cool of `BaryonHistory`,
+Outputs and parameters go by dotted names: contents.mass.stars, flows.mass.wind, diagnostics.t_cool of `BaryonHistory`,
 some ratios (`RATIOS`), and eta_energy.log10_a, star_formation.alpha0, f_recycle of the parameters. Derivatives are
 those of the solution on the fixed grid.
 """
@@ -34,7 +34,7 @@ RATIOS: dict[str, Callable[[BaryonHistory], Array]] = {
 
 @record
 class Sensitivity:
-    """Outputs of one galaxy or (leading axis) of many, and their derivatives with respect to numbers of the model."""
+    """Outputs of one galaxy or (leading axis) of many, and their derivatives by parameters of the model."""
 
     redshift: Float[Array, "... t"] = quantity("", "redshift of the outputs")
     v_vir: Float[Array, "... t"] = quantity("km/s", "virial velocity of the halo then")
@@ -151,7 +151,7 @@ def jacobian_function(
     Args:
       stage: a baryon cycle.
       outputs: dotted names.
-      parameters: dotted names; None for all numbers of the model.
+      parameters: dotted names; None for all parameters of the model.
       mode: forward (a pass per parameter), reverse (a pass per output and time), or auto for the fewer passes.
       log10: differentiate log10 of the outputs.
 
@@ -204,7 +204,7 @@ def jacobian(
     mode: str = "auto",
     log10: bool = True,
 ) -> Sensitivity:
-    """Jacobian of named outputs at the output times of a stage, with respect to named numbers of the model.
+    """Jacobian of named outputs at the output times of a stage, with respect to named parameters of the model.
 
     Args:
       stage: a baryon cycle.

@@ -1,4 +1,4 @@
-"""Jacobians of a population over a Latin hypercube of numbers of a baryon cycle, and their check by differences.
+"""Jacobians of a population over a Latin hypercube of parameters of a baryon cycle, and their check by differences.
 
 The global sensitivity analysis of Pandya et al. (2026, arXiv:2604.06318, figures 4, 5, 22, 23).
 """
@@ -219,7 +219,7 @@ def survey(
 def one_halo(
     stage: BaryonCycle, halo: HaloHistory, outputs: Sequence[str], names: Sequence[str], main_output: str, mode: str
 ) -> tuple[s.Sensitivity, s.Sensitivity]:
-    """Jacobians of one halo in time, and of its main output at the end with respect to all numbers of the model."""
+    """Jacobians of one halo in time, and of its main output at the end with respect to all parameters of the model."""
     tables = s.tables(stage, halo)
     in_time = s.jacobian(stage, tables, outputs, names, mode=mode)
     shown, halo_state = jax.tree.map(lambda x: x[-1:], (tables.shown, tables.halo_state_shown))

@@ -37,8 +37,8 @@ def to_dataset(
 
     Args:
       history: of one galaxy, or of many on a leading axis.
-      parameters: numbers of the model (`Pandya23().parameters()`, any record or mapping), one or one per galaxy; they
-        become variables such as parameter_eta_mass_log10_a.
+      parameters: parameters of the model (`Pandya23().parameters()`, any record or mapping), one or one per galaxy;
+        they become variables such as parameter_eta_mass_log10_a.
       ids: names of the galaxies; their numbers by default.
 
     Returns:

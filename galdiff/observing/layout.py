@@ -18,7 +18,7 @@ from galdiff.ifu.tiles import TILE, tile_instrument
 from galdiff.observing.field import map_maker
 from galdiff.records import SSPGrid
 
-MAX_LIGHT = 1 << 30  # bytes of a light distribution; larger fields go in tiles
+MAX_DISTRIBUTION = 1 << 30  # bytes of a mass distribution; larger fields go in tiles
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -72,7 +72,7 @@ def lay_out(setup: Setup, precision: Precision, n_stars: int, tiled: bool = True
       setup: what it is made with.
       precision: how fine, with the ranges that the stars need.
       n_stars: in the field; the fastest engine depends on it.
-      tiled: whether a field whose light distribution is too large goes in tiles.
+      tiled: whether a field whose mass distribution is too large goes in tiles.
 
     Raises:
       InputError: the library does not cover the instrument's range.
@@ -82,12 +82,12 @@ def lay_out(setup: Setup, precision: Precision, n_stars: int, tiled: bool = True
     bins, maker = map_maker(whole, setup.ssp, **setup.maps)
     engine = engine_of(setup, whole, n_stars)
     held = math.prod(bins.shape) if engine == "direct" else max(math.prod(whole.bins.shape), math.prod(bins.shape))
-    if tiled and 4 * held > MAX_LIGHT:
+    if tiled and 4 * held > MAX_DISTRIBUTION:
         tile = with_field(whole, tile_instrument(setup.instrument, TILE))
         bins, maker = map_maker(tile, setup.ssp, **setup.maps)
         engine = engine_of(setup, tile, n_stars)
     stages = ifu_stages(plan=tile, engine=engine, curve=setup.curve, **setup.spectrograph)
-    return Layout(whole, tile, engine, stages, {"light": Deposit(bins=bins), "maps": maker})
+    return Layout(whole, tile, engine, stages, {"mass_distribution": Deposit(bins=bins), "maps": maker})
 
 
 def engine_of(setup: Setup, plan: Plan, n_stars: int) -> str:

@@ -1,4 +1,4 @@
-"""Pictures of what a cube and its light distribution show on the sky; East is left, North is up."""
+"""Pictures of what a cube and its mass distribution show on the sky; East is left, North is up."""
 
 import dataclasses
 import math

@@ -35,7 +35,7 @@ ENDS = ("finished", "no longer better", "interrupted", "not finite")
 class Outcome:
     """How a run ended."""
 
-    model: nnx.Module  # with the last numbers, or their average where one is kept
+    model: nnx.Module  # with the last parameters, or their average where one is kept
     step: int
     end: str  # one of ENDS
     best: float  # smallest validation loss

@@ -33,7 +33,7 @@ class Ensemble:
       mesh: with an axis "data" for the samples; None for one device.
 
     Raises:
-      InputError: models that differ in more than their numbers.
+      InputError: models that differ in more than their parameters.
     """
 
     def __init__(
