@@ -14,7 +14,7 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from galdiff import runtime
-from galdiff.baryons.batches import Log, Maker, make_batch, make_batches, watched
+from galdiff.baryons.batches import BatchLog, Maker, make_batch, make_batches, watched
 from galdiff.baryons.evolve import Outputs, check_times
 from galdiff.baryons.population import Population, Report, merge
 from galdiff.build import build
@@ -80,7 +80,7 @@ def report_text(report: Report) -> str:
 
 @experiment("populate")
 def main(cfg: DictConfig) -> None:
-    started, log = time.perf_counter(), Log()
+    started, log = time.perf_counter(), BatchLog()
     runtime.configure(**cfg.runtime)
     check(cfg)
     outputs = Outputs(redshifts=tuple(cfg.redshifts), n_steps=cfg.n_steps)
