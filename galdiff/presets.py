@@ -119,7 +119,8 @@ def listing(scripts: Iterable[pathlib.Path], found: Sequence[pathlib.Path]) -> l
             where = f"+{group}@PLACE=...   (PLACE: where it goes, such as baryons.correction)"
             lines += ["", f"{group}=..." if group in chosen else where]
         for path in files:
-            first = path.read_text(encoding="utf-8").split("\n")[0]
+            said = (line for line in path.read_text(encoding="utf-8").split("\n") if not line.startswith("# @package"))
+            first = next(said, "")
             lines.append(f"  {path.stem:24s} {first.lstrip('# ') if first.startswith('#') else ''}".rstrip())
     return lines
 

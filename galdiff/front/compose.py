@@ -1,7 +1,8 @@
 """Keywords of Python to settings: the same presets, keys and defaults as on the command line.
 
-A keyword is a config group (`instrument="manga_61"`), a key (`seed=1`), the last part of a key of the sections that a
-call is about (`inclination=30`), or a dotted key (`**{"precision.rank": 32}`). Built objects go where a preset would.
+A keyword is a config group (`instrument="manga_61"`, `**{"baryons.star_formation": "schmidt"}`), a key (`seed=1`), the
+last part of a key of the sections that a call is about (`inclination=30`), or a dotted key (`**{"precision.rank": 32}`).
+Built objects go where a preset would. Presets and code of your own come with `packages=["mynet"]`.
 """
 
 import difflib
@@ -42,9 +43,9 @@ def settings(
     """
     fixed = dict(fixed or {})
     found = folders(project_dir("conf"), checked(values.get("packages", fixed.get("packages", []))))
-    known = groups(found)
+    known = {name.replace("/", "."): name for name in groups(found)}
     named = {k: v for given in (fixed, values) for k, v in given.items() if k in known and isinstance(v, str)}
-    config = _composed(found, named)
+    config = _composed(found, {known[key]: name for key, name in named.items()})
     sections = source or tuple(str(k) for k in config if k not in (*SOURCE, *PROCESS) and OmegaConf.is_dict(config[k]))
     chosen = fixed | {
         key: value
