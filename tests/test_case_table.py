@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
 from astropy.table import MaskedColumn, Table
 
 import galdiff
@@ -79,16 +80,34 @@ def test_densities_integrate_to_one_and_stay_smooth_far_away(noise):
             slope = jax.vmap(jax.grad(lambda m, limit=limit: noise(m, jnp.zeros((), m.dtype), 1.0, limit)))(far)
             assert np.isfinite(noise(far, 0.0, 1.0, limit)).all()
             assert np.isfinite(slope).all()
-            assert (slope[0] >= 0) & (slope[2] <= 0)
+            if limit == 0 or not isinstance(noise, StudentT):
+                assert (slope[0] >= 0) & (slope[2] <= 0)
+            else:  # its wings pull from any distance, towards the side of the limit
+                assert (limit * slope > 0).all()
 
 
-def test_a_limit_counts_with_the_probability_beyond_it():
+@pytest.mark.parametrize("noise", [Censored(), StudentT(nu=3.0)], ids=lambda x: type(x).__name__)
+def test_a_limit_counts_with_the_probability_beyond_it(noise):
     measured = np.linspace(-4.0, 4.0, 8001)
-    density = np.exp(Gaussian()(0.3, measured, 0.5))
+    density = np.exp(noise(0.3, measured, 0.5))
     below = np.concatenate([[0.0], np.cumsum((density[1:] + density[:-1]) / 2) * (measured[1] - measured[0])])
-    upper, lower = (np.exp(Censored()(0.3, measured, 0.5, limit)) for limit in (-1, 1))
-    np.testing.assert_allclose(upper, below, atol=1e-6)
+    upper, lower = (np.exp(noise(0.3, measured, 0.5, limit)) for limit in (-1, 1))
+    np.testing.assert_allclose(upper - upper[0], below, atol=1e-6)
+    assert upper[0] < 2e-3
     np.testing.assert_allclose(upper + lower, 1.0, rtol=1e-6)
+
+
+@pytest.mark.parametrize("nu", [0.5, 3.0, 300.0])
+def test_the_wing_of_students_t_is_that_of_scipy_at_any_distance(nu):
+    x = np.concatenate([-np.geomspace(1e6, 1e-2, 60), np.geomspace(1e-2, 1e6, 60)])
+    said = StudentT(nu=nu)(0.0, x, 1.0, -1)  # measured x is an upper limit of a prediction of 0: P(T < x)
+    known = scipy.stats.t.logcdf(x, nu)
+    there = np.isfinite(known)  # scipy's underflows
+    np.testing.assert_allclose(said[there], known[there], rtol=1e-9, atol=1e-15)
+    assert (jnp.diff(said) >= 0).all()
+    single = StudentT(nu=nu)(0.0, jnp.asarray(x, jnp.float32), 1.0, -1)
+    assert single.dtype == jnp.float32
+    np.testing.assert_allclose(single, said, rtol=1e-3, atol=1e-6)  # JAX's beta function in float32
 
 
 def test_masses_at_a_redshift_become_those_of_today():

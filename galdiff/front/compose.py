@@ -1,8 +1,8 @@
 """Keywords of Python to settings: the same presets, keys and defaults as on the command line.
 
 A keyword is a config group (`instrument="manga_61"`, `**{"baryons.star_formation": "schmidt"}`), a key (`seed=1`), the
-last part of a key of the sections that a call is about (`inclination=30`), or a dotted key (`**{"precision.rank": 32}`).
-Built objects go where a preset would. Presets and code of your own come with `packages=["mynet"]`.
+last part of a key of the sections that a call is about (`inclination=30`), or a dotted key. Built objects go where a
+preset would. Presets and code of your own come with `packages=["mynet"]`.
 """
 
 import difflib
