@@ -116,7 +116,7 @@ def test_masses_at_a_redshift_become_those_of_today():
     assert 12.2 < now[1] < 13.5
 
 
-@pytest.mark.parametrize("ending", ["csv", "ecsv", "h5", "zarr"])
+@pytest.mark.parametrize("ending", ["csv", "ecsv", "h5", "hdf5", "zarr", "parquet"])
 def test_columns_come_in_the_unit_that_is_wanted(ending, tmp_path):
     path = tmp_path / f"t.{ending}"
     if ending == "h5":
@@ -127,14 +127,28 @@ def test_columns_come_in_the_unit_that_is_wanted(ending, tmp_path):
         array = zarr.open_group(str(path), mode="w").create_array("rate", shape=(2,), dtype="f8")
         array[:] = [1.0, np.nan]
         array.attrs["unit"] = "Msun/Gyr"
-    else:
+    elif ending == "parquet":
+        pyarrow = pytest.importorskip("pyarrow")
+        field = pyarrow.field("rate", pyarrow.float64(), metadata={"unit": "Msun/Gyr"})
+        pytest.importorskip("pyarrow.parquet").write_table(
+            pyarrow.table([[1.0, None]], schema=pyarrow.schema([field])), path
+        )
+    else:  # .hdf5: a table as astropy writes it
         column = MaskedColumn([1.0, 0.0], mask=[False, True], unit="Msun/Gyr")
-        Table({"rate": column}).write(path)
+        Table({"rate": column}).write(path, **({"path": "any", "serialize_meta": True} if ending == "hdf5" else {}))
     factor = 1.0 if ending == "csv" else 1e-9  # which says no unit
     np.testing.assert_allclose(read_columns(path, {"rate": "Msun/yr"})["rate"], [factor, np.nan])
     if ending != "csv":
         with pytest.raises(InputError, match=r"column 'rate' has the unit .*give it in 'km/s'"):
             read_columns(path, {"rate": "km/s"})
+
+
+@pytest.mark.parametrize(("package", "ending", "extra"), [("pyarrow", "parquet", "parquet"), ("zarr", "zarr", "zarr")])
+def test_a_format_whose_library_is_missing_names_the_install(package, ending, extra, tmp_path, monkeypatch):
+    (tmp_path / f"t.{ending}").write_bytes(b"")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=rf"needs {package}, which is not installed: pip install 'galdiff\[{extra}\]'"):
+        read_columns(tmp_path / f"t.{ending}", {"rate": None})
 
 
 @pytest.mark.parametrize(
