@@ -23,6 +23,7 @@ from galdiff.io.preflight import check_output
 from galdiff.io.relation_files import read_relations, write_relations
 from galdiff.observables.scaling import Observed, observed_relations
 from galdiff.plotting.corrections import plot_learning
+from galdiff.train.export import bundled
 from galdiff.train.load import load
 from galdiff.train.loop import Outcome, Task, TrainingSettings, train
 from galdiff.train.meshes import mesh_of

@@ -51,7 +51,7 @@ def configs_of(cfg: DictConfig) -> dict[str, DictConfig]:
 def stages_of(cfg: DictConfig) -> dict[str, TrainingStage]:
     """The stages by name, in order; what would fail late is refused."""
     configs, stages = configs_of(cfg), {}
-    check_kinds(cfg, "train", ignore=("prior", "checkpoint", "runtime.distributed"))
+    check_kinds(cfg, "train", ignore=("prior", "checkpoint", "runtime.distributed", "case.redshift"))
     if cfg.part not in ("all", *PARTS):
         raise InputError(f"part is '{cfg.part}'; choose all, {' or '.join(PARTS)}")
     for name, stage in configs.items():

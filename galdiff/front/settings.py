@@ -87,7 +87,7 @@ class RunSettings:
         if key in self.given:
             return self.given[key]
         node = self.plain(key)
-        return build({**node, **more} if more else node, path=key, hook=hook)
+        return build({**node, **more} if more else node, path=key, hook=hook, packages=self.plain("packages") or [])
 
     def text(self, **changed: Any) -> str:
         """The resolved config as YAML, with some keys changed."""
