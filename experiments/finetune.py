@@ -19,6 +19,7 @@ from galdiff.cases.fit_relations import FitRelations, chosen_points, split_point
 from galdiff.cli import check_kinds, experiment, run_folder
 from galdiff.errors import InputError
 from galdiff.io.atomic import atomic_path
+from galdiff.io.lock import locked
 from galdiff.io.preflight import check_output
 from galdiff.io.relation_files import read_relations, write_relations
 from galdiff.observables.scaling import Observed, observed_relations
@@ -90,13 +91,9 @@ def adapt(
     return outcome
 
 
-@experiment("finetune")
-def main(cfg: DictConfig) -> None:
+def finetune(cfg: DictConfig, folder: pathlib.Path) -> None:
+    """Train from few points to all, from the checkpoint and from scratch; write what that gave."""
     started = time.perf_counter()
-    runtime.configure(**cfg.runtime)
-    check(cfg)
-    folder = run_folder(cfg)
-    check_output(folder, 50_000_000, False, FILES)
     loaded = load(bundled(BUNDLED) if cfg.checkpoint is None else cfg.checkpoint)
     first, new, config = with_new_hooks(loaded, cfg.get("model"), cfg.seed)
     adapts, fresh_adapts = patterns(cfg.which, new), patterns(cfg.which_fresh, new)
@@ -135,6 +132,17 @@ def main(cfg: DictConfig) -> None:
         with atomic_path(folder / name, False) as path:
             path.write_text(text + "\n", encoding="utf-8")
     print(f"chi2 of unseen points: {summary['unseen_chi2']}; {summary['seconds']:.0f} s: {folder}")
+
+
+@experiment("finetune")
+def main(cfg: DictConfig) -> None:
+    """Refuse early, then work alone in the folder."""
+    runtime.configure(**cfg.runtime)
+    check(cfg)
+    folder = run_folder(cfg)
+    check_output(folder, 50_000_000, False, FILES)
+    with locked(folder):
+        finetune(cfg, folder)
 
 
 if __name__ == "__main__":

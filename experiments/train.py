@@ -4,6 +4,7 @@ The folder of a run holds its config, a log, metrics, checkpoints and figures; t
 newest checkpoint. `galdiff.load(folder)` gives the trained model back.
 """
 
+import contextlib
 import dataclasses
 import pathlib
 import time
@@ -107,13 +108,14 @@ def main(cfg: DictConfig) -> float:
     with runtime.together("the start"):
         if not runtime.alike(text):
             raise InputError("the processes have different configs; start all with the same overrides, and an output")
-    runtime.first_does(lambda: claim(folder, config), "the start")
-    if cfg.checkpoint is not None:  # before all read it together
-        runtime.all_do(lambda: folder_of(cfg.checkpoint), "the start")
-    model, case = runtime.all_do(lambda: begin_with(cfg, stages), "the start")
-    meta = {"config": config, "versions": runtime.versions(), "data": dict(case.data)}
-    outcomes = run_stages(model, case, stages, folder, meta, mesh)
-    runtime.first_does(lambda: finish(folder, case, outcomes, started), "the figures")
+    with contextlib.ExitStack() as held:
+        runtime.first_does(lambda: held.enter_context(claim(folder, config)), "the start")
+        if cfg.checkpoint is not None:  # before all read it together
+            runtime.all_do(lambda: folder_of(cfg.checkpoint), "the start")
+        model, case = runtime.all_do(lambda: begin_with(cfg, stages), "the start")
+        meta = {"config": config, "versions": runtime.versions(), "data": dict(case.data)}
+        outcomes = run_stages(model, case, stages, folder, meta, mesh)
+        runtime.first_does(lambda: finish(folder, case, outcomes, started), "the figures")
     return float(outcomes[next(reversed(outcomes))].best)
 
 

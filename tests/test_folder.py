@@ -39,11 +39,18 @@ def test_a_writer_that_fails_leaves_what_was_there(tmp_path):
 
 def test_a_folder_is_claimed_by_one_config(tmp_path):
     folder = tmp_path / "run"
-    claim(folder, "train: {steps: 3}\nseed: 0\n")
-    claim(folder, "train: {steps: 3}\nseed: 0\n")
-    with pytest.raises(InputError, match=r"another run was begun here \(seed, train.steps differ\)"):
-        claim(folder, "train: {steps: 4}\nseed: 1\n")
-    with pytest.raises(InputError, match=r"\(other values differ\)"):
-        claim(folder, "train: {steps: 3}\nseed: 0  # the same numbers in other words\n")
+    for _ in range(2):
+        with claim(folder, "train: {steps: 3}\nseed: 0\n"):
+            pass
+    with (
+        pytest.raises(InputError, match=r"another run was begun here \(seed, train.steps differ\)"),
+        claim(folder, "train: {steps: 4}\nseed: 1\n"),
+    ):
+        pass
+    with (
+        pytest.raises(InputError, match=r"\(other values differ\)"),
+        claim(folder, "train: {steps: 3}\nseed: 0  # the same numbers in other words\n"),
+    ):
+        pass
     assert (folder / "config.yaml").read_text() == "train: {steps: 3}\nseed: 0\n"
     assert changed({"a": {"b": 1}}, {"a": 2}) == ["a"]

@@ -21,9 +21,10 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from galdiff.build import build
+from galdiff.core.buildable import packages_in, refuse_untrusted, trusting
 from galdiff.core.variables import Physical
 from galdiff.errors import InputError
-from galdiff.train.checkpoints import Checkpoints, Restored, by_path
+from galdiff.train.checkpoints import Checkpoints, Restored, by_path, steps_in
 from galdiff.train.data import on_all
 from galdiff.train.log import read_log
 from galdiff.train.migrations import laws_in_slots, saved_path
@@ -89,7 +90,7 @@ def folder_of(path: str | pathlib.Path) -> pathlib.Path:
     """The folder with the steps."""
     path = pathlib.Path(path)
     for folder in (path / "checkpoints", path):
-        if folder.is_dir() and any(p.name.isdigit() for p in folder.iterdir()):
+        if steps_in(folder):
             return folder
     raise InputError(f"{path}: holds no checkpoint; give the folder of a run, or its checkpoints")
 
@@ -110,7 +111,9 @@ def built(record: Mapping[str, Any], path: str | pathlib.Path, packages: Sequenc
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise InputError(f"{path}: the config in the checkpoint has the seed {str(seed)[:40]!r}; it is a whole number")
     try:
-        model = build(config["model"], seed=seed, path="model", packages=packages, checkpoint=True)
+        with trusting(packages):
+            refuse_untrusted(record.get("packages", ()), path)
+            model = build(config["model"], seed=seed, path="model", checkpoint=True)
     except InputError as error:
         versions = record.get("versions")
         made = versions.get("galdiff") if isinstance(versions, dict) else None
@@ -146,6 +149,13 @@ def config_of(record: Mapping[str, Any], path: str | pathlib.Path) -> dict[str, 
         reason = " ".join(str(error).split())[:160]
         raise InputError(f"{path}: the config in the checkpoint cannot be read: {reason}; use another copy") from error
     return {str(key): laws_in_slots(value) for key, value in config.items()} if isinstance(config, dict) else {}
+
+
+def needed_packages(meta: Mapping[str, Any]) -> list[str]:
+    """Packages of the user that the model of a config is made of, for the record of a checkpoint."""
+    if not isinstance(meta.get("config"), str):
+        return []
+    return list(packages_in(config_of(meta, "meta").get("model")))
 
 
 def _nested(text: str) -> bool:

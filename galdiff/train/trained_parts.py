@@ -64,4 +64,4 @@ def _loaded(checkpoint: str | pathlib.Path | None) -> tuple[Emulator, dict[str, 
             f"{checkpoint}: holds a {type(loaded.model).__name__}, not an emulator; give a run of"
             " experiment=ssp_emulator"
         )
-    return loaded.model, loaded.meta.get("data", {})
+    return loaded.model, {name: str(value) for name, value in loaded.meta.get("data", {}).items()}
