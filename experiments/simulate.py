@@ -14,7 +14,7 @@ from galdiff import runtime
 from galdiff.cli import experiment, run_folder
 from galdiff.front.products import lines_of, reserve
 from galdiff.front.run import run
-from galdiff.front.settings import Settings
+from galdiff.front.settings import RunSettings
 from galdiff.ifu.instrument import Instrument
 from galdiff.io.lock import locked
 from galdiff.io.progress import Steps

@@ -157,10 +157,10 @@ class GrownGalaxy(Stage):
     def _disc(self, born: Births, lengths: Any, scale: Any, curves: Curves) -> dict[str, Array]:
         unit_radius, azimuth, unit_height, g = self.disc.get_value()[0]
         radius = lengths * unit_radius
-        reference, _ = circular_velocity(curves, REFERENCE * scale[None])
+        reference, _ = curve_velocity(curves, REFERENCE * scale[None])
         heated = self.sigma_over_v.bounded * reference * jnp.exp((1 - unit_radius) / 2) * profiles.heating(born.age)
         sigma_r = jnp.sqrt(heated**2 + profiles.GAS_SIGMA**2)  # stars are born with that of their gas
-        vel = profiles.disc_orbits(*circular_velocity(curves, radius), sigma_r, unit_radius, g)
+        vel = profiles.disc_orbits(*curve_velocity(curves, radius), sigma_r, unit_radius, g)
         return dict(
             pos=profiles.cylindrical(radius, azimuth, self.flattening.bounded * lengths * unit_height),
             vel=profiles.turned(azimuth, *vel),

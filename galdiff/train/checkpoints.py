@@ -23,7 +23,7 @@ from orbax.checkpoint import checkpoint_managers as policies
 
 from galdiff.errors import InputError
 from galdiff.runtime import agreed, first_does, together
-from galdiff.train.arrays import by_path, describe, refuse_mismatch, refuse_nonfinite
+from galdiff.train.arrays import by_path, fingerprints, refuse_mismatch, refuse_nonfinite
 from galdiff.train.seal import META, Damaged, ranked_right, refuse_deep, refuse_strange, sealed, unsealed
 
 

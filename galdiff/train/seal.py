@@ -9,7 +9,6 @@ from typing import Any
 
 import jax.numpy as jnp
 
-
 META = "meta"
 DEEPEST = 64  # levels of mappings and lists in a record
 FORMS = {"versions": dict, "data": dict, "packages": list}  # of what a record may hold beside its own
