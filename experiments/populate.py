@@ -14,7 +14,7 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from galdiff import runtime
-from galdiff.baryons.batches import Maker, make_batch, make_batches, watched
+from galdiff.baryons.batches import BatchLog, Maker, make_batch, make_batches, watched
 from galdiff.baryons.evolve import Outputs, check_times
 from galdiff.baryons.population import Population, Report, merge
 from galdiff.build import build
