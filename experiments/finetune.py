@@ -22,16 +22,16 @@ from galdiff.io.atomic import atomic_path
 from galdiff.io.lock import locked
 from galdiff.io.preflight import check_output
 from galdiff.io.relation_files import read_relations, write_relations
-from galdiff.observables.scaling import Observed, observe
+from galdiff.observables.scaling import Observed, observed_relations
 from galdiff.plotting.corrections import plot_learning
 from galdiff.train.export import bundled
 from galdiff.train.load import load
-from galdiff.train.loop import Outcome, Settings, Task, train
+from galdiff.train.loop import Outcome, Task, TrainingSettings, train
 from galdiff.train.meshes import mesh_of
 from galdiff.train.prior import with_prior
 from galdiff.train.progress_bar import Progress
 from galdiff.train.select import trainable
-from galdiff.train.trained_cycle import extended
+from galdiff.train.trained_cycle import with_new_hooks
 
 FILES = ("data.ecsv", "learning.png", "relations.png", "summary.json", "config.yaml", "checkpoints", "stages")
 BUNDLED = "wind_correction"
@@ -68,7 +68,7 @@ def data_of(cfg: DictConfig) -> tuple[Observed, tuple[float, ...]]:
         return evolve_prepared(equations, prepare(equations, halo, outputs))
 
     histories = nnx.jit(lambda model, halos: jax.vmap(lambda halo: solve(model, halo))(halos))(truth, halos)
-    return observe(histories, cfg.mock.centres, cfg.mock.error, cfg.seed), z
+    return observed_relations(histories, cfg.mock.centres, cfg.mock.error, cfg.seed), z
 
 
 def adapt(
@@ -83,7 +83,7 @@ def adapt(
         which=which,
         source=case.source,
     )
-    settings = Settings(seed=cfg.seed, **cfg.train)
+    settings = TrainingSettings(seed=cfg.seed, **cfg.train)
     with Progress(settings.steps, name) as report:
         outcome = train(task, settings, folder, meta=meta, mesh=mesh_of(cfg.mesh), report=report)
     if outcome.end in ("interrupted", "not finite"):
@@ -95,7 +95,7 @@ def finetune(cfg: DictConfig, folder: pathlib.Path) -> None:
     """Train from few points to all, from the checkpoint and from scratch; write what that gave."""
     started = time.perf_counter()
     loaded = load(bundled(BUNDLED) if cfg.checkpoint is None else cfg.checkpoint)
-    first, new, config = extended(loaded, cfg.get("model"), cfg.seed)
+    first, new, config = with_new_hooks(loaded, cfg.get("model"), cfg.seed)
     adapts, fresh_adapts = patterns(cfg.which, new), patterns(cfg.which_fresh, new)
     for which in (adapts, fresh_adapts):
         trainable(first, which)

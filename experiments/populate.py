@@ -14,7 +14,7 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from galdiff import runtime
-from galdiff.baryons.batches import Log, Maker, make_batch, make_batches, watched
+from galdiff.baryons.batches import BatchLog, Maker, make_batch, make_batches, watched
 from galdiff.baryons.evolve import Outputs, check_times
 from galdiff.baryons.population import Population, Report, merge
 from galdiff.build import build
@@ -81,7 +81,7 @@ def report_text(report: Report) -> str:
 
 def populate(cfg: DictConfig, outputs: Outputs, folder: pathlib.Path) -> None:
     """Make halos, solve them and write the catalogue, its figure and its report."""
-    started, log = time.perf_counter(), Log()
+    started, log = time.perf_counter(), BatchLog()
     make, seed = maker(cfg), int(cfg.halo.seed)
     node = plain(cfg.halo)
     mass = np.asarray(masses(node["log10_mvir"], None if node["n"] is None else int(node["n"])))

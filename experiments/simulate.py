@@ -14,7 +14,7 @@ from galdiff import runtime
 from galdiff.cli import experiment, run_folder
 from galdiff.front.products import lines_of, reserve
 from galdiff.front.run import run
-from galdiff.front.settings import Settings
+from galdiff.front.settings import RunSettings
 from galdiff.ifu.instrument import Instrument
 from galdiff.io.lock import locked
 from galdiff.io.progress import Steps
@@ -23,7 +23,7 @@ from galdiff.io.progress import Steps
 @experiment("simulate")
 def main(cfg: DictConfig) -> None:
     """Run with progress on the terminal; warnings are shown once, as single lines."""
-    settings = Settings(cfg)
+    settings = RunSettings(cfg)
     settings.check()
     runtime.configure(**OmegaConf.to_container(cfg.runtime, resolve=True))
     folder = str(run_folder(cfg))

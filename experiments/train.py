@@ -20,7 +20,7 @@ from galdiff.io.folder import as_json, write_files
 from galdiff.train.case import Case
 from galdiff.train.folder import claim
 from galdiff.train.load import PARTS, folder_of, load_part
-from galdiff.train.loop import Outcome, Settings
+from galdiff.train.loop import Outcome, TrainingSettings
 from galdiff.train.meshes import mesh_of
 from galdiff.train.select import trainable
 from galdiff.train.stages import TrainingStage, outcomes_summary, run_stages
@@ -31,7 +31,7 @@ UNHEARD = {
     "train.steps": 1000,
     "optimiser.learning_rate": 3e-3,
 }  # defaults of what stages usually say themselves
-SETTINGS = tuple(field.name for field in dataclasses.fields(Settings))
+SETTINGS = tuple(field.name for field in dataclasses.fields(TrainingSettings))
 
 
 def configs_of(cfg: DictConfig) -> dict[str, DictConfig]:
@@ -52,7 +52,7 @@ def configs_of(cfg: DictConfig) -> dict[str, DictConfig]:
 def stages_of(cfg: DictConfig) -> dict[str, TrainingStage]:
     """The stages by name, in order; what would fail late is refused."""
     configs, stages = configs_of(cfg), {}
-    check_kinds(cfg, "train", ignore=("prior", "checkpoint", "runtime.distributed"))
+    check_kinds(cfg, "train", ignore=("prior", "checkpoint", "runtime.distributed", "case.redshift"))
     if cfg.part not in ("all", *PARTS):
         raise InputError(f"part is '{cfg.part}'; choose all, {' or '.join(PARTS)}")
     for name, stage in configs.items():
@@ -61,7 +61,7 @@ def stages_of(cfg: DictConfig) -> dict[str, TrainingStage]:
             raise InputError(f"stages.{name}.train.{unknown[0]}: there is no such key; choose some of {known}")
         stages[name] = TrainingStage(
             which=stage.which if isinstance(stage.which, str) else list(stage.which),
-            settings=Settings(seed=stage.seed, **stage.train),
+            settings=TrainingSettings(seed=stage.seed, **stage.train),
             optimiser=build(stage.optimiser, path="optimiser"),
             prior=None if stage.prior is None else OmegaConf.to_object(stage.prior),
             start=stage.start,

@@ -29,7 +29,7 @@ from galdiff.galaxy.view import GasView, StarView
 from galdiff.halo.history import HistorySettings, diffmah_history
 from galdiff.ifu.direct import DirectSpectrograph
 from galdiff.ifu.instrument import make_instrument
-from galdiff.ifu.per_star import Rows
+from galdiff.ifu.per_star import PerStar
 from galdiff.ifu.placement import AtRedshift, place
 from galdiff.ifu.plan import Plan, Precision, make_plan
 from galdiff.ifu.stages import Deposit, Spectrograph, Synthesis, Templates
@@ -232,7 +232,7 @@ BUILDERS: dict[type[Stage], Callable] = {
     Synthesis: lambda: chain(1),
     Templates: lambda: chain(2),
     Spectrograph: lambda: chain(3),
-    Rows: lambda: (Rows(plan=plan()), {"observed_stars": sky_stars(), "placement": placement()}),
+    PerStar: lambda: (PerStar(plan=plan()), {"observed_stars": sky_stars(), "placement": placement()}),
     DirectSpectrograph: lambda: (
         DirectSpectrograph(plan=plan(), curve=curve),
         {"observed_stars": sky_stars(), "placement": placement()},

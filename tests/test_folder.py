@@ -8,15 +8,15 @@ import json
 import pytest
 
 from galdiff.errors import InputError
-from galdiff.io.folder import as_json, table, text, write_files
+from galdiff.io.folder import as_json, csv_writer, text, write_files
 from galdiff.train.folder import changed, claim
 
 
 def test_writers_leave_texts_numbers_and_tables(tmp_path):
     rows = (("a", 1.5), ("b, c", 2))
     packed = functools.partial(gzip.open, compresslevel=5)
-    writers = {"t.txt": text("Å\n"), "n.json": as_json({"x": [1, None]}), "r.csv": table(["name", "value"], rows)}
-    write_files(tmp_path, {**writers, "r.csv.gz": table(["name", "value"], iter(rows), packed)})
+    writers = {"t.txt": text("Å\n"), "n.json": as_json({"x": [1, None]}), "r.csv": csv_writer(["name", "value"], rows)}
+    write_files(tmp_path, {**writers, "r.csv.gz": csv_writer(["name", "value"], iter(rows), packed)})
     assert (tmp_path / "t.txt").read_text(encoding="utf-8") == "Å\n"
     assert json.loads((tmp_path / "n.json").read_text()) == {"x": [1, None]}
     with (tmp_path / "r.csv").open(newline="") as plain, gzip.open(tmp_path / "r.csv.gz", "rt", newline="") as small:

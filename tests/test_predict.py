@@ -18,7 +18,7 @@ from galdiff.errors import InputError
 from galdiff.runtime import data_mesh, project_dir
 from galdiff.train.data import InMemory
 from galdiff.train.export import bundled
-from galdiff.train.loop import Settings, Task, train
+from galdiff.train.loop import Task, TrainingSettings, train
 from galdiff.train.predict import Ensemble, load_ensemble
 
 NET = {"_target_": "galdiff.nn.mlp.MLP", "_partial_": True, "n_in": 2, "n_out": 1, "hidden": [8]}
@@ -35,7 +35,9 @@ def trained(folder, config, seed, steps=5):
     case = dict(objective=square, optimiser=optax.adam(1e-2), which="all", source=InMemory((x, x.sum(1))))
     model = build(config, seed=seed, path="model")
     meta = {"config": OmegaConf.to_yaml(OmegaConf.create({"model": config, "seed": seed}))}
-    return train(Task(model=model, **case), Settings(steps=steps, validate_every=steps), folder, meta=meta).model
+    return train(
+        Task(model=model, **case), TrainingSettings(steps=steps, validate_every=steps), folder, meta=meta
+    ).model
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +65,7 @@ def cycles(tmp_path_factory):
             source=InMemory(np.array([target])),
         )
         meta = {"config": OmegaConf.to_yaml(OmegaConf.create({"model": config}))}
-        train(task, Settings(steps=30, validate_every=30), folder / str(k), meta=meta)
+        train(task, TrainingSettings(steps=30, validate_every=30), folder / str(k), meta=meta)
     return [str(folder / str(k)) for k in range(2)]
 
 

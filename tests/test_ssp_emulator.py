@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from galdiff.cases.ssp_emulator import SSPEmulation, summary
+from galdiff.cases.ssp_emulator import SSPEmulation, error_percentiles
 from galdiff.errors import InputError
 from galdiff.nn.mlp import MLP
 from galdiff.records import SSPGrid
@@ -18,7 +18,7 @@ from galdiff.sps.emulator import Emulator, Held, emulated_grid, is_empty, spectr
 from galdiff.sps.library import load_ssp
 from galdiff.train.export import bundled, export
 from galdiff.train.load import load
-from galdiff.train.loop import Settings, Task, train
+from galdiff.train.loop import Task, TrainingSettings, train
 from galdiff.train.optimisers import adamw
 from galdiff.train.trained_parts import emulated_ssp, emulator_of
 
@@ -65,7 +65,7 @@ def run(small, tmp_path_factory) -> tuple[SSPEmulation, pathlib.Path, dict, Emul
         source=case.source,
         validation=case.validation,
     )
-    settings = Settings(steps=2000, validate_every=1000, checkpoint_every=2000)
+    settings = TrainingSettings(steps=2000, validate_every=1000, checkpoint_every=2000)
     outcome = train(task, settings, folder, meta={"config": CONFIG, "data": case.data})
     return case, folder, case.show({"main": outcome}, folder), outcome.model
 
@@ -161,11 +161,11 @@ def test_the_given_emulator_meets_its_numbers(given):
     library = default_grid()
     lgmet, lg_age = np.meshgrid(library.ssp_lgmet, library.ssp_lg_age_gyr, indexing="ij")
     at_nodes = np.abs(spectra(given, lg_age.ravel(), lgmet.ravel()) / library.ssp_flux.reshape(-1, 6277) - 1)
-    assert (numbers := summary(at_nodes))["median"] < 0.002, numbers
+    assert (numbers := error_percentiles(at_nodes))["median"] < 0.002, numbers
     assert numbers["percentile_99"] < 0.03, numbers
     case = SSPEmulation(library=library, refine=(1, 4))
     held = np.abs(np.expm1(np.log(spectra(given, *case._places(case.held))) - case._rows(case.held)))
-    assert (numbers := summary(held))["median"] < 0.005, numbers
+    assert (numbers := error_percentiles(held))["median"] < 0.005, numbers
     assert numbers["percentile_99"] < 0.03, numbers
 
 
@@ -258,6 +258,6 @@ def test_miles_is_emulated_within_the_goals(data_dir, tmp_path):
         source=case.source,
         validation=case.validation,
     )
-    settings = Settings(steps=15000, validate_every=1000, checkpoint_every=15000)
+    settings = TrainingSettings(steps=15000, validate_every=1000, checkpoint_every=15000)
     result = case.show({"main": train(task, settings, tmp_path)}, tmp_path)
     assert result["goals"] == {"median": True, "percentile_99": True}, result["held_out"]

@@ -124,7 +124,7 @@ def evolve_prepared(equations: Equations, prepared: Prepared) -> BaryonHistory:
     contents, error = solve_on_grid(
         lambda y, d: equations.flows(y, d)[0], equations.budgets, first, known_rates, prepared.pace, prepared.wanted
     )
-    return describe(equations, prepared.shown, prepared.halo_state_shown, contents, error, prepared.spin)
+    return history_at(equations, prepared.shown, prepared.halo_state_shown, contents, error, prepared.spin)
 
 
 def _as_precise(contents: Contents, known_rates: typing.Any) -> Contents:
@@ -168,10 +168,10 @@ def evolve_adaptively(
     contents = jax.tree.map(lambda x: x[at], contents)
     error = jnp.where(done, rtol / np.log(10), jnp.inf)
     halo = halo_at(history, times)
-    return describe(equations, halo, equations.halo_state(halo, history.cosmology), contents, error, history.spin)
+    return history_at(equations, halo, equations.halo_state(halo, history.cosmology), contents, error, history.spin)
 
 
-def describe(
+def history_at(
     equations: Equations, halo: HaloNow, halo_state: typing.Any, contents: Contents, error: typing.Any, spin: typing.Any
 ) -> BaryonHistory:
     """The history with flows and diagnostics, from the same functions that were integrated."""

@@ -47,7 +47,7 @@ def flows(
       Flows of the three budgets, and what they follow from: the known rates d, t_cool, temperature, sfr.
     """
     halo = two_zone.halo_gas(contents, d, SmoothCooling() if cooling is None else cooling, sharp)
-    made = two_zone.together(
+    made = two_zone.merged(
         two_zone.infall(d),
         two_zone.cooling_flow(contents, halo),
         two_zone.star_formation(contents, d),
@@ -56,7 +56,7 @@ def flows(
         two_zone.enrichment(contents, d),
     )
     if p.turbulence is not None:
-        made = two_zone.together(made, two_zone.stirring(p.turbulence, contents, d, halo, made["energy"]))
+        made = two_zone.merged(made, two_zone.stirring(p.turbulence, contents, d, halo, made["energy"]))
     sfr = contents["mass"]["ism"] * d.rates.star_formation
     return made, dict(d=d, sfr=sfr, t_cool=halo.t_cool, temperature=jnp.exp(two_zone.LN_10 * halo.log10_t))
 

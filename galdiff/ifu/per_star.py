@@ -53,7 +53,7 @@ def add_rows(
     return jax.lax.scan(add, total, (index.T, share.T))[0]
 
 
-class Rows(Stage):
+class PerStar(Stage):
     """Spectra of all spaxels straight from the stars; does the work of `Deposit` and `Synthesis`."""
 
     def __init__(self, *, plan: Plan) -> None:

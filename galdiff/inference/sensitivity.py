@@ -109,7 +109,7 @@ def tables(stage: BaryonCycle, halos: HaloHistory | Prepared) -> Prepared:
     return jax.jit(jax.vmap(one) if jnp.ndim(halos.t_start) else one)(halos)
 
 
-def response(stage: BaryonCycle, outputs: Iterable[str], parameters: Sequence[str], log10: bool) -> Callable:
+def response_function(stage: BaryonCycle, outputs: Iterable[str], parameters: Sequence[str], log10: bool) -> Callable:
     """Function (values of the parameters, tables of one halo) -> (outputs (t, output), history)."""
     own = stage.parameters()
 
@@ -161,7 +161,7 @@ def jacobian_function(
     known = list(leaves_by_name(stage.parameters()))
     names = tuple(known) if parameters is None else choose("parameter", parameters, known)
     asked = (outputs,) if isinstance(outputs, str) else tuple(outputs)
-    respond = response(stage, asked, names, log10)
+    respond = response_function(stage, asked, names, log10)
     mode_for(mode, 1, 1)
 
     def one(prepared: Prepared, values: Array) -> Sensitivity:
@@ -246,7 +246,7 @@ def central_differences(
     if step.shape != (len(names),) or not (step > 0).all():
         raise InputError(f"steps are {step.tolist()}; give a positive step for each of the {len(names)} parameters")
     asked = (outputs,) if isinstance(outputs, str) else tuple(outputs)
-    respond = response(stage, asked, names, log10)
+    respond = response_function(stage, asked, names, log10)
 
     def one(prepared: Prepared, values: Array) -> Any:
         def along(direction: Array, h: Any) -> Array:

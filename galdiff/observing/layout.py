@@ -31,7 +31,7 @@ class Setup:
       redshift: of the observation.
       precision: arguments of `Precision`; v_max_kms and a_v_max may be None to follow the stars.
       curve: A_wave / A_V at rest-frame wavelengths [Angstrom], or None without dust.
-      engine: auto, compressed, rows or direct.
+      engine: auto, compressed, per_star or direct.
       spectrograph: further arguments of `ifu_stages`: lsf_scale, psf_scale, lsf_correction, throughput.
       maps: arguments of `map_maker`: weight, h_v_kms, gauss_hermite.
       noise: arguments of `with_noise`: snr, mode, reference, wave_ref.

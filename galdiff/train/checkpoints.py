@@ -23,7 +23,7 @@ from orbax.checkpoint import checkpoint_managers as policies
 
 from galdiff.errors import InputError
 from galdiff.runtime import agreed, first_does, together
-from galdiff.train.arrays import by_path, describe, refuse_mismatch, refuse_nonfinite
+from galdiff.train.arrays import by_path, fingerprints, refuse_mismatch, refuse_nonfinite
 from galdiff.train.seal import META, Damaged, ranked_right, refuse_deep, refuse_strange, sealed, unsealed
 
 
@@ -97,7 +97,7 @@ class Checkpoints:
             self._pending = (step, self._worker.submit(self._write, step, copies, dict(meta), loss))
 
     def _write(self, step: int, flat: Mapping[str, Any], meta: Mapping[str, Any], loss: float) -> None:
-        record = {**meta, "step": step, "loss": float(loss), "leaves": {n: describe(f) for n, f in flat.items()}}
+        record = {**meta, "step": step, "loss": float(loss), "leaves": {n: fingerprints(f) for n, f in flat.items()}}
         items = {name: ocp.args.StandardSave(part) for name, part in flat.items() if part}
         assert self._manager is not None
         self._manager.save(
@@ -216,7 +216,7 @@ class Checkpoints:
                 found = self._restore(step, name, ocp.args.StandardRestore(abstract))
             except Exception as error:
                 raise Damaged(f"'{name}' cannot be read: {_short(error)}") from error
-            for path, saved in describe(found).items():
+            for path, saved in fingerprints(found).items():
                 if saved != record["leaves"][name][path]:
                     raise Damaged(f"'{name}.{path}' is not what was written")
             parts[name] = jax.tree.unflatten(tree, [found[path] for path in paths])

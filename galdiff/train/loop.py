@@ -22,10 +22,10 @@ from galdiff.train.load import needed_packages
 from galdiff.train.log import Log
 from galdiff.train.run import Run
 from galdiff.train.signals import stop_signals
-from galdiff.train.task import Settings, Task
+from galdiff.train.task import Task, TrainingSettings
 from galdiff.train.tensorboard import Events
 
-__all__ = ["Outcome", "Settings", "Task", "train"]
+__all__ = ["Outcome", "Task", "TrainingSettings", "train"]
 
 Report = Callable[[int, dict[str, float]], None]
 ENDS = ("finished", "no longer better", "interrupted", "not finite")
@@ -44,7 +44,7 @@ class Outcome:
 
 def train(
     task: Task,
-    settings: Settings,
+    settings: TrainingSettings,
     folder: str | pathlib.Path,
     *,
     meta: Mapping[str, Any] | None = None,

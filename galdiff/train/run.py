@@ -10,10 +10,10 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array
 
 from galdiff.train.checkpoints import Checkpoints, by_path
-from galdiff.train.data import Batch, on_all, place
+from galdiff.train.data import Batch, batch_on_mesh, on_all
 from galdiff.train.select import parts_of, trainable
-from galdiff.train.step import make_step, start
-from galdiff.train.task import Settings, Task
+from galdiff.train.step import first_carry, make_step
+from galdiff.train.task import Task, TrainingSettings
 
 WORST = 1e300  # rank of a checkpoint that was never validated
 
@@ -21,14 +21,14 @@ WORST = 1e300  # rank of a checkpoint that was never validated
 class Run:
     """A task between two steps."""
 
-    def __init__(self, task: Task, settings: Settings, mesh: Mesh | None) -> None:
+    def __init__(self, task: Task, settings: TrainingSettings, mesh: Mesh | None) -> None:
         self.task, self.settings, self.mesh = task, settings, mesh
         self.graph, *states = parts_of(task.model)
         self.rest = states.pop()
         self.states = dict(zip(("corrections", "physics"), states, strict=True))
         parameters = {path: x for state in self.states.values() for path, x in by_path(state).items()}
         chosen = trainable(task.model, task.which)
-        self.carry = self._everywhere(start({p: parameters[p] for p in chosen}, task.optimiser, settings.seed))
+        self.carry = self._everywhere(first_carry({p: parameters[p] for p in chosen}, task.optimiser, settings.seed))
         self.fixed = self._everywhere({p: x for p, x in parameters.items() if p not in chosen})
         self.rest = self._everywhere(self.rest)
         self.step, self.best, self.latest, self.worse = 0, np.inf, np.inf, 0
@@ -80,13 +80,13 @@ class Run:
     def _batch(self, step: int) -> Batch:
         if self._next is not None and self._next[0] == step:
             return self._next[1]
-        return place(self.task.source.batch(step), self.mesh)
+        return batch_on_mesh(self.task.source.batch(step), self.mesh)
 
     def validate(self) -> float:
         """Loss over the validation set (or the batch source), and whether it is the best so far."""
         source = self.task.source if self.task.validation is None else self.task.validation
         key = jax.random.key(self.settings.seed)  # the same for all, so that losses compare
-        batch = place(source.all_rows(), self.mesh)
+        batch = batch_on_mesh(source.all_rows(), self.mesh)
         loss = float(self._loss(self._current(), (self.fixed, self.rest), batch, key))
         better = loss < self.best
         self.latest = loss

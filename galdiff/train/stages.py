@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 
 from galdiff.errors import InputError
 from galdiff.train.case import Case
-from galdiff.train.loop import Outcome, Settings, Task, train
+from galdiff.train.loop import Outcome, Task, TrainingSettings, train
 from galdiff.train.prior import with_prior
 from galdiff.train.progress_bar import Progress
 
@@ -30,7 +30,7 @@ class TrainingStage:
     """
 
     which: str | list[str]
-    settings: Settings
+    settings: TrainingSettings
     optimiser: optax.GradientTransformation
     prior: Mapping[str, Any] | None = None
     start: str | None = None

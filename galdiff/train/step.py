@@ -16,7 +16,7 @@ from galdiff.inference.fit import all_finite
 from galdiff.train.data import Batch
 
 
-def start(train: Mapping[str, Array], optimiser: optax.GradientTransformation, seed: int) -> dict[str, Any]:
+def first_carry(train: Mapping[str, Array], optimiser: optax.GradientTransformation, seed: int) -> dict[str, Any]:
     """What is carried before the first step: parameters that train [any unit and shape], optimiser, average, random
     key, counts.
     """

@@ -36,7 +36,7 @@ class Task:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings:
+class TrainingSettings:
     """How long and how carefully.
 
     Attributes:

@@ -42,7 +42,9 @@ def trained_cycle(*, path: str | pathlib.Path | None = None, outputs: Outputs | 
     return model
 
 
-def extended(loaded: Loaded, additions: Mapping[str, Any] | None, seed: int = 0) -> tuple[nnx.Module, list[str], Any]:
+def with_new_hooks(
+    loaded: Loaded, additions: Mapping[str, Any] | None, seed: int = 0
+) -> tuple[nnx.Module, list[str], Any]:
     """A trained model with corrections in hooks that were empty; all parameters that it had stay as they are.
 
     Args:
