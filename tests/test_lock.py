@@ -20,12 +20,8 @@ from galdiff.io.lock import locked
 from galdiff.runtime import project_dir
 from galdiff.train.checkpoints import Checkpoints
 from galdiff.train.data import InMemory
-<<<<<<< HEAD
 from galdiff.train.folder import claim
-from galdiff.train.loop import Settings, Task, train
-=======
 from galdiff.train.loop import Task, TrainingSettings, train
->>>>>>> main
 
 HOLD = """
 import sys
@@ -82,12 +78,12 @@ def test_a_second_run_in_the_folder_of_a_run_is_told_who_holds_it(tmp_path, othe
     with pytest.raises(InputError, match=held), claim(tmp_path, "seed: 0\n"):
         pass
     with pytest.raises(InputError, match=held):  # also a training from Python
-        train(task(), Settings(steps=1), tmp_path)
+        train(task(), TrainingSettings(steps=1), tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == [".lock"]
     other.kill()
     other.wait()
     with claim(tmp_path, "seed: 0\n"):
-        assert train(task(), Settings(steps=1), tmp_path).step == 1  # its own training may work there
+        assert train(task(), TrainingSettings(steps=1), tmp_path).step == 1  # its own training may work there
         with pytest.raises(InputError, match=f"process {os.getpid()} on"), claim(tmp_path, "seed: 0\n"):
             pass
     assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
@@ -105,7 +101,7 @@ def test_commands_that_write_at_their_end_hold_the_folder_from_the_start(tmp_pat
 
 def test_a_record_names_the_packages_of_the_user_that_its_model_needs(tmp_path):
     config = "{model: {_target_: mynet.Net, net: {_target_: flax.nnx.Linear}, n: {_target_: os.system}}}"
-    train(task(), Settings(steps=1), tmp_path, meta={"config": config})
+    train(task(), TrainingSettings(steps=1), tmp_path, meta={"config": config})
     with Checkpoints(tmp_path / "checkpoints", reading=True) as checkpoints:
         assert checkpoints.meta()["packages"] == ["mynet"]
     with pytest.raises(InputError, match=r"code of your own in mynet; .* packages=\[mynet\] on the command line"):
