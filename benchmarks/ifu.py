@@ -19,7 +19,6 @@ import resource
 import subprocess
 import sys
 import time
-import warnings
 
 import jax
 import jax.numpy as jnp
@@ -211,7 +210,6 @@ def main() -> None:
     parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
     runtime.configure(precision="float32")
-    warnings.simplefilter("ignore")
     if args.child:
         return child(args.child)
     console = Console(width=130)
