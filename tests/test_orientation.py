@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation
 from galdiff.core.record import check
 from galdiff.core.variables import to_bounded
 from galdiff.errors import InputError
+from galdiff.galaxy import centre as centre_of
 from galdiff.galaxy import orientation
 from galdiff.galaxy.view import GasView, StarView, rotation_matrix
 from galdiff.records import Galaxy, GasParticles, StarParticles
@@ -45,7 +46,7 @@ def test_quantile_is_that_of_a_sorted_list():
     order = np.argsort(x)
     for q in (0.1, 0.5, 0.9):
         expected = x[order][np.searchsorted(np.cumsum(w[order]), q * w.sum())]
-        assert orientation.weighted_quantile(jnp.asarray(x), jnp.asarray(w), q) == expected
+        assert centre_of.weighted_quantile(jnp.asarray(x), jnp.asarray(w), q) == expected
 
 
 def test_half_mass_radius_of_a_uniform_sphere():
@@ -53,10 +54,10 @@ def test_half_mass_radius_of_a_uniform_sphere():
     direction = rng.normal(size=(20000, 3))
     pos = direction / np.linalg.norm(direction, axis=1)[:, None] * rng.uniform(size=(20000, 1)) ** (1 / 3)
     mass = np.full(20000, 1e6)
-    np.testing.assert_allclose(orientation.half_mass_radius(pos, mass), 0.5 ** (1 / 3), rtol=5e-3)
+    np.testing.assert_allclose(centre_of.half_mass_radius(pos, mass), 0.5 ** (1 / 3), rtol=5e-3)
     padded = np.concatenate([pos, 100 * np.ones((500, 3))]), np.concatenate([mass, np.zeros(500)])
-    radius = orientation.half_mass_radius(pos, mass)
-    np.testing.assert_allclose(orientation.half_mass_radius(*padded), radius, rtol=1e-3)
+    radius = centre_of.half_mass_radius(pos, mass)
+    np.testing.assert_allclose(centre_of.half_mass_radius(*padded), radius, rtol=1e-3)
 
 
 @pytest.mark.parametrize("name", FRAMES)
@@ -99,7 +100,7 @@ def test_gradient_of_the_angular_momentum_frame():
     by_pos, by_vel = jax.grad(loss, (0, 1))(pos, vel)
     rng = np.random.default_rng(4)
     step_pos, step_vel = 1e-6 * rng.normal(size=pos.shape), 1e-5 * rng.normal(size=pos.shape)
-    fixed_radius = orientation.half_mass_radius(pos, mass)  # no star may cross it in the difference
+    fixed_radius = centre_of.half_mass_radius(pos, mass)  # no star may cross it in the difference
     step_pos[np.abs(np.linalg.norm(pos, axis=1) - fixed_radius) < 1e-4] = 0
     for step, grad in ((step_pos, (by_pos, 0 * by_vel)), (step_vel, (0 * by_pos, by_vel))):
         moves = (step, 0 * step) if step is step_pos else (0 * step, step)
@@ -131,13 +132,42 @@ def test_shrinking_sphere_finds_the_dense_galaxy_beside_a_heavier_loose_group():
     centre = np.array([3.0, -2.0, 1.0])
     pos = np.concatenate([centre + 0.5 * rng.normal(size=(4000, 3)), 40 + 15 * rng.normal(size=(3000, 3))])
     mass = np.concatenate([np.full(4000, 1e5), np.full(3000, 2e5)])
-    found = jax.jit(orientation.shrinking_sphere)(pos, mass)
+    found = jax.jit(centre_of.shrinking_sphere)(pos, mass)
     np.testing.assert_allclose(found, centre, atol=0.1)
 
     def loss(factor):
-        return orientation.shrinking_sphere(pos + factor, mass)[0]
+        return centre_of.shrinking_sphere(pos + factor, mass)[0]
 
     np.testing.assert_allclose(jax.jit(jax.grad(loss))(0.0), 1.0, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("method", "n"), [("median", 50), ("shrinking_sphere", 99), ("shrinking_sphere", 2000)])
+def test_readers_and_views_find_one_centre_and_particles_without_mass_do_not_count(method, n):
+    pos, vel, mass = bar(n)
+    pos, vel = pos + np.array([6e4, -3.0, 8.0]), vel + np.array([300.0, 0.0, -40.0])  # [kpc], as in a box
+    padded = np.concatenate([pos, pos[:3] + 30]), np.concatenate([vel, 9 * vel[:3]]), np.append(mass, np.zeros(3))
+    plain = centre_of.find_centre(method, pos, vel, mass)
+    assert all(isinstance(x, np.ndarray) for x in plain)
+    for each in (padded, tuple(map(jnp.asarray, padded))):
+        for got, wanted in zip(centre_of.find_centre(method, *each), plain, strict=True):
+            np.testing.assert_allclose(got, wanted, rtol=1e-12, atol=1e-9)
+    if method == "median":
+        np.testing.assert_allclose(plain[0], np.median(pos, axis=0), rtol=1e-14)
+    np.testing.assert_allclose(
+        centre_of.half_mass_radius(*(jnp.asarray(x) for x in (padded[0], padded[2]))),
+        centre_of.half_mass_radius(pos, mass),
+        rtol=1e-12,
+    )
+
+
+def test_a_sphere_stops_at_a_hundred_particles_and_counts_its_edge():
+    shell = np.concatenate([np.eye(3), -np.eye(3)])  # all at the radius of the first sphere
+    pos = np.concatenate([np.zeros((99, 3)), shell])
+    np.testing.assert_allclose(centre_of.shrinking_sphere(pos, np.ones(105)), 0.0, atol=1e-12)
+    line = np.concatenate([np.tile([[1.0, 0, 0]], (100, 1)), np.zeros((99, 3))])
+    mass = np.append(np.full(100, 2.0), np.ones(99))
+    np.testing.assert_allclose(centre_of.shrinking_sphere(line, mass)[0], 1.0)  # the hundred
+    np.testing.assert_allclose(centre_of.shrinking_sphere(line[1:], mass[1:])[0], 2 / 3)  # no hundred: all
 
 
 def test_systemic_velocity_is_taken_from_stars_and_gas():
@@ -267,4 +297,4 @@ def test_bad_settings_are_refused_when_built():
     with pytest.raises(InputError, match="choose one of"):
         orientation.find_frame("up", *bar(3))
     with pytest.raises(InputError, match="choose one of"):
-        orientation.find_centre("up", *bar(3))
+        centre_of.find_centre("up", *bar(3))

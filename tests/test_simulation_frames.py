@@ -4,8 +4,8 @@ import h5py
 import numpy as np
 from simulation_files import A, H, write_magneticum
 
+from galdiff.galaxy.centre import shrinking_sphere
 from galdiff.io.simulations import read_galaxy
-from galdiff.io.simulations.frame import shrinking_sphere
 
 
 def test_a_galaxy_across_the_face_of_the_box_is_put_together(tmp_path):

@@ -12,8 +12,8 @@ from simulation_files import A, H, field, galaxy, header, write_eagle, write_hor
 from galdiff import cosmology
 from galdiff.core.record import check
 from galdiff.errors import InputError
+from galdiff.galaxy.centre import half_mass_radius
 from galdiff.io.simulations import read_galaxy
-from galdiff.io.simulations.frame import half_mass_radius
 from galdiff.io.simulations.gadget import Population
 from galdiff.io.simulations.illustris_tng import temperature
 from galdiff.io.simulations.in_run import galaxy_in_run

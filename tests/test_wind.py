@@ -11,8 +11,8 @@ from flax import nnx
 
 import galdiff
 from galdiff.baryons.rates import Rates
+from galdiff.cases.rate_constraint import node_errors
 from galdiff.cases.wind import HiddenWinds
-from galdiff.cases.wind_report import node_errors
 from galdiff.core.correction import Each, LogGain
 from galdiff.nn.mlp import MLP
 from galdiff.nn.power_law import PowerLaw

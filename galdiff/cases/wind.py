@@ -18,7 +18,8 @@ from jaxtyping import Array
 from galdiff.baryons.evolve import Outputs, prepare
 from galdiff.baryons.pandya23 import Pandya23
 from galdiff.baryons.parameters import V_0
-from galdiff.cases.wind_report import report, solve
+from galdiff.cases.cycle_histories import histories_of
+from galdiff.cases.wind_report import report
 from galdiff.core.correction import Correction
 from galdiff.observables.scaling import chi2, mean_log_likelihood, observed_relations, relations_of
 from galdiff.records import HaloHistory
@@ -85,13 +86,13 @@ class MissingWinds(Case):
         outputs = Outputs(redshifts=self.redshifts, n_steps=n_steps)
         make = jax.jit(jax.vmap(lambda halo: prepare(truth.equations(), halo, outputs)))
         self.tables = {"observed": make(observed), "fitted": make(fitted), "held_out": make(held_out)}
-        self.observed = observed_relations(nnx.jit(solve)(truth, self.tables["observed"]), centres, error, seed)
+        self.observed = observed_relations(nnx.jit(histories_of)(truth, self.tables["observed"]), centres, error, seed)
         self.source = InMemory(self.tables["fitted"])
 
     def loss(self, model: nnx.Module, batch: Batch, key: Array) -> tuple[Array, Mapping[str, Array]]:
         """Minus log likelihood per point of the data [1], a scalar; chi2 per point [1]."""
         del key
-        found = relations_of(solve(model, batch.samples), self.observed.x, batch.weight > 0)
+        found = relations_of(histories_of(model, batch.samples), self.observed.x, batch.weight > 0)
         return -mean_log_likelihood(found, self.observed), {"chi2": chi2(found, self.observed)}
 
     def show(self, outcomes: Mapping[str, Outcome], folder: pathlib.Path) -> dict[str, Any]:

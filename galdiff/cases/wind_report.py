@@ -1,37 +1,27 @@
 """How well a fit with corrections found hidden winds: numbers, a formula, figures."""
 
-import dataclasses
 import pathlib
-import typing
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float
 
-from galdiff.baryons.evolve import Prepared, evolve_prepared
 from galdiff.baryons.parameters import V_0
 from galdiff.baryons.rates import halo_drivers
-from galdiff.core.correction import Chain, Correction, Each, LogGain
+from galdiff.cases.cycle_histories import histories_of
+from galdiff.cases.rate_constraint import NODES, RATES, rate_constraint
+from galdiff.core.correction import Each, LogGain
 from galdiff.nn.power_law import distil
 from galdiff.observables.relations import log10_summary
 from galdiff.observables.scaling import RELATIONS, chi2, relations_of
 from galdiff.plotting.corrections import plot_ablation, plot_rates, plot_relations
 from galdiff.records import BaryonHistory
 
-RATES = ("eta_mass", "eta_energy")
 COMPARED = ("mstar", "mism_over_mstar", "zism", "zstar", "sfr")
 DRIVERS = ("lg(V/125)", "lg(1+z)", "lg(M/1e12)", "lg(growth)")
-NODES = tuple(np.linspace(-0.65, 0.5, 8).tolist())  # log10 V_vir/(125 km/s)
 KNOWN = 0.2  # of ln(rate): where data constrain it
-
-
-def solve(model: nnx.Module, tables: Prepared) -> BaryonHistory:
-    """Histories of many halos, axes (halo, redshift)."""
-    equations = model.equations()  # type: ignore[attr-defined]
-    return jax.vmap(lambda each: evolve_prepared(equations, each))(tables)
 
 
 def report(case: Any, models: dict[str, nnx.Module], folder: pathlib.Path) -> dict[str, Any]:
@@ -45,7 +35,7 @@ def report(case: Any, models: dict[str, nnx.Module], folder: pathlib.Path) -> di
     Returns:
       chi2 per point of every model; errors of rates, of held-out halos and of the budgets of the result.
     """
-    compiled = nnx.jit(solve)
+    compiled = nnx.jit(histories_of)
     histories = {name: compiled(model, case.tables["fitted"]) for name, model in models.items()}
     found = {name: relations_of(h, case.observed.x) for name, h in histories.items()}
     scores = {name: float(chi2(each, case.observed)) for name, each in found.items()}
@@ -63,7 +53,7 @@ def report(case: Any, models: dict[str, nnx.Module], folder: pathlib.Path) -> di
     return {
         "chi2": scores,
         "points": int(case.observed.x.size),
-        "rates": rate_errors(rates[result] / rates["truth"], v_vir, constraint(case, models["truth"])),
+        "rates": rate_errors(rates[result] / rates["truth"], v_vir, rate_constraint(case, models["truth"])),
         "held_out_rms_dex": {name: distance(tests[name], tests["truth"]) for name in (stages[0], result)},
         "drift": drift(tests[result]),
         "formula": formula.splitlines(),
@@ -75,46 +65,6 @@ def distance(histories: BaryonHistory, truth: BaryonHistory) -> dict[str, float]
     """rms difference of the logarithms of what is observed, over halos and redshifts [dex]."""
     off = {name: log10_summary(histories, name) - log10_summary(truth, name) for name in COMPARED}
     return {name: float(jnp.sqrt(jnp.mean(each**2))) for name, each in off.items()}
-
-
-@typing.final
-class Bumps(Correction):
-    """ln(gain) of the two rates as a polyline in log10 V_vir, to ask what data say about each node of it."""
-
-    def __init__(self, heights: Float[Array, "rate node"]) -> None:
-        self.heights = nnx.Param(heights)
-
-    def __call__(self, flows: Any, drivers: Array) -> Any:
-        """Rates with their gains."""
-        gains = [jnp.exp(jnp.interp(drivers[..., 0], jnp.asarray(NODES), row)) for row in self.heights[...]]
-        return dataclasses.replace(
-            flows, **{name: getattr(flows, name) * gain for name, gain in zip(RATES, gains, strict=True)}
-        )
-
-
-def constraint(case: Any, truth: nnx.Module) -> np.ndarray:
-    """Standard error of ln(rate) [1] at each of `NODES` that the data allow, the other nodes free, (rate, node).
-
-    From the Fisher information of the points, with a weak Gaussian prior of width 3.
-    """
-
-    def means(heights: Any) -> tuple:
-        model = nnx.merge(*nnx.split(truth))
-        model.correction = Chain([model.correction, Bumps(heights)])  # type: ignore[attr-defined]
-        found = relations_of(solve(model, case.tables["fitted"]), case.observed.x)
-        return found.mean, found.standard_error
-
-    flat = jnp.zeros((len(RATES), len(NODES)))
-    jacobian, error = jax.jit(lambda h: (jax.jacfwd(lambda x: means(x)[0])(h), means(h)[1]))(flat)
-    sigma = jnp.sqrt(case.observed.error**2 + error**2)
-    return np.asarray(node_errors(jacobian.reshape(sigma.size, -1), sigma.ravel())).reshape(flat.shape)
-
-
-def node_errors(jacobian: Float[Array, "point number"], error: Float[Array, "point"]) -> Float[Array, "number"]:
-    """Marginal standard errors of numbers [their unit] from points of given error."""
-    scaled = jacobian / error[:, None]
-    information = scaled.T @ scaled + jnp.eye(jacobian.shape[1]) / 9.0
-    return jnp.sqrt(jnp.diag(jnp.linalg.inv(information)))
 
 
 def rate_errors(ratio: np.ndarray, v_vir: np.ndarray, allowed: np.ndarray) -> dict[str, dict]:

@@ -110,8 +110,8 @@ def refuse_untrusted(packages: Sequence[str], path: object) -> None:
         names = ", ".join(missing)
         quoted = ", ".join(f'"{name}"' for name in missing)
         raise InputError(
-            f"{path}: the model is made of code of your own in {names}; if you trust it, name it: packages=[{names}] on"
-            f' the command line, galdiff.load("{path}", packages=[{quoted}])'
+            f"the model is made of code of your own in {names}; if you trust it, name it: packages=[{names}] on the"
+            f' command line, galdiff.load("{path}", packages=[{quoted}])'
         )
 
 

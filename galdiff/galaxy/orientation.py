@@ -1,8 +1,7 @@
-"""Where a galaxy is, how it moves and which way it points: centre, systemic velocity, face-on frame.
+"""Which way a galaxy points: its face-on frame (where it is and how it moves: `galdiff.galaxy.centre`).
 
 A frame is a 3 x 3 matrix whose rows are the unit vectors (x_g, y_g, z_g): `pos @ frame.T` are coordinates in it.
-Stars outside the half-mass radius are masked by weights, so all shapes are static. Nothing here sorts: quantiles are
-found by bisection, which is faster than a sort on every backend and needs no extra memory.
+Stars outside the half-mass radius are masked by weights, so all shapes are static.
 """
 
 import functools
@@ -10,113 +9,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from galdiff.errors import InputError
+from galdiff.galaxy.centre import half_mass_radius, order_one, within
 
 SIGN_VECTOR = (1.0, 0.1, 0.01)  # x_g points along it; no symmetry axis of the input is perpendicular to it
-SYSTEMIC_RADIUS = 10.0  # kpc; the systemic velocity is that of the stars inside (RUBIX and SimSpin: 10 kpc)
-CENTRES = ("given", "median", "shrinking_sphere")
 ORIENTATIONS = ("angular_momentum", "shape", "none")
-
-
-def weighted_quantile(x: Float[Array, "n"], weight: Float[Array, "n"], q: float) -> Float[Array, ""]:
-    """Smallest element of x below which (itself included) lies a share q of the weight; carries no gradient.
-
-    Args:
-      x: values, any unit.
-      weight: weights >= 0, any unit; elements of weight zero do not count.
-      q: share of the weight, in (0, 1].
-
-    Returns:
-      The element [unit of x]; 0 where there is no weight.
-    """
-    x, weight = jax.lax.stop_gradient((x, weight))
-    target = q * jnp.sum(weight)
-    used = weight > 0
-    low = jnp.min(jnp.where(used, x, jnp.inf))
-    high = jnp.max(jnp.where(used, x, -jnp.inf))
-    steps = 64 if x.dtype == jnp.float64 else 32
-
-    def halve(_: Any, bracket: Any) -> tuple:
-        lo, hi = bracket
-        middle = lo + (hi - lo) / 2
-        enough = jnp.sum(jnp.where(x <= middle, weight, 0)) >= target
-        return jnp.where(enough, lo, middle), jnp.where(enough, middle, hi)
-
-    found = jax.lax.fori_loop(0, steps, halve, (low, high))[1]
-    return jnp.where(target > 0, found, 0)
-
-
-def half_mass_radius(pos: Float[Array, "n 3"], mass: Float[Array, "n"]) -> Float[Array, ""]:
-    """Radius of the sphere around the origin that holds half of the mass [kpc]; carries no gradient.
-
-    Args:
-      pos: positions [kpc], centred.
-      mass: masses [any unit].
-    """
-    return weighted_quantile(jnp.sqrt(jnp.sum(pos**2, -1)), _order_one(mass), 0.5)
-
-
-def median_position(pos: Float[Array, "n 3"], mass: Float[Array, "n"]) -> Float[Array, "3"]:
-    """Median of each coordinate [kpc], over the particles that have mass; carries no gradient."""
-    counts = jnp.where(mass > 0, 1.0, 0.0).astype(pos.dtype)
-    return jnp.stack([weighted_quantile(pos[:, k], counts, 0.5) for k in range(3)])
-
-
-def shrinking_sphere(
-    pos: Float[Array, "n 3"], mass: Float[Array, "n"], *, shrink: float = 0.9, n_min: int = 100
-) -> Float[Array, "3"]:
-    """Centre of mass of the densest region (Power et al. 2003, MNRAS 338, 14, section 2.5).
-
-    The sphere shrinks around the centre of mass of its content until fewer than n_min particles (or 1 % of all, if
-    that is more) are left. The mask of the last sphere is constant; the mean inside it is differentiable.
-
-    Args:
-      pos: positions [kpc].
-      mass: masses [any unit].
-      shrink: ratio of successive radii.
-      n_min: number of particles at which it stops.
-
-    Returns:
-      Centre [kpc].
-    """
-    weight = _order_one(mass)
-    fixed_pos, fixed_weight = jax.lax.stop_gradient((pos, weight))
-    n_stop = max(n_min, 0.01 * pos.shape[0])
-
-    def inside(centre: Array, radius: Array) -> Array:
-        return (jnp.sum((fixed_pos - centre) ** 2, -1) <= radius**2) & (fixed_weight > 0)
-
-    def mean(mask: Array, x: Array, w: Array) -> Array:
-        w = jnp.where(mask, w, 0)
-        return jnp.sum(w[:, None] * x, 0) / jnp.maximum(jnp.sum(w), jnp.finfo(w.dtype).tiny)
-
-    def step(state: Any) -> tuple:
-        centre, radius, _ = state
-        centre = mean(inside(centre, radius), fixed_pos, fixed_weight)
-        return centre, radius * shrink, jnp.sum(inside(centre, radius * shrink))
-
-    start = mean(fixed_weight > 0, fixed_pos, fixed_weight)
-    radius = jnp.sqrt(jnp.max(jnp.where(fixed_weight > 0, jnp.sum((fixed_pos - start) ** 2, -1), 0)))
-    state = (start, radius, jnp.sum(fixed_weight > 0))
-    centre, radius, _ = jax.lax.while_loop(lambda s: (s[2] > n_stop) & (s[1] > 1e-6), step, state)
-    mask = inside(centre, radius / shrink)  # the last sphere that still held enough
-    return mean(mask, pos, weight)
-
-
-def systemic_velocity(pos: Float[Array, "n 3"], vel: Float[Array, "n 3"], mass: Float[Array, "n"]) -> Float[Array, "3"]:
-    """Median velocity of the stars within min(10 kpc, half-mass radius) [km/s]; carries no gradient.
-
-    Args:
-      pos: positions [kpc], centred.
-      vel: velocities [km/s].
-      mass: masses [any unit]; particles without mass do not count.
-    """
-    radius = jnp.minimum(half_mass_radius(pos, mass), SYSTEMIC_RADIUS)
-    counts = _inside(pos, jnp.where(mass > 0, 1.0, 0.0).astype(pos.dtype), radius)
-    return jnp.stack([weighted_quantile(vel[:, k], counts, 0.5) for k in range(3)])
 
 
 def angular_momentum_frame(
@@ -136,7 +35,7 @@ def angular_momentum_frame(
       Rows x_g, y_g, z_g; orthonormal, determinant +1.
     """
     radius = half_mass_radius(pos, mass)
-    weight = _inside(pos, _order_one(mass), radius)
+    weight = _inside(pos, order_one(mass), radius)
     scaled = pos / jnp.where(radius > 0, radius, 1)
     z_g = _unit(_angular_momentum(scaled, vel, weight), (0.0, 0.0, 1.0))
     helper = jnp.where(jnp.abs(z_g[0]) < 0.9, jnp.eye(3, dtype=pos.dtype)[0], jnp.eye(3, dtype=pos.dtype)[1])
@@ -170,7 +69,7 @@ def shape_frame(
     """
     pos, vel, mass = jax.lax.stop_gradient((pos, vel, mass))
     radius = half_mass_radius(pos, mass)
-    weight = _inside(pos, _order_one(mass), radius)
+    weight = _inside(pos, order_one(mass), radius)
     pos = pos / jnp.where(radius > 0, radius, 1)
 
     def step(state: Any) -> tuple:
@@ -193,19 +92,6 @@ def shape_frame(
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def find_centre(
-    method: str, pos: Float[Array, "n 3"], vel: Float[Array, "n 3"], mass: Float[Array, "n"]
-) -> tuple[Float[Array, "3"], Float[Array, "3"]]:
-    """Centre [kpc] and systemic velocity [km/s] by one of CENTRES; zero for "given"."""
-    if method == "given":
-        return jnp.zeros(3, pos.dtype), jnp.zeros(3, vel.dtype)
-    if method not in CENTRES:
-        raise InputError(f"centre is '{method}'; choose one of {', '.join(CENTRES)}")
-    centre = median_position(pos, mass) if method == "median" else shrinking_sphere(pos, mass)
-    return centre, systemic_velocity(pos - centre, vel, mass)
-
-
-@functools.partial(jax.jit, static_argnums=0)
 def find_frame(
     method: str, pos: Float[Array, "n 3"], vel: Float[Array, "n 3"], mass: Float[Array, "n"]
 ) -> Float[Array, "3 3"]:
@@ -221,14 +107,8 @@ def find_frame(
     return (angular_momentum_frame if method == "angular_momentum" else shape_frame)(pos, vel, mass)
 
 
-def _order_one(mass: Array) -> Array:
-    """Masses over their mean, so that sums of squares stay in the range of float32."""
-    mean = jnp.mean(mass)
-    return mass / jnp.where(mean > 0, mean, 1)
-
-
-def _inside(pos: Array, weight: Array, radius: Array) -> Array:
-    return jnp.where(jnp.sum(pos**2, -1) <= radius**2 * (1 + 4 * np.finfo(np.float32).eps), weight, 0)
+def _inside(pos: Array, weight: Any, radius: Any) -> Array:
+    return jnp.where(within(pos, radius), weight, 0)
 
 
 def _project(pos: Float[Array, "star 3"], axis: Float[Array, "3"]) -> Array:

@@ -15,7 +15,8 @@ from jaxtyping import Array, ArrayLike, Float
 from galdiff.core.stage import Stage
 from galdiff.core.variables import physical
 from galdiff.errors import InputError
-from galdiff.galaxy.orientation import CENTRES, ORIENTATIONS, find_centre, find_frame
+from galdiff.galaxy.centre import CENTRES, find_centre
+from galdiff.galaxy.orientation import ORIENTATIONS, find_frame
 from galdiff.records import Galaxy, SkyGas, SkyStars
 
 
@@ -101,7 +102,7 @@ class _View(Stage):
         stars = galaxy.stars
         mass = jnp.asarray(stars.mass)
         pos, vel = jnp.asarray(stars.pos), jnp.asarray(stars.vel)
-        centre, velocity = jax.lax.stop_gradient(find_centre(self.centre, pos, vel, mass))
+        centre, velocity = jax.lax.stop_gradient(_find_centre(self.centre, pos, vel, mass))
         frame = jax.lax.stop_gradient(find_frame(self.orientation, pos - centre, vel - velocity, mass))
         if self.rotation is None:
             theta = 90.0 - self.position_angle.bounded
@@ -144,6 +145,9 @@ class GasView(_View):
             oxygen=gas.oxygen,
             hydrogen=gas.hydrogen,
         )
+
+
+_find_centre = jax.jit(find_centre, static_argnums=0)
 
 
 def _one_of(field: str, value: str, allowed: tuple[str, ...]) -> str:

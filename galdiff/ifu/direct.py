@@ -24,7 +24,7 @@ from galdiff.ifu.field import field_corner, with_a_v
 from galdiff.ifu.finegrid import resample
 from galdiff.ifu.plan import Plan
 from galdiff.ifu.response import apply_response, response
-from galdiff.ifu.stages import (
+from galdiff.ifu.spectrograph import (
     LSF_HOOK,
     THROUGHPUT_HOOK,
     blur,

@@ -15,7 +15,8 @@ from galdiff.ifu.direct import DirectSpectrograph
 from galdiff.ifu.per_star import PerStar
 from galdiff.ifu.plan import Plan
 from galdiff.ifu.psf import anchor_waves
-from galdiff.ifu.stages import LSF_HOOK, THROUGHPUT_HOOK, Deposit, Spectrograph, Synthesis, Templates
+from galdiff.ifu.spectrograph import LSF_HOOK, THROUGHPUT_HOOK
+from galdiff.ifu.stages import Deposit, Spectrograph, Synthesis, Templates
 
 IFU_HOOKS = {"lsf_correction": LSF_HOOK, "throughput": THROUGHPUT_HOOK}
 ENGINES = ("auto", "compressed", "per_star", "direct")

@@ -19,7 +19,7 @@ from galdiff.errors import InputError
 from galdiff.ifu.bank import build_bank
 from galdiff.ifu.finegrid import resample
 from galdiff.ifu.plan import Plan
-from galdiff.ifu.stages import line_spread, width_factor
+from galdiff.ifu.spectrograph import line_spread, width_factor
 from galdiff.records import Bank, MassDistribution, Placement, SpectralCube, SSPGrid
 
 

@@ -4,10 +4,10 @@ import numpy as np
 
 from galdiff import units
 from galdiff.errors import InputError
+from galdiff.galaxy.centre import median, shrinking_sphere, systemic_velocity
 from galdiff.io.simulations.convention import Columns
 from galdiff.io.simulations.snapshot import Raw
 
-BULK_RADIUS = 10.0  # [kpc]
 CENTRES = ("median", "shrinking")
 
 
@@ -88,50 +88,15 @@ def circular_mean(pos: np.ndarray, box: np.ndarray | None) -> np.ndarray:
     return np.angle(phase) / (2 * np.pi) * box
 
 
-def shrinking_sphere(pos: np.ndarray, mass: np.ndarray, *, shrink: float = 0.9) -> np.ndarray:
-    """Centre (3,) [kpc] of the main body: the centre of mass within a sphere that shrinks around it until it holds
-    1 % of the particles, 100 at least (Power et al. 2003, MNRAS 338, 14).
-    """
-    least = max(100, len(pos) // 100)
-    centre = np.average(pos, axis=0, weights=mass if mass.sum() > 0 else None)
-    radius = np.linalg.norm(pos - centre, axis=1).max()
-    while True:
-        offset = pos - centre
-        inside = np.einsum("ij,ij->i", offset, offset) < radius**2
-        if inside.sum() < least or not mass[inside].sum() > 0:
-            return centre
-        centre = np.average(pos[inside], axis=0, weights=mass[inside])
-        radius *= shrink
-
-
-def half_mass_radius(pos: np.ndarray, mass: np.ndarray) -> float:
-    """Radius [kpc] around the origin that holds half of the mass; pos (particle, 3) [kpc]."""
-    radius = np.linalg.norm(pos, axis=1)
-    order = np.argsort(radius)
-    total = np.cumsum(mass[order])
-    return float(radius[order][np.searchsorted(total, 0.5 * total[-1])])
-
-
-def bulk_velocity(stars: Columns) -> np.ndarray:
-    """Median velocity (3,) [km/s] of the stars within min(10 kpc, half-mass radius); within the half-mass radius
-    where fewer than 10 stars lie inside 10 kpc.
-    """
-    r_half = half_mass_radius(stars["pos"], stars.get("mass_now", stars["mass"]))
-    radius = np.linalg.norm(stars["pos"], axis=1)
-    inside = radius <= min(BULK_RADIUS, r_half)
-    if inside.sum() < 10:
-        inside = radius <= r_half
-    return np.median(stars["vel"][inside], 0)
-
-
-def find_centre(raw: Raw, centre) -> np.ndarray:
+def chosen_centre(raw: Raw, centre) -> np.ndarray:
     """Centre (3,) [kpc] in the file's coordinates: given, "median" or "shrinking"; the stars are wrapped first."""
     if isinstance(centre, str):
         if centre not in CENTRES:
             raise InputError(f"centre = '{centre}' is unknown; allowed: {', '.join(CENTRES)}, or three numbers [kpc]")
         pos = nearest_image(raw.stars["pos"], circular_mean(raw.stars["pos"], raw.box), raw.box)
         mass = raw.stars.get("mass_now", raw.stars["mass"])
-        return np.median(pos, 0) if centre == "median" else shrinking_sphere(pos, mass)
+        mass = mass if mass.sum() > 0 else np.ones_like(mass)  # that there is no mass is said later
+        return np.asarray(median(pos, mass > 0) if centre == "median" else shrinking_sphere(pos, mass))
     try:
         point = np.asarray(centre, dtype=float)
     except (TypeError, ValueError):
@@ -151,7 +116,7 @@ def to_rest_frame(raw: Raw, centre="shrinking", r_max_kpc: float | None = None) 
     """
     if r_max_kpc is not None and not r_max_kpc > 0:
         raise InputError(f"r_max_kpc = {r_max_kpc} is no radius; give a positive number [kpc] or null")
-    point = find_centre(raw, centre)
+    point = chosen_centre(raw, centre)
     stars = _around(raw.stars, point, raw.box, r_max_kpc)
     gas = None if raw.gas is None else _around(raw.gas, point, raw.box, r_max_kpc)
     if not len(stars["mass"]):
@@ -162,7 +127,7 @@ def to_rest_frame(raw: Raw, centre="shrinking", r_max_kpc: float | None = None) 
         )
     if not stars["mass"].sum() > 0:
         raise InputError(f"{raw.path}: all stars have zero mass; check {raw.labels.get('stars.mass', 'mass')}")
-    bulk = bulk_velocity(stars)
+    bulk = systemic_velocity(stars["pos"], stars["vel"], stars.get("mass_now", stars["mass"]))
     stars = stars | {"vel": stars["vel"] - bulk}
     if gas is None or not len(gas["mass"]):
         return stars, None

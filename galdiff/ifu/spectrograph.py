@@ -1,0 +1,121 @@
+"""What a spectrograph does to spectra of any engine: line spread, throughput, PSF, flux on the detector."""
+
+import functools
+import math
+from collections.abc import Iterable, Iterator
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from galdiff.core.correction import Correction, Hook, NoCorrection
+from galdiff.core.variables import Physical, physical
+from galdiff.errors import InputError
+from galdiff.ifu.instrument import aperture_mask
+from galdiff.ifu.lsf import added_sigma, fwhm_instrument
+from galdiff.ifu.plan import MAX_WIDER, Plan
+from galdiff.ifu.psf import anchor_waves, anchor_weights, convolve, fwhm_at, psf_kernel, variance_to_subtract
+from galdiff.records import ObservedCube, Placement
+from galdiff.units import FLUX_OF_ONE_LSUN_AT_ONE_MPC
+
+# Widths beyond MAX_WIDER would be cut short.
+LSF_HOOK = Hook(drivers=("ln wave/5000 Angstrom",), offset=(0.0,), scale=(0.4,), n_out=1, bound=math.log(MAX_WIDER))
+THROUGHPUT_HOOK = LSF_HOOK._replace(bound=1.0)
+
+
+def line_spread(
+    plan: Plan, scale: Float[Array, ""], redshift: Float[Array, ""], correction: Correction
+) -> Float[Array, "wave"]:
+    """Sigma to add at each pixel [Angstrom]; the template's own resolution is removed.
+
+    Args:
+      plan: the observation.
+      scale: factor on the instrument's FWHM.
+      redshift: systemic redshift.
+      correction: of the instrument's FWHM, see `LSF_HOOK`.
+    """
+    wave = jnp.asarray(plan.wave_vacuum, jnp.result_type(float))
+    fwhm = of_wave(correction, fwhm_instrument(plan.instrument, wave, scale), plan)
+    variance, _ = added_sigma(wave, fwhm, jnp.asarray(plan.fwhm_template), redshift)
+    positive = variance > 0
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, variance, 1.0)), 0.0)
+
+
+def of_wave(correction: Correction, values: Float[Array, "... wave"], plan: Plan) -> Float[Array, "... wave"]:
+    """Numbers at the pixels of an observation [any unit], corrected by what follows ln(wave / 5000 Angstrom)."""
+    drivers = jnp.log(jnp.asarray(plan.wave_vacuum, values.dtype) / 5000.0)[:, None]
+    return correction(values[..., None], drivers)[..., 0]
+
+
+def largest(correction: Correction | None) -> float:
+    """Largest |ln(factor)| of a correction [1], as far as it is known."""
+    parts = getattr(correction, "corrections", ())
+    return getattr(correction, "bound", 0.0) + sum(largest(part) for part in parts)
+
+
+def lsf_correction_of(correction: Correction | None) -> Correction:
+    """The correction of a line spread function, refused where its kernels would be cut short."""
+    bound = largest(correction)
+    if bound > math.log(MAX_WIDER) * (1 + 1e-9):
+        raise InputError(
+            f"the bound of the LSF's correction is {bound:g}; kernels hold widths up to {MAX_WIDER} times that of the"
+            f" instrument: give at most {math.log(MAX_WIDER):.3f}"
+        )
+    return NoCorrection() if correction is None else correction
+
+
+def width_factor(value: float) -> Physical:
+    """A trainable factor on a published width."""
+    return physical(value, lo=0.2, hi=2 * MAX_WIDER, unit="1", prior="one: the instrument as published")
+
+
+def sum_bands(parts: Iterable[tuple[Array, slice]]) -> Float[Array, "y x wave"]:
+    """Sum of pieces of the shape (y, x, band), each over a band of pixels (a slice) [unit of the pieces].
+
+    The bands are in order and the last ends the cube.
+    """
+    parts = list(parts)
+    n_wave = parts[-1][1].stop
+    padded = [jnp.pad(part, ((0, 0), (0, 0), (band.start, n_wave - band.stop))) for part, band in parts]
+    return functools.reduce(jnp.add, padded)
+
+
+def blur(plan: Plan, channels: Float[Array, "y x c"], scale: Float[Array, ""]) -> Iterator[tuple[Array, slice, Array]]:
+    """Blur by the PSF at its anchor wavelengths and cut the margin.
+
+    Yields, for each anchor, the blurred channels [their unit], shape (y_in, x_in, c), the pixels it serves (a slice)
+    and its weight there.
+    """
+    instr, precision = plan.instrument, plan.precision
+    if instr.psf.kind == "none":
+        yield channels, slice(0, len(plan.wave)), jnp.ones(len(plan.wave), channels.dtype)
+        return
+    anchors = anchor_waves(instr)
+    weights = anchor_weights(plan.wave, anchors)
+    less = variance_to_subtract(instr, precision.kernel)
+    planes = jnp.moveaxis(channels, -1, 0)
+    for anchor, weight in zip(anchors, weights, strict=True):
+        served = weight.nonzero()[0]
+        band = slice(int(served[0]), int(served[-1]) + 1)
+        kernel = psf_kernel(instr, fwhm_at(instr.psf, jnp.asarray(anchor, scale.dtype), scale), plan.margin, less=less)
+        yield (
+            jnp.moveaxis(convolve(planes, kernel.astype(planes.dtype), plan.margin), 0, -1),
+            band,
+            jnp.asarray(weight[band], channels.dtype),
+        )
+
+
+def to_flux(plan: Plan, lum: Float[Array, "y x wave"], placement: Placement) -> ObservedCube:
+    """Flux density at the observer from luminosity per observed Angstrom [Lsun/Angstrom]; noiseless."""
+    instr = plan.instrument
+    inside = aperture_mask(instr)
+    flux = lum * (FLUX_OF_ONE_LSUN_AT_ONE_MPC / placement.luminosity_distance**2)
+    flux = jnp.where(inside[..., None], flux, 0)
+    return ObservedCube(
+        flux=flux,
+        variance=jnp.zeros_like(flux),
+        wave=jnp.asarray(plan.wave, flux.dtype),
+        inside=jnp.asarray(inside),
+        medium=instr.medium,
+        spaxel_arcsec=instr.spaxel_x_arcsec,
+        spaxel_y_arcsec=instr.spaxel_y_arcsec,
+    )
