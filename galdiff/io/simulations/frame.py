@@ -4,8 +4,7 @@ import numpy as np
 
 from galdiff import units
 from galdiff.errors import InputError
-from galdiff.io.simulations.convention import Columns
-from galdiff.io.simulations.snapshot import Raw
+from galdiff.io.simulations.convention import Columns, Raw
 
 BULK_RADIUS = 10.0  # [kpc]
 CENTRES = ("median", "shrinking")

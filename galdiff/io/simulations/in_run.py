@@ -4,12 +4,10 @@ import os
 import warnings
 from collections.abc import Mapping
 
-import h5py
-
 from galdiff.core.buildable import buildable
 from galdiff.cosmology import Cosmology, difference
-from galdiff.io.simulations import CONVENTIONS, read_galaxy
-from galdiff.io.simulations.snapshot import header_of, open_hdf5, read_epoch
+from galdiff.io.simulations import known_conventions, read_galaxy
+from galdiff.io.simulations.parts import parts_of
 from galdiff.records import Galaxy
 
 
@@ -55,8 +53,4 @@ def galaxy_in_run(
 
 def header_cosmology(path: str | os.PathLike, convention: str) -> Cosmology | None:
     """Flat cosmology of a file's header; None for tables and N-body files, whose headers have none."""
-    path = os.path.expanduser(os.fspath(path))
-    if convention not in CONVENTIONS or not h5py.is_hdf5(path):
-        return None
-    with open_hdf5(path) as file:
-        return read_epoch(header_of(file), CONVENTIONS[convention].header, path).cosmology
+    return known_conventions()[convention].cosmology(parts_of(os.path.expanduser(os.fspath(path)))[0])

@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 
 from galdiff import units
+from galdiff.core.hdf5 import read_dataset
 from galdiff.errors import InputError
 from galdiff.records import SSPGrid
 from galdiff.sps.grid import C_ANGSTROM_S, make_grid
@@ -62,7 +63,7 @@ class Dsps(Reader):
                         f"{path}: no {', '.join(missing)}, but {', '.join(file) or 'nothing'}; a DSPS library holds"
                         f" {', '.join(FIELDS)}"
                     )
-                data = {name: file[name][...] for name in FIELDS}
+                data = {name: read_dataset(file[name]) for name in FIELDS}
                 attrs = {name: _plain(value) for name, value in file.attrs.items()}
                 flux_unit = _plain(file["ssp_flux"].attrs.get("unit", attrs.get("flux_unit", "Lsun/Hz/Msun")))
         except OSError as error:

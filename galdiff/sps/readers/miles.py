@@ -46,7 +46,7 @@ MILES_FWHM = 2.51  # [Angstrom] (Falcon-Barroso et al. 2011)
 
 
 def emiles_fwhm(wave: np.ndarray) -> np.ndarray:
-    """Resolution FWHM [Angstrom] of E-MILES at wavelengths (wave,) [Angstrom, air], same shape (Vazdekis et al. 2016)."""
+    """Resolution FWHM [Angstrom] of E-MILES at wavelengths (wave,) [Angstrom, air], same shape (Vazdekis+ 2016)."""
     infrared = 60.0 / units.C_KMS * units.FWHM_PER_SIGMA * wave  # sigma 60 km/s
     return np.select([wave < 3060.8, wave < 3541.4, wave < 8950.4], [3.0, 5.0, MILES_FWHM], infrared)
 
