@@ -190,6 +190,16 @@ def test_a_snapshot_in_parts_is_the_same_galaxy_by_its_folder_a_pattern_or_its_f
     assert "the nearest star is" in refusal(snapshot / name, **far)
 
 
+def test_gas_of_a_part_without_stars_is_wrapped_before_it_is_cut(snapshot):
+    point = np.full(3, 2000.0 * 0.77342 / 0.704)
+    before = read_galaxy(snapshot, centre=point, r_max_kpc=5.0).gas
+    with h5py.File(snapshot / "snap_099.1.hdf5", "r+") as file:
+        file["PartType0/Coordinates"][...] += 75000.0  # the next box
+    after = read_galaxy(snapshot, centre=point, r_max_kpc=5.0).gas
+    np.testing.assert_allclose(after.pos, before.pos, atol=1e-6)
+    assert 14 < len(after.mass) <= 21
+
+
 def test_an_absent_part_is_named(snapshot):
     (snapshot / "snap_099.2.hdf5").unlink()
     for name in (".", "snap_099.*.hdf5", "snap_099.0.hdf5"):

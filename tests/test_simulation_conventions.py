@@ -19,6 +19,7 @@ from simulation_files import (
 )
 
 import galdiff.io.simulations.conventions
+from galdiff.build import build
 from galdiff.core.discover import found_in
 from galdiff.core.record import check
 from galdiff.errors import InputError
@@ -124,6 +125,20 @@ def test_a_convention_is_added_by_one_file(tmp_path, monkeypatch):
         monkeypatch.undo()
         found_in.cache_clear()
         sys.modules.pop("galdiff.io.simulations.conventions.mine", None)
+
+
+def test_a_convention_of_ones_own_is_named_by_its_target_when_its_package_is_trusted(tmp_path, monkeypatch):
+    (tmp_path / "my_simulation.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    with h5py.File(tmp_path / "a.hdf5", "w") as file:
+        file["Stars/Where"] = np.zeros((3, 3))
+    config = {"_target_": "galdiff.io.simulations.in_run.galaxy_in_run", "path": str(tmp_path / "a.hdf5")}
+    config |= {"convention": {"_target_": "my_simulation.Mine"}}
+    config |= {"cosmology": {"_target_": "galdiff.cosmology.Cosmology"}}
+    with pytest.raises(InputError, match=r"packages=\[my_simulation\]"):
+        build(config)
+    assert build(config, packages=["my_simulation"]).name == "mine: a.hdf5"
+    sys.modules.pop("my_simulation", None)
 
 
 def test_gizmo_metals_are_fractions_with_their_sum_in_front_and_the_present_mass_stands_in(tmp_path):

@@ -11,7 +11,7 @@ from galdiff.errors import InputError
 from galdiff.io.simulations.convention import Convention, Raw, Request
 from galdiff.io.simulations.frame import check_columns, to_rest_frame
 from galdiff.io.simulations.look import Look, look_into
-from galdiff.io.simulations.parts import join, parts_of
+from galdiff.io.simulations.parts import join, parts_of, warn_if_cut
 from galdiff.records import Galaxy, GasParticles, StarParticles
 
 __all__ = ["known_conventions", "read_galaxy", "recognise"]
@@ -26,7 +26,7 @@ def known_conventions() -> dict[str, Convention]:
 def read_galaxy(
     path: str | os.PathLike,
     *,
-    convention: str | None = None,
+    convention: str | Convention | None = None,
     centre="shrinking",
     r_max_kpc: float | None = None,
     cosmology: Cosmology | None = None,
@@ -39,7 +39,7 @@ def read_galaxy(
     Args:
       path: HDF5 snapshot or cutout, or a table (HDF5, NPZ, ECSV) with units; of a snapshot in several files its folder,
         a pattern (`snap_099.*.hdf5`), or the first.
-      convention: one of `known_conventions()`; by default found by looking into the file.
+      convention: one of `known_conventions()`, or a `Convention` of your own; by default found by looking.
       centre: three numbers [kpc] in the file's physical coordinates, "shrinking" (sphere, which a companion does not
         pull), or "median" (of the star positions, as RUBIX and SimSpin do).
       r_max_kpc: keep only what lies within this radius of the centre [kpc]; with three numbers as centre that is done
@@ -70,13 +70,20 @@ def read_galaxy(
     )
 
 
-def _read(path: str, name: str | None, request: Request, centre: object, r_max_kpc: float | None) -> Raw:
+def _read(
+    path: str, convention: str | Convention | None, request: Request, centre: object, r_max_kpc: float | None
+) -> Raw:
     known = known_conventions()
+    if isinstance(convention, Convention):
+        known[convention.name] = convention
+    name = convention.name if isinstance(convention, Convention) else convention
     if name is not None and name not in known:
         raise InputError(f"convention = '{name}' is unknown; allowed: {', '.join(known)}, or null to look")
     files = parts_of(path)
+    if len(files) == 1:
+        warn_if_cut(files[0])
     looks = [look_into(file) for file in files]
-    if not looks[0].hdf5 and name not in (None, "table"):
+    if not looks[0].hdf5 and name is not None and known[name].hdf5:
         raise InputError(f"{path}: not an HDF5 file, as '{name}' needs; check the path and the download")
     look = next((look for look in looks if look.holds("PartType4")), looks[0])
     found = known[name if name is not None else recognise(look)]

@@ -3,11 +3,12 @@
 import abc
 import dataclasses
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from galdiff import units
+from galdiff.core.buildable import buildable
 from galdiff.cosmology import Cosmology
 from galdiff.io.simulations.look import Look
 
@@ -105,19 +106,25 @@ class Request:
 
 
 class Convention(abc.ABC):
-    """How a code writes its files; one file of `galdiff.io.simulations.conventions` each.
+    """How a code writes its files; one file of `galdiff.io.simulations.conventions` each, or of a trusted package.
 
     Attributes:
       name: as `convention=` of `read_galaxy` takes it.
       own_options: names of the fields of `Request` that other files have no use for, with what they are for.
       star_groups: groups that hold the stars; at least one must have particles.
       in_parts: whether a snapshot in several files is put together.
+      hdf5: whether its files are HDF5 and nothing else.
     """
 
     name: ClassVar[str]
     own_options: ClassVar[Mapping[str, str]] = {}
     star_groups: ClassVar[tuple[str, ...]] = ("PartType4",)
     in_parts: ClassVar[bool] = True
+    hdf5: ClassVar[bool] = True
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        buildable(cls, reads=True)
 
     @abc.abstractmethod
     def recognises(self, look: Look) -> bool:

@@ -81,7 +81,7 @@ class Cosmological(Convention, abc.ABC):
                 gas=gas,
                 labels=labels,
                 redshift=round(1.0 / epoch.a - 1.0, 12),  # a = 1 in single precision is today
-                box=self._box(header, file, epoch) if stars else None,
+                box=self._box(header, file, epoch),
             )
 
     def _stars(self, file: h5py.File, epoch: Epoch, cosmology: Cosmology | None) -> tuple[Columns, dict[str, str]]:
@@ -101,9 +101,10 @@ class Cosmological(Convention, abc.ABC):
         edges = np.ravel(numeric(header.get("BoxSize", 0.0), f"{file.filename}: Header.BoxSize"))
         if not (edges > 0).all():
             return None
-        field, attributes = self.stars["pos"], file["PartType4"][self.stars["pos"].names[0]].attrs
-        if self.box is not None:
-            field, attributes = self.box, {}
+        field = self.box or self.stars["pos"]
+        places = (f"PartType{i}/{self.stars['pos'].names[0]}" for i in (4, 0))
+        found = next((item for place in places if (item := member(file, place)) is not None), None)
+        attributes = {} if found is None or self.box is not None else found.attrs
         factor = conversion(attributes, field, epoch, f"{file.filename}: BoxSize")
         return np.broadcast_to(edges[:3] if edges.size >= 3 else edges[:1], (3,)) * factor
 

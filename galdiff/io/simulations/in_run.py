@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from galdiff.core.buildable import buildable
 from galdiff.cosmology import Cosmology, difference
 from galdiff.io.simulations import known_conventions, read_galaxy
+from galdiff.io.simulations.convention import Convention
 from galdiff.io.simulations.parts import parts_of
 from galdiff.records import Galaxy
 
@@ -16,7 +17,7 @@ def galaxy_in_run(
     path: str | os.PathLike,
     *,
     cosmology: Cosmology,
-    convention: str | None = None,
+    convention: str | Convention | None = None,
     centre="shrinking",
     r_max_kpc: float | None = None,
     redshift: float | None = None,
@@ -41,7 +42,8 @@ def galaxy_in_run(
         units=units,
         populations=populations,
     )
-    own = header_cosmology(path, galaxy.name.split(":")[0])
+    found = convention if isinstance(convention, Convention) else known_conventions()[galaxy.name.split(":")[0]]
+    own = header_cosmology(path, found)
     if own is not None and (said := difference(own, cosmology)):
         warnings.warn(
             f"{os.path.basename(path)}: the simulation's cosmology is not that of the run ({said}); ages are those of"
@@ -51,6 +53,6 @@ def galaxy_in_run(
     return galaxy
 
 
-def header_cosmology(path: str | os.PathLike, convention: str) -> Cosmology | None:
+def header_cosmology(path: str | os.PathLike, convention: Convention) -> Cosmology | None:
     """Flat cosmology of a file's header; None for tables and N-body files, whose headers have none."""
-    return known_conventions()[convention].cosmology(parts_of(os.path.expanduser(os.fspath(path)))[0])
+    return convention.cosmology(parts_of(os.path.expanduser(os.fspath(path)))[0])

@@ -14,6 +14,7 @@ from galdiff.errors import InputError
 from galdiff.io.simulations.convention import Columns, Raw
 from galdiff.io.simulations.frame import nearest_image
 from galdiff.io.simulations.look import header_of, open_hdf5
+from galdiff.io.simulations.snapshot import numeric
 
 PART = re.compile(r"(?P<stem>.+)\.(?P<index>\d+)(?P<end>\.(?:hdf5|h5|hdf))")
 ENDINGS = (".hdf5", ".h5", ".hdf")
@@ -34,12 +35,16 @@ def parts_of(path: str) -> tuple[str, ...]:
         name = PART.fullmatch(path)
         if count > 1 and name is not None and int(name["index"]) == 0:
             return _complete(name, count)
-        if count > 1 and not _virtual(path):
-            warnings.warn(f"{path} is one of {count} files of a snapshot: the galaxy may be cut", stacklevel=2)
         return (path,)
     if any(sign in path for sign in "*?["):
         return _one(path, "is a pattern", sorted(file for file in glob.glob(path) if os.path.isfile(file)))
     raise InputError(f"{path}: does not exist; {REMEDY}")
+
+
+def warn_if_cut(path: str) -> None:
+    """Warn of a file that is read alone though it is a part of a snapshot."""
+    if (count := files_of(path)) > 1 and not _virtual(path):
+        warnings.warn(f"{path} is one of {count} files of a snapshot: the galaxy may be cut", stacklevel=2)
 
 
 def files_of(path: str) -> int:
@@ -47,7 +52,8 @@ def files_of(path: str) -> int:
     if not h5py.is_hdf5(path):
         return 1
     with open_hdf5(path) as file:
-        return int(np.ravel(header_of(file).get("NumFilesPerSnapshot", 1))[0])
+        stated = numeric(header_of(file).get("NumFilesPerSnapshot", 1), f"{path}: Header.NumFilesPerSnapshot")
+    return int(np.nan_to_num(stated.ravel()[:1].sum()))
 
 
 def _virtual(path: str) -> bool:
@@ -97,10 +103,12 @@ def join(raws: Iterable[Raw], centre: object = "shrinking", r_max_kpc: float | N
     first: Raw | None = None
     stars: list[Columns] = []
     gas: list[Columns] = []
+    labels: dict[str, str] = {}
     nearest = np.inf
     for raw in raws:
-        if first is None or (raw.stars and first.box is None):
+        if first is None or (raw.stars and not first.stars):
             first = raw
+        labels |= raw.labels
         cut, closest = _within(raw.stars, raw, point, r_max_kpc)
         nearest = min(nearest, closest)
         stars += [cut] if cut else []
@@ -118,7 +126,7 @@ def join(raws: Iterable[Raw], centre: object = "shrinking", r_max_kpc: float | N
         convention=first.convention,
         stars=joined,
         gas=_stacked(first.path, gas) if gas else None,
-        labels=first.labels,
+        labels=labels,
         redshift=first.redshift,
         box=first.box,
     )

@@ -49,6 +49,7 @@ class Table(Convention):
     own_options: ClassVar = {"units": "tables"}
     star_groups = ()
     in_parts = False
+    hdf5 = False
 
     def recognises(self, look: Look) -> bool:
         """Whether it is no HDF5, or HDF5 without groups of particle types."""
