@@ -232,13 +232,16 @@ def test_parts_that_do_not_fit_together_are_refused(snapshot, tmp_path):
     assert "files of 'gadget' are not put together" in refusal(tmp_path / "disc.0.hdf5")
 
 
-@pytest.mark.filterwarnings("ignore:.*is taken for it")
 def test_a_gizmo_snapshot_in_parts_is_recognised_by_a_part_that_has_stars(tmp_path):
-    for i in (0, 1):
-        write_gizmo(tmp_path / f"snapshot_600.{i}.hdf5", NumFilesPerSnapshot=2)
+    for i in (0, 1, 2):
+        write_gizmo(tmp_path / f"snapshot_600.{i}.hdf5", NumFilesPerSnapshot=3)
     with h5py.File(tmp_path / "snapshot_600.0.hdf5", "r+") as file:
         del file["PartType4"]
-    assert read_galaxy(tmp_path / "snapshot_600.0.hdf5").name == "gizmo: snapshot_600.0.hdf5"
+    with pytest.warns(UserWarning, match="snapshot_600.0.hdf5: .*Masses is taken for it") as said:
+        found = read_galaxy(tmp_path / "snapshot_600.0.hdf5")
+    assert len(said) == 1  # not for each file
+    assert found.name == "gizmo: snapshot_600.0.hdf5"
+    assert len(found.stars.mass) == 2 * N_STAR
 
 
 def test_members_and_rows_are_found_by_their_path(tmp_path):

@@ -1,6 +1,7 @@
 """Galaxies from simulation snapshots and tables; the reader is chosen by looking into the file."""
 
 import os
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -57,6 +58,8 @@ def read_galaxy(
     """
     path = os.path.expanduser(os.fspath(path))
     raw = _read(path, convention, Request(cosmology, units, populations), centre, r_max_kpc)
+    for note in raw.notes:
+        warnings.warn(f"{path}: {note}", stacklevel=2)
     check_columns(raw)
     parts: tuple[Any, Any] = to_rest_frame(raw, centre, r_max_kpc)  # records of numpy arrays, not yet on a device
     stars, gas = parts

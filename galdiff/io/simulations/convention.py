@@ -61,7 +61,7 @@ class Field:
 
     `trusted=False` says that the attributes of the files in circulation are known to be wrong: the unit here holds.
     `wider` allows more columns than `width`, which are left. Where the field is absent, the one called `instead` is
-    taken, with a warning.
+    taken, with a note.
     """
 
     names: tuple[str, ...]
@@ -94,6 +94,7 @@ class Raw:
     labels: dict[str, str]
     redshift: float = 0.0
     box: np.ndarray | None = None
+    notes: tuple[str, ...] = ()  # what the user should hear, said once for all files of a snapshot
 
 
 @dataclasses.dataclass(frozen=True)

@@ -82,6 +82,7 @@ class Cosmological(Convention, abc.ABC):
                 labels=labels,
                 redshift=round(1.0 / epoch.a - 1.0, 12),  # a = 1 in single precision is today
                 box=self._box(header, file, epoch),
+                notes=_notes(self.stars, labels),
             )
 
     def _stars(self, file: h5py.File, epoch: Epoch, cosmology: Cosmology | None) -> tuple[Columns, dict[str, str]]:
@@ -124,6 +125,16 @@ def has_particles(file: h5py.File, group: str) -> bool:
     for name in found:
         member(found, name)  # refuses a link to what is absent
     return False
+
+
+def _notes(stars: Mapping[str, Field], labels: Mapping[str, str]) -> tuple[str, ...]:
+    """Which fields stand in for others."""
+    named = {key: labels.get(f"stars.{key}") for key in stars}
+    return tuple(
+        f"PartType4 has no {' or '.join(field.names)}; {named[key]} is taken for it"
+        for key, field in stars.items()
+        if field.instead and named[key] is not None and named[key] == named[field.instead]
+    )
 
 
 def _check_formation(formation: np.ndarray, a: float, where: str) -> None:

@@ -104,11 +104,13 @@ def join(raws: Iterable[Raw], centre: object = "shrinking", r_max_kpc: float | N
     stars: list[Columns] = []
     gas: list[Columns] = []
     labels: dict[str, str] = {}
+    notes: dict[str, None] = {}
     nearest = np.inf
     for raw in raws:
         if first is None or (raw.stars and not first.stars):
             first = raw
         labels |= raw.labels
+        notes |= dict.fromkeys(raw.notes)
         cut, closest = _within(raw.stars, raw, point, r_max_kpc)
         nearest = min(nearest, closest)
         stars += [cut] if cut else []
@@ -129,6 +131,7 @@ def join(raws: Iterable[Raw], centre: object = "shrinking", r_max_kpc: float | N
         labels=labels,
         redshift=first.redshift,
         box=first.box,
+        notes=tuple(notes),
     )
 
 

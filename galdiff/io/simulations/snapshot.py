@@ -2,7 +2,6 @@
 
 import dataclasses
 import difflib
-import warnings
 from collections.abc import Mapping
 
 import h5py
@@ -153,10 +152,6 @@ def read_columns(
     for key, field in fields.items():
         if key not in columns and field.instead in columns:
             columns[key], labels[key] = columns[field.instead], labels[field.instead]
-            warnings.warn(
-                f"{path}: {group.name.strip('/')} has no {' or '.join(field.names)}; {labels[key]} is taken for it",
-                stacklevel=2,
-            )
     return columns, labels
 
 
