@@ -28,7 +28,7 @@ def read_galaxy(
     path: str | os.PathLike,
     *,
     convention: str | Convention | None = None,
-    centre="shrinking",
+    centre: Any = "shrinking",
     r_max_kpc: float | None = None,
     cosmology: Cosmology | None = None,
     redshift: float | None = None,

@@ -1,5 +1,7 @@
 """From box coordinates to a galaxy at rest at the origin: checks, periodic wrap, centre, bulk velocity."""
 
+from typing import Any
+
 import numpy as np
 
 from galdiff import units
@@ -123,7 +125,7 @@ def bulk_velocity(stars: Columns) -> np.ndarray:
     return np.median(stars["vel"][inside], 0)
 
 
-def find_centre(raw: Raw, centre) -> np.ndarray:
+def find_centre(raw: Raw, centre: Any) -> np.ndarray:
     """Centre (3,) [kpc] in the file's coordinates: given, "median" or "shrinking"; the stars are wrapped first."""
     if isinstance(centre, str):
         if centre not in CENTRES:
@@ -140,7 +142,9 @@ def find_centre(raw: Raw, centre) -> np.ndarray:
     return point
 
 
-def to_rest_frame(raw: Raw, centre="shrinking", r_max_kpc: float | None = None) -> tuple[Columns, Columns | None]:
+def to_rest_frame(
+    raw: Raw, centre: Any = "shrinking", r_max_kpc: float | None = None
+) -> tuple[Columns, Columns | None]:
     """Stars and gas centred, cut to a sphere if asked, and with the bulk velocity of the inner stars removed.
 
     Args:

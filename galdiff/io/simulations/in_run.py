@@ -3,6 +3,7 @@
 import os
 import warnings
 from collections.abc import Mapping
+from typing import Any
 
 from galdiff.core.buildable import buildable
 from galdiff.cosmology import Cosmology, difference
@@ -18,7 +19,7 @@ def galaxy_in_run(
     *,
     cosmology: Cosmology,
     convention: str | Convention | None = None,
-    centre="shrinking",
+    centre: Any = "shrinking",
     r_max_kpc: float | None = None,
     redshift: float | None = None,
     units: Mapping[str, str] | None = None,

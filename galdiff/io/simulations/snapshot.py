@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 from collections.abc import Mapping
+from typing import Any
 
 import h5py
 import numpy as np
@@ -30,7 +31,7 @@ class Epoch:
     cosmology: Cosmology
 
 
-def numeric(values, where: str) -> np.ndarray:
+def numeric(values: Any, where: str) -> np.ndarray:
     """Values as float64, in the unit [as stored] and shape they have; text is refused.
 
     Raises:

@@ -40,7 +40,7 @@ class Population:
     metallicity_scatter: float = 0.0
     seed: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 0 < self.age < 20 or not 0 < self.metallicity < 1:
             raise InputError(
                 f"populations: age = {self.age} Gyr, metallicity = {self.metallicity}; allowed are 0 < age < 20 Gyr"

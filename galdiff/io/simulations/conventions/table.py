@@ -7,7 +7,7 @@ name (`x_kpc`, `mass_msun`, `vx_km_s`, `age_gyr`), or in the option units={"mass
 import typing
 import zipfile
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import h5py
 import numpy as np
@@ -102,7 +102,7 @@ def _from_astropy(table: AstropyTable) -> Quantities:
     return {name: (_filled(table[name]), str(table[name].unit or "")) for name in table.colnames}
 
 
-def _filled(column) -> np.ndarray:
+def _filled(column: Any) -> np.ndarray:
     """Values with NaN, to be reported later, where the table masks them."""
     masked = np.ma.asarray(column)
     return np.ma.filled(masked.astype(float), np.nan) if np.ma.is_masked(masked) else np.asarray(column)
