@@ -104,7 +104,8 @@ def built(record: Mapping[str, Any], path: str | pathlib.Path, packages: Sequenc
     config = config_of(record, path)
     if "model" not in config:
         raise InputError(
-            f"{path}: the config in the checkpoint has no key 'model'; load its parts into a model of yours"
+            f"{path}: the config in the checkpoint has no key 'model'; fill a model of yours by"
+            " galdiff.train.load.load_part(path, model), and next time train with train(..., config=CONFIG)"
         )
     seed = config.get("seed", 0)
     if isinstance(seed, bool) or not isinstance(seed, int):
