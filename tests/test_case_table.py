@@ -74,11 +74,13 @@ def test_a_table_gives_back_the_winds_that_it_was_made_with(table, tmp_path):
 def test_densities_integrate_to_one_and_stay_smooth_far_away(noise):
     x = np.sinh(np.linspace(-12.0, 12.0, 40001))  # wings of Student's t reach far
     np.testing.assert_allclose(np.trapezoid(np.exp(noise(0.4, x, 0.3)), x), 1.0, rtol=2e-6)
+    values = jax.jit(lambda m, limit: noise(m, jnp.zeros((), m.dtype), 1.0, limit))
+    slopes = jax.jit(jax.vmap(jax.grad(lambda m, limit: noise(m, jnp.zeros((), m.dtype), 1.0, limit)), (0, None)))
     for dtype in (jnp.float32, jnp.float64):
         for limit in (-1, 0, 1) if noise.limits else (0,):
             far = jnp.asarray([-40.0, 0.0, 40.0], dtype)
-            slope = jax.vmap(jax.grad(lambda m, limit=limit: noise(m, jnp.zeros((), m.dtype), 1.0, limit)))(far)
-            assert np.isfinite(noise(far, 0.0, 1.0, limit)).all()
+            slope = slopes(far, limit)
+            assert np.isfinite(values(far, limit)).all()
             assert np.isfinite(slope).all()
             if limit == 0 or not isinstance(noise, StudentT):
                 assert (slope[0] >= 0) & (slope[2] <= 0)
@@ -170,6 +172,15 @@ def test_wrong_tables_are_told_before_anything_is_solved(override, text, table):
     cfg = composed("experiment=own_table", *others, override, "case.n_steps=4")
     with pytest.raises(InputError, match=text):
         build(cfg.case).prepare(build(cfg.model))
+
+
+@pytest.mark.parametrize("experiment", [[], ["experiment=none"], ["experiment=own_table"]], ids=str)
+def test_a_table_takes_the_place_of_the_data_of_any_experiment(experiment, table):
+    cfg = composed("case=table", "case/loss=student_t", *experiment, *of(table))
+    case = build(cfg.case)
+    assert type(case).__name__ == "FitTable"
+    assert (type(case.noise).__name__, case.noise.nu, case.noise.limits) == ("StudentT", 4.0, True)
+    assert "truth" not in cfg.case
 
 
 def test_an_own_network_is_trained_resumed_loaded_and_predicts(tmp_path):
