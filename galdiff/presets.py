@@ -84,7 +84,7 @@ def search_path(found: Sequence[pathlib.Path], argv: Sequence[str] = ()) -> list
         return list(argv)
     for text in argv:
         if text.startswith("hydra.searchpath="):
-            places += OverridesParser.create().parse_override(text).value()  # type: ignore[arg-type]
+            places += OverridesParser.create().parse_override(text).value()  # type: ignore[operator, arg-type]
         else:
             kept.append(text)
     quoted = ",".join('"' + place.replace("\\", "\\\\").replace('"', '\\"') + '"' for place in places)

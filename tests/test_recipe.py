@@ -11,7 +11,7 @@ from galdiff import runtime
 from galdiff.build import build
 from galdiff.errors import InputError
 from galdiff.train.data import InMemory
-from galdiff.train.loop import Settings, Task, train
+from galdiff.train.loop import Task, TrainingSettings, train
 
 NET = {"_target_": "galdiff.nn.mlp.MLP", "_partial_": True, "n_in": 2, "n_out": 1, "hidden": [4], "offset": [0.0, 1.0]}
 
@@ -31,7 +31,7 @@ def run(model, folder, **keywords):
         source=InMemory({"x": x, "y": x[:, 0]}),
         which="all",
     )
-    return train(task, Settings(steps=2, validate_every=2), folder, **keywords).model
+    return train(task, TrainingSettings(steps=2, validate_every=2), folder, **keywords).model
 
 
 @pytest.mark.parametrize("config", [NET, {"model": NET}, OmegaConf.create({"model": NET, "seed": 0})], ids=type)

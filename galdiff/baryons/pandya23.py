@@ -39,7 +39,7 @@ def flows(
     Args:
       contents: of all reservoirs, any shape.
       d: what acts on them, same shape.
-      p: numbers of the model.
+      p: parameters of the model.
       cooling: log10 Lambda of (log10 T, log10 Z/Zsun); None for the smooth fit.
       sharp: minima and maxima with kinks, as published, instead of smooth ones.
 
@@ -47,7 +47,7 @@ def flows(
       Flows of the three budgets, and what they follow from: the known rates d, t_cool, temperature, sfr.
     """
     halo = two_zone.halo_gas(contents, d, SmoothCooling() if cooling is None else cooling, sharp)
-    made = two_zone.together(
+    made = two_zone.merged(
         two_zone.infall(d),
         two_zone.cooling_flow(contents, halo),
         two_zone.star_formation(contents, d),
@@ -56,7 +56,7 @@ def flows(
         two_zone.enrichment(contents, d),
     )
     if p.turbulence is not None:
-        made = two_zone.together(made, two_zone.stirring(p.turbulence, contents, d, halo, made["energy"]))
+        made = two_zone.merged(made, two_zone.stirring(p.turbulence, contents, d, halo, made["energy"]))
     sfr = contents["mass"]["ism"] * d.rates.star_formation
     return made, dict(d=d, sfr=sfr, t_cool=halo.t_cool, temperature=jnp.exp(two_zone.LN_10 * halo.log10_t))
 
@@ -126,7 +126,7 @@ class Pandya23(BaryonCycle):
         self.sharp = sharp
 
     def parameters(self) -> Parameters:
-        """All numbers in natural units."""
+        """All parameters in natural units."""
         return Parameters(
             **{slot: law.parameters() for slot, law in self.laws().items()},
             f_recycle=self.f_recycle.bounded,
@@ -136,7 +136,7 @@ class Pandya23(BaryonCycle):
         )
 
     def equations(self, parameters: Parameters | None = None) -> Equations:
-        """The model with these numbers, or its own, filled in."""
+        """The model with these parameters, or its own, filled in."""
         p = self.parameters() if parameters is None else parameters
         laws, turbulent = self.laws(), p.turbulence is not None
         early = isinstance(self.state_correction, NoCorrection) and not any(x.sees_contents for x in laws.values())

@@ -16,7 +16,7 @@ import numpy as np
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from galdiff.errors import InputError
-from galdiff.front.settings import PLACES, Settings
+from galdiff.front.settings import PLACES, RunSettings
 from galdiff.presets import checked, folders, groups, presets, search_path
 from galdiff.runtime import project_dir
 
@@ -27,7 +27,7 @@ PROCESS = (*PLACES, "runtime")  # keys of the command line's process
 
 def settings(
     values: Mapping[str, Any], fixed: Mapping[str, Any] | None = None, source: tuple[str, ...] = ()
-) -> tuple[Settings, dict[str, Any]]:
+) -> tuple[RunSettings, dict[str, Any]]:
     """Settings from keywords.
 
     Args:
@@ -36,7 +36,7 @@ def settings(
       source: groups that the keywords are about, of those that make the galaxy; () for the observation.
 
     Returns:
-      The checked `Settings`, and all that was chosen, by dotted key or group.
+      The checked `RunSettings`, and all that was chosen, by dotted key or group.
 
     Raises:
       InputError: a keyword or preset that does not exist, with the nearest, or a value that cannot be.
@@ -60,7 +60,7 @@ def settings(
             _set(config, key, {"given": type(value).__name__} if key in given else value)
     precision = "float64" if jnp.result_type(float) == jnp.float64 else "float32"  # of this process, as it is
     OmegaConf.update(config, "runtime.precision", precision)
-    made = Settings(config, given)
+    made = RunSettings(config, given)
     made.check()
     return made, chosen
 

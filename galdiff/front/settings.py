@@ -34,7 +34,7 @@ PLACES = ("output", "overwrite")  # where results go changes none of them
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Settings:
+class RunSettings:
     """The config of `simulate`, and the objects that were given in place of its nodes, by dotted key."""
 
     config: DictConfig

@@ -97,7 +97,7 @@ def disc_galaxy(
     return Galaxy(stars=StarParticles(mass=mass, **joined), gas=gas, redshift=float(redshift), name=name)
 
 
-def circular_velocity(disc: Disc, radius: Float[ArrayLike, "n"]) -> Float[Array, "n"]:
+def disc_velocity(disc: Disc, radius: Float[ArrayLike, "n"]) -> Float[Array, "n"]:
     """v_c = v_flat tanh(R / r_turn) [km/s] at radius [kpc]."""
     return jnp.asarray(disc.v_flat) * jnp.tanh(jnp.asarray(radius) / disc.r_turn)
 
@@ -114,7 +114,7 @@ def disc_stars(disc: Disc, variates: tuple[np.ndarray, ...]) -> dict[str, Array]
     turn = radius / disc.r_turn
     steep = turn / (jnp.sinh(jnp.minimum(turn, 30.0)) * jnp.cosh(jnp.minimum(turn, 30.0)))  # d ln v_c / d ln R
     sigma_r = disc.sigma_disc * jnp.exp(1 - unit_radius / 2) * profiles.heating(median)
-    vel = profiles.disc_orbits(circular_velocity(disc, radius), steep, sigma_r, unit_radius, g)  # type: ignore[arg-type]
+    vel = profiles.disc_orbits(disc_velocity(disc, radius), steep, sigma_r, unit_radius, g)  # type: ignore[arg-type]
     log10_z = disc.log10_z_disc + disc.z_slope * radius + disc.z_scatter * g[4]
     return dict(
         pos=profiles.cylindrical(radius, azimuth, disc.height * unit_height),  # type: ignore[arg-type]
@@ -156,7 +156,7 @@ def gas_disc(disc: Disc, variates: tuple[np.ndarray, ...]) -> GasParticles:
         mass=total,
         sfr=total / DEPLETION_TIME,
         metallicity=jnp.power(10.0, disc.log10_z_disc + disc.z_slope * radius),
-        v_c=circular_velocity(disc, radius),
+        v_c=disc_velocity(disc, radius),
     )
 
 

@@ -18,7 +18,7 @@ from galdiff.core.variables import physical, table
 from galdiff.errors import InputError
 from galdiff.galaxy import profiles
 from galdiff.galaxy.births import Births, births, corrected, mass_formed
-from galdiff.galaxy.rotation import Components, Curves, bulge_dispersion, circular_velocity, curves_of
+from galdiff.galaxy.rotation import Components, Curves, bulge_dispersion, curve_velocity, curves_of
 from galdiff.records import BaryonHistory, Galaxy, GasParticles, StarParticles
 
 TYPICAL_SPIN = 0.035  # where the history knows none (Bullock et al. 2001, ApJ 555, 240)
@@ -157,10 +157,10 @@ class GrownGalaxy(Stage):
     def _disc(self, born: Births, lengths: Any, scale: Any, curves: Curves) -> dict[str, Array]:
         unit_radius, azimuth, unit_height, g = self.disc.get_value()[0]
         radius = lengths * unit_radius
-        reference, _ = circular_velocity(curves, REFERENCE * scale[None])
+        reference, _ = curve_velocity(curves, REFERENCE * scale[None])
         heated = self.sigma_over_v.bounded * reference * jnp.exp((1 - unit_radius) / 2) * profiles.heating(born.age)
         sigma_r = jnp.sqrt(heated**2 + profiles.GAS_SIGMA**2)  # stars are born with that of their gas
-        vel = profiles.disc_orbits(*circular_velocity(curves, radius), sigma_r, unit_radius, g)
+        vel = profiles.disc_orbits(*curve_velocity(curves, radius), sigma_r, unit_radius, g)
         return dict(
             pos=profiles.cylindrical(radius, azimuth, self.flattening.bounded * lengths * unit_height),
             vel=profiles.turned(azimuth, *vel),
@@ -191,7 +191,7 @@ class GrownGalaxy(Stage):
             mass=history.m_ism[-1],
             sfr=history.sfr[-1] / 1e9,
             metallicity=history.metallicity("ism")[-1] * profile / profile.mean(),
-            v_c=circular_velocity(curves, length * variates[0])[0],
+            v_c=curve_velocity(curves, length * variates[0])[0],
         )
 
 

@@ -42,7 +42,7 @@ def grow(stage: Stage, halo: HaloHistory, baryons: BaryonCycle) -> tuple[Galaxy,
     """
     histories, report = Population(baryons, baryons.outputs, chunk=1).solve(stack([one_halo(halo)]))
     if report.failed:
-        raise InputError("baryons of this halo have no solution; move the numbers of baryons towards their defaults")
+        raise InputError("baryons of this halo have no solution; move the parameters of baryons towards their defaults")
     history = jax.tree.map(lambda x: x[0], histories)
     run, state = compiled(Pipeline(stages={"galaxy": stage}, inputs={"history": BaryonHistory}), ["galaxy"])
     galaxy = run(state, history=history)["galaxy"]
