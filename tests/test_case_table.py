@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import scipy.stats
 from astropy.table import MaskedColumn, Table
+from omegaconf import OmegaConf
 
 import galdiff
 from galdiff.build import build
@@ -20,6 +21,8 @@ from galdiff.errors import InputError
 from galdiff.inference.losses import Censored, Gaussian, StudentT
 from galdiff.io.tables import read_columns
 from galdiff.runtime import project_dir
+from galdiff.train.beginning import completed
+from galdiff.train.checkpoints import Checkpoints
 
 TRUTH = {"log10_a": 0.3, "alpha0": -1.4}
 SMALL = ["case.n_steps=16", "train.validate_every=30", "train.checkpoint_every=60", "case.settings.n_nodes=48"]
@@ -181,6 +184,37 @@ def test_a_table_takes_the_place_of_the_data_of_any_experiment(experiment, table
     assert type(case).__name__ == "FitTable"
     assert (type(case.noise).__name__, case.noise.nu, case.noise.limits) == ("StudentT", 4.0, True)
     assert "truth" not in cfg.case
+
+
+def test_a_new_output_trains_alone_beside_those_of_a_checkpoint(tmp_path):
+    rng = np.random.default_rng(1)
+    made = Table({"a": rng.normal(size=60), "b": rng.normal(size=60)})
+    made["c"], made["d"] = made["a"] - made["b"], 1.0 + 0.1 * made["a"]
+    made.write(tmp_path / "mine.csv")
+    both = [f"case.path={tmp_path / 'mine.csv'}", "case.drivers=[a,b]", "train.steps=30", "optimiser.learning_rate=0.1"]
+    one = ["experiment=own_network", "case.targets=[c]", "case.errors=[0.1]", "model.hidden=[]"]
+    train(*one, *both, "model.n_in=2", "model.n_out=1", f"output={tmp_path / 'one'}")
+    more = ["case.targets=[c,d]", "case.errors=[0.1,0.1]", "model.more.n_in=2", "model.more.hidden=[]"]
+    more = ["experiment=new_output", f"checkpoint={tmp_path / 'one'}", *more, *both, f"output={tmp_path / 'two'}"]
+    train(*more)
+    before, after = galdiff.load(tmp_path / "one").model, galdiff.load(tmp_path / "two").model
+    point = jnp.asarray([[0.5, -0.5], [1.0, 1.0]])
+    np.testing.assert_array_equal(after(point)[:, :1], before(point))
+    np.testing.assert_allclose(after(point)[:, 1], 1.0 + 0.1 * point[:, 0], atol=0.5)
+    train(*more)  # goes on from the end: nothing changes
+    np.testing.assert_array_equal(galdiff.load(tmp_path / "two").model(point), after(point))
+    with pytest.raises(InputError, match="fills is 'traned'; name a key of the model"):
+        train(*more, "fills=traned")
+
+
+def test_a_checkpoint_that_fills_a_module_may_name_no_more_than_one_that_is_loaded(tmp_path):
+    evil = {"_target_": "galdiff.io.drivers.read_drivers", "path": str(tmp_path / "x.npy")}
+    with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+        meta = {"config": OmegaConf.to_yaml(OmegaConf.create({"model": evil}))}
+        checkpoints.save(1, {"physics": {"a": jnp.ones(2)}}, meta=meta, loss=1.0)
+    cfg = composed("experiment=new_output", f"checkpoint={tmp_path}", "case.path=x.csv", "model.more.n_in=2")
+    with pytest.raises(InputError, match=r"model: .*read_drivers reads files .*; a checkpoint may not call it"):
+        completed(cfg)
 
 
 def test_an_own_network_is_trained_resumed_loaded_and_predicts(tmp_path):

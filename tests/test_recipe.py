@@ -63,7 +63,7 @@ def test_a_run_of_ones_own_network_names_its_package(tmp_path, monkeypatch):
     assert not (tmp_path / "a").exists()  # refused before anything is written
     run(model, tmp_path / "b", config={"model": node, "packages": ["net_of_recipe"]})
     assert galdiff.load(tmp_path / "b", packages=["net_of_recipe"]).step == 2
-    with pytest.raises(InputError, match=r'galdiff\.load\(path, packages=\["net_of_recipe"\]\)'):
+    with pytest.raises(InputError, match=r'galdiff\.load\(.*, packages=\["net_of_recipe"\]\)'):
         galdiff.load(tmp_path / "b")
 
 

@@ -127,6 +127,19 @@ def built(record: Mapping[str, Any], path: str | pathlib.Path, packages: Sequenc
     return model
 
 
+def model_config(path: str | pathlib.Path) -> dict[str, Any]:
+    """Config of the model of a checkpoint, as plain mappings; nothing is built.
+
+    Raises:
+      InputError: no sound checkpoint, or one without the config of its model.
+    """
+    with Checkpoints(folder_of(path), reading=True) as checkpoints:
+        record = checkpoints.meta()
+    if record is None or "model" not in (config := config_of(record, path)):
+        raise InputError(f"{path}: holds no checkpoint with the config of its model; give the folder of another run")
+    return config["model"]
+
+
 def config_of(record: Mapping[str, Any], path: str | pathlib.Path) -> dict[str, Any]:
     """The config in a checkpoint, in the names of today, as plain mappings, lists and scalars.
 
