@@ -22,7 +22,7 @@ def completed(cfg: DictConfig) -> DictConfig:
         return cfg
     found = model_config(cfg.checkpoint)
     check_targets(found, "model", checkpoint=True)  # what it says is built below as if the user had said it
-    whole = OmegaConf.create(OmegaConf.to_container(cfg))
+    whole = OmegaConf.masked_copy(cfg, [str(key) for key in cfg])
     whole.model[cfg.fills] = found
     return whole
 
