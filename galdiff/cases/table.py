@@ -86,7 +86,7 @@ class FitTable(_OwnTable):
       halo: columns of the halos: {log10_mvir: NAME} [dex(Msun)] at the redshift of the row, or the diffmah parameters
         {logm0, logtc, early_index, late_index}, of which those left out take the middle of the population.
       redshift: of the rows, a number or a column with at most 32 different values.
-      limit: column with -1 for upper limits, 1 for lower ones, 0 else; for `Censored`.
+      limit: column with -1 for upper limits, 1 for lower ones, 0 else; for `Censored` and `StudentT`.
       weight: column; 1 for all by default.
       loss: see `galdiff.inference.losses`; Gaussian by default.
       held_out: share of the rows that only validate; batch_size: rows of a batch; seed: of both draws.
