@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 
+from galdiff.baryons.laws.yields import YieldsLaw
 from galdiff.core.stage import Stage
 from galdiff.front.products import Mock, Target
 from galdiff.front.settings import Settings
@@ -58,7 +59,8 @@ def target_of(settings: Settings, source: Stage | Galaxy, steps: Steps, chosen: 
         return Target(source, chosen=chosen or {})
     with steps("grow the galaxy in its halo (compiles)"):
         halo, baryons = one_halo(settings.build("halo")), settings.build("baryons")
-        warn_recycling(settings.build("imf"), baryons.parameters().f_recycle)
+        if isinstance(stars := baryons.laws().get("yields"), YieldsLaw):
+            warn_recycling(settings.build("imf"), float(stars.generation(stars.parameters()).f_recycle))
         galaxy, history = jax.block_until_ready(grow(source, halo, baryons))
     return Target(galaxy, history, halo, chosen or {})
 
