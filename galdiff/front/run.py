@@ -16,7 +16,7 @@ from galdiff.imf import warn_recycling
 from galdiff.io.progress import Steps
 from galdiff.observing import mock
 from galdiff.observing.field import cut_field
-from galdiff.observing.grow import grow, one_halo
+from galdiff.observing.grow import grow, one_halo, uncorrected_history
 from galdiff.observing.layout import Setup
 from galdiff.observing.sky import DEFAULT_REDSHIFT, redshift_of
 from galdiff.records import Galaxy, SSPGrid
@@ -62,7 +62,8 @@ def target_of(settings: Settings, source: Stage | Galaxy, steps: Steps, chosen: 
         if isinstance(stars := baryons.laws().get("yields"), YieldsLaw):
             warn_recycling(settings.build("imf"), float(stars.generation(stars.parameters()).f_recycle))
         galaxy, history = jax.block_until_ready(grow(source, halo, baryons))
-    return Target(galaxy, history, halo, chosen or {})
+        plain = uncorrected_history(halo, baryons)
+    return Target(galaxy, history, halo, chosen or {}, plain)
 
 
 def instrument_of(settings: Settings) -> Instrument:
