@@ -79,14 +79,14 @@ def measure(f, *args, repeat: int = 3) -> tuple[float, float, float]:
 def engine_of(plan: Plan, engine: str, placement: Placement):
     """Compiled flux of stars, with the bank made beforehand where there is one."""
     stages = ifu_stages(plan=plan, engine=engine)
-    inputs = {"attenuated": SkyStars, "placement": Placement}
+    inputs = {"observed_stars": SkyStars, "placement": Placement}
     extra = {}
     if "bank" in stages:
         bank_run, bank_state = compiled(Pipeline(stages={"bank": stages.pop("bank")}, inputs=inputs), ["bank"])
         extra["bank"] = bank_run(bank_state, placement=placement)["bank"]
         inputs["bank"] = Bank
     run, state = compiled(Pipeline(stages=stages, inputs=inputs), ["cube"])
-    flux = jax.jit(lambda s, st, ex, pl: run(st, attenuated=s, placement=pl, **ex)["cube"].flux)
+    flux = jax.jit(lambda s, st, ex, pl: run(st, observed_stars=s, placement=pl, **ex)["cube"].flux)
     return lambda s: flux(s, state, extra, placement)
 
 

@@ -20,7 +20,7 @@ from rich.table import Table
 from galdiff import runtime
 from galdiff.train.checkpoints import Checkpoints
 from galdiff.train.data import InMemory
-from galdiff.train.loop import Settings, Task, train
+from galdiff.train.loop import Task, TrainingSettings, train
 from galdiff.train.run import Run
 
 ROWS = 24576  # samples of a batch: a step of some 30 milliseconds on a core
@@ -56,7 +56,7 @@ def task(width: int, rows: int) -> Task:
 
 def bare_step(made: Task, steps: int, mesh=None) -> float:
     """Milliseconds of the compiled step alone, on a batch that is in place."""
-    run = Run(made, Settings(steps=steps), mesh)
+    run = Run(made, TrainingSettings(steps=steps), mesh)
     batch, times = run._batch(0), []
     for _ in range(steps):
         begun = time.perf_counter()
@@ -69,7 +69,7 @@ def bare_step(made: Task, steps: int, mesh=None) -> float:
 def loop_step(made: Task, steps: int, mesh=None) -> float:
     """Milliseconds from step to step in the loop, with data, metrics and log."""
     times: list[float] = []
-    settings = Settings(steps=steps, validate_every=steps, checkpoint_every=steps)
+    settings = TrainingSettings(steps=steps, validate_every=steps, checkpoint_every=steps)
     with tempfile.TemporaryDirectory() as folder:
         train(made, settings, folder, mesh=mesh, report=lambda *_: times.append(time.perf_counter()))
     return 1e3 * float(np.median(np.diff(times)[3:-1]))
@@ -77,7 +77,7 @@ def loop_step(made: Task, steps: int, mesh=None) -> float:
 
 def save_blocks(repeats: int = 5) -> tuple[float, float]:
     """Milliseconds that saving blocks, and megabytes of the checkpoint."""
-    run = Run(task(80_000, 64), Settings(), None)  # weights, and two moments of each
+    run = Run(task(80_000, 64), TrainingSettings(), None)  # weights, and two moments of each
     size = sum(x.nbytes for x in jax.tree.leaves(run.parts())) / 1e6
     times = []
     with tempfile.TemporaryDirectory() as folder, Checkpoints(folder) as checkpoints:

@@ -19,21 +19,22 @@ from galdiff.cases.fit_relations import FitRelations, chosen_points, split_point
 from galdiff.cli import check_kinds, experiment, run_folder
 from galdiff.errors import InputError
 from galdiff.io.atomic import atomic_path
+from galdiff.io.lock import locked
 from galdiff.io.preflight import check_output
 from galdiff.io.relation_files import read_relations, write_relations
-from galdiff.observables.scaling import Observed, observe
+from galdiff.observables.scaling import Observed, observed_relations
 from galdiff.plotting.corrections import plot_learning
-from galdiff.train.export import shipped
+from galdiff.train.export import bundled
 from galdiff.train.load import load
-from galdiff.train.loop import Outcome, Settings, Task, train
+from galdiff.train.loop import Outcome, Task, TrainingSettings, train
 from galdiff.train.meshes import mesh_of
 from galdiff.train.prior import with_prior
 from galdiff.train.progress_bar import Progress
 from galdiff.train.select import trainable
-from galdiff.train.trained_cycle import extended
+from galdiff.train.trained_cycle import with_new_hooks
 
 FILES = ("data.ecsv", "learning.png", "relations.png", "summary.json", "config.yaml", "checkpoints", "stages")
-SHIPPED = "wind_correction"
+BUNDLED = "wind_correction"
 
 
 def check(cfg: DictConfig) -> None:
@@ -46,7 +47,7 @@ def check(cfg: DictConfig) -> None:
 
 
 def patterns(which, new: list[str]) -> str | list[str]:
-    """A choice of numbers as `trainable` takes it; `new` are those that the checkpoint did not have."""
+    """A choice of parameters as `trainable` takes it; `new` are those that the checkpoint did not have."""
     if which == "new" and not new:
         raise InputError(
             "which is 'new', but nothing was added; add a correction: +correction@model.state_correction=mlp"
@@ -67,13 +68,13 @@ def data_of(cfg: DictConfig) -> tuple[Observed, tuple[float, ...]]:
         return evolve_prepared(equations, prepare(equations, halo, outputs))
 
     histories = nnx.jit(lambda model, halos: jax.vmap(lambda halo: solve(model, halo))(halos))(truth, halos)
-    return observe(histories, cfg.mock.centres, cfg.mock.error, cfg.seed), z
+    return observed_relations(histories, cfg.mock.centres, cfg.mock.error, cfg.seed), z
 
 
 def adapt(
     cfg: DictConfig, case: FitRelations, model: nnx.Module, which, folder: pathlib.Path, name: str, meta
 ) -> Outcome:
-    """One training of the numbers `which`."""
+    """One training of the parameters `which`."""
     prior = None if cfg.prior is None else OmegaConf.to_object(cfg.prior)
     task = Task(
         model=model,
@@ -82,7 +83,7 @@ def adapt(
         which=which,
         source=case.source,
     )
-    settings = Settings(seed=cfg.seed, **cfg.train)
+    settings = TrainingSettings(seed=cfg.seed, **cfg.train)
     with Progress(settings.steps, name) as report:
         outcome = train(task, settings, folder, meta=meta, mesh=mesh_of(cfg.mesh), report=report)
     if outcome.end in ("interrupted", "not finite"):
@@ -90,15 +91,11 @@ def adapt(
     return outcome
 
 
-@experiment("finetune")
-def main(cfg: DictConfig) -> None:
+def finetune(cfg: DictConfig, folder: pathlib.Path) -> None:
+    """Train from few points to all, from the checkpoint and from scratch; write what that gave."""
     started = time.perf_counter()
-    runtime.configure(**cfg.runtime)
-    check(cfg)
-    folder = run_folder(cfg)
-    check_output(folder, 50_000_000, False, FILES)
-    loaded = load(shipped(SHIPPED) if cfg.checkpoint is None else cfg.checkpoint)
-    first, new, config = extended(loaded, cfg.get("model"), cfg.seed)
+    loaded = load(bundled(BUNDLED) if cfg.checkpoint is None else cfg.checkpoint)
+    first, new, config = with_new_hooks(loaded, cfg.get("model"), cfg.seed)
     adapts, fresh_adapts = patterns(cfg.which, new), patterns(cfg.which_fresh, new)
     for which in (adapts, fresh_adapts):
         trainable(first, which)
@@ -135,6 +132,17 @@ def main(cfg: DictConfig) -> None:
         with atomic_path(folder / name, False) as path:
             path.write_text(text + "\n", encoding="utf-8")
     print(f"chi2 of unseen points: {summary['unseen_chi2']}; {summary['seconds']:.0f} s: {folder}")
+
+
+@experiment("finetune")
+def main(cfg: DictConfig) -> None:
+    """Refuse early, then work alone in the folder."""
+    runtime.configure(**cfg.runtime)
+    check(cfg)
+    folder = run_folder(cfg)
+    check_output(folder, 50_000_000, False, FILES)
+    with locked(folder):
+        finetune(cfg, folder)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from galdiff import runtime
-from galdiff.baryons.batches import Log, Maker, make_batch, make_batches, watched
+from galdiff.baryons.batches import BatchLog, Maker, make_batch, make_batches, watched
 from galdiff.baryons.evolve import Outputs, check_times
 from galdiff.baryons.population import Population, Report, merge
 from galdiff.build import build
@@ -23,6 +23,7 @@ from galdiff.errors import InputError
 from galdiff.halo.ensemble import masses
 from galdiff.io.catalogue import read_catalogue, stream_catalogue
 from galdiff.io.folder import as_json, text, write_files
+from galdiff.io.lock import locked
 from galdiff.io.preflight import check_output
 from galdiff.io.progress import Steps
 from galdiff.plotting.populations_figure import plot_population
@@ -78,14 +79,9 @@ def report_text(report: Report) -> str:
     return "{\n" + ",\n".join(ids) + "\n}\n"
 
 
-@experiment("populate")
-def main(cfg: DictConfig) -> None:
-    started, log = time.perf_counter(), Log()
-    runtime.configure(**cfg.runtime)
-    check(cfg)
-    outputs = Outputs(redshifts=tuple(cfg.redshifts), n_steps=cfg.n_steps)
-    folder = pathlib.Path(cfg.output)
-    check_output(folder, output_bytes(cfg), cfg.overwrite, FILES)
+def populate(cfg: DictConfig, outputs: Outputs, folder: pathlib.Path) -> None:
+    """Make halos, solve them and write the catalogue, its figure and its report."""
+    started, log = time.perf_counter(), BatchLog()
     make, seed = maker(cfg), int(cfg.halo.seed)
     node = plain(cfg.halo)
     mass = np.asarray(masses(node["log10_mvir"], None if node["n"] is None else int(node["n"])))
@@ -119,6 +115,18 @@ def main(cfg: DictConfig) -> None:
     write_files(folder, dict(zip(FILES[2:], writers, strict=True)), cfg.overwrite)
     rate = f"{log.rate() or n / spent:.0f} halos/s"
     print(f"{report}; {rate}; {spent:.0f} s: {folder}")
+
+
+@experiment("populate")
+def main(cfg: DictConfig) -> None:
+    """Refuse early, then work alone in the folder."""
+    runtime.configure(**cfg.runtime)
+    check(cfg)
+    outputs = Outputs(redshifts=tuple(cfg.redshifts), n_steps=cfg.n_steps)
+    folder = pathlib.Path(cfg.output)
+    check_output(folder, output_bytes(cfg), cfg.overwrite, FILES)
+    with locked(folder):
+        populate(cfg, outputs, folder)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from galdiff.nn.network import Network
 from galdiff.observables.history_columns import Column, columns
 from galdiff.plotting.ensembles import plot_ensemble
 from galdiff.records import HaloHistory
-from galdiff.train.export import shipped
+from galdiff.train.export import bundled
 from galdiff.train.load import Loaded, load
 from galdiff.train.meshes import mesh_of
 from galdiff.train.predict import Ensemble, Prediction
@@ -38,7 +38,7 @@ Columns = tuple[dict[str, Column], dict[str, np.ndarray] | None]  # mean, and sc
 def paths_of(cfg: DictConfig) -> list[str]:
     """Checkpoints, one or more; the one that ships where none is named."""
     if cfg.checkpoint is None:
-        return [str(shipped("wind_correction"))]
+        return [str(bundled("wind_correction"))]
     return [cfg.checkpoint] if isinstance(cfg.checkpoint, str) else list(cfg.checkpoint)
 
 

@@ -1,7 +1,7 @@
-"""Jacobians of the baryon cycle: a population over a Latin hypercube of its numbers, and one halo in time.
+"""Jacobians of the baryon cycle: a population over a Latin hypercube of its parameters, and one halo in time.
 
 The local and global sensitivity analysis of Pandya et al. (2026, arXiv:2604.06318, figures 4, 5, 22, 23): derivatives
-of log10 of any outputs with respect to any numbers of the model, their check against central differences, their mean
+of log10 of any outputs with respect to any parameters of the model, their check against central differences, their mean
 over a population, and how they change with halo mass.
 """
 
@@ -19,8 +19,8 @@ from galdiff.cli import check_kinds, experiment
 from galdiff.errors import InputError
 from galdiff.halo.history import diffmah_history
 from galdiff.inference.sensitivity import tables
-from galdiff.inference.survey import Sampling, check_ranges, one_halo, survey
-from galdiff.inference.survey_summary import summarise
+from galdiff.inference.survey import Sampling, check_ranges, jacobians_of_one_halo, survey
+from galdiff.inference.survey_summary import survey_summary
 from galdiff.io.folder import as_json, text, write_files
 from galdiff.io.jacobians import ROW, survey_tables
 from galdiff.io.preflight import check_output
@@ -79,9 +79,11 @@ def main(cfg: DictConfig) -> None:
             cosmology = jax.tree.map(lambda x: x[0], halos.cosmology)
             halo = diffmah_history(log10_mvir=float(cfg.one_halo.log10_mvir), cosmology=cosmology)
             in_steps = stage_with(cfg, n_times=cfg.one_halo.n_times, n_steps=cfg.n_steps)
-            alone = one_halo(in_steps, halo, outputs[:SHOWN], list(ranges), cfg.main_output, cfg.mode)
+            alone = jacobians_of_one_halo(in_steps, halo, outputs[:SHOWN], list(ranges), cfg.main_output, cfg.mode)
         with steps("figures and tables"):
-            metrics = summarise(made, *alone, cfg.main_output, cfg.compare.floor) | {"versions": runtime.versions()}
+            metrics = survey_summary(made, *alone, cfg.main_output, cfg.compare.floor) | {
+                "versions": runtime.versions()
+            }
             figures = (
                 plot_survey_means(made),
                 plot_survey_masses(made, cfg.main_output),

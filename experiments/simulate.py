@@ -4,6 +4,7 @@ One folder holds cube.fits, maps.fits, maps.png, spectra.png, summary.json and c
 history, history.h5 and history.png (docs/simulate.md).
 """
 
+import contextlib
 import warnings
 
 from omegaconf import DictConfig, OmegaConf
@@ -13,20 +14,31 @@ from galdiff import runtime
 from galdiff.cli import experiment, run_folder
 from galdiff.front.products import lines_of, reserve
 from galdiff.front.run import run
-from galdiff.front.settings import Settings
+from galdiff.front.settings import RunSettings
+from galdiff.ifu.instrument import Instrument
+from galdiff.io.lock import locked
 from galdiff.io.progress import Steps
 
 
 @experiment("simulate")
 def main(cfg: DictConfig) -> None:
     """Run with progress on the terminal; warnings are shown once, as single lines."""
-    settings = Settings(cfg)
+    settings = RunSettings(cfg)
     settings.check()
     runtime.configure(**OmegaConf.to_container(cfg.runtime, resolve=True))
     folder = str(run_folder(cfg))
     console = Console(highlight=False)
-    with warnings.catch_warnings(record=True, action="always") as said, Steps(console) as step:
-        mock = run(settings, step, said, ready=lambda instrument: reserve(folder, instrument, cfg.overwrite))
+    with (
+        contextlib.ExitStack() as held,
+        warnings.catch_warnings(record=True, action="always") as said,
+        Steps(console) as step,
+    ):
+
+        def ready(instrument: Instrument) -> None:
+            reserve(folder, instrument, cfg.overwrite)
+            held.enter_context(locked(folder))
+
+        mock = run(settings, step, said, ready=ready)
         with step("write files and pictures"):
             mock.write(folder, overwrite=cfg.overwrite)
     for text in lines_of(said):

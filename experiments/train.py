@@ -4,6 +4,7 @@ The folder of a run holds its config, a log, metrics, checkpoints and figures; t
 newest checkpoint. `galdiff.load(folder)` gives the trained model back.
 """
 
+import contextlib
 import dataclasses
 import pathlib
 import time
@@ -19,7 +20,7 @@ from galdiff.io.folder import as_json, write_files
 from galdiff.train.case import Case
 from galdiff.train.folder import claim
 from galdiff.train.load import PARTS, folder_of, load_part
-from galdiff.train.loop import Outcome, Settings
+from galdiff.train.loop import Outcome, TrainingSettings
 from galdiff.train.meshes import mesh_of
 from galdiff.train.select import trainable
 from galdiff.train.stages import TrainingStage, outcomes_summary, run_stages
@@ -30,7 +31,7 @@ UNHEARD = {
     "train.steps": 1000,
     "optimiser.learning_rate": 3e-3,
 }  # defaults of what stages usually say themselves
-SETTINGS = tuple(field.name for field in dataclasses.fields(Settings))
+SETTINGS = tuple(field.name for field in dataclasses.fields(TrainingSettings))
 
 
 def configs_of(cfg: DictConfig) -> dict[str, DictConfig]:
@@ -51,7 +52,7 @@ def configs_of(cfg: DictConfig) -> dict[str, DictConfig]:
 def stages_of(cfg: DictConfig) -> dict[str, TrainingStage]:
     """The stages by name, in order; what would fail late is refused."""
     configs, stages = configs_of(cfg), {}
-    check_kinds(cfg, "train", ignore=("prior", "checkpoint", "runtime.distributed"))
+    check_kinds(cfg, "train", ignore=("prior", "checkpoint", "runtime.distributed", "case.redshift"))
     if cfg.part not in ("all", *PARTS):
         raise InputError(f"part is '{cfg.part}'; choose all, {' or '.join(PARTS)}")
     for name, stage in configs.items():
@@ -60,7 +61,7 @@ def stages_of(cfg: DictConfig) -> dict[str, TrainingStage]:
             raise InputError(f"stages.{name}.train.{unknown[0]}: there is no such key; choose some of {known}")
         stages[name] = TrainingStage(
             which=stage.which if isinstance(stage.which, str) else list(stage.which),
-            settings=Settings(seed=stage.seed, **stage.train),
+            settings=TrainingSettings(seed=stage.seed, **stage.train),
             optimiser=build(stage.optimiser, path="optimiser"),
             prior=None if stage.prior is None else OmegaConf.to_object(stage.prior),
             start=stage.start,
@@ -79,7 +80,7 @@ def described(cfg: DictConfig) -> DictConfig:
 
 
 def first_model(cfg: DictConfig) -> nnx.Module:
-    """The model of the config, with numbers of a checkpoint where one is named."""
+    """The model of the config, with parameters of a checkpoint where one is named."""
     model = build(cfg.model, seed=cfg.seed, path="model")
     if cfg.checkpoint is not None:
         for part in PARTS if cfg.part == "all" else (cfg.part,):
@@ -107,13 +108,14 @@ def main(cfg: DictConfig) -> float:
     with runtime.together("the start"):
         if not runtime.alike(text):
             raise InputError("the processes have different configs; start all with the same overrides, and an output")
-    runtime.first_does(lambda: claim(folder, config), "the start")
-    if cfg.checkpoint is not None:  # before all read it together
-        runtime.all_do(lambda: folder_of(cfg.checkpoint), "the start")
-    model, case = runtime.all_do(lambda: begin_with(cfg, stages), "the start")
-    meta = {"config": config, "versions": runtime.versions(), "data": dict(case.data)}
-    outcomes = run_stages(model, case, stages, folder, meta, mesh)
-    runtime.first_does(lambda: finish(folder, case, outcomes, started), "the figures")
+    with contextlib.ExitStack() as held:
+        runtime.first_does(lambda: held.enter_context(claim(folder, config)), "the start")
+        if cfg.checkpoint is not None:  # before all read it together
+            runtime.all_do(lambda: folder_of(cfg.checkpoint), "the start")
+        model, case = runtime.all_do(lambda: begin_with(cfg, stages), "the start")
+        meta = {"config": config, "versions": runtime.versions(), "data": dict(case.data)}
+        outcomes = run_stages(model, case, stages, folder, meta, mesh)
+        runtime.first_does(lambda: finish(folder, case, outcomes, started), "the figures")
     return float(outcomes[next(reversed(outcomes))].best)
 
 

@@ -4,10 +4,10 @@ Every script in experiments/ decorates its main with `experiment`, so `galdiff s
 experiments/simulate.py` do the same. Bad input ends in one line on stderr with the remedy, and exit code 2.
 """
 
-import ast
 import difflib
 import functools
 import importlib.metadata
+import itertools
 import os
 import pathlib
 import re
@@ -28,6 +28,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandat
 from galdiff.build import check_targets
 from galdiff.core.buildable import trusting
 from galdiff.errors import InputError
+from galdiff.presets import checked, folders, groups, listing, packages_of, presets, search_path
 from galdiff.runtime import Lost, project_dir
 
 USAGE = (
@@ -116,9 +117,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         scripts = {p.stem: p for p in sorted(project_dir("experiments").glob("*.py")) if not p.stem.startswith("_")}
         if name in ("-h", "--help", "help"):
-            print(USAGE, "", *_listing(scripts.values()), sep="\n")
+            print(USAGE, "", *listing(scripts.values(), _folders(())), sep="\n")
         elif name == "list":
-            print(*_listing(scripts.values()), sep="\n")
+            print(*listing(scripts.values(), _folders(args[1:])), sep="\n")
         elif name == "inspect":
             print(_inspected(args[1:]))
         elif name == "--version":
@@ -141,9 +142,23 @@ def _inspected(args: Sequence[str]) -> str:
     return inspect(args[0])
 
 
+def _folders(argv: Sequence[str], conf: pathlib.Path | None = None) -> list[pathlib.Path]:
+    """Folders of presets: the project's, those of the packages that arguments trust, and one of --config-dir."""
+    packages = packages_of(argv)
+    if packages and os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    found = folders(project_dir("conf") if conf is None else conf, packages)
+    for option, value in itertools.zip_longest(argv, argv[1:], fillvalue=""):
+        name, _, inside = option.partition("=")
+        if name in ("--config-dir", "-cd") and pathlib.Path(inside or value).is_dir():  # else Hydra says so
+            found.append(pathlib.Path(inside or value).resolve())
+    return found
+
+
 def _run(main: Callable, config_name: str, conf: pathlib.Path) -> None:
     """Run an experiment under Hydra; report bad input on one line."""
     failed: list[Exception] = []
+    given, found = sys.argv, [conf]
 
     @functools.wraps(main)
     def job(cfg: DictConfig) -> object:
@@ -158,12 +173,15 @@ def _run(main: Callable, config_name: str, conf: pathlib.Path) -> None:
     chosen = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # hand exceptions over instead of printing a shortened traceback
     try:
+        found = _folders(given[1:], conf)
+        sys.argv = [given[0], *search_path(found, given[1:])]
         hydra.main(config_path=str(conf), config_name=config_name, version_base="1.3")(job)()
     except EXPECTED as error:
         failed.append(error)
     except KeyboardInterrupt:
         _leave("interrupted", INTERRUPTED)
     finally:
+        sys.argv = given
         os.environ.pop("HYDRA_FULL_ERROR")
         if chosen is not None:
             os.environ["HYDRA_FULL_ERROR"] = chosen
@@ -172,17 +190,15 @@ def _run(main: Callable, config_name: str, conf: pathlib.Path) -> None:
     if failed:
         if chosen == "1":
             raise failed[0]
-        _leave(_explain(failed[0], config_name, conf, sys.argv[1:]), at_once=isinstance(failed[0], Lost))
+        _leave(_explain(failed[0], config_name, found, sys.argv[1:]), at_once=isinstance(failed[0], Lost))
 
 
 def _trusting_own(main: Callable, cfg: DictConfig) -> object:
     """Run with the packages that the user names, which may lie in the current folder; others are refused first."""
-    packages = cfg.get("packages") or []
-    if isinstance(packages, str):
-        raise InputError(f"packages is '{packages}'; give a list: packages=[{packages}]")
+    packages = checked(cfg.get("packages") or [])
     if packages and os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
-    with trusting(list(packages)):
+    with trusting(packages):
         check_targets(OmegaConf.to_container(cfg, resolve=False))
         return main(cfg)
 
@@ -197,7 +213,7 @@ def _leave(message: str, code: int = BAD_INPUT, at_once: bool = False) -> None:
     raise SystemExit(code)
 
 
-def _explain(error: Exception, config_name: str, conf: pathlib.Path, argv: Sequence[str]) -> str:
+def _explain(error: Exception, config_name: str, found: Sequence[pathlib.Path], argv: Sequence[str]) -> str:
     """One line on what is wrong with the config or the input, with the nearest valid name."""
     if isinstance(error, OverrideParseException):
         return f"{error.override}: cannot read this override ({error.message.splitlines()[0]}); write key=value"
@@ -212,23 +228,23 @@ def _explain(error: Exception, config_name: str, conf: pathlib.Path, argv: Seque
     if isinstance(error, MissingMandatoryValue):
         return f"{key}: a value is required; give {key}=VALUE"
     if overridden or isinstance(error, ConfigAttributeError | ConfigKeyError):
-        known = _known_keys(config_name, conf, argv)
+        known = _known_keys(config_name, found, argv)
         return f"{key}: there is no such key; {_choose(str(key), known, many='see --cfg job for all of them')}"
     text = str(error).splitlines()[0] if isinstance(error, OmegaConfBaseException) else str(error)
     return f"{key}: {_one_line(text)}" if key else _one_line(text)
 
 
-def _known_keys(config_name: str, conf: pathlib.Path, argv: Sequence[str]) -> list[str]:
+def _known_keys(config_name: str, found: Sequence[pathlib.Path], argv: Sequence[str]) -> list[str]:
     """Config groups and dotted keys of the config, with the presets that the arguments choose."""
-    groups = [str(p.relative_to(conf)) for p in sorted(conf.rglob("*")) if p.is_dir()]
-    presets = []
+    known, chosen = groups(found), []
     for text in argv:
         if not text.startswith("-") and "=" in text:
             key = OverridesParser.create().parse_override(text).key_or_group
-            presets += [text] if key in groups and (conf / key / f"{text.split('=', 1)[1]}.yaml").is_file() else []
-    with hydra.initialize_config_dir(str(conf), version_base="1.3"):
-        config = hydra.compose(config_name, overrides=presets)
-    return [*groups, *_dotted(OmegaConf.to_container(config), "")]
+            names = [p.stem for p in presets(found, key)] if key in known else []
+            chosen += [text] if text.split("=", 1)[1] in names else []
+    with hydra.initialize_config_dir(str(found[0]), version_base="1.3"):
+        config = hydra.compose(config_name, overrides=search_path(found, chosen))
+    return [*known, *_dotted(OmegaConf.to_container(config), "")]
 
 
 def _dotted(node: object, path: str) -> list[str]:
@@ -236,32 +252,6 @@ def _dotted(node: object, path: str) -> list[str]:
     for name, child in node.items() if isinstance(node, dict) else ():
         keys += [f"{path}{name}", *_dotted(child, f"{path}{name}.")]
     return keys
-
-
-def _listing(scripts: Iterable[pathlib.Path]) -> list[str]:
-    """Lines that name the experiments and, by group, the presets of the config folder."""
-    lines = ["experiments"]
-    for path in scripts:
-        summary = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split("\n")[0]
-        lines.append(f"  {path.stem:24s} {summary}".rstrip())
-    conf = project_dir("conf")
-    chosen = set()
-    for path in conf.rglob("*.yaml"):  # a preset may choose presets of the groups below its own
-        head, place = yaml.safe_load(path.read_text(encoding="utf-8")) or {}, path.parent.relative_to(conf)
-        chosen |= {str(place / name) for e in head.get("defaults", []) if isinstance(e, dict) for name in e}
-    for folder in sorted(p for p in conf.rglob("*") if p.is_dir()):
-        presets, group = sorted(folder.glob("*.yaml")), str(folder.relative_to(conf))
-        if presets:  # what no experiment begins with is put in somewhere
-            lines += [
-                "",
-                f"{group}=..."
-                if group in chosen
-                else f"+{group}@PLACE=...   (PLACE: where it goes, such as baryons.correction)",
-            ]
-        for path in presets:
-            first = path.read_text(encoding="utf-8").split("\n")[0]
-            lines.append(f"  {path.stem:24s} {first.lstrip('# ') if first.startswith('#') else ''}".rstrip())
-    return lines
 
 
 def _choose(name: str, known: Iterable[str], many: str = "") -> str:

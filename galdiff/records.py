@@ -94,7 +94,7 @@ class SSPGrid:
 
 
 @record
-class LightDistribution:
+class MassDistribution:
     """Mass formed in bins of sky position, velocity, population node and attenuation node."""
 
     mass: Float[Array, "y x v node av"] = quantity("Msun", "mass formed; B-spline weights along v")
@@ -147,7 +147,7 @@ class ObservedCube:
 
 @record
 class KinematicMaps:
-    """Maps read from a light distribution; NaN where a spaxel is empty."""
+    """Maps read from a mass distribution; NaN where a spaxel is empty."""
 
     flux: Float[Array, "y x"] = quantity("", "weight of each spaxel: Msun, or Lsun in a band")
     v: Float[Array, "y x"] = quantity("km/s", "mean or Gauss-Hermite velocity")

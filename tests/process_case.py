@@ -13,7 +13,7 @@ port, n, number, folder, steps, pause = sys.argv[1:]
 own = {"coordinator": f"localhost:{port}", "num_processes": int(n), "process_id": int(number), "heartbeat": 10}
 runtime.configure(precision="float64", distributed="auto" if port == "0" else own)
 
-from training_case import SETTINGS, Settings, task, train  # noqa: E402  (makes arrays)
+from training_case import SETTINGS, TrainingSettings, task, train  # noqa: E402  (makes arrays)
 
 from galdiff.errors import InputError  # noqa: E402
 from galdiff.train.meshes import mesh_of  # noqa: E402
@@ -31,7 +31,9 @@ def report(step, metrics):
 
 
 try:
-    outcome = train(task(), Settings(**{**SETTINGS, "steps": int(steps)}), folder, mesh=mesh_of("data"), report=report)
+    outcome = train(
+        task(), TrainingSettings(**{**SETTINGS, "steps": int(steps)}), folder, mesh=mesh_of("data"), report=report
+    )
 except InputError as error:
     say(error)
     raise SystemExit(1) from error

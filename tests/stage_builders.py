@@ -29,7 +29,7 @@ from galdiff.galaxy.view import GasView, StarView
 from galdiff.halo.history import HistorySettings, diffmah_history
 from galdiff.ifu.direct import DirectSpectrograph
 from galdiff.ifu.instrument import make_instrument
-from galdiff.ifu.per_star import Rows
+from galdiff.ifu.per_star import PerStar
 from galdiff.ifu.placement import AtRedshift, place
 from galdiff.ifu.plan import Plan, Precision, make_plan
 from galdiff.ifu.stages import Deposit, Spectrograph, Synthesis, Templates
@@ -39,7 +39,7 @@ from galdiff.records import (
     Galaxy,
     GasParticles,
     HaloHistory,
-    LightDistribution,
+    MassDistribution,
     Placement,
     SkyGas,
     SkyStars,
@@ -114,18 +114,18 @@ def sky_gas() -> SkyGas:
     )
 
 
-def light() -> LightDistribution:
+def light() -> MassDistribution:
     v = jnp.linspace(-400.0, 400.0, 17)
     profile = jnp.exp(-((v / 120.0) ** 2) / 2) * (1 + 0.5 * jnp.tanh(v / 100.0)) + 0.05 * jnp.exp(
         -((v / 250.0) ** 2)
     )  # skewed: no result is zero
     mass = random(2, 3, 1, 6, 1, lo=0.5) * profile[:, None, None]
-    return LightDistribution(mass=mass, v_nodes=v, lost=jnp.asarray(0.0), clipped=jnp.asarray(0.0))
+    return MassDistribution(mass=mass, v_nodes=v, lost=jnp.asarray(0.0), clipped=jnp.asarray(0.0))
 
 
 def maps():
     tables = node_tables(np.linspace(-1.0, 1.0, 3), np.array([-2.5, -1.5]))
-    return MapMaker(tables=tables), {"light": light()}
+    return MapMaker(tables=tables), {"mass_distribution": light()}
 
 
 def gas_column():
@@ -184,13 +184,13 @@ def chain(n: int) -> tuple[Stage, dict]:
     where = placement()
     stages = [Deposit(bins=plan().bins), Synthesis(plan=plan()), Templates(plan=plan()), Spectrograph(plan=plan())]
     if n == 0:
-        return stages[0], {"attenuated": sky_stars(), "placement": where}
+        return stages[0], {"observed_stars": sky_stars(), "placement": where}
     if n == 2:
         return stages[2], {"placement": where}
-    light = stages[0](sky_stars(), where)
+    mass_distribution = stages[0](sky_stars(), where)
     if n == 1:
-        return stages[1], {"light": light}
-    return stages[3], {"spectra": stages[1](light), "bank": stages[2](where), "placement": where}
+        return stages[1], {"mass_distribution": mass_distribution}
+    return stages[3], {"spectra": stages[1](mass_distribution), "bank": stages[2](where), "placement": where}
 
 
 def halo() -> HaloHistory:
@@ -232,17 +232,17 @@ BUILDERS: dict[type[Stage], Callable] = {
     Synthesis: lambda: chain(1),
     Templates: lambda: chain(2),
     Spectrograph: lambda: chain(3),
-    Rows: lambda: (Rows(plan=plan()), {"attenuated": sky_stars(), "placement": placement()}),
+    PerStar: lambda: (PerStar(plan=plan()), {"observed_stars": sky_stars(), "placement": placement()}),
     DirectSpectrograph: lambda: (
         DirectSpectrograph(plan=plan(), curve=curve),
-        {"attenuated": sky_stars(), "placement": placement()},
+        {"observed_stars": sky_stars(), "placement": placement()},
     ),
     AtRedshift: lambda: (AtRedshift(redshift=0.1), {}),
     LibraryTemplates: lambda: (
         LibraryTemplates(plan=plan()),
         {"library": library(), "placement": placement()},
     ),
-    NodeSpectra: lambda: (NodeSpectra(), {"light": light()}),
+    NodeSpectra: lambda: (NodeSpectra(), {"mass_distribution": light()}),
     MapMaker: maps,
     CorrectedSpectra: lambda: (CorrectedSpectra(start=4500.0, end=5500.0, n_wave=20), {"library": library()}),
 }

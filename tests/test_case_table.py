@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
 from astropy.table import MaskedColumn, Table
 
 import galdiff
@@ -79,16 +80,34 @@ def test_densities_integrate_to_one_and_stay_smooth_far_away(noise):
             slope = jax.vmap(jax.grad(lambda m, limit=limit: noise(m, jnp.zeros((), m.dtype), 1.0, limit)))(far)
             assert np.isfinite(noise(far, 0.0, 1.0, limit)).all()
             assert np.isfinite(slope).all()
-            assert (slope[0] >= 0) & (slope[2] <= 0)
+            if limit == 0 or not isinstance(noise, StudentT):
+                assert (slope[0] >= 0) & (slope[2] <= 0)
+            else:  # its wings pull from any distance, towards the side of the limit
+                assert (limit * slope > 0).all()
 
 
-def test_a_limit_counts_with_the_probability_beyond_it():
+@pytest.mark.parametrize("noise", [Censored(), StudentT(nu=3.0)], ids=lambda x: type(x).__name__)
+def test_a_limit_counts_with_the_probability_beyond_it(noise):
     measured = np.linspace(-4.0, 4.0, 8001)
-    density = np.exp(Gaussian()(0.3, measured, 0.5))
+    density = np.exp(noise(0.3, measured, 0.5))
     below = np.concatenate([[0.0], np.cumsum((density[1:] + density[:-1]) / 2) * (measured[1] - measured[0])])
-    upper, lower = (np.exp(Censored()(0.3, measured, 0.5, limit)) for limit in (-1, 1))
-    np.testing.assert_allclose(upper, below, atol=1e-6)
+    upper, lower = (np.exp(noise(0.3, measured, 0.5, limit)) for limit in (-1, 1))
+    np.testing.assert_allclose(upper - upper[0], below, atol=1e-6)
+    assert upper[0] < 2e-3
     np.testing.assert_allclose(upper + lower, 1.0, rtol=1e-6)
+
+
+@pytest.mark.parametrize("nu", [0.5, 3.0, 300.0])
+def test_the_wing_of_students_t_is_that_of_scipy_at_any_distance(nu):
+    x = np.concatenate([-np.geomspace(1e6, 1e-2, 60), np.geomspace(1e-2, 1e6, 60)])
+    said = StudentT(nu=nu)(0.0, x, 1.0, -1)  # measured x is an upper limit of a prediction of 0: P(T < x)
+    known = scipy.stats.t.logcdf(x, nu)
+    there = np.isfinite(known)  # scipy's underflows
+    np.testing.assert_allclose(said[there], known[there], rtol=1e-9, atol=1e-15)
+    assert (jnp.diff(said) >= 0).all()
+    single = StudentT(nu=nu)(0.0, jnp.asarray(x, jnp.float32), 1.0, -1)
+    assert single.dtype == jnp.float32
+    np.testing.assert_allclose(single, said, rtol=1e-3, atol=1e-6)  # JAX's beta function in float32
 
 
 def test_masses_at_a_redshift_become_those_of_today():
@@ -97,7 +116,7 @@ def test_masses_at_a_redshift_become_those_of_today():
     assert 12.2 < now[1] < 13.5
 
 
-@pytest.mark.parametrize("ending", ["csv", "ecsv", "h5", "zarr"])
+@pytest.mark.parametrize("ending", ["csv", "ecsv", "h5", "hdf5", "zarr", "parquet"])
 def test_columns_come_in_the_unit_that_is_wanted(ending, tmp_path):
     path = tmp_path / f"t.{ending}"
     if ending == "h5":
@@ -108,14 +127,28 @@ def test_columns_come_in_the_unit_that_is_wanted(ending, tmp_path):
         array = zarr.open_group(str(path), mode="w").create_array("rate", shape=(2,), dtype="f8")
         array[:] = [1.0, np.nan]
         array.attrs["unit"] = "Msun/Gyr"
-    else:
+    elif ending == "parquet":
+        pyarrow = pytest.importorskip("pyarrow")
+        field = pyarrow.field("rate", pyarrow.float64(), metadata={"unit": "Msun/Gyr"})
+        pytest.importorskip("pyarrow.parquet").write_table(
+            pyarrow.table([[1.0, None]], schema=pyarrow.schema([field])), path
+        )
+    else:  # .hdf5: a table as astropy writes it
         column = MaskedColumn([1.0, 0.0], mask=[False, True], unit="Msun/Gyr")
-        Table({"rate": column}).write(path)
+        Table({"rate": column}).write(path, **({"path": "any", "serialize_meta": True} if ending == "hdf5" else {}))
     factor = 1.0 if ending == "csv" else 1e-9  # which says no unit
     np.testing.assert_allclose(read_columns(path, {"rate": "Msun/yr"})["rate"], [factor, np.nan])
     if ending != "csv":
         with pytest.raises(InputError, match=r"column 'rate' has the unit .*give it in 'km/s'"):
             read_columns(path, {"rate": "km/s"})
+
+
+@pytest.mark.parametrize(("package", "ending", "extra"), [("pyarrow", "parquet", "parquet"), ("zarr", "zarr", "zarr")])
+def test_a_format_whose_library_is_missing_names_the_install(package, ending, extra, tmp_path, monkeypatch):
+    (tmp_path / f"t.{ending}").write_bytes(b"")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=rf"needs {package}, which is not installed: pip install 'galdiff\[{extra}\]'"):
+        read_columns(tmp_path / f"t.{ending}", {"rate": None})
 
 
 @pytest.mark.parametrize(

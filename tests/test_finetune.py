@@ -17,7 +17,7 @@ from galdiff.observables.relations import Relation
 from galdiff.observables.scaling import Observed, chi2, mean_log_likelihood
 from galdiff.runtime import project_dir
 from galdiff.train.checkpoints import by_path
-from galdiff.train.export import shipped
+from galdiff.train.export import bundled
 from galdiff.train.select import parts_of
 
 SMALL = [
@@ -100,7 +100,7 @@ def test_wrong_tables_are_told(change, text, tmp_path):
 
 
 def test_only_what_is_chosen_adapts_and_the_result_is_a_checkpoint(folder):
-    before = galdiff.load(shipped("wind_correction")).model
+    before = galdiff.load(bundled("wind_correction")).model
     after = galdiff.load(folder)
     assert after.step == 4
     (_, corrections, physics, _), (_, adapted, frozen, _) = parts_of(before), parts_of(after.model)
@@ -141,7 +141,7 @@ def test_wrong_input_is_told_before_training(override, text, tmp_path):
 
 def test_only_a_new_hook_trains_and_the_result_loads(tmp_path):
     run("+correction@model.state_correction=mlp", "which=new", "prior=null", f"output={tmp_path}")
-    before, after = galdiff.load(shipped("wind_correction")).model, galdiff.load(tmp_path).model
+    before, after = galdiff.load(bundled("wind_correction")).model, galdiff.load(tmp_path).model
     (_, *old, _), (_, *new, _) = parts_of(before), parts_of(after)
     old, new = ({path: x for state in states for path, x in by_path(state).items()} for states in (old, new))
     for path, x in old.items():

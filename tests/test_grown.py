@@ -178,9 +178,7 @@ def test_rotation_curves_of_single_components_are_the_known_ones():
     )
     r = jnp.geomspace(0.01, 200.0, 50)
     only_halo = rotation.velocity2(r, dataclasses.replace(nothing, m_halo=1e12))
-    np.testing.assert_allclose(
-        np.sqrt(only_halo), nfw.circular_velocity(r / 250, 10.0, np.sqrt(G * 1e12 / 250)), rtol=1e-10
-    )
+    np.testing.assert_allclose(np.sqrt(only_halo), nfw.nfw_velocity(r / 250, 10.0, np.sqrt(G * 1e12 / 250)), rtol=1e-10)
     only_disc = rotation.velocity2(r, dataclasses.replace(nothing, m_discs=jnp.array([5e10])))
     y = np.asarray(r) / 6
     near = y < 50  # the plain Bessel functions overflow beyond
@@ -249,7 +247,7 @@ def test_the_flux_of_a_spaxel_knows_the_energy_loading():
     stages = {
         "history": Pandya23(outputs=OUTPUTS),
         "galaxy": GrownGalaxy(n_stars=1000, n_gas=0),
-        "attenuated": StarView(inclination=60.0, orientation="none"),  # it spins along z as built
+        "observed_stars": StarView(inclination=60.0, orientation="none"),  # it spins along z as built
         "placement": AtRedshift(redshift=0.05),
         **ifu_stages(plan=plan, engine="compressed"),
     }

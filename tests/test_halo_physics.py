@@ -61,17 +61,17 @@ def test_nfw_mass_is_smooth_through_the_centre_and_its_series():
 
 def test_nfw_rotation_curve_peaks_at_r_max_and_ends_at_v_vir():
     c, v_vir = 9.0, 150.0
-    assert nfw.circular_velocity(1.0, c, v_vir) == pytest.approx(v_vir, rel=1e-12)
+    assert nfw.nfw_velocity(1.0, c, v_vir) == pytest.approx(v_vir, rel=1e-12)
     peak = nfw.radius_of_maximum(200.0, c) / 200.0
-    assert abs(jax.grad(nfw.circular_velocity)(peak, c, v_vir)) < 1e-3
-    assert jax.grad(nfw.circular_velocity)(0.0, c, v_vir) == 0.0
+    assert abs(jax.grad(nfw.nfw_velocity)(peak, c, v_vir)) < 1e-3
+    assert jax.grad(nfw.nfw_velocity)(0.0, c, v_vir) == 0.0
     assert nfw.mass_fraction(1.0, c) == pytest.approx(1.0, rel=1e-14)
 
 
 def test_nfw_force_and_density_follow_from_potential_and_mass():
     x, c, v = 0.37, 7.0, 180.0
     force = jax.grad(nfw.potential)(x, c, v)
-    np.testing.assert_allclose(force, nfw.circular_velocity(x, c, v) ** 2 / x, rtol=1e-12)
+    np.testing.assert_allclose(force, nfw.nfw_velocity(x, c, v) ** 2 / x, rtol=1e-12)
     shell = jax.grad(nfw.mass_fraction)(x, c) * 1e12 / 200.0
     np.testing.assert_allclose(4 * np.pi * (x * 200) ** 2 * nfw.density(x, c, 1e12, 200.0), shell, rtol=1e-12)
     np.testing.assert_allclose(nfw.potential(0.0, c, v), nfw.potential(1e-9, c, v), rtol=1e-7)

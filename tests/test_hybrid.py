@@ -17,9 +17,9 @@ from galdiff.errors import InputError
 from galdiff.records import HaloHistory
 from galdiff.runtime import project_dir
 from galdiff.train.checkpoints import by_path
-from galdiff.train.export import shipped
+from galdiff.train.export import bundled
 from galdiff.train.select import parts_of
-from galdiff.train.trained_cycle import extended, trained_cycle
+from galdiff.train.trained_cycle import trained_cycle, with_new_hooks
 
 OUTPUTS = "{_target_: galdiff.baryons.evolve.Outputs, redshifts: [1.0, 0.0], n_times: 1, n_steps: 48}"
 
@@ -47,23 +47,23 @@ def test_a_hybrid_is_a_stage_that_shifts_stellar_masses_and_keeps_the_budgets(co
     assert np.abs(shift).max() > 0.1  # dex: what was hidden is not small
     assert max(drift(with_it).values()) < 1e-12
     pipeline = Pipeline(
-        stages={"history": galdiff.load(shipped("wind_correction")).model}, inputs={"halo": HaloHistory}
+        stages={"history": galdiff.load(bundled("wind_correction")).model}, inputs={"halo": HaloHistory}
     )
     assert "history" in pipeline.describe()
 
 
 def test_other_checkpoints_are_no_baryon_cycle(tmp_path):
     with pytest.raises(InputError, match="holds a Emulator, not a baryon cycle"):
-        trained_cycle(path=shipped("ssp_emulator"), outputs=Outputs(n_times=4))
+        trained_cycle(path=bundled("ssp_emulator"), outputs=Outputs(n_times=4))
     with pytest.raises(InputError, match="holds no checkpoint"):
         trained_cycle(path=tmp_path)
 
 
 def test_a_new_hook_leaves_all_old_numbers_and_predictions_as_they_were():
-    loaded = galdiff.load(shipped("wind_correction"))
+    loaded = galdiff.load(bundled("wind_correction"))
     with hydra.initialize_config_dir(str(project_dir("conf")), version_base="1.3"):
         added = hydra.compose("finetune", overrides=["+correction@model.state_correction=mlp"]).model
-    model, new, config = extended(loaded, added)
+    model, new, config = with_new_hooks(loaded, added)
     old, now = numbers(loaded.model), numbers(model)
     assert new
     assert all(path.startswith("state_correction.") for path in new)
@@ -72,7 +72,7 @@ def test_a_new_hook_leaves_all_old_numbers_and_predictions_as_they_were():
         np.testing.assert_array_equal(now[path], x, err_msg=path)
     assert OmegaConf.select(config, "state_correction.net._target_") == "galdiff.nn.mlp.MLP"
     with pytest.raises(InputError, match=r"model\.correction: the checkpoint has a correction there already"):
-        extended(loaded, {"correction": added.state_correction})
+        with_new_hooks(loaded, {"correction": added.state_correction})
     with pytest.raises(InputError, match=r"model\.winds: a Pandya23 has no such hook; choose correction"):
-        extended(loaded, {"winds": added.state_correction})
+        with_new_hooks(loaded, {"winds": added.state_correction})
     assert jnp.isfinite(jnp.stack([jnp.sum(x) for x in now.values()])).all()

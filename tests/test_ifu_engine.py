@@ -44,9 +44,9 @@ def shared(data_dir):
 
 def engine_of(plan, engine="compressed", curve=None, wanted="cube"):
     """The engine as a compiled function of stars and placement."""
-    inputs = {"attenuated": SkyStars, "placement": Placement}
+    inputs = {"observed_stars": SkyStars, "placement": Placement}
     run, state = compiled(Pipeline(stages=ifu_stages(plan=plan, engine=engine, curve=curve), inputs=inputs), [wanted])
-    return lambda stars, placement: run(state, attenuated=stars, placement=placement)[wanted]
+    return lambda stars, placement: run(state, observed_stars=stars, placement=placement)[wanted]
 
 
 def observe(plan, stars, placement, engine="compressed", curve=None):
@@ -168,15 +168,15 @@ def test_a_chromatic_psf_is_exact_at_its_anchors(synthetic):
 
 def test_rows_equal_deposit_and_synthesis(synthetic):
     plan = synthetic.plan(rank=24, h_v_kms=40, kernel="cubic", interpolation="cubic")
-    a, b = (observe(plan, synthetic.stars, synthetic.placement, e).flux for e in ("compressed", "rows"))
+    a, b = (observe(plan, synthetic.stars, synthetic.placement, e).flux for e in ("compressed", "per_star"))
     np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9 * float(a.max()))
 
 
 def of_library(plan):
     """The engine that compresses nothing, compiled, as a function of the library, stars and placement."""
-    front = {"light": Deposit(bins=plan.bins), "spectra": NodeSpectra()}
+    front = {"mass_distribution": Deposit(bins=plan.bins), "spectra": NodeSpectra()}
     stages = {**front, "bank": LibraryTemplates(plan=plan), "cube": Spectrograph(plan=plan)}
-    inputs = {"attenuated": SkyStars, "placement": Placement, "library": SSPGrid}
+    inputs = {"observed_stars": SkyStars, "placement": Placement, "library": SSPGrid}
     return compiled(Pipeline(stages=stages, inputs=inputs), ["cube"])
 
 
@@ -184,7 +184,7 @@ def of_library(plan):
 def test_every_node_a_template_is_exact_and_has_slopes_of_the_library(synthetic, interpolation):
     plan = synthetic.plan(rank=24, h_v_kms=40, interpolation=interpolation)
     run, state = of_library(plan)
-    known = {"attenuated": synthetic.stars, "placement": synthetic.placement}
+    known = {"observed_stars": synthetic.stars, "placement": synthetic.placement}
     grid = jax.tree.map(jnp.asarray, synthetic.ssp)
     exact = observe(plan, synthetic.stars, synthetic.placement, "direct").flux
     cube = lambda flux: run(state, library=dataclasses.replace(grid, ssp_flux=flux), **known)["cube"].flux  # noqa: E731
@@ -217,7 +217,7 @@ def test_gradients_of_all_inputs_agree_with_central_differences(synthetic):
     )
     stars = jax.tree.map(lambda v: v[:24], dataclasses.replace(synthetic.stars, a_v=jnp.linspace(0.1, 1.9, 300)))
     weight = jax.random.normal(jax.random.key(0), (5, 5, len(plan.wave)))
-    inputs = {"attenuated": SkyStars, "placement": Placement}
+    inputs = {"observed_stars": SkyStars, "placement": Placement}
     pipeline = Pipeline(stages=ifu_stages(plan=plan, engine="compressed"), inputs=inputs)
     graph, widths, tables = nnx.split(pipeline, Physical, ...)
     widths, unflatten = jax.flatten_util.ravel_pytree(widths)
@@ -226,7 +226,7 @@ def test_gradients_of_all_inputs_agree_with_central_differences(synthetic):
     def loss(stars, redshift, *widths):
         placement = dataclasses.replace(synthetic.placement, redshift=redshift)
         pipeline = nnx.merge(graph, unflatten(jnp.stack(widths)), tables)
-        return jnp.sum(weight * pipeline(attenuated=stars, placement=placement, wanted=["cube"])["cube"].flux)
+        return jnp.sum(weight * pipeline(observed_stars=stars, placement=placement, wanted=["cube"])["cube"].flux)
 
     point = (stars, jnp.asarray(0.0203), *widths)
     grad = jax.jit(jax.grad(loss, argnums=(0, 1, 2, 3)))(*point)

@@ -77,14 +77,14 @@ def test_stars_sharded_over_devices_give_the_same_cube_and_gradients(synthetic):
 
 def test_a_repeated_call_never_compiles_again(synthetic):
     plan = synthetic.plan(rank=16, h_v_kms=40)
-    inputs = {"attenuated": SkyStars, "placement": Placement}
+    inputs = {"observed_stars": SkyStars, "placement": Placement}
     pipeline = Pipeline(stages=ifu_stages(plan=plan, engine="compressed"), inputs=inputs)
     run, state = compiled(pipeline, ["cube", "bank"])
     stars, placement = synthetic.stars, synthetic.placement
     for i in range(3):
         moved = dataclasses.replace(stars, x=stars.x + 0.1 * i, age=stars.age * (1 + 0.1 * i))
         elsewhere = dataclasses.replace(placement, redshift=placement.redshift * (1 + 0.01 * i))
-        run(state, attenuated=moved, placement=elsewhere)
+        run(state, observed_stars=moved, placement=elsewhere)
     assert run._cache_size() == 1
 
 

@@ -1,4 +1,4 @@
-"""Kinematic and population maps from the light distribution, and their summaries."""
+"""Kinematic and population maps from the mass distribution, and their summaries."""
 
 import dataclasses
 
@@ -16,7 +16,7 @@ from galdiff.kinematics import summary
 from galdiff.kinematics.gauss_hermite import fit_gauss_hermite, gauss_hermite_profile
 from galdiff.kinematics.maps import MapMaker, kinematic_maps, node_tables
 from galdiff.kinematics.moments import moments
-from galdiff.records import LightDistribution
+from galdiff.records import MassDistribution
 
 LG_AGES, LGMETS = np.linspace(-1.0, 1.15, 12), np.array([-3.0, -2.3, -1.7, -1.4])
 V_NODES = np.arange(-15, 16) * 40.0
@@ -41,11 +41,11 @@ def deposit(*, cell, v, mass, n_cells, v_nodes=V_NODES, ages=None, mets=None, in
 def distribution(total, shape, v_nodes=V_NODES, dtype=np.float64):
     mass = jnp.asarray(total.reshape(*shape, len(v_nodes), -1, 1), dtype)
     zero = jnp.zeros((), dtype)
-    return LightDistribution(mass=mass, v_nodes=jnp.asarray(v_nodes, dtype), lost=zero, clipped=zero)
+    return MassDistribution(mass=mass, v_nodes=jnp.asarray(v_nodes, dtype), lost=zero, clipped=zero)
 
 
 def sky_light(sky, *, half_width, n, v_nodes=V_NODES):
-    """Nearest-spaxel light distribution of stars on the sky, one population node."""
+    """Nearest-spaxel mass distribution of stars on the sky, one population node."""
     x, y, v, mass = (np.asarray(getattr(sky, name), float) for name in ("x", "y", "v_los", "mass"))
     ix, iy = (np.floor((a + half_width) * n / (2 * half_width)).astype(int) for a in (x, y))
     keep = (ix >= 0) & (ix < n) & (iy >= 0) & (iy < n)
@@ -204,7 +204,7 @@ def test_map_maker_is_a_stage_with_finite_gradients():
     maker = MapMaker(tables=node_tables(LG_AGES, LGMETS))
     maps = jax.jit(maker)(light)
     assert {getattr(maps, f.name).dtype for f in dataclasses.fields(maps)} == {jnp.dtype("float32")}
-    assert maker.reads() == {"light": LightDistribution}
+    assert maker.reads() == {"mass_distribution": MassDistribution}
 
     def loss(mass):
         return sum(jnp.nansum(x) for x in jax.tree.leaves(maker(dataclasses.replace(light, mass=mass))))

@@ -1,6 +1,8 @@
 """The shape of the code: imports point down, nothing happens at import, and the budgets of the style hold."""
 
 import ast
+import builtins
+import dis
 import functools
 import graphlib
 import json
@@ -8,6 +10,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import types
 
 import pytest
 
@@ -28,6 +31,7 @@ LAYERS = [
     {"io", "plotting"},
     {"train"},  # writes through io
     {"cases"},  # what trainings are about, with their figures
+    {"presets"},  # of galdiff and of packages that the user trusts
     {"cli"},
     {"front"},  # the same as the command line, from Python
     {"__main__", "__init__"},  # entry points: anything below
@@ -170,6 +174,41 @@ def test_functions_of_benchmarks_stay_short(path):
     assert ast.get_docstring(tree(path))
     for node in functions(path):
         assert node.end_lineno - node.lineno + 1 <= FUNCTION_LINES, f"{label(path)}:{node.lineno} {node.name}"
+
+
+STORES = ("STORE_NAME", "STORE_GLOBAL")
+
+
+def looked_up(code: types.CodeType):
+    """Names that a code object and those inside it look up in its module."""
+    yield from (i.argval for i in dis.get_instructions(code) if i.opname in ("LOAD_GLOBAL", "LOAD_NAME"))
+    for inner in code.co_consts:
+        if isinstance(inner, types.CodeType):
+            yield from looked_up(inner)
+
+
+def undefined(text: str) -> set[str]:
+    """Names that a module uses and nobody defines; linters cannot say so where texts name the axes of arrays."""
+    stored = {i.argval for code in all_code(text) for i in dis.get_instructions(code) if i.opname in STORES}
+    return (
+        set(looked_up(compile(text, "module", "exec"))) - stored - set(dir(builtins)) - {"__file__", "__annotations__"}
+    )
+
+
+def all_code(text: str):
+    """The code of a module, of its classes, and of functions, which may declare globals."""
+    module = compile(text, "module", "exec")
+    yield module
+    yield from (c for c in module.co_consts if isinstance(c, types.CodeType))
+
+
+@pytest.mark.parametrize("path", [*FILES, *SCRIPTS, *BENCHMARKS], ids=label)
+def test_no_name_is_used_that_nobody_defines(path):
+    assert undefined(path.read_text(encoding="utf-8")) == set()
+
+
+def test_a_name_that_a_renaming_left_behind_is_found():
+    assert undefined("from a import b\ndef f(x):\n    return b(x) + gone(x)\n") == {"gone"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=label)

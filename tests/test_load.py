@@ -19,7 +19,7 @@ from galdiff.runtime import data_mesh
 from galdiff.train.checkpoints import Checkpoints, by_path
 from galdiff.train.data import InMemory
 from galdiff.train.load import load_part, physics_of
-from galdiff.train.loop import Settings, Task, train
+from galdiff.train.loop import Task, TrainingSettings, train
 
 CONFIG = """
 seed: 3
@@ -55,7 +55,7 @@ def run(tmp_path_factory, halos):
     model = build(cfg.model, seed=cfg.seed, path="model")
     task = Task(model=model, objective=objective, optimiser=optax.adam(0.05), source=data, which="all")
     meta = {"config": CONFIG, "versions": {"galdiff": "test"}, "data": {"halos": "none"}}
-    outcome = train(task, Settings(steps=3, validate_every=3, average=0.5), folder, meta=meta)
+    outcome = train(task, TrainingSettings(steps=3, validate_every=3, average=0.5), folder, meta=meta)
     return folder, outcome.model
 
 

@@ -14,7 +14,7 @@ from galdiff.core.variables import physical
 from galdiff.errors import InputError
 from galdiff.io.lock import locked
 from galdiff.train.data import InMemory
-from galdiff.train.loop import Settings, Task, train
+from galdiff.train.loop import Task, TrainingSettings, train
 
 HOLD = """
 import sys
@@ -75,5 +75,5 @@ def test_a_folder_is_free_again_after_an_error(tmp_path):
 
 def test_two_trainings_do_not_share_a_folder(tmp_path):
     with locked(tmp_path, ".training"), pytest.raises(InputError, match="is at work here; wait for it, or choose"):
-        train(task(), Settings(steps=1), tmp_path)
-    assert train(task(), Settings(steps=1), tmp_path).step == 1
+        train(task(), TrainingSettings(steps=1), tmp_path)
+    assert train(task(), TrainingSettings(steps=1), tmp_path).step == 1

@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 import galdiff
 from galdiff.build import build
 from galdiff.train.checkpoints import Checkpoints, by_path
-from galdiff.train.export import shipped
+from galdiff.train.export import bundled
 from galdiff.train.load import config_of
 from galdiff.train.migrations import laws_in_slots, saved_path
 from galdiff.train.select import parts_of
@@ -62,7 +62,7 @@ def test_a_checkpoint_of_the_older_layout_loads_with_the_numbers_that_were_train
 
 
 def test_the_checkpoint_that_ships_needs_no_migration():
-    with Checkpoints(shipped("wind_correction"), reading=True) as checkpoints:
+    with Checkpoints(bundled("wind_correction"), reading=True) as checkpoints:
         record = checkpoints.meta()
     plain = OmegaConf.to_container(OmegaConf.create(record["config"]))
     assert config_of(record, "wind_correction") == plain

@@ -167,7 +167,7 @@ def test_the_documented_pipeline_has_the_slopes_that_differences_have(capsys):
     assert len(capsys.readouterr().out.split()) == 3
     light, params, slopes = names["light"], names["params"], {"stages": names["slopes"]}
     laws = [("stages", "history", name, "log10_a") for name in ("star_formation", "eta_energy")]
-    for path in (*laws, ("stages", "sky_stars", "inclination"), ("stages", "attenuated", "a_v")):
+    for path in (*laws, ("stages", "sky_stars", "inclination"), ("stages", "observed_stars", "a_v")):
         step = 1e-3 * (100 if "inclination" in path else 1)
         ends = [light(moved(params, path, sign * step))[0] for sign in (1, -1)]
         slope = at(slopes, path)[...]

@@ -72,9 +72,9 @@ def test_the_installed_command_lists_what_is_in_the_wheel(installed, tmp_path):
 
 def test_the_checkpoints_in_the_wheel_load_in_the_default_precision(installed, tmp_path):
     code = (
-        "import galdiff; from galdiff.train.export import shipped; "
+        "import galdiff; from galdiff.train.export import bundled; "
         "from galdiff.train.trained_parts import emulated_ssp; "
-        "m = galdiff.load(shipped('wind_correction')).model; print(type(m).__name__, emulated_ssp().ssp_flux.shape)"
+        "m = galdiff.load(bundled('wind_correction')).model; print(type(m).__name__, emulated_ssp().ssp_flux.shape)"
     )
     said = run(installed / "python", "-W", "ignore", "-c", code, cwd=tmp_path)
     assert said.split("\n")[-2] == "Pandya23 (12, 43, 6277)"

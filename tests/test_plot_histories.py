@@ -14,7 +14,7 @@ from test_histories_io import made_history, spoiled
 
 from galdiff.errors import InputError
 from galdiff.observables.history_columns import columns
-from galdiff.observables.relations import kernel_regression, scott_bandwidth, summary
+from galdiff.observables.relations import kernel_regression, log10_summary, scott_bandwidth
 from galdiff.plotting.history_figure import DECADES, PANELS, plot_history, spread
 from galdiff.plotting.populations_figure import RELATIONS, Overlay, chosen_outputs, plot_population
 
@@ -155,7 +155,7 @@ def test_one_galaxy_and_many_are_told_apart():
 def test_lines_are_kernel_means_at_the_output_redshifts(many):
     figure = plot_population(many, title="a population")
     ax = panel(figure, "stars in halos")
-    x, y = (np.asarray(summary(many, n))[:, -1] for n in RELATIONS["stars in halos"])
+    x, y = (np.asarray(log10_summary(many, n))[:, -1] for n in RELATIONS["stars in halos"])
     (line,) = [line for line in ax.lines if line.get_linestyle() == "-"]
     expected = kernel_regression(x, y, line.get_xdata(), scott_bandwidth(x)).mean
     np.testing.assert_allclose(line.get_ydata(), expected, rtol=1e-12)

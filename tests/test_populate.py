@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from rich.console import Console
 
 from galdiff.baryons import population as solvers
-from galdiff.baryons.batches import Log, make_batch
+from galdiff.baryons.batches import BatchLog, make_batch
 from galdiff.baryons.population import Report
 from galdiff.build import build
 from galdiff.errors import InputError
@@ -131,9 +131,9 @@ def test_batches_have_random_numbers_of_their_own_and_a_seed_repeats_them():
 
 def test_the_rate_of_solving_leaves_out_chunks_in_which_a_method_compiles():
     plain, refined = Report(100, (), (), ()), Report(100, (1,), (), ())
-    log = Log(solving=[50.0, 1.0, 60.0, 3.0], reports=[plain, plain, refined, refined])
+    log = BatchLog(solving=[50.0, 1.0, 60.0, 3.0], reports=[plain, plain, refined, refined])
     assert log.rate() == 200 / 4.0
-    assert Log(solving=[50.0], reports=[plain]).rate() is None
+    assert BatchLog(solving=[50.0], reports=[plain]).rate() is None
 
 
 @pytest.mark.parametrize(

@@ -65,9 +65,9 @@ def observe_disc(ssp):
     stars = StarView(inclination=50.0, position_angle=60.0)(disc_galaxy(disc, n_stars=60_000, n_gas=0))
     placement = place(Cosmology(), REDSHIFT)
     plan = make_plan(ssp, small_spectrograph(), REDSHIFT, Precision(v_max_kms=600.0, kernel="nearest", rank=48))
-    inputs = {"attenuated": SkyStars, "placement": Placement}
+    inputs = {"observed_stars": SkyStars, "placement": Placement}
     run, state = compiled(Pipeline(stages=ifu_stages(plan=plan, engine="compressed"), inputs=inputs), ["cube"])
-    return run(state, attenuated=stars, placement=placement)["cube"], truth(stars, ssp, placement)
+    return run(state, observed_stars=stars, placement=placement)["cube"], truth(stars, ssp, placement)
 
 
 def write_noisy(path, cube, snr):

@@ -17,8 +17,8 @@ from galdiff.build import build
 from galdiff.errors import InputError
 from galdiff.runtime import data_mesh, project_dir
 from galdiff.train.data import InMemory
-from galdiff.train.export import shipped
-from galdiff.train.loop import Settings, Task, train
+from galdiff.train.export import bundled
+from galdiff.train.loop import Task, TrainingSettings, train
 from galdiff.train.predict import Ensemble, load_ensemble
 
 NET = {"_target_": "galdiff.nn.mlp.MLP", "_partial_": True, "n_in": 2, "n_out": 1, "hidden": [8]}
@@ -35,7 +35,9 @@ def trained(folder, config, seed, steps=5):
     case = dict(objective=square, optimiser=optax.adam(1e-2), which="all", source=InMemory((x, x.sum(1))))
     model = build(config, seed=seed, path="model")
     meta = {"config": OmegaConf.to_yaml(OmegaConf.create({"model": config, "seed": seed}))}
-    return train(Task(model=model, **case), Settings(steps=steps, validate_every=steps), folder, meta=meta).model
+    return train(
+        Task(model=model, **case), TrainingSettings(steps=steps, validate_every=steps), folder, meta=meta
+    ).model
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +65,7 @@ def cycles(tmp_path_factory):
             source=InMemory(np.array([target])),
         )
         meta = {"config": OmegaConf.to_yaml(OmegaConf.create({"model": config}))}
-        train(task, Settings(steps=30, validate_every=30), folder / str(k), meta=meta)
+        train(task, TrainingSettings(steps=30, validate_every=30), folder / str(k), meta=meta)
     return [str(folder / str(k)) for k in range(2)]
 
 
@@ -121,7 +123,7 @@ def test_halos_are_predicted_with_the_scatter_of_the_checkpoints(cycles, tmp_pat
 def test_without_a_checkpoint_the_one_that_ships_predicts(tmp_path):
     run("input.n=2", "redshifts=[0.0]", "n_steps=16", f"output={tmp_path}")
     summary = json.loads((tmp_path / "summary.json").read_text())
-    assert [m["step"] for m in summary["models"]] == [galdiff.load(shipped("wind_correction")).step]
+    assert [m["step"] for m in summary["models"]] == [galdiff.load(bundled("wind_correction")).step]
 
 
 @pytest.mark.parametrize("name", ["drivers.npy", "drivers.npz", "drivers.h5"])

@@ -70,8 +70,10 @@ def test_every_preset_makes_a_cube_with_the_flux_of_its_stars(name):
     where = place(Cosmology(), jnp.asarray(redshift))
     plan = make_plan(library(), instrument, redshift, Precision(rank=12, v_max_kms=100.0))
     stages = ifu_stages(plan=plan, engine="compressed")
-    run, state = compiled(Pipeline(stages=stages, inputs={"attenuated": SkyStars, "placement": Placement}), ["cube"])
-    cube = run(state, attenuated=one_star_per_spaxel(instrument, where), placement=where)["cube"]
+    run, state = compiled(
+        Pipeline(stages=stages, inputs={"observed_stars": SkyStars, "placement": Placement}), ["cube"]
+    )
+    cube = run(state, observed_stars=one_star_per_spaxel(instrument, where), placement=where)["cube"]
     check(cube)
     flux = np.asarray(cube.flux)
     assert flux.shape == (N, N, PIXELS)

@@ -58,7 +58,7 @@ def one_halo(number=15):
 
 @functools.cache
 def tables():
-    """They serve any numbers of the model."""
+    """They serve any parameters of the model."""
     return jax.jit(jax.vmap(lambda halo: prepare(Regulator().equations(), halo, OUTPUTS)))(halos())
 
 

@@ -15,9 +15,9 @@ from galdiff.observables.relations import (
     centres_between,
     centres_in_steps,
     kernel_regression,
+    log10_summary,
     log_likelihood,
     scott_bandwidth,
-    summary,
 )
 
 
@@ -172,14 +172,14 @@ def test_summaries_are_the_columns():
         ("sfr", "sfr"),
         ("baryons_over_mvir", "baryon_fraction"),
     ):
-        np.testing.assert_allclose(summary(history, name), np.log10(given[column].values), rtol=1e-12)
+        np.testing.assert_allclose(log10_summary(history, name), np.log10(given[column].values), rtol=1e-12)
     for name, column in (("zstar", "stars"), ("zism", "ism"), ("zcgm", "cgm")):
-        np.testing.assert_allclose(summary(history, name), given[f"log10_z_{column}"].values, rtol=1e-12)
+        np.testing.assert_allclose(log10_summary(history, name), given[f"log10_z_{column}"].values, rtol=1e-12)
     np.testing.assert_allclose(
-        summary(history, "mstar_over_mvir"), summary(history, "mstar") - summary(history, "mvir")
+        log10_summary(history, "mstar_over_mvir"), log10_summary(history, "mstar") - log10_summary(history, "mvir")
     )
     with pytest.raises(InputError, match="choose one of mvir"):
-        summary(history, "colour")
+        log10_summary(history, "colour")
 
 
 def test_a_relation_of_histories_has_gradients_to_their_masses():
@@ -189,7 +189,7 @@ def test_a_relation_of_histories_has_gradients_to_their_masses():
     def mean(stars):
         mass = {**history.contents["mass"], "stars": stars}
         now = dataclasses.replace(history, contents={**history.contents, "mass": mass})
-        x, y = summary(now, "mvir")[:, -1], summary(now, "mstar_over_mvir")[:, -1]
+        x, y = log10_summary(now, "mvir")[:, -1], log10_summary(now, "mstar_over_mvir")[:, -1]
         return jnp.sum(kernel_regression(x, y, [12.6, 12.8], use=use).mean)
 
     gradient = jax.grad(mean)(jnp.asarray(np.where(use[:, None], history.m_star, 1.0)))

@@ -350,9 +350,9 @@ def test_the_prior_of_a_calibration_is_met_at_its_centre_and_fixed_numbers_are_n
 def test_smoothing_keeps_a_flat_spectrum_and_widens_a_line():
     wave = np.arange(5000.0, 5200.0, 0.5)
     target = np.arange(5060.0, 5140.0, 0.5)
-    np.testing.assert_allclose(calibration.smooth(wave, np.ones((1, wave.size)), target), 1.0)
+    np.testing.assert_allclose(calibration.smoothed_to(wave, np.ones((1, wave.size)), target), 1.0)
     sigma = calibration.MEASURED_FWHM / 2.3548
-    line = calibration.smooth(wave, np.exp(-0.5 * ((wave - 5100.0) / sigma) ** 2), target)
+    line = calibration.smoothed_to(wave, np.exp(-0.5 * ((wave - 5100.0) / sigma) ** 2), target)
     share = line / line.sum()
     width = np.sqrt(share @ (target - share @ target) ** 2)
     np.testing.assert_allclose(width, 5100.0 / calibration.RESOLVING_POWER / 2.3548, rtol=1e-2)

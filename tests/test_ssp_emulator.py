@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from galdiff.cases.ssp_emulator import SSPEmulation, summary
+from galdiff.cases.ssp_emulator import SSPEmulation, error_percentiles
 from galdiff.errors import InputError
 from galdiff.nn.mlp import MLP
 from galdiff.records import SSPGrid
@@ -16,9 +16,9 @@ from galdiff.sps.analytic import default_grid
 from galdiff.sps.analytic.default_library import analytic_ssp, default_coefficients
 from galdiff.sps.emulator import Emulator, Held, emulated_grid, is_empty, spectra, with_components
 from galdiff.sps.library import load_ssp
-from galdiff.train.export import ship, shipped
+from galdiff.train.export import bundled, export
 from galdiff.train.load import load
-from galdiff.train.loop import Settings, Task, train
+from galdiff.train.loop import Task, TrainingSettings, train
 from galdiff.train.optimisers import adamw
 from galdiff.train.trained_parts import emulated_ssp, emulator_of
 
@@ -65,7 +65,7 @@ def run(small, tmp_path_factory) -> tuple[SSPEmulation, pathlib.Path, dict, Emul
         source=case.source,
         validation=case.validation,
     )
-    settings = Settings(steps=2000, validate_every=1000, checkpoint_every=2000)
+    settings = TrainingSettings(steps=2000, validate_every=1000, checkpoint_every=2000)
     outcome = train(task, settings, folder, meta={"config": CONFIG, "data": case.data})
     return case, folder, case.show({"main": outcome}, folder), outcome.model
 
@@ -111,12 +111,12 @@ def test_a_run_comes_back_from_its_checkpoint_alone(run, tmp_path):
     _, folder, _, model = run
     here = (np.array([-0.7, 0.3]), np.array([-2.0, -1.7]))
     np.testing.assert_array_equal(spectra(load(folder).model, *here), spectra(model, *here))
-    small = ship(folder, tmp_path / "given")
+    small = export(folder, tmp_path / "given")
     np.testing.assert_array_equal(spectra(emulator_of(small), *here), spectra(model, *here))
     size = lambda path: sum(p.stat().st_size for p in pathlib.Path(path).rglob("*") if p.is_file())  # noqa: E731
     assert size(small) < 0.75 * size(folder / "checkpoints")
     with pytest.raises(InputError, match="exists"):
-        ship(folder, small)
+        export(folder, small)
 
 
 def test_an_untrained_emulator_is_the_mean_spectrum(small):
@@ -161,16 +161,16 @@ def test_the_given_emulator_meets_its_numbers(given):
     library = default_grid()
     lgmet, lg_age = np.meshgrid(library.ssp_lgmet, library.ssp_lg_age_gyr, indexing="ij")
     at_nodes = np.abs(spectra(given, lg_age.ravel(), lgmet.ravel()) / library.ssp_flux.reshape(-1, 6277) - 1)
-    assert (numbers := summary(at_nodes))["median"] < 0.002, numbers
+    assert (numbers := error_percentiles(at_nodes))["median"] < 0.002, numbers
     assert numbers["percentile_99"] < 0.03, numbers
     case = SSPEmulation(library=library, refine=(1, 4))
     held = np.abs(np.expm1(np.log(spectra(given, *case._places(case.held))) - case._rows(case.held)))
-    assert (numbers := summary(held))["median"] < 0.005, numbers
+    assert (numbers := error_percentiles(held))["median"] < 0.005, numbers
     assert numbers["percentile_99"] < 0.03, numbers
 
 
 def test_the_given_checkpoint_is_small_and_of_the_analytic_library():
-    folder = shipped("ssp_emulator")
+    folder = bundled("ssp_emulator")
     assert sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) < 2_000_000
     grid = emulated_ssp()
     assert grid.name == "emulator of galdiff analytic"
@@ -225,7 +225,7 @@ def test_wrong_models_are_refused(small, tmp_path):
     with pytest.raises(InputError, match="no checkpoint"):
         emulated_ssp(tmp_path)
     with pytest.raises(InputError, match="comes with this installation"):
-        shipped("no_such")
+        bundled("no_such")
 
 
 def test_data_are_held_as_numbers_that_a_checkpoint_stores():
@@ -258,6 +258,6 @@ def test_miles_is_emulated_within_the_goals(data_dir, tmp_path):
         source=case.source,
         validation=case.validation,
     )
-    settings = Settings(steps=15000, validate_every=1000, checkpoint_every=15000)
+    settings = TrainingSettings(steps=15000, validate_every=1000, checkpoint_every=15000)
     result = case.show({"main": train(task, settings, tmp_path)}, tmp_path)
     assert result["goals"] == {"median": True, "percentile_99": True}, result["held_out"]

@@ -10,8 +10,8 @@ import pytest
 from galdiff.baryons.parameters import V_0
 from galdiff.errors import InputError
 from galdiff.inference.sensitivity import Sensitivity
-from galdiff.inference.survey import Galaxies, Survey, design, in_chunks
-from galdiff.inference.survey_summary import agreement, dead_stripes, dominance, pivot_mass, summarise
+from galdiff.inference.survey import Galaxies, Survey, design, jacobians_in_chunks
+from galdiff.inference.survey_summary import agreement, dead_stripes, dominance, pivot_mass, survey_summary
 from galdiff.io.folder import write_files
 from galdiff.io.jacobians import survey_tables
 
@@ -65,7 +65,7 @@ def test_every_halo_has_the_baseline_and_points_of_one_hypercube():
 def test_chunks_do_not_change_what_is_computed():
     tables, which, values = jnp.arange(4.0), np.array([3, 0, 1, 1, 2]), np.arange(5.0)
     parts = []
-    found = in_chunks(lambda t, v: 10 * t + v, tables, which, values, 2, lambda: parts.append(1))
+    found = jacobians_in_chunks(lambda t, v: 10 * t + v, tables, which, values, 2, lambda: parts.append(1))
     np.testing.assert_array_equal(found, [30.0, 1.0, 12.0, 13.0, 24.0])
     assert len(parts) == 3
 
@@ -98,7 +98,7 @@ def test_galaxies_without_finite_derivatives_are_counted_and_left_out(slopes):
     survey = survey_of(slopes)
     assert len(survey.kept) == 40 - 4 - 1  # four at the baseline
     alone = dataclasses.replace(survey.found, jacobian=survey.found.jacobian[0])  # one halo has no leading axis
-    found = summarise(survey, alone, alone, "stars", 1e-5)
+    found = survey_summary(survey, alone, alone, "stars", 1e-5)
     assert found["without_finite_derivatives"] == 1
     assert next(iter(found["dominant"]["all_outputs"])) == "eta_energy.log10_a"
     np.testing.assert_allclose(found["agreement"]["relative"]["max"], 1e-6, rtol=1e-3)

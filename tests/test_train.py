@@ -17,9 +17,9 @@ from training_case import SETTINGS, Line, model, objective, samples, task
 from galdiff.errors import InputError
 from galdiff.runtime import data_mesh
 from galdiff.train.checkpoints import Checkpoints, by_path
-from galdiff.train.data import InMemory, place
+from galdiff.train.data import InMemory, batch_on_mesh
 from galdiff.train.log import Log, read_log
-from galdiff.train.loop import Settings, train
+from galdiff.train.loop import TrainingSettings, train
 from galdiff.train.select import parts_of, trainable
 
 HERE = pathlib.Path(__file__).parent
@@ -29,7 +29,7 @@ HERE = pathlib.Path(__file__).parent
 def plain(tmp_path_factory):
     """A run that nothing cuts: folder and outcome."""
     folder = tmp_path_factory.mktemp("plain")
-    return folder, train(task(), Settings(**SETTINGS), folder)
+    return folder, train(task(), TrainingSettings(**SETTINGS), folder)
 
 
 def last_parts(folder):
@@ -54,7 +54,7 @@ def test_a_run_learns_and_leaves_metrics_and_checkpoints(plain):
 
 @pytest.mark.parametrize(("which", "moved"), [("corrections", {"correction"}), ("physics", {"slope"})])
 def test_only_what_is_chosen_moves(which, moved, tmp_path):
-    outcome = train(task(which=which), Settings(steps=2, validate_every=2), tmp_path)
+    outcome = train(task(which=which), TrainingSettings(steps=2, validate_every=2), tmp_path)
     before, after = (by_path(jax.tree.map(np.asarray, parts_of(m)[1:3])) for m in (model(), outcome.model))
     changed = {path for path in before if not np.array_equal(before[path], after[path])}
     assert changed
@@ -65,7 +65,7 @@ def test_choices_by_pattern_add_up_and_take_away():
     line = model()
     assert trainable(line, ["all", "!corrections"]) == ("slope",)
     assert trainable(line, "*layers.2*") == ("correction.net.layers.2.bias", "correction.net.layers.2.kernel")
-    with pytest.raises(InputError, match="'slop' matches none of the 5 numbers"):
+    with pytest.raises(InputError, match="'slop' matches none of the 5 parameters"):
         trainable(line, "slop")
     with pytest.raises(InputError, match="nothing is left to train"):
         trainable(line, ["slope", "!physics"])
@@ -75,9 +75,9 @@ def test_choices_by_pattern_add_up_and_take_away():
 
 def test_a_run_goes_on_where_it_stopped_bit_for_bit(plain, tmp_path):
     folder, outcome = plain
-    short = train(task(), Settings(**{**SETTINGS, "steps": 25}), tmp_path)  # a step that is validated anyway
+    short = train(task(), TrainingSettings(**{**SETTINGS, "steps": 25}), tmp_path)  # a step that is validated anyway
     assert short.step == 25
-    again = train(task(), Settings(**SETTINGS), tmp_path)
+    again = train(task(), TrainingSettings(**SETTINGS), tmp_path)
     assert (again.step, again.best) == (60, outcome.best)
     assert (tmp_path / "metrics.jsonl").read_text() == (folder / "metrics.jsonl").read_text()
     jax.tree.map(np.testing.assert_array_equal, last_parts(tmp_path).parts, last_parts(folder).parts)
@@ -104,7 +104,7 @@ def test_steps_that_are_not_finite_are_skipped_and_counted(tmp_path):
     source = InMemory(data, batch_size=1, seed=0)
     good = InMemory({**samples(6), "bad": np.zeros(6)})
     made = task(source=source, validation=good, objective=sometimes_nan, optimiser=optax.sgd(1e-2))
-    outcome = train(made, Settings(steps=12, validate_every=6), tmp_path)
+    outcome = train(made, TrainingSettings(steps=12, validate_every=6), tmp_path)
     assert (outcome.end, outcome.skipped) == ("finished", 2)
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(last_parts(tmp_path).parts))
     lost = [line["step"] for line in read_log(tmp_path / "metrics.jsonl") if line["loss"] is None]
@@ -113,7 +113,9 @@ def test_steps_that_are_not_finite_are_skipped_and_counted(tmp_path):
 
 def test_a_run_ends_when_steps_stay_without_a_number(tmp_path):
     data = InMemory({**samples(4), "bad": np.ones(4)})
-    outcome = train(task(source=data, validation=None, objective=sometimes_nan), Settings(bad_steps=3), tmp_path)
+    outcome = train(
+        task(source=data, validation=None, objective=sometimes_nan), TrainingSettings(bad_steps=3), tmp_path
+    )
     assert (outcome.end, outcome.step, outcome.skipped) == ("not finite", 3, 3)
     for before, after in zip(
         jax.tree.leaves(parts_of(model())[1:3]), jax.tree.leaves(parts_of(outcome.model)[1:3]), strict=True
@@ -122,7 +124,7 @@ def test_a_run_ends_when_steps_stay_without_a_number(tmp_path):
 
 
 def test_a_run_that_gets_no_better_ends_early(tmp_path):
-    settings = Settings(steps=50, validate_every=1, patience=4)
+    settings = TrainingSettings(steps=50, validate_every=1, patience=4)
     outcome = train(task(optimiser=optax.sgd(0.0)), settings, tmp_path)
     assert (outcome.end, outcome.step) == ("no longer better", 5)
 
@@ -133,7 +135,7 @@ def test_a_signal_ends_a_run_with_a_checkpoint(tmp_path):
             os.kill(os.getpid(), signal.SIGTERM)
 
     before = signal.getsignal(signal.SIGTERM)
-    outcome = train(task(), Settings(**SETTINGS), tmp_path, report=ask)
+    outcome = train(task(), TrainingSettings(**SETTINGS), tmp_path, report=ask)
     assert (outcome.end, outcome.step) == ("interrupted", 10)
     assert last_parts(tmp_path).step == 10
     assert signal.getsignal(signal.SIGTERM) is before
@@ -141,7 +143,7 @@ def test_a_signal_ends_a_run_with_a_checkpoint(tmp_path):
 
 def test_two_devices_give_the_curve_of_one(plain, tmp_path):
     folder, _ = plain
-    train(task(), Settings(**{**SETTINGS, "steps": 20}), tmp_path, mesh=data_mesh(2))
+    train(task(), TrainingSettings(**{**SETTINGS, "steps": 20}), tmp_path, mesh=data_mesh(2))
     curves = [[line["loss"] for line in read_log(f / "metrics.jsonl")[:20]] for f in (folder, tmp_path)]
     np.testing.assert_allclose(*curves, rtol=1e-6)
 
@@ -151,13 +153,13 @@ def test_eight_devices_give_the_curve_of_one_and_their_checkpoint_loads_on_two(p
         f"import sys; sys.path.insert(0, {str(HERE)!r}); from galdiff import runtime; "
         "runtime.configure(precision='float64', cpu_devices=8); from training_case import *; "
         "from galdiff.runtime import data_mesh; "
-        f"train(task(), Settings(**{{**SETTINGS, 'steps': 20}}), {str(tmp_path)!r}, mesh=data_mesh())"
+        f"train(task(), TrainingSettings(**{{**SETTINGS, 'steps': 20}}), {str(tmp_path)!r}, mesh=data_mesh())"
     )
     environment = {**os.environ, "XLA_FLAGS": "", "JAX_PLATFORMS": "cpu"}
     subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True)
     curves = [[line["loss"] for line in read_log(f / "metrics.jsonl")[:20]] for f in (plain[0], tmp_path)]
     np.testing.assert_allclose(*curves, rtol=1e-6)
-    on_two = train(task(), Settings(**{**SETTINGS, "steps": 22}), tmp_path, mesh=data_mesh(2))
+    on_two = train(task(), TrainingSettings(**{**SETTINGS, "steps": 22}), tmp_path, mesh=data_mesh(2))
     assert on_two.step == 22
     longer = read_log(plain[0] / "metrics.jsonl")[20:22]
     found = read_log(tmp_path / "metrics.jsonl")[20:22]
@@ -179,7 +181,7 @@ def test_batches_cover_every_sample_once_an_epoch():
 
 
 def test_a_batch_on_a_mesh_is_filled_up_with_weight_zero():
-    batch = place(InMemory({"x": np.arange(5.0)}).batch(0), data_mesh(2))
+    batch = batch_on_mesh(InMemory({"x": np.arange(5.0)}).batch(0), data_mesh(2))
     np.testing.assert_array_equal(batch.weight, [1, 1, 1, 1, 1, 0])
     assert len(batch.samples["x"].sharding.device_set) == 2
 
@@ -194,7 +196,7 @@ def test_a_batch_on_a_mesh_is_filled_up_with_weight_zero():
 )
 def test_wrong_settings_are_refused(settings, message):
     with pytest.raises(InputError, match=message):
-        Settings(**settings)
+        TrainingSettings(**settings)
 
 
 def test_a_log_that_was_cut_is_read_up_to_there(tmp_path):

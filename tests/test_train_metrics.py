@@ -11,7 +11,7 @@ from training_case import task
 
 from galdiff.errors import InputError
 from galdiff.train.log import read_log
-from galdiff.train.loop import Settings, train
+from galdiff.train.loop import TrainingSettings, train
 from galdiff.train.meshes import mesh_of
 from galdiff.train.progress_bar import EVERY, Progress, clock_text
 
@@ -62,8 +62,8 @@ def test_a_run_tells_every_step_and_writes_events_that_go_on(tmp_path):
     pytest.importorskip("tensorboardX")
     told = []
     settings = dict(validate_every=2, checkpoint_every=3, tensorboard=True)
-    train(task(), Settings(steps=4, **settings), tmp_path, report=lambda *now: told.append(now))
-    train(task(), Settings(steps=6, **settings), tmp_path, report=lambda *now: told.append(now))
+    train(task(), TrainingSettings(steps=4, **settings), tmp_path, report=lambda *now: told.append(now))
+    train(task(), TrainingSettings(steps=6, **settings), tmp_path, report=lambda *now: told.append(now))
     assert [step for step, _ in told] == [1, 2, 3, 4, 5, 6]
     assert [step for step, record in told if "validation" in record] == [2, 4, 6]
     lines = read_log(tmp_path / "metrics.jsonl")
@@ -92,7 +92,7 @@ def events(folder):
 def test_event_files_without_their_package_are_refused_before_anything_runs(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match="tensorboardX is not installed: pip install tensorboardX"):
-        Settings(tensorboard=True)
+        TrainingSettings(tensorboard=True)
 
 
 def test_meshes_have_names():
@@ -114,6 +114,6 @@ def test_a_model_axis_gives_the_curve_of_one_device(tmp_path):
         pytest.skip("needs an even number of devices")
     curves = []
     for name in ("single", "data_model"):
-        train(task(), Settings(steps=5, validate_every=5), tmp_path / name, mesh=mesh_of(name))
+        train(task(), TrainingSettings(steps=5, validate_every=5), tmp_path / name, mesh=mesh_of(name))
         curves.append([line["loss"] for line in read_log(tmp_path / name / "metrics.jsonl")])
     np.testing.assert_allclose(*curves, rtol=1e-6)  # the network of the case is float32

@@ -18,7 +18,7 @@ from training_case import SETTINGS, task
 from galdiff.errors import InputError
 from galdiff.runtime import join, project_dir
 from galdiff.train.log import read_log
-from galdiff.train.loop import Settings, train
+from galdiff.train.loop import TrainingSettings, train
 
 HERE = pathlib.Path(__file__).parent
 BOUND = 60.0  # seconds in which a run ends that lost a process
@@ -68,8 +68,8 @@ def test_two_processes_give_the_curve_of_one_and_one_checkpoint_that_one_goes_on
     assert "\n14\n" in said[0]  # only the first one reports
     assert "\n14\n" not in said[1]
     assert sorted(p.name for p in (folder / "checkpoints").iterdir()) == ["14", "7"]
-    train(task(), Settings(**{**SETTINGS, "steps": 20}), tmp_path)
-    again = train(task(), Settings(**{**SETTINGS, "steps": 20}), folder)
+    train(task(), TrainingSettings(**{**SETTINGS, "steps": 20}), tmp_path)
+    again = train(task(), TrainingSettings(**{**SETTINGS, "steps": 20}), folder)
     assert (again.end, again.step) == ("finished", 20)
     curves = [[line["loss"] for line in read_log(f / "metrics.jsonl")] for f in (folder, tmp_path)]
     assert len(curves[0]) == 20

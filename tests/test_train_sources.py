@@ -12,7 +12,7 @@ from training_case import SETTINGS, samples, task
 from galdiff.errors import InputError
 from galdiff.runtime import data_mesh
 from galdiff.train.data import Hdf5, InMemory, Zarr
-from galdiff.train.loop import Settings, train
+from galdiff.train.loop import TrainingSettings, train
 
 
 def hdf5(folder, arrays):
@@ -82,7 +82,7 @@ def test_a_folder_that_is_no_group_is_refused(tmp_path):
 
 
 def test_a_training_on_a_mesh_reads_files_to_the_numbers_of_memory(tmp_path):
-    data, settings = samples(), Settings(**{**SETTINGS, "steps": 8})
+    data, settings = samples(), TrainingSettings(**{**SETTINGS, "steps": 8})
     logs = {}
     for name, source in [
         ("memory", InMemory(data, batch_size=15, seed=1)),

@@ -14,7 +14,7 @@ from flax import nnx
 import galdiff
 from galdiff.build import build
 from galdiff.cases.velocity import VelocityField
-from galdiff.cases.velocity_report import agreement, smooth
+from galdiff.cases.velocity_report import map_agreement, without_correction
 from galdiff.core.correction import NoCorrection
 from galdiff.errors import InputError
 from galdiff.galaxy.streaming import InPlane, StreamingDisc, VelocityResidual, bar_streaming
@@ -161,7 +161,7 @@ def test_the_fit_renders_the_cube_of_the_exact_engine(case):
     pull = nnx.jit(lambda model: (case.cube(model).flux - case.clean.flux) / jnp.sqrt(case.variance))
     exact = float(jnp.mean(pull(case.truth) ** 2))
     assert exact < 0.2**2  # of the noise
-    assert float(jnp.mean(pull(smooth(case.truth)) ** 2)) > 5 * exact
+    assert float(jnp.mean(pull(without_correction(case.truth)) ** 2)) > 5 * exact
 
 
 def test_spaxels_of_weight_zero_do_not_count(case, loss):
@@ -205,14 +205,14 @@ def test_a_run_finds_the_streaming_and_leaves_maps(run):
 def test_the_trained_disc_is_loaded_with_one_call(run):
     loaded = galdiff.load(run)
     assert float(jnp.abs(loaded.model.correction.residual(jnp.ones((1, 2)))).max()) > 0
-    assert isinstance(smooth(loaded.model).correction, NoCorrection)
+    assert isinstance(without_correction(loaded.model).correction, NoCorrection)
 
 
 def test_agreement_is_one_for_equal_maps_and_nothing_for_a_flat_one():
     true, used = np.arange(12.0).reshape(3, 4), np.ones((3, 4), bool)
-    assert agreement(true + 3, true, used)["correlation"] == pytest.approx(1)
-    assert agreement(true + 3, true, used)["rms_error_kms"] == pytest.approx(3)
-    assert agreement(0 * true, true, used)["correlation"] == 0
+    assert map_agreement(true + 3, true, used)["correlation"] == pytest.approx(1)
+    assert map_agreement(true + 3, true, used)["rms_error_kms"] == pytest.approx(3)
+    assert map_agreement(0 * true, true, used)["correlation"] == 0
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from flax import nnx
 from galdiff.core.correction import LogGain
 from galdiff.core.variables import physical
 from galdiff.train.data import InMemory
-from galdiff.train.loop import Settings, Task, train
+from galdiff.train.loop import Task, TrainingSettings, train
 
 
 class Line(nnx.Module):
@@ -72,7 +72,7 @@ SETTINGS = dict(steps=60, validate_every=5, checkpoint_every=7, average=0.9)
 
 
 def _child(folder: pathlib.Path) -> None:
-    outcome = train(task(), Settings(**SETTINGS), folder)
+    outcome = train(task(), TrainingSettings(**SETTINGS), folder)
     (folder / "end").write_text(outcome.end)
 
 

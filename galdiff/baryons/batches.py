@@ -19,7 +19,7 @@ Maker = Callable[[Float[Array, "halo"], int], HaloHistory]  # of log10 masses [M
 
 
 @dataclasses.dataclass
-class Log:
+class BatchLog:
     """What a run has done until now."""
 
     making: float = 0.0  # seconds in which halos were made
@@ -53,7 +53,7 @@ def make_batch(make: Maker, log10_mvir: Float[ArrayLike, "halo"], number: int, s
 
 
 def make_batches(
-    make: Maker, log10_mvir: Float[ArrayLike, "halo"], size: int, outputs: Outputs, log: Log, seed: int = 0
+    make: Maker, log10_mvir: Float[ArrayLike, "halo"], size: int, outputs: Outputs, log: BatchLog, seed: int = 0
 ) -> Iterator[HaloHistory]:
     """Batch after batch of halos [log10_mvir in dex of Msun] that reach all outputs; arguments as of `make_batch`.
 
@@ -68,7 +68,9 @@ def make_batches(
         yield halos
 
 
-def watched(population: Population, batches: Iterable[HaloHistory], log: Log) -> Iterator[tuple[BaryonHistory, Report]]:
+def watched(
+    population: Population, batches: Iterable[HaloHistory], log: BatchLog
+) -> Iterator[tuple[BaryonHistory, Report]]:
     """What the population solves, chunk after chunk, with seconds and reports noted."""
     start, made = time.perf_counter(), log.making
     for histories, report in population.stream(batches):

@@ -35,7 +35,7 @@ def measured(table: CoolingTable) -> tuple[Float[np.ndarray, "t"], Values, Bool[
     return np.asarray(table.log10_t), np.asarray(table.log10_lambda), real
 
 
-def extended(log10_t: Any, values: np.ndarray, real: np.ndarray) -> tuple:
+def extended_below(log10_t: Any, values: np.ndarray, real: np.ndarray) -> tuple:
     """Two rows more below the table, on its first secants, so that the fit leaves it with the slope of the table."""
     below = np.array([T_RANGE[0], (T_RANGE[0] + log10_t[0]) / 2])
     slope = (values[1] - values[0]) / (log10_t[1] - log10_t[0])
@@ -72,7 +72,7 @@ def fit_cooling(
     Returns:
       B-spline coefficients in temperature [dex], and factors at Z_NODES [1].
     """
-    log10_t, values, real = extended(log10_t, values, real)
+    log10_t, values, real = extended_below(log10_t, values, real)
     basis = b_splines(log10_t)
     second, third = (np.diff(np.eye(basis.shape[1]), order, axis=0) for order in (2, 3))
     ends = second[[0, -1]]

@@ -26,11 +26,11 @@ class BaryonCycle(Stage):
 
     @abc.abstractmethod
     def parameters(self) -> Any:
-        """All numbers in natural units, as nested records."""
+        """All parameters in natural units, as nested records."""
 
     @abc.abstractmethod
     def equations(self, parameters: Any = None) -> Equations:
-        """The model with these numbers, or its own, filled in."""
+        """The model with these parameters, or its own, filled in."""
 
     @typing.final
     def __call__(self, halo: HaloHistory) -> BaryonHistory:

@@ -25,7 +25,7 @@ AFTER = 1e-6  # relative; steps land just after a jump: more than the error of r
 
 
 class Equations(typing.NamedTuple):
-    """A baryon cycle with its numbers filled in."""
+    """A baryon cycle with its parameters filled in."""
 
     budgets: dict[str, Budget]
     start: Callable[[HaloNow, Cosmology], Contents]
@@ -82,7 +82,7 @@ def plan_grid(outputs: Outputs, history: HaloHistory) -> tuple[Array, tuple[int,
 
 @record
 class Prepared:
-    """All about one halo that does not depend on a model's numbers: made once, used for any of them."""
+    """All about one halo that does not depend on a model's parameters: made once, used for any of them."""
 
     first: HaloNow = quantity("", "the halo when its gas is first followed")
     halo_state: typing.Any = quantity("", "what the halo imposes, axes (node, step)")
@@ -124,11 +124,11 @@ def evolve_prepared(equations: Equations, prepared: Prepared) -> BaryonHistory:
     contents, error = solve_on_grid(
         lambda y, d: equations.flows(y, d)[0], equations.budgets, first, known_rates, prepared.pace, prepared.wanted
     )
-    return describe(equations, prepared.shown, prepared.halo_state_shown, contents, error, prepared.spin)
+    return history_at(equations, prepared.shown, prepared.halo_state_shown, contents, error, prepared.spin)
 
 
 def _as_precise(contents: Contents, known_rates: typing.Any) -> Contents:
-    """Contents in the floating type that their flows will have: halos may be known in less than the model's numbers."""
+    """Contents in the floating type that their flows will have: halos may be known less precisely than parameters."""
     kind = jnp.result_type(*jax.tree.leaves(contents), *jax.tree.leaves(known_rates))
     return jax.tree.map(lambda x: x.astype(kind), contents)
 
@@ -168,10 +168,10 @@ def evolve_adaptively(
     contents = jax.tree.map(lambda x: x[at], contents)
     error = jnp.where(done, rtol / np.log(10), jnp.inf)
     halo = halo_at(history, times)
-    return describe(equations, halo, equations.halo_state(halo, history.cosmology), contents, error, history.spin)
+    return history_at(equations, halo, equations.halo_state(halo, history.cosmology), contents, error, history.spin)
 
 
-def describe(
+def history_at(
     equations: Equations, halo: HaloNow, halo_state: typing.Any, contents: Contents, error: typing.Any, spin: typing.Any
 ) -> BaryonHistory:
     """The history with flows and diagnostics, from the same functions that were integrated."""

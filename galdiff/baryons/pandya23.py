@@ -43,7 +43,7 @@ def flows(
     Args:
       contents: of all reservoirs, any shape.
       d: what acts on them, same shape.
-      p: numbers of the model.
+      p: parameters of the model.
       cooling: in what times the CGM cools.
       sharp: minima and maxima with kinks, as published, instead of smooth ones.
 
@@ -52,7 +52,7 @@ def flows(
     """
     times = cooling(p.cooling, d.halo_state, contents, _at_least_one if sharp else soft.at_least)
     halo = two_zone.halo_gas(contents, d, times, sharp)
-    made = two_zone.together(
+    made = two_zone.merged(
         two_zone.infall(d),
         two_zone.cooling_flow(contents, halo),
         two_zone.star_formation(contents, d),
@@ -61,7 +61,7 @@ def flows(
         two_zone.enrichment(contents, d),
     )
     if p.turbulence is not None:
-        made = two_zone.together(made, two_zone.stirring(p.turbulence, contents, d, halo, made["energy"]))
+        made = two_zone.merged(made, two_zone.stirring(p.turbulence, contents, d, halo, made["energy"]))
     sfr = contents["mass"]["ism"] * d.rates.star_formation
     return made, dict(d=d, sfr=sfr, t_cool=halo.t_cool, temperature=jnp.exp(LN_10 * halo.log10_t))
 
@@ -145,19 +145,17 @@ class Pandya23(BaryonCycle):
         self.sharp = sharp
 
     def parameters(self) -> Parameters:
-        """All numbers in natural units."""
+        """All parameters in natural units."""
         return Parameters(
             **{slot: law.parameters() for slot, law in self.laws().items()},
             turbulence=None if self.turbulence is None else self.turbulence(),
         )
 
     def equations(self, parameters: Parameters | None = None) -> Equations:
-        """The model with these numbers, or its own, filled in."""
+        """The model with these parameters, or its own, filled in."""
         p = self.parameters() if parameters is None else parameters
-        laws, turbulent = (
-            {slot: law for slot, law in self.laws().items() if slot != "cooling"},
-            p.turbulence is not None,
-        )
+        laws = {slot: law for slot, law in self.laws().items() if slot != "cooling"}  # of the rates
+        turbulent = p.turbulence is not None
         early = isinstance(self.state_correction, NoCorrection) and not any(x.sees_contents for x in laws.values())
 
         def flows_of(contents: Any, d: Any) -> Any:

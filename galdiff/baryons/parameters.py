@@ -24,7 +24,7 @@ class Turbulence:
 
 @record
 class Parameters:
-    """All numbers of the two-zone model in natural units; those of its laws as `Law.parameters` gives them."""
+    """All parameters of the two-zone model in natural units; those of its laws as `Law.parameters` gives them."""
 
     star_formation: Any = quantity("", "of the law of star formation")
     eta_mass: Any = quantity("", "of the mass loading of the wind")

@@ -53,7 +53,7 @@ def known_rates(
 
     Args:
       laws: by slot; where one sees the contents, its rate is one here, times the correction (see `rates_now`).
-      p: numbers of the model.
+      p: parameters of the model.
       halo_state: the halo as its baryons feel it.
       correction: of `Rates`.
       sharp: limits with kinks, as published.

@@ -53,7 +53,7 @@ DENSE_START, METAL_START = 1.0, 1e-4  # Msun of stars and of ISM, and metallicit
 
 @record
 class RegulatorParameters:
-    """All numbers of the regulator in natural units."""
+    """All parameters of the regulator in natural units."""
 
     star_formation: Any = quantity("", "of the law of star formation, epsilon")
     eta_mass: Any = quantity("", "of the mass loading of the wind, lambda")
@@ -98,7 +98,7 @@ def known_rates(laws: Laws, p: RegulatorParameters, halo_state: HaloState, corre
 
     Args:
       laws: by slot; where one sees the contents, its rate is one here, times the correction.
-      p: numbers of the model.
+      p: parameters of the model.
       halo_state: the halo as its baryons feel it.
       correction: of `RegulatorRates`.
     """
@@ -190,11 +190,11 @@ class Regulator(BaryonCycle):
         self.outputs = outputs or Outputs(n_times=64, n_steps=128)
 
     def parameters(self) -> RegulatorParameters:
-        """All numbers in natural units."""
+        """All parameters in natural units."""
         return RegulatorParameters(**{slot: law.parameters() for slot, law in self.laws().items()})
 
     def equations(self, parameters: RegulatorParameters | None = None) -> Equations:
-        """The model with these numbers, or its own, filled in."""
+        """The model with these parameters, or its own, filled in."""
         p, laws = self.parameters() if parameters is None else parameters, self.laws()
 
         def flows_of(contents: Any, d: Any) -> Any:

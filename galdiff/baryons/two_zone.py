@@ -188,7 +188,7 @@ def stirring(p: Turbulence, contents: Contents, d: KnownRates, halo: Halo, energ
     return {"energy": changed}
 
 
-def together(*terms: Flows) -> Flows:
+def merged(*terms: Flows) -> Flows:
     """Flows of all terms; a later one replaces what it names again."""
     found: Flows = {"mass": {}, "metals": {}, "energy": {}}
     for term in terms:

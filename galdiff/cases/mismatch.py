@@ -37,7 +37,7 @@ from galdiff.inference.populations import (
     mass_to_light,
     node_light,
     pulls,
-    stars_of,
+    stars_of_populations,
 )
 from galdiff.records import SSPGrid
 from galdiff.sps.grid import cut_populations, cut_wave
@@ -151,7 +151,7 @@ class TemplateMismatch(Case):
         @jax.jit
         def look(age: Any, z: Any, mass: np.ndarray, motion: Any, key: Array) -> tuple:
             p = Populations(log10_age=age, log10_z=z, log10_light=jnp.log10(mass / ratio(age, z)))
-            flux = engine(stars_of(p, motion, plan, self.placement), self.placement).flux
+            flux = engine(stars_of_populations(p, motion, plan, self.placement), self.placement).flux
             var = variance(flux, jnp.asarray(plan.wave, flux.dtype), mode="photon", snr=snr)
             return p, add_noise(key, flux, var), var, flux
 
@@ -185,7 +185,7 @@ class TemplateMismatch(Case):
         def miss(error: Float[Array, "2"], sample: Any) -> Float[Array, "pixel"]:
             known = sample["labels"]
             p = dataclasses.replace(known, log10_age=known.log10_age - error[0], log10_z=known.log10_z - error[1])
-            stars = stars_of(p, sample["motion"], self.plan, self.placement, light)
+            stars = stars_of_populations(p, sample["motion"], self.plan, self.placement, light)
             cube = self.spectrograph(NodeSpectra()(self.deposit(stars, self.placement)), bank, self.placement)
             return pulls(cube.flux - sample["flux"], sample["variance"]).ravel()
 

@@ -15,9 +15,9 @@ from scipy.interpolate import PchipInterpolator, interp1d
 
 from galdiff.errors import InputError
 from galdiff.io.atomic import atomic_path
-from galdiff.plotting.emulator_figure import plot_errors, plot_spectra
+from galdiff.plotting.emulator_figure import plot_emulated_spectra, plot_errors
 from galdiff.records import SSPGrid
-from galdiff.sps.emulator import Emulator, is_empty, project, refuse_other, spectra, with_components
+from galdiff.sps.emulator import Emulator, component_coefficients, is_empty, refuse_other, spectra, with_components
 from galdiff.sps.interpolate import node_table, spectrum
 from galdiff.train.case import Case
 from galdiff.train.data import Batch, InMemory
@@ -88,7 +88,7 @@ class SSPEmulation(Case):
 
     def _samples(self, model: Emulator, ages: np.ndarray) -> dict[str, np.ndarray]:
         lg_age, lgmet = self._places(ages)
-        wanted = project(model, self._rows(ages)).astype(model.net.dtype)
+        wanted = component_coefficients(model, self._rows(ages)).astype(model.net.dtype)
         return {"lg_age": lg_age, "lgmet": lgmet, "coefficients": wanted}
 
     def loss(self, model: nnx.Module, batch: Batch, key: Array) -> tuple[Array, Mapping[str, Array]]:
@@ -108,11 +108,11 @@ class SSPEmulation(Case):
         said = {"network": np.log(spectra(model, *self._places(self.held))), **self._interpolated()}
         errors = {name: np.abs(np.expm1(y - truth)) for name, y in said.items()}
         nodes = np.log(spectra(model, *self._places(self.seen)))
-        numbers = {name: summary(e) for name, e in errors.items()}
+        numbers = {name: error_percentiles(e) for name, e in errors.items()}
         result: dict[str, Any] = {
             "held_out_ages": len(self.held),
             "held_out": numbers,
-            "seen": summary(np.abs(np.expm1(nodes - self._rows(self.seen)))),
+            "seen": error_percentiles(np.abs(np.expm1(nodes - self._rows(self.seen)))),
             "goals": {name: bool(numbers["network"][name] < most) for name, most in GOALS.items()},
             "by_age": self._by_age(errors),
         }
@@ -120,7 +120,9 @@ class SSPEmulation(Case):
         shape = (len(self.lgmet), len(self.held), wave.size)
         true, emulated = (np.exp(x).reshape(shape) for x in (truth, said["network"]))
         figures = {
-            "spectra.png": plot_spectra(wave, true, emulated, self.lg_age[self.held], self.lgmet, self.library.name),
+            "spectra.png": plot_emulated_spectra(
+                wave, true, emulated, self.lg_age[self.held], self.lgmet, self.library.name
+            ),
             "errors.png": plot_errors(wave, errors, 10 ** self.lg_age[self.held], self.library.name),
         }
         for name, figure in figures.items():
@@ -146,7 +148,7 @@ class SSPEmulation(Case):
         return [{"age_gyr": round(float(age), 5), **row} for age, row in zip(ages, rows, strict=True)]
 
 
-def summary(errors: np.ndarray) -> dict[str, float]:
+def error_percentiles(errors: np.ndarray) -> dict[str, float]:
     """Percentiles of relative errors [1] of any shape, and the fraction above 3 %."""
     median, most, rare = (float(x) for x in np.percentile(errors, [50, 99, 99.9]))
     above = float((errors > GOALS["percentile_99"]).mean())

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 
 from galdiff.baryons.evolve import Outputs, Prepared, evolve_prepared, prepare
 from galdiff.cases.table_report import report
-from galdiff.cases.table_rows import Rows, halos_of, read_rows
+from galdiff.cases.table_rows import TableRows, halos_of, read_rows
 from galdiff.cosmology import Cosmology
 from galdiff.errors import InputError
 from galdiff.halo.history import HistorySettings
@@ -37,7 +37,7 @@ class _OwnTable(Case):
 
     names: tuple[str, ...]
     noise: Noise
-    rows: Rows
+    rows: TableRows
 
     @abc.abstractmethod
     def predict(self, model: nnx.Module, samples: Any) -> Float[Array, "row target"]:

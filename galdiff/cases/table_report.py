@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from galdiff.cases.table_rows import Rows
+from galdiff.cases.table_rows import TableRows
 from galdiff.io.atomic import atomic_path
 from galdiff.plotting.tables import plot_pulls, plot_targets
 
 
 def report(
     said: Mapping[str, np.ndarray],
-    rows: Rows,
+    rows: TableRows,
     parts: Mapping[str, np.ndarray],
     names: Sequence[str],
     folder: pathlib.Path,
@@ -48,7 +48,7 @@ def report(
     return {"values": counts, "stages": scores}
 
 
-def _score(said: np.ndarray, rows: Rows, measured: np.ndarray, which: np.ndarray) -> dict[str, float | int]:
+def _score(said: np.ndarray, rows: TableRows, measured: np.ndarray, which: np.ndarray) -> dict[str, float | int]:
     """chi2 per measurement, mean and scatter of the pulls, of some rows."""
     pull = ((said - rows.y) / rows.error)[which][measured[which]]
     if not len(pull):

@@ -20,7 +20,7 @@ DIFFMAH = ("logm0", "logtc", "early_index", "late_index")
 HALVINGS = 40
 
 
-class Rows(NamedTuple):
+class TableRows(NamedTuple):
     """Measurements, all (row, target); where a value is missing its weight is 0."""
 
     y: Any
@@ -29,7 +29,7 @@ class Rows(NamedTuple):
     weight: Any
 
 
-def read_rows(path: str, columns: Mapping[str, Any], unit: str | None, noise: Noise) -> Rows:
+def read_rows(path: str, columns: Mapping[str, Any], unit: str | None, noise: Noise) -> TableRows:
     """Measurements of a table.
 
     Args:
@@ -70,7 +70,7 @@ def read_rows(path: str, columns: Mapping[str, Any], unit: str | None, noise: No
         raise InputError(
             f"{path}: no finite value of {', '.join(columns['target'])} with an error; check these columns"
         )
-    return Rows(
+    return TableRows(
         np.where(there, y, 0.0),
         np.where(there, error, 1.0),
         np.broadcast_to(limit[:, None], y.shape),

@@ -23,7 +23,7 @@ from galdiff.galaxy.streaming import InPlane, StreamingDisc, VelocityResidual, b
 from galdiff.ifu.direct import DirectSpectrograph
 from galdiff.ifu.instrument import Instrument
 from galdiff.ifu.noise import add_noise, variance
-from galdiff.ifu.per_star import Rows
+from galdiff.ifu.per_star import PerStar
 from galdiff.ifu.placement import place
 from galdiff.ifu.plan import Precision, make_plan
 from galdiff.ifu.stages import Spectrograph, Templates
@@ -102,7 +102,7 @@ class VelocityField(Case):
 
     def cube(self, model: nnx.Module) -> ObservedCube:
         """What the spectrograph records of a model, without noise."""
-        spectra = Rows(plan=self.plan)(model(self.stars), self.placement)  # type: ignore[operator]
+        spectra = PerStar(plan=self.plan)(model(self.stars), self.placement)  # type: ignore[operator]
         return Spectrograph(plan=self.plan)(spectra, self.bank, self.placement)
 
     def loss(self, model: nnx.Module, batch: Batch, key: Array) -> tuple[Array, Mapping[str, Array]]:

@@ -37,14 +37,14 @@ def chi2_maps(case: Any, models: dict[str, nnx.Module]) -> dict[str, np.ndarray]
     return {name: np.asarray(made(model)) for name, model in models.items()}
 
 
-def smooth(model: nnx.Module) -> nnx.Module:
+def without_correction(model: nnx.Module) -> nnx.Module:
     """The same galaxy without its correction: rotation alone."""
     bare = nnx.clone(model)
     bare.correction = NoCorrection()  # type: ignore[attr-defined]
     return bare
 
 
-def agreement(found: np.ndarray, true: np.ndarray, used: np.ndarray) -> dict[str, float]:
+def map_agreement(found: np.ndarray, true: np.ndarray, used: np.ndarray) -> dict[str, float]:
     """Pearson correlation of two maps, shape (y, x), where used, and rms of their difference and the truth [km/s]."""
     x, y = found[used], true[used]
     flat = x.std() == 0 or y.std() == 0
@@ -75,7 +75,7 @@ def report(case: Any, models: dict[str, nnx.Module], folder: pathlib.Path) -> di
     snr = np.median(np.asarray(case.clean.flux / jnp.sqrt(case.variance)), -1)
     all_of = {**models, "truth": case.truth}
     v = velocity_maps(case, all_of)
-    bare = velocity_maps(case, {name: smooth(all_of[name]) for name in (last, "truth")})
+    bare = velocity_maps(case, {name: without_correction(all_of[name]) for name in (last, "truth")})
     used = (snr > SNR_MIN) & np.isfinite(v["truth"])
     streaming, residual = v["truth"] - bare["truth"], v[last] - bare[last]
     maps = {
@@ -96,8 +96,8 @@ def report(case: Any, models: dict[str, nnx.Module], folder: pathlib.Path) -> di
         "chi2": {name: float(each.mean()) for name, each in squares.items()},
         "chi2_used": {name: float(each[used].mean()) for name, each in squares.items()},
         "spaxels": {"all": int(snr.size), "used": int(used.sum()), "snr_above": SNR_MIN, "snr_most": float(snr.max())},
-        "residual": agreement(v[last] - v[first], v["truth"] - v[first], used),
-        "streaming": agreement(residual, streaming, used),
+        "residual": map_agreement(v[last] - v[first], v["truth"] - v[first], used),
+        "streaming": map_agreement(residual, streaming, used),
         "laws": {name: laws(model) for name, model in all_of.items()},
     }
 

@@ -20,7 +20,7 @@ from galdiff.baryons.pandya23 import Pandya23
 from galdiff.baryons.parameters import V_0
 from galdiff.cases.wind_report import report, solve
 from galdiff.core.correction import Correction
-from galdiff.observables.scaling import chi2, mean_log_likelihood, observe, relations_of
+from galdiff.observables.scaling import chi2, mean_log_likelihood, observed_relations, relations_of
 from galdiff.records import HaloHistory
 from galdiff.train.case import Case
 from galdiff.train.data import Batch, InMemory
@@ -85,7 +85,7 @@ class MissingWinds(Case):
         outputs = Outputs(redshifts=self.redshifts, n_steps=n_steps)
         make = jax.jit(jax.vmap(lambda halo: prepare(truth.equations(), halo, outputs)))
         self.tables = {"observed": make(observed), "fitted": make(fitted), "held_out": make(held_out)}
-        self.observed = observe(nnx.jit(solve)(truth, self.tables["observed"]), centres, error, seed)
+        self.observed = observed_relations(nnx.jit(solve)(truth, self.tables["observed"]), centres, error, seed)
         self.source = InMemory(self.tables["fitted"])
 
     def loss(self, model: nnx.Module, batch: Batch, key: Array) -> tuple[Array, Mapping[str, Array]]:

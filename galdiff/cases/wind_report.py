@@ -16,7 +16,7 @@ from galdiff.baryons.parameters import V_0
 from galdiff.baryons.rates import halo_drivers
 from galdiff.core.correction import Chain, Correction, Each, LogGain
 from galdiff.nn.power_law import distil
-from galdiff.observables.relations import summary
+from galdiff.observables.relations import log10_summary
 from galdiff.observables.scaling import RELATIONS, chi2, relations_of
 from galdiff.plotting.corrections import plot_ablation, plot_rates, plot_relations
 from galdiff.records import BaryonHistory
@@ -73,7 +73,7 @@ def report(case: Any, models: dict[str, nnx.Module], folder: pathlib.Path) -> di
 
 def distance(histories: BaryonHistory, truth: BaryonHistory) -> dict[str, float]:
     """rms difference of the logarithms of what is observed, over halos and redshifts [dex]."""
-    off = {name: summary(histories, name) - summary(truth, name) for name in COMPARED}
+    off = {name: log10_summary(histories, name) - log10_summary(truth, name) for name in COMPARED}
     return {name: float(jnp.sqrt(jnp.mean(each**2))) for name, each in off.items()}
 
 

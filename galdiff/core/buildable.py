@@ -11,7 +11,7 @@ import difflib
 import importlib
 import importlib.metadata
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -89,6 +89,30 @@ def trusted() -> tuple[str, ...]:
     plugins = importlib.metadata.entry_points(group=PLUGINS)
     roots = (plugin.value.split(":")[0].split(".")[0] for plugin in plugins)
     return (*_trusted.get(), *(root for root in roots if not _foreign(root)))
+
+
+def packages_in(config: Any) -> tuple[str, ...]:
+    """Packages of users that the targets of a plain config name, in alphabetical order; libraries are none."""
+    found: set[str] = set()
+    if isinstance(config, Mapping):
+        name = config.get("_target_")
+        top = name.split(".")[0] if isinstance(name, str) else ""
+        found |= {top} if top.isidentifier() and not _foreign(top) else set()
+    for child in config.values() if isinstance(config, Mapping) else config if isinstance(config, list) else ():
+        found.update(packages_in(child))
+    return tuple(sorted(found))
+
+
+def refuse_untrusted(packages: Sequence[str], path: object) -> None:
+    """Raise InputError where a checkpoint needs packages that the user has not named; it never names them itself."""
+    missing = [name for name in packages if name not in trusted() and not _foreign(name)]
+    if missing:
+        names = ", ".join(missing)
+        quoted = ", ".join(f'"{name}"' for name in missing)
+        raise InputError(
+            f"{path}: the model is made of code of your own in {names}; if you trust it, name it: packages=[{names}] on"
+            f' the command line, galdiff.load("{path}", packages=[{quoted}])'
+        )
 
 
 def _foreign(package: str) -> bool:

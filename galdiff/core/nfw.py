@@ -29,7 +29,7 @@ def mass_fraction(x: Float[ArrayLike, "..."], c: Float[ArrayLike, "..."]) -> Flo
     return mu(jnp.asarray(c) * x) / mu(c)
 
 
-def circular_velocity(
+def nfw_velocity(
     x: Float[ArrayLike, "..."], c: Float[ArrayLike, "..."], v_vir: Float[ArrayLike, "..."]
 ) -> Float[Array, "..."]:
     """Circular velocity of the halo alone.

@@ -1,4 +1,4 @@
-"""A stage: a thin module that owns numbers and turns records into one record."""
+"""A stage: a thin module that owns parameters and turns records into one record."""
 
 import abc
 import inspect

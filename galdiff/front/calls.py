@@ -48,7 +48,7 @@ def read_galaxy(path: str | os.PathLike, **keywords: Any) -> Target:
 
 
 def draw_disc(**keywords: Any) -> Target:
-    """A disc galaxy drawn by its numbers, as `galdiff simulate input=disc` draws it.
+    """A disc galaxy drawn by its parameters, as `galdiff simulate input=disc` draws it.
 
     Args:
       keywords: keys of conf/input/disc.yaml (`n_stars=`, `seed=`, `**{"disc.v_flat": 250}`).

@@ -1,12 +1,13 @@
 """Keywords of Python to settings: the same presets, keys and defaults as on the command line.
 
-A keyword is a config group (`instrument="manga_61"`), a key (`seed=1`), the last part of a key of the sections that a
-call is about (`inclination=30`), or a dotted key (`**{"precision.rank": 32}`). Built objects go where a preset would.
+A keyword is a config group (`instrument="manga_61"`, `**{"baryons.star_formation": "schmidt"}`), a key (`seed=1`), the
+last part of a key of the sections that a call is about (`inclination=30`), or a dotted key. Built objects go where a
+preset would. Presets and code of your own come with `packages=["mynet"]`.
 """
 
 import difflib
 import pathlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import hydra
@@ -15,7 +16,8 @@ import numpy as np
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from galdiff.errors import InputError
-from galdiff.front.settings import PLACES, Settings
+from galdiff.front.settings import PLACES, RunSettings
+from galdiff.presets import checked, folders, groups, presets, search_path
 from galdiff.runtime import project_dir
 
 PLAIN = (bool, int, float, str, type(None))
@@ -25,7 +27,7 @@ PROCESS = (*PLACES, "runtime")  # keys of the command line's process
 
 def settings(
     values: Mapping[str, Any], fixed: Mapping[str, Any] | None = None, source: tuple[str, ...] = ()
-) -> tuple[Settings, dict[str, Any]]:
+) -> tuple[RunSettings, dict[str, Any]]:
     """Settings from keywords.
 
     Args:
@@ -34,15 +36,16 @@ def settings(
       source: groups that the keywords are about, of those that make the galaxy; () for the observation.
 
     Returns:
-      The checked `Settings`, and all that was chosen, by dotted key or group.
+      The checked `RunSettings`, and all that was chosen, by dotted key or group.
 
     Raises:
       InputError: a keyword or preset that does not exist, with the nearest, or a value that cannot be.
     """
-    conf, fixed = project_dir("conf"), dict(fixed or {})
-    groups = [name for name in values if (conf / name).is_dir() and isinstance(values[name], str)]
-    presets = {k: v for k, v in {**fixed, **{k: values[k] for k in groups}}.items() if (conf / k).is_dir()}
-    config = _composed(conf, {k: v for k, v in presets.items() if isinstance(v, str)})
+    fixed = dict(fixed or {})
+    found = folders(project_dir("conf"), checked(values.get("packages", fixed.get("packages", []))))
+    known = {name.replace("/", "."): name for name in groups(found)}
+    named = {k: v for given in (fixed, values) for k, v in given.items() if k in known and isinstance(v, str)}
+    config = _composed(found, {known[key]: name for key, name in named.items()})
     sections = source or tuple(str(k) for k in config if k not in (*SOURCE, *PROCESS) and OmegaConf.is_dict(config[k]))
     chosen = fixed | {
         key: value
@@ -53,28 +56,31 @@ def settings(
         chosen["dust.stage"] = chosen.pop("dust")  # the preset's curve stays
     given = {key: value for key, value in chosen.items() if not _is_plain(value)}
     for key, value in chosen.items():
-        if not (isinstance(value, str) and (conf / key).is_dir()):
+        if not (key in named and isinstance(value, str)):
             _set(config, key, {"given": type(value).__name__} if key in given else value)
     precision = "float64" if jnp.result_type(float) == jnp.float64 else "float32"  # of this process, as it is
     OmegaConf.update(config, "runtime.precision", precision)
-    found = Settings(config, given)
-    found.check()
-    return found, chosen
+    made = RunSettings(config, given)
+    made.check()
+    return made, chosen
 
 
-def _composed(conf: pathlib.Path, presets: Mapping[str, str]) -> DictConfig:
-    for group, name in presets.items():
-        known = [p.stem for p in sorted((conf / group).glob("*.yaml"))]
+def _composed(found: Sequence[pathlib.Path], chosen: Mapping[str, str]) -> DictConfig:
+    for group, name in chosen.items():
+        known = [p.stem for p in presets(found, group)]
         if name not in known:
             raise InputError(f"{group}={name}: there is no such preset; {_nearest(name, known)}")
-    with hydra.initialize_config_dir(str(conf), version_base="1.3"):
-        config = hydra.compose("simulate", overrides=[f"{group}={name}" for group, name in presets.items()])
+    overrides = search_path(found, [f"{group}={name}" for group, name in chosen.items()])
+    with hydra.initialize_config_dir(str(found[0]), version_base="1.3"):
+        config = hydra.compose("simulate", overrides=overrides)
     config.output = ""  # known when results are saved
     return config
 
 
 def _place(config: DictConfig, name: str, sections: Iterable[str], source: tuple[str, ...]) -> str:
     """Dotted key of a keyword."""
+    if name == "packages":
+        return name
     ours = [str(k) for k in config if (k in source if source else k not in (*SOURCE, *PROCESS))]
     inner = {f"{s}.{k}": str(k) for s in sections for k in config[s] if str(k)[0] != "_"}
     if name.split(".")[0] in ours:

@@ -8,7 +8,7 @@ from typing import Any
 
 from galdiff import runtime
 from galdiff.errors import InputError
-from galdiff.front.settings import Settings
+from galdiff.front.settings import RunSettings
 from galdiff.ifu.instrument import Instrument
 from galdiff.io.histories import write_history
 from galdiff.io.preflight import OUTPUTS, check_output, cube_bytes
@@ -85,7 +85,7 @@ class Mock:
 
     target: Target
     observation: Observation
-    settings: Settings
+    settings: RunSettings
     steps: Steps
     said: Sequence[warnings.WarningMessage]
 

@@ -9,7 +9,7 @@ import jax
 from galdiff.baryons.laws.yields import YieldsLaw
 from galdiff.core.stage import Stage
 from galdiff.front.products import Mock, Target
-from galdiff.front.settings import Settings
+from galdiff.front.settings import RunSettings
 from galdiff.ifu.engine import IFU_HOOKS
 from galdiff.ifu.instrument import Instrument
 from galdiff.imf import warn_recycling
@@ -23,7 +23,7 @@ from galdiff.records import Galaxy, SSPGrid
 
 
 def run(
-    settings: Settings,
+    settings: RunSettings,
     steps: Steps,
     said: Sequence[warnings.WarningMessage],
     target: Target | None = None,
@@ -53,7 +53,9 @@ def run(
     return Mock(target, mock.observe(target.galaxy, sky_of(settings, redshift), setup, steps), settings, steps, said)
 
 
-def target_of(settings: Settings, source: Stage | Galaxy, steps: Steps, chosen: dict[str, Any] | None = None) -> Target:
+def target_of(
+    settings: RunSettings, source: Stage | Galaxy, steps: Steps, chosen: dict[str, Any] | None = None
+) -> Target:
     """A galaxy as it is, or grown by a stage from the baryons of the settings' halo."""
     if not isinstance(source, Stage):
         return Target(source, chosen=chosen or {})
@@ -66,28 +68,28 @@ def target_of(settings: Settings, source: Stage | Galaxy, steps: Steps, chosen: 
     return Target(galaxy, history, halo, chosen or {}, plain)
 
 
-def instrument_of(settings: Settings) -> Instrument:
+def instrument_of(settings: RunSettings) -> Instrument:
     """The spectrograph with the part of its field that is rendered."""
     return cut_field(settings.build("instrument"), settings.config.max_spaxels)
 
 
-def library_of(settings: Settings) -> SSPGrid:
+def library_of(settings: RunSettings) -> SSPGrid:
     """The library, corrected where the settings say so."""
     ssp = settings.build("ssp")
     return ssp if settings.plain("spectra.correction") is None else settings.build("spectra")(ssp)
 
 
-def sky_of(settings: Settings, redshift: float) -> dict[str, Stage]:
+def sky_of(settings: RunSettings, redshift: float) -> dict[str, Stage]:
     """Stages that put stars on the sky, behind their dust, at a redshift."""
     return {
         "sky_stars": settings.build("view", _target_="galdiff.galaxy.view.StarView"),
         "sky_gas": settings.build("view", _target_="galdiff.galaxy.view.GasView"),
-        "attenuated": settings.build("dust.stage"),
+        "observed_stars": settings.build("dust.stage"),
         "placement": settings.build("placement", _target_="galdiff.ifu.placement.AtRedshift", redshift=redshift),
     }
 
 
-def setup_of(settings: Settings, instrument: Instrument, ssp: SSPGrid, curve: Any, redshift: float) -> Setup:
+def setup_of(settings: RunSettings, instrument: Instrument, ssp: SSPGrid, curve: Any, redshift: float) -> Setup:
     """What a galaxy is observed with."""
     cfg = settings.config
     corrections = {name: settings.build(name, hook=hook) for name, hook in IFU_HOOKS.items()}

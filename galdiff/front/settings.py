@@ -34,7 +34,7 @@ PLACES = ("output", "overwrite")  # where results go changes none of them
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Settings:
+class RunSettings:
     """The config of `simulate`, and the objects that were given in place of its nodes, by dotted key."""
 
     config: DictConfig
@@ -87,7 +87,7 @@ class Settings:
         if key in self.given:
             return self.given[key]
         node = self.plain(key)
-        return build({**node, **more} if more else node, path=key, hook=hook)
+        return build({**node, **more} if more else node, path=key, hook=hook, packages=self.plain("packages") or [])
 
     def text(self, **changed: Any) -> str:
         """The resolved config as YAML, with some keys changed."""

@@ -13,6 +13,7 @@ from galdiff.core.buildable import buildable
 from galdiff.core.record import quantity, record
 from galdiff.cosmology import Cosmology, age
 from galdiff.errors import InputError
+from galdiff.galaxy import profiles
 from galdiff.galaxy.profiles import bulge_variates, disc_variates, nodes
 from galdiff.records import Galaxy, GasParticles, StarParticles
 
@@ -96,7 +97,7 @@ def disc_galaxy(
     return Galaxy(stars=StarParticles(mass=mass, **joined), gas=gas, redshift=float(redshift), name=name)
 
 
-def circular_velocity(disc: Disc, radius: Float[ArrayLike, "n"]) -> Float[Array, "n"]:
+def disc_velocity(disc: Disc, radius: Float[ArrayLike, "n"]) -> Float[Array, "n"]:
     """v_c = v_flat tanh(R / r_turn) [km/s] at radius [kpc]."""
     return jnp.asarray(disc.v_flat) * jnp.tanh(jnp.asarray(radius) / disc.r_turn)
 
@@ -112,12 +113,12 @@ def disc_stars(disc: Disc, variates: tuple[np.ndarray, ...]) -> dict[str, Array]
     median = _ages(disc.age_disc, disc.age_slope * (unit_radius - 1), disc.age_scatter * g[3])
     turn = radius / disc.r_turn
     steep = turn / (jnp.sinh(jnp.minimum(turn, 30.0)) * jnp.cosh(jnp.minimum(turn, 30.0)))  # d ln v_c / d ln R
-    sigma_r = disc.sigma_disc * jnp.exp(1 - unit_radius / 2) * parts.heating(median)
-    vel = parts.disc_orbits(circular_velocity(disc, radius), steep, sigma_r, unit_radius, g)  # type: ignore[arg-type]
+    sigma_r = disc.sigma_disc * jnp.exp(1 - unit_radius / 2) * profiles.heating(median)
+    vel = profiles.disc_orbits(disc_velocity(disc, radius), steep, sigma_r, unit_radius, g)  # type: ignore[arg-type]
     log10_z = disc.log10_z_disc + disc.z_slope * radius + disc.z_scatter * g[4]
     return dict(
-        pos=parts.cylindrical(radius, azimuth, disc.height * unit_height),  # type: ignore[arg-type]
-        vel=parts.turned(azimuth, *vel),
+        pos=profiles.cylindrical(radius, azimuth, disc.height * unit_height),  # type: ignore[arg-type]
+        vel=profiles.turned(azimuth, *vel),
         age=median,
         metallicity=10.0**log10_z,  # type: ignore[dict-item]
     )
@@ -144,18 +145,18 @@ def gas_disc(disc: Disc, variates: tuple[np.ndarray, ...]) -> GasParticles:
     """Gas [kpc, km/s, Msun], shape (n,), on nearly circular orbits in a thinner, wider disc, with the metals of the
     disc stars.
     """
-    length = jnp.asarray(parts.GAS_LENGTH * disc.r_disc)
+    length = jnp.asarray(profiles.GAS_LENGTH * disc.r_disc)
     radius = length * variates[0]
     fraction = jnp.asarray(disc.gas_fraction)
     total = 10.0 ** jnp.asarray(disc.log10_mstar) * fraction / (1 - fraction)
-    return parts.gas_layer(
+    return profiles.gas_layer(
         tuple(jnp.asarray(v) for v in variates),
         length,
-        jnp.asarray(parts.GAS_HEIGHT * disc.height),
+        jnp.asarray(profiles.GAS_HEIGHT * disc.height),
         mass=total,
         sfr=total / DEPLETION_TIME,
         metallicity=jnp.power(10.0, disc.log10_z_disc + disc.z_slope * radius),
-        v_c=circular_velocity(disc, radius),
+        v_c=disc_velocity(disc, radius),
     )
 
 

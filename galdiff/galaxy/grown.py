@@ -16,8 +16,9 @@ from galdiff.core.correction import Correction, Hook, NoCorrection
 from galdiff.core.stage import Stage
 from galdiff.core.variables import physical, table
 from galdiff.errors import InputError
+from galdiff.galaxy import profiles
 from galdiff.galaxy.births import Births, births, corrected, mass_formed
-from galdiff.galaxy.rotation import Components, Curves, bulge_dispersion, circular_velocity, curves_of
+from galdiff.galaxy.rotation import Components, Curves, bulge_dispersion, curve_velocity, curves_of
 from galdiff.records import BaryonHistory, Galaxy, GasParticles, StarParticles
 
 TYPICAL_SPIN = 0.035  # where the history knows none (Bullock et al. 2001, ApJ 555, 240)
@@ -77,9 +78,9 @@ class GrownGalaxy(Stage):
         if n_stars < 8 or n_gas < 0:
             raise InputError(f"n_stars is {n_stars} and n_gas {n_gas}; give at least 8 stars and 0 gas particles")
         n_bulge = round(BULGE_PARTICLES * n_stars)
-        self.disc = table(_with_order(n_stars - n_bulge, seed, parts.disc_variates))
-        self.bulge = table(_with_order(n_bulge, seed + 1, parts.bulge_variates))
-        self.gas = table(parts.disc_variates(parts.nodes(n_gas, seed + 2))) if n_gas else None
+        self.disc = table(_with_order(n_stars - n_bulge, seed, profiles.disc_variates))
+        self.bulge = table(_with_order(n_bulge, seed + 1, profiles.bulge_variates))
+        self.gas = table(profiles.disc_variates(profiles.nodes(n_gas, seed + 2))) if n_gas else None
         self.size_of_spin = physical(size_of_spin, unit="1", lo=0.05, hi=3.0)
         self.inside_out = physical(inside_out, unit="1", lo=-1.0, hi=2.0)
         self.flattening = physical(flattening, unit="1", lo=0.01, hi=1.0)
@@ -144,7 +145,7 @@ class GrownGalaxy(Stage):
             r_vir=history.r_vir[-1],
             c_nfw=history.c_nfw[-1],
             m_discs=jnp.stack([(1 - share) * stars, ism]),
-            r_discs=jnp.stack([r_stars, parts.GAS_LENGTH * r_now]),
+            r_discs=jnp.stack([r_stars, profiles.GAS_LENGTH * r_now]),
             m_bulge=share * stars,
             r_bulge=bulge_radius(share * stars),
         )
@@ -156,13 +157,13 @@ class GrownGalaxy(Stage):
     def _disc(self, born: Births, lengths: Any, scale: Any, curves: Curves) -> dict[str, Array]:
         unit_radius, azimuth, unit_height, g = self.disc.get_value()[0]
         radius = lengths * unit_radius
-        reference, _ = circular_velocity(curves, REFERENCE * scale[None])
-        heated = self.sigma_over_v.bounded * reference * jnp.exp((1 - unit_radius) / 2) * parts.heating(born.age)
-        sigma_r = jnp.sqrt(heated**2 + parts.GAS_SIGMA**2)  # stars are born with that of their gas
-        vel = parts.disc_orbits(*circular_velocity(curves, radius), sigma_r, unit_radius, g)
+        reference, _ = curve_velocity(curves, REFERENCE * scale[None])
+        heated = self.sigma_over_v.bounded * reference * jnp.exp((1 - unit_radius) / 2) * profiles.heating(born.age)
+        sigma_r = jnp.sqrt(heated**2 + profiles.GAS_SIGMA**2)  # stars are born with that of their gas
+        vel = profiles.disc_orbits(*curve_velocity(curves, radius), sigma_r, unit_radius, g)
         return dict(
-            pos=parts.cylindrical(radius, azimuth, self.flattening.bounded * lengths * unit_height),
-            vel=parts.turned(azimuth, *vel),
+            pos=profiles.cylindrical(radius, azimuth, self.flattening.bounded * lengths * unit_height),
+            vel=profiles.turned(azimuth, *vel),
             mass=born.mass,
             age=born.age,
             metallicity=self._metallicity(born, radius, scale, g[4]),
@@ -180,17 +181,17 @@ class GrownGalaxy(Stage):
         )
 
     def _gas(self, variates: Any, history: BaryonHistory, scale: Any, curves: Curves) -> GasParticles:
-        length = parts.GAS_LENGTH * scale
-        shift = self.z_slope.bounded * variates[0] * parts.GAS_LENGTH / HALF_OVER_SCALE
+        length = profiles.GAS_LENGTH * scale
+        shift = self.z_slope.bounded * variates[0] * profiles.GAS_LENGTH / HALF_OVER_SCALE
         profile = jnp.exp(jnp.log(10.0) * shift)
-        return parts.gas_layer(
+        return profiles.gas_layer(
             variates,
             length,
-            parts.GAS_HEIGHT * self.flattening.bounded * scale,
+            profiles.GAS_HEIGHT * self.flattening.bounded * scale,
             mass=history.m_ism[-1],
             sfr=history.sfr[-1] / 1e9,
             metallicity=history.metallicity("ism")[-1] * profile / profile.mean(),
-            v_c=circular_velocity(curves, length * variates[0])[0],
+            v_c=curve_velocity(curves, length * variates[0])[0],
         )
 
 
@@ -201,5 +202,5 @@ def bulge_radius(mass: Float[Array, ""]) -> Float[Array, ""]:
 
 def _with_order(n: int, seed: int, variates: Any) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
     """Variates of particles, and which place in the order of ages each takes."""
-    nodes = parts.nodes(n, seed)
+    nodes = profiles.nodes(n, seed)
     return variates(nodes), nodes[:, 6]

@@ -104,7 +104,7 @@ def curves_of(c: Components) -> Curves:
     return Curves(ln_r=ln_r, ln_v2=jnp.stack([v2, slope], -1), ln_sigma2=jnp.stack([ln_sigma2, sigma_slope], -1))
 
 
-def circular_velocity(curves: Curves, radius: Float[Array, "n"]) -> tuple[Float[Array, "n"], Float[Array, "n"]]:
+def curve_velocity(curves: Curves, radius: Float[Array, "n"]) -> tuple[Float[Array, "n"], Float[Array, "n"]]:
     """v_c [km/s] and d ln v_c / d ln R [1] at radius > 0 [kpc]; power laws beyond the ends of the curves."""
     ln_v2, slope = hermite(jnp.log(radius), curves.ln_r, curves.ln_v2[:, 0], curves.ln_v2[:, 1])
     return jnp.exp(ln_v2 / 2), slope / 2

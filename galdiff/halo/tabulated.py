@@ -62,7 +62,7 @@ def _warn_other_cosmology(table: HaloTable, cosmology: Cosmology) -> None:
         warnings.warn(
             f"halo table is of another cosmology than the run ({said}); masses"
             f" and {'redshifts' if table.time is None else 'times'} are taken as they are, radii and baryons"
-            " follow the run; to follow the table, give cosmology=own and its numbers",
+            " follow the run; to follow the table, give cosmology=own and its parameters",
             stacklevel=3,
         )
 

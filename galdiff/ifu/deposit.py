@@ -25,7 +25,7 @@ CHUNK_SCALARS = 1 << 18  # weights held at once, per chunk
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Bins:
-    """The axes of the light distribution (host numbers)."""
+    """The axes of the mass distribution (host numbers)."""
 
     n_y: int
     n_x: int
@@ -44,7 +44,7 @@ class Bins:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of the light distribution."""
+        """Shape of the mass distribution."""
         return (self.n_y, self.n_x, len(self.v_nodes), self.n_nodes, self.attenuation.weights.shape[1])
 
     @property

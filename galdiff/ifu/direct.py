@@ -123,9 +123,9 @@ class DirectSpectrograph(Stage):
         k = np.zeros(plan.grid.n) if curve is None else np.asarray(curve(plan.grid.wave))
         self.k: Table = table(np.pad(k, 3), jnp.result_type(float))
 
-    def __call__(self, attenuated: SkyStars, placement: Placement) -> ObservedCube:
+    def __call__(self, observed_stars: SkyStars, placement: Placement) -> ObservedCube:
         plan = self.plan
-        stars = with_a_v(attenuated, plan.bins)
+        stars = with_a_v(observed_stars, plan.bins)
         fine = coadd(stars, *field_corner(plan.bins, placement), plan, self.nodes[...], self.k[...])
         sigma = line_spread(plan, self.lsf_scale.bounded, placement.redshift, self.lsf_correction)
         operator = response(plan.layout, sigma, placement.redshift)

@@ -1,7 +1,7 @@
 """Which engine makes the cube: chosen from the size of the problem, or named.
 
 compressed   Deposit, Synthesis, Templates, Spectrograph: the default
-rows         the same without the light distribution, where that would not fit in memory
+per_star     the same without the mass distribution, where that would not fit in memory
 direct       star by star, exact: fastest for few stars
 """
 
@@ -12,14 +12,14 @@ from galdiff.core.kernels import TAPS
 from galdiff.core.stage import Stage
 from galdiff.errors import InputError
 from galdiff.ifu.direct import DirectSpectrograph
-from galdiff.ifu.per_star import Rows
+from galdiff.ifu.per_star import PerStar
 from galdiff.ifu.plan import Plan
 from galdiff.ifu.psf import anchor_waves
 from galdiff.ifu.stages import LSF_HOOK, THROUGHPUT_HOOK, Deposit, Spectrograph, Synthesis, Templates
 
 IFU_HOOKS = {"lsf_correction": LSF_HOOK, "throughput": THROUGHPUT_HOOK}
-ENGINES = ("auto", "compressed", "rows", "direct")
-MAX_LIGHT_BYTES = 1 << 30  # of a light distribution
+ENGINES = ("auto", "compressed", "per_star", "direct")
+MAX_DISTRIBUTION_BYTES = 1 << 30  # of a mass distribution
 
 # Rough cost on one core [ns], measured by benchmarks/ifu.py: their ratio decides, not their size.
 NS_PER_SAMPLE = 0.4  # direct engine: one star, one fine sample, one spaxel (and four times for the spectrum itself)
@@ -41,7 +41,7 @@ def choose_engine(n_stars: int, plan: Plan) -> str:
         direct, products = direct + blur_one * len(plan.wave), products + blur_one * v * rank
     if direct < products + n_stars * bins.taps * NS_PER_TAP:
         return "direct"
-    return "rows" if channels * node * av * 4 > MAX_LIGHT_BYTES else "compressed"
+    return "per_star" if channels * node * av * 4 > MAX_DISTRIBUTION_BYTES else "compressed"
 
 
 def ifu_stages(
@@ -55,11 +55,11 @@ def ifu_stages(
     lsf_correction: Correction | None = None,
     throughput: Correction | None = None,
 ) -> dict[str, Stage]:
-    """Stages that turn `attenuated` stars at a `placement` into a `cube`, keyed by the records they make.
+    """Stages that turn `observed_stars` at a `placement` into a `cube`, keyed by the records they make.
 
     Args:
       plan: the observation.
-      engine: auto, compressed, rows or direct.
+      engine: auto, compressed, per_star or direct.
       n_stars: how many stars to expect; auto decides by it.
       curve: attenuation curve, where the plan has dust (the direct engine evaluates it itself).
       lsf_scale, psf_scale: factors on the instrument's widths, trainable.
@@ -82,9 +82,9 @@ def ifu_stages(
             throughput=throughput,
         )
         return {"cube": exact}
-    front: dict[str, Stage] = {"spectra": Rows(plan=plan)}
+    front: dict[str, Stage] = {"spectra": PerStar(plan=plan)}
     if engine == "compressed":
-        front = {"light": Deposit(bins=plan.bins), "spectra": Synthesis(plan=plan)}
+        front = {"mass_distribution": Deposit(bins=plan.bins), "spectra": Synthesis(plan=plan)}
     return {
         **front,
         "bank": Templates(plan=plan, lsf_scale=lsf_scale, lsf_correction=lsf_correction),

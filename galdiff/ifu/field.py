@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from galdiff.ifu.deposit import Bins
-from galdiff.records import LightDistribution, Placement, SkyStars
+from galdiff.records import MassDistribution, Placement, SkyStars
 
 Pair = tuple[Array, Array]
 
@@ -25,8 +25,8 @@ def with_a_v(stars: SkyStars, bins: Bins) -> SkyStars:
     return dataclasses.replace(stars, a_v=jnp.zeros_like(stars.mass))
 
 
-def without_margin(light: LightDistribution, margin: tuple[int, int]) -> LightDistribution:
-    """The light distribution inside the field of the instrument alone; margin (y, x) in spaxels."""
+def without_margin(mass_distribution: MassDistribution, margin: tuple[int, int]) -> MassDistribution:
+    """The mass distribution inside the field of the instrument alone; margin (y, x) in spaxels."""
     my, mx = margin
-    inner = light.mass[my : light.mass.shape[0] - my, mx : light.mass.shape[1] - mx]
-    return dataclasses.replace(light, mass=inner)
+    inner = mass_distribution.mass[my : mass_distribution.mass.shape[0] - my, mx : mass_distribution.mass.shape[1] - mx]
+    return dataclasses.replace(mass_distribution, mass=inner)

@@ -1,4 +1,4 @@
-"""Template coefficients star by star: for fields whose light distribution would not fit in memory.
+"""Template coefficients star by star: for fields whose mass distribution would not fit in memory.
 
 Instead of bins of mass per population node, each star's own coefficients are added to D[spaxel, velocity, template].
 The result equals deposit and synthesis; memory does not know the number of nodes, time grows with the rank.
@@ -53,19 +53,19 @@ def add_rows(
     return jax.lax.scan(add, total, (index.T, share.T))[0]
 
 
-class Rows(Stage):
+class PerStar(Stage):
     """Spectra of all spaxels straight from the stars; does the work of `Deposit` and `Synthesis`."""
 
     def __init__(self, *, plan: Plan) -> None:
         self.bins = plan.bins
         self.coefficients: Table = table(plan.basis.coefficients, jnp.result_type(float))
 
-    def __call__(self, attenuated: SkyStars, placement: Placement) -> SpectralCube:
+    def __call__(self, observed_stars: SkyStars, placement: Placement) -> SpectralCube:
         bins = self.bins
         corner, size = field_corner(bins, placement)
         coefficients = self.coefficients[...].reshape(bins.shape[3] * bins.shape[4], -1)
         rank = coefficients.shape[-1]
-        stars = with_a_v(attenuated, bins)
+        stars = with_a_v(observed_stars, bins)
 
         @functools.partial(jax.checkpoint, prevent_cse=False)
         def add(total: Any, chunk: Any) -> tuple:

@@ -26,7 +26,7 @@ SAMPLES_PER_NATIVE = 3  # fine samples per native sample of the library
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Precision:
-    """How finely the light distribution is binned and the library compressed.
+    """How finely the mass distribution is binned and the library compressed.
 
     Args:
       rank: templates kept: 32 for a quick look, 64 by default, 96 to 128 for gradients in age and metallicity.

@@ -1,4 +1,4 @@
-"""Stars sharded over devices: each deposits its share, and the light distributions add up."""
+"""Stars sharded over devices: each deposits its share, and the mass distributions add up."""
 
 import dataclasses
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec
 
-from galdiff.records import LightDistribution, Placement, SkyStars
+from galdiff.records import MassDistribution, Placement, SkyStars
 
 
 def shard_stars(stars: SkyStars, mesh: jax.sharding.Mesh) -> SkyStars:
@@ -20,8 +20,8 @@ def shard_stars(stars: SkyStars, mesh: jax.sharding.Mesh) -> SkyStars:
 
 
 def sharded_deposit(
-    deposit: Callable[[SkyStars, Placement], LightDistribution], mesh: jax.sharding.Mesh
-) -> Callable[[SkyStars, Placement], LightDistribution]:
+    deposit: Callable[[SkyStars, Placement], MassDistribution], mesh: jax.sharding.Mesh
+) -> Callable[[SkyStars, Placement], MassDistribution]:
     """The same deposit for stars sharded over the axis "data": a sum over devices, equal on all of them.
 
     Args:
@@ -30,9 +30,9 @@ def sharded_deposit(
     """
 
     def one_device(stars: Any, placement: Any) -> Any:
-        light = deposit(stars, placement)
-        total = jax.lax.psum((light.mass, light.lost, light.clipped), "data")
-        return dataclasses.replace(light, mass=total[0], lost=total[1], clipped=total[2])
+        mass_distribution = deposit(stars, placement)
+        total = jax.lax.psum((mass_distribution.mass, mass_distribution.lost, mass_distribution.clipped), "data")
+        return dataclasses.replace(mass_distribution, mass=total[0], lost=total[1], clipped=total[2])
 
     by_star, same = PartitionSpec("data"), PartitionSpec()
     return jax.shard_map(one_device, mesh=mesh, in_specs=(by_star, same), out_specs=same)

@@ -1,9 +1,9 @@
 """The compressed engine as stages: deposit, compress, render.
 
-    light    = Deposit(attenuated, placement)        mass in [y, x, v, node, A_V]
-    spectra  = Synthesis(light)                      coefficients of the basis templates
-    bank     = Templates(placement)                  the templates as the spectrograph records them
-    cube     = Spectrograph(spectra, bank, placement)
+    mass_distribution = Deposit(observed_stars, placement)    mass in [y, x, v, node, A_V]
+    spectra           = Synthesis(mass_distribution)          coefficients of the basis templates
+    bank              = Templates(placement)                  the templates as the spectrograph records them
+    cube              = Spectrograph(spectra, bank, placement)
 
 A bank made once can be passed to the pipeline as an input, which spares its computation in repeated calls.
 """
@@ -27,7 +27,7 @@ from galdiff.ifu.instrument import aperture_mask
 from galdiff.ifu.lsf import added_sigma, fwhm_instrument
 from galdiff.ifu.plan import MAX_WIDER, Plan
 from galdiff.ifu.psf import anchor_waves, anchor_weights, convolve, fwhm_at, psf_kernel, variance_to_subtract
-from galdiff.records import Bank, LightDistribution, ObservedCube, Placement, SkyStars, SpectralCube
+from galdiff.records import Bank, MassDistribution, ObservedCube, Placement, SkyStars, SpectralCube
 from galdiff.units import FLUX_OF_ONE_LSUN_AT_ONE_MPC
 
 
@@ -37,16 +37,16 @@ class Deposit(Stage):
     def __init__(self, *, bins: Bins) -> None:
         self.bins = bins
 
-    def __call__(self, attenuated: SkyStars, placement: Placement) -> LightDistribution:
+    def __call__(self, observed_stars: SkyStars, placement: Placement) -> MassDistribution:
         bins = self.bins
         corner, size = field_corner(bins, placement)
-        stars = with_a_v(attenuated, bins)
+        stars = with_a_v(observed_stars, bins)
         gx, gy = (stars.x - corner[0]) / size[0], (stars.y - corner[1]) / size[1]
         inside = (gx >= 0) & (gx < bins.n_x) & (gy >= 0) & (gy < bins.n_y)
         beyond = jnp.abs(stars.v_los) > bins.v_nodes[-3]
         if bins.attenuation.a_v_max > 0:
             beyond |= jnp.asarray(stars.a_v) > bins.attenuation.a_v_max
-        return LightDistribution(
+        return MassDistribution(
             mass=deposit(stars, corner, size, bins),
             v_nodes=jnp.asarray(bins.v_nodes, stars.mass.dtype),
             lost=jnp.sum(jnp.where(inside, 0, stars.mass)),
@@ -60,10 +60,10 @@ class Synthesis(Stage):
     def __init__(self, *, plan: Plan) -> None:
         self.coefficients: Table = table(plan.basis.coefficients, jnp.result_type(float))
 
-    def __call__(self, light: LightDistribution) -> SpectralCube:
-        y, x, v, n, q = light.mass.shape
+    def __call__(self, mass_distribution: MassDistribution) -> SpectralCube:
+        y, x, v, n, q = mass_distribution.mass.shape
         c = self.coefficients[...].reshape(n * q, -1)
-        coef = jnp.matmul(light.mass.reshape(-1, n * q), c, precision="highest")
+        coef = jnp.matmul(mass_distribution.mass.reshape(-1, n * q), c, precision="highest")
         return SpectralCube(coef=coef.reshape(y, x, v, -1))
 
 

@@ -1,7 +1,7 @@
 """The compressed engine without compression: every population is a template, and its spectrum may depend on parameters.
 
     bank    = LibraryTemplates(library, placement)   each node, dimmed in each mode of attenuation, as it is recorded
-    spectra = NodeSpectra(light)                     the light distribution, whose nodes those are
+    spectra = NodeSpectra(mass_distribution)         the mass distribution, whose nodes those are
 
 `Templates` and `Synthesis` compress a library that is fixed; here gradients reach `ssp_flux`. The cost grows with the
 number of nodes: cut the library to what the galaxy holds.
@@ -20,7 +20,7 @@ from galdiff.ifu.bank import build_bank
 from galdiff.ifu.finegrid import resample
 from galdiff.ifu.plan import Plan
 from galdiff.ifu.stages import line_spread, width_factor
-from galdiff.records import Bank, LightDistribution, Placement, SpectralCube, SSPGrid
+from galdiff.records import Bank, MassDistribution, Placement, SpectralCube, SSPGrid
 
 
 class LibraryTemplates(Stage):
@@ -50,10 +50,10 @@ class LibraryTemplates(Stage):
 
 
 class NodeSpectra(Stage):
-    """Spectra of all spaxels as coefficients of the templates of `LibraryTemplates`: the light distribution itself."""
+    """Spectra of all spaxels as coefficients of the templates of `LibraryTemplates`: the mass distribution itself."""
 
-    def __call__(self, light: LightDistribution) -> SpectralCube:
-        return SpectralCube(coef=light.mass.reshape(*light.mass.shape[:3], -1))
+    def __call__(self, mass_distribution: MassDistribution) -> SpectralCube:
+        return SpectralCube(coef=mass_distribution.mass.reshape(*mass_distribution.mass.shape[:3], -1))
 
 
 def node_spectra(library: SSPGrid, plan: Plan) -> Float[Array, "node wave"]:

@@ -1,20 +1,24 @@
-"""Log densities of measurements about a prediction: Gaussian, Student-t, and Gaussian with limits.
+"""Log densities of measurements about a prediction: Gaussian, Gaussian with limits, and Student-t with limits.
 
 All are normalised and smooth however far a measurement lies, so that their gradients are finite at any distance.
 """
 
 import abc
+import functools
 import math
 import typing
 
+import jax
 import jax.numpy as jnp
-from jax.scipy.special import gammaln, log_ndtr
+import numpy as np
+from jax.scipy.special import betainc, betaln, gammaln, log_ndtr
 from jaxtyping import Array, ArrayLike, Float
 
 from galdiff.core.buildable import buildable
 from galdiff.errors import InputError
 
 LN_2_PI = math.log(2 * math.pi)
+WING = 4.0  # -ln of how small a wing is that counts as far
 UPPER, MEASURED, LOWER = -1, 0, 1  # what a column of limits holds
 
 
@@ -57,9 +61,14 @@ class Gaussian(Noise):
 
 @typing.final
 class StudentT(Noise):
-    """Errors with wide wings, which outliers pull less; `error` is the scale, nu the degrees of freedom."""
+    """Errors with wide wings, which outliers pull less; limits count as in `Censored`, with the same wings.
 
-    def __init__(self, *, nu: float = 4.0) -> None:
+    `error` is the scale, nu the degrees of freedom.
+    """
+
+    limits = True
+
+    def __init__(self, *, nu: float) -> None:
         if not 0 < nu < math.inf:
             raise InputError(f"nu is {nu}; give degrees of freedom above 0, such as 4, or take the Gaussian")
         self.nu = float(nu)
@@ -67,11 +76,11 @@ class StudentT(Noise):
     def __call__(
         self, predicted: ArrayLike, measured: ArrayLike, error: ArrayLike, limit: ArrayLike = MEASURED
     ) -> Array:
-        """ln of the density; limits are not understood."""
-        del limit
+        """ln of the density of what is measured, ln of the probability of what is a limit."""
         nu, x = self.nu, _pull(predicted, measured, error)
-        norm = gammaln((nu + 1) / 2) - gammaln(nu / 2) - 0.5 * math.log(nu * math.pi)
-        return norm - jnp.log(error) - (nu + 1) / 2 * jnp.log1p(x**2 / nu)
+        limit = jnp.asarray(limit)
+        beyond = _ln_t_below(jnp.where(limit == LOWER, -x, x), nu)
+        return jnp.where(limit == MEASURED, _ln_t(x, nu) - jnp.log(error), beyond)
 
 
 @typing.final
@@ -96,3 +105,34 @@ def _pull(predicted: ArrayLike, measured: ArrayLike, error: ArrayLike) -> Array:
 
 def _ln_normal(x: Array, error: ArrayLike) -> Array:
     return -0.5 * (x**2 + LN_2_PI) - jnp.log(error)
+
+
+def _ln_t(x: Array, nu: float) -> Array:
+    norm = gammaln((nu + 1) / 2) - gammaln(nu / 2) - 0.5 * math.log(nu * math.pi)
+    return norm - (nu + 1) / 2 * jnp.log1p(x**2 / nu)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
+def _ln_t_below(x: Array, nu: float) -> Array:
+    """ln of the probability that Student's t is below x: half an incomplete beta function I_z(nu/2, 1/2) in the wing.
+
+    Far out, where that underflows, ln I is a power of z times an integral that Gauss-Laguerre nodes give to 1e-12:
+    with t = z exp(-v / a), I_z(a, 1/2) = z^a / (a B) * int exp(-v) / sqrt(1 - z exp(-v / a)) dv.
+    """
+    a = nu / 2
+    depth = a * jnp.log1p(x**2 / nu)  # -ln z^a
+    far = depth > WING
+    wing = 0.5 * betainc(a, 0.5, jnp.exp(-jnp.where(far, WING, depth) / a))  # of the nearer side
+    near = jnp.where(x < 0, jnp.log(wing), jnp.log1p(-wing))
+    nodes, weights = (jnp.asarray(values, x.dtype) for values in np.polynomial.laguerre.laggauss(16))
+    z = jnp.exp(-jnp.where(far, depth, WING) / a)
+    integral = jnp.sum(weights / jnp.sqrt(1 - z[..., None] * jnp.exp(-nodes / a)), axis=-1)
+    ln_wing = jnp.log(integral) - math.log(2 * a) - betaln(a, 0.5) - jnp.where(far, depth, WING)
+    return jnp.where(far, jnp.where(x < 0, ln_wing, jnp.log1p(-jnp.exp(ln_wing))), near)
+
+
+@_ln_t_below.defjvp
+def _slope(nu: float, x: tuple[Array], step: tuple[Array]) -> tuple[Array, Array]:
+    """The slope of a probability is the density; that of the beta function has no limit at x = 0."""
+    value = _ln_t_below(x[0], nu)
+    return value, jnp.exp(_ln_t(x[0], nu) - value) * step[0]

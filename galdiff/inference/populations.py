@@ -14,10 +14,10 @@ from jaxtyping import Array, ArrayLike, Float
 
 from galdiff.core.interpolation import node_weights
 from galdiff.core.record import quantity, record
-from galdiff.galaxy.disc import AGE_MAX, Disc, circular_velocity
+from galdiff.galaxy.disc import AGE_MAX, Disc, disc_velocity
 from galdiff.galaxy.streaming import HERMITE
 from galdiff.ifu.instrument import Instrument, spaxel_centres
-from galdiff.ifu.per_star import Rows
+from galdiff.ifu.per_star import PerStar
 from galdiff.ifu.plan import Plan
 from galdiff.ifu.stages import Spectrograph, Templates
 from galdiff.records import Placement, SkyStars
@@ -67,12 +67,12 @@ def disc_maps(
     log10_z = disc.log10_z_disc + disc.z_slope * radius
     area = np.prod([instrument.spaxel_x_arcsec, instrument.spaxel_y_arcsec]) * kpc_per_arcsec**2 / np.cos(i)
     mass = 10**disc.log10_mstar * area * np.exp(-radius / disc.r_disc) / (2 * np.pi * disc.r_disc**2)
-    v = np.asarray(circular_velocity(disc, radius)) * np.sin(i) * major / np.maximum(radius, 1e-9)
+    v = np.asarray(disc_velocity(disc, radius)) * np.sin(i) * major / np.maximum(radius, 1e-9)
     return np.log10(age), log10_z, mass, Motion(v=v, sigma=disc.sigma_disc * np.exp(1 - radius / disc.r_disc / 2))
 
 
 def fastest(motion: Motion) -> float:
-    """Largest line-of-sight speed of the stars of `stars_of` [km/s], and a little more."""
+    """Largest line-of-sight speed of the stars of `stars_of_populations` [km/s], and a little more."""
     return float((np.abs(motion.v) + HERMITE[0][-1] * np.asarray(motion.sigma)).max()) + 1.0
 
 
@@ -105,7 +105,7 @@ def mass_to_light(plan: Plan, light: Float[Array, "node"] | None = None) -> Call
     return ratio
 
 
-def stars_of(
+def stars_of_populations(
     populations: Populations,
     motion: Motion,
     plan: Plan,
@@ -143,11 +143,11 @@ def pulls(miss: Float[Array, "..."], variance: Float[Array, "..."]) -> Float[Arr
 
 def make_model(plan: Plan, placement: Placement) -> Model:
     """The compressed engine with its bank made once: from populations and motions to flux."""
-    rows, spectrograph = Rows(plan=plan), Spectrograph(plan=plan)
+    rows, spectrograph = PerStar(plan=plan), Spectrograph(plan=plan)
     bank = jax.jit(lambda: Templates(plan=plan)(placement))()
 
     def model(populations: Populations, motion: Motion) -> Float[Array, "y x wave"]:
-        stars = stars_of(populations, motion, plan, placement)
+        stars = stars_of_populations(populations, motion, plan, placement)
         return spectrograph(rows(stars, placement), bank, placement).flux
 
     return model

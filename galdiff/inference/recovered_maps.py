@@ -19,7 +19,7 @@ from galdiff.ifu.direct import DirectSpectrograph
 from galdiff.ifu.noise import add_noise, variance
 from galdiff.ifu.plan import Plan
 from galdiff.inference.fit import Fit, minimise
-from galdiff.inference.populations import INSET, Motion, Populations, mass_to_light, stars_of
+from galdiff.inference.populations import INSET, Motion, Populations, mass_to_light, stars_of_populations
 from galdiff.records import Placement, SSPGrid
 
 LIGHT_RANGE = 3.0  # dex around the start
@@ -56,7 +56,7 @@ def observe_populations(
       key: of the draw, a scalar; noise: mode and snr, see `variance`.
     """
     engine = DirectSpectrograph(plan=plan)
-    flux = jax.jit(lambda p: engine(stars_of(p, motion, plan, placement), placement).flux)(truth)
+    flux = jax.jit(lambda p: engine(stars_of_populations(p, motion, plan, placement), placement).flux)(truth)
     var = variance(flux, jnp.asarray(plan.wave, flux.dtype), **noise)
     return flux, var, add_noise(key, flux, var)
 

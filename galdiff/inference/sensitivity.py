@@ -1,6 +1,6 @@
-"""How outputs of a baryon cycle answer to its numbers: exact Jacobians of anything named in its history.
+"""How outputs of a baryon cycle answer to its parameters: exact Jacobians of anything named in its history.
 
-Outputs and numbers go by dotted names: contents.mass.stars, flows.mass.wind, diagnostics.t_cool of `BaryonHistory`,
+Outputs and parameters go by dotted names: contents.mass.stars, flows.mass.wind, diagnostics.t_cool of `BaryonHistory`,
 some ratios (`RATIOS`), and eta_energy.log10_a, star_formation.alpha0, f_recycle of the parameters. Derivatives are
 those of the solution on the fixed grid.
 """
@@ -34,7 +34,7 @@ RATIOS: dict[str, Callable[[BaryonHistory], Array]] = {
 
 @record
 class Sensitivity:
-    """Outputs of one galaxy or (leading axis) of many, and their derivatives with respect to numbers of the model."""
+    """Outputs of one galaxy or (leading axis) of many, and their derivatives by parameters of the model."""
 
     redshift: Float[Array, "... t"] = quantity("", "redshift of the outputs")
     v_vir: Float[Array, "... t"] = quantity("km/s", "virial velocity of the halo then")
@@ -109,7 +109,7 @@ def tables(stage: BaryonCycle, halos: HaloHistory | Prepared) -> Prepared:
     return jax.jit(jax.vmap(one) if jnp.ndim(halos.t_start) else one)(halos)
 
 
-def response(stage: BaryonCycle, outputs: Iterable[str], parameters: Sequence[str], log10: bool) -> Callable:
+def response_function(stage: BaryonCycle, outputs: Iterable[str], parameters: Sequence[str], log10: bool) -> Callable:
     """Function (values of the parameters, tables of one halo) -> (outputs (t, output), history)."""
     own = stage.parameters()
 
@@ -151,7 +151,7 @@ def jacobian_function(
     Args:
       stage: a baryon cycle.
       outputs: dotted names.
-      parameters: dotted names; None for all numbers of the model.
+      parameters: dotted names; None for all parameters of the model.
       mode: forward (a pass per parameter), reverse (a pass per output and time), or auto for the fewer passes.
       log10: differentiate log10 of the outputs.
 
@@ -161,7 +161,7 @@ def jacobian_function(
     known = list(leaves_by_name(stage.parameters()))
     names = tuple(known) if parameters is None else choose("parameter", parameters, known)
     asked = (outputs,) if isinstance(outputs, str) else tuple(outputs)
-    respond = response(stage, asked, names, log10)
+    respond = response_function(stage, asked, names, log10)
     mode_for(mode, 1, 1)
 
     def one(prepared: Prepared, values: Array) -> Sensitivity:
@@ -204,7 +204,7 @@ def jacobian(
     mode: str = "auto",
     log10: bool = True,
 ) -> Sensitivity:
-    """Jacobian of named outputs at the output times of a stage, with respect to named numbers of the model.
+    """Jacobian of named outputs at the output times of a stage, with respect to named parameters of the model.
 
     Args:
       stage: a baryon cycle.
@@ -246,7 +246,7 @@ def central_differences(
     if step.shape != (len(names),) or not (step > 0).all():
         raise InputError(f"steps are {step.tolist()}; give a positive step for each of the {len(names)} parameters")
     asked = (outputs,) if isinstance(outputs, str) else tuple(outputs)
-    respond = response(stage, asked, names, log10)
+    respond = response_function(stage, asked, names, log10)
 
     def one(prepared: Prepared, values: Array) -> Any:
         def along(direction: Array, h: Any) -> Array:

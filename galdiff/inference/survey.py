@@ -1,4 +1,4 @@
-"""Jacobians of a population over a Latin hypercube of numbers of a baryon cycle, and their check by differences.
+"""Jacobians of a population over a Latin hypercube of parameters of a baryon cycle, and their check by differences.
 
 The global sensitivity analysis of Pandya et al. (2026, arXiv:2604.06318, figures 4, 5, 22, 23).
 """
@@ -161,7 +161,7 @@ def design(n_halos: int, draws: int, box: np.ndarray, baseline: np.ndarray, seed
     return Galaxies(halo, draw, values)
 
 
-def in_chunks(
+def jacobians_in_chunks(
     run: Callable, tables: Prepared, which: np.ndarray, values: np.ndarray, chunk: int, done: Callable
 ) -> Any:
     """Apply a compiled function to galaxies (halo `which` with `values`), a chunk at a time.
@@ -206,20 +206,20 @@ def survey(
     halo, values = galaxies.halo, galaxies.values
     with steps(f"Jacobians of {len(halo)} galaxies", -(-len(halo) // chunk)) as done:
         run = s.jacobian_function(stage, outputs, names, mode=given.mode)
-        found = in_chunks(run, tables, halo, values, chunk, done)
+        found = jacobians_in_chunks(run, tables, halo, values, chunk, done)
     picks = n_halos + np.unique(np.linspace(0, n_halos * given.draws - 1, given.n_compared).astype(int))
     with steps("central differences", -(-len(picks) // chunk)) as done:
         differ = s.central_differences(stage, outputs, names, given.step * (box[1] - box[0]))
-        differences = in_chunks(differ, tables, halo[picks], values[picks], chunk, done)
+        differences = jacobians_in_chunks(differ, tables, halo[picks], values[picks], chunk, done)
     return Survey(
         galaxies, found, np.asarray(log10_mvir)[halo], tuple(stage.outputs.redshifts or ()), picks, differences
     )
 
 
-def one_halo(
+def jacobians_of_one_halo(
     stage: BaryonCycle, halo: HaloHistory, outputs: Sequence[str], names: Sequence[str], main_output: str, mode: str
 ) -> tuple[s.Sensitivity, s.Sensitivity]:
-    """Jacobians of one halo in time, and of its main output at the end with respect to all numbers of the model."""
+    """Jacobians of one halo in time, and of its main output at the end with respect to all parameters of the model."""
     tables = s.tables(stage, halo)
     in_time = s.jacobian(stage, tables, outputs, names, mode=mode)
     shown, halo_state = jax.tree.map(lambda x: x[-1:], (tables.shown, tables.halo_state_shown))

@@ -84,7 +84,7 @@ def pivot_mass(survey: Survey) -> float:
     return float(np.interp(V_0, survey.v_end[order], survey.masses[survey.good][order]))
 
 
-def summarise(
+def survey_summary(
     survey: Survey, in_time: Sensitivity, everything: Sensitivity, main_output: str, floor: float
 ) -> dict[str, Any]:
     """Numbers of a survey and of one halo (see `one_halo`), ready for JSON."""

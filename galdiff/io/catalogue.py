@@ -15,7 +15,7 @@ import numpy as np
 
 from galdiff.errors import InputError
 from galdiff.io.atomic import atomic_path
-from galdiff.io.histories import FORMAT, check_room, describe, load, open_history, sign
+from galdiff.io.histories import FORMAT, check_room, describe_dataset, load_history, open_history, sign
 from galdiff.io.progress import Steps
 from galdiff.observables.history_columns import leaves
 from galdiff.records import BaryonHistory
@@ -112,7 +112,7 @@ class CatalogueWriter:
                 place, (0, *shape), h5py.string_dtype() if text else array.dtype, maxshape=(None, *shape),
                 chunks=(ROWS, *shape),
             )  # fmt: skip
-            describe(dataset, unit, words)
+            describe_dataset(dataset, unit, words)
         dataset = self._file[place]
         if text != (h5py.check_string_dtype(dataset.dtype) is not None):
             raise InputError(f"{place} mixes text and numbers; use one kind of id in one catalogue")
@@ -197,7 +197,7 @@ def read_catalogue(path: str | pathlib.Path, rows: slice = slice(None)) -> Catal
         failed = _failed(file)
         if "id" not in file:
             raise InputError(f"{path} holds no galaxy ({len(failed)} failed); read_failed(path) tells why")
-        return Catalogue(histories=load(file, path, rows), ids=_ids(file["id"], rows), failed=failed)
+        return Catalogue(histories=load_history(file, path, rows), ids=_ids(file["id"], rows), failed=failed)
 
 
 def read_failed(path: str | pathlib.Path) -> dict[typing.Any, str]:

@@ -18,7 +18,7 @@ def write_files(folder: str | os.PathLike, writers: Mapping[str, Writer], overwr
     Args:
       folder: where; it exists.
       writers: by file name, functions that write a file at a path: `figure.savefig`, or what `text`, `as_json` and
-        `table` return.
+        `csv_writer` return.
       overwrite: replace existing files.
 
     Raises:
@@ -39,7 +39,7 @@ def as_json(content: Mapping[str, Any]) -> Writer:
     return text(json.dumps(content, indent=2) + "\n")
 
 
-def table(header: Sequence[str], rows: Iterable[Iterable], opened: Callable[..., Any] = open) -> Writer:
+def csv_writer(header: Sequence[str], rows: Iterable[Iterable], opened: Callable[..., Any] = open) -> Writer:
     """Writer of a CSV table.
 
     Args:

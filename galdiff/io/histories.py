@@ -37,8 +37,8 @@ def to_dataset(
 
     Args:
       history: of one galaxy, or of many on a leading axis.
-      parameters: numbers of the model (`Pandya23().parameters()`, any record or mapping), one or one per galaxy; they
-        become variables such as parameter_eta_mass_log10_a.
+      parameters: parameters of the model (`Pandya23().parameters()`, any record or mapping), one or one per galaxy;
+        they become variables such as parameter_eta_mass_log10_a.
       ids: names of the galaxies; their numbers by default.
 
     Returns:
@@ -113,7 +113,7 @@ def write_history(history: BaryonHistory, path: str | pathlib.Path, *, overwrite
             sign(file, FORMAT)
             file.attrs["ledgers"] = list(history.ledgers)
             for place, array, unit, meaning in found:
-                describe(file.create_dataset(place, data=array), unit, meaning)
+                describe_dataset(file.create_dataset(place, data=array), unit, meaning)
 
 
 def sign(file: h5py.File, form: str) -> None:
@@ -121,7 +121,7 @@ def sign(file: h5py.File, form: str) -> None:
     file.attrs.update(format=form, format_version=VERSION, galdiff=importlib.metadata.version("galdiff"))
 
 
-def describe(dataset: h5py.Dataset, unit: str, meaning: str) -> None:
+def describe_dataset(dataset: h5py.Dataset, unit: str, meaning: str) -> None:
     """Unit, meaning, and for those who read the file without galdiff the factor to the unit of the literature."""
     public, factor = PUBLIC.get(unit, (unit, 1.0))
     dataset.attrs.update(units=unit or "1", long_name=meaning, public_units=public, to_public_units=factor)
@@ -145,7 +145,7 @@ def read_history(path: str | pathlib.Path) -> BaryonHistory:
       InputError: no such file, no HDF5, cut short, or not a baryon history.
     """
     with open_history(path) as file:
-        return load(file, path, ...)
+        return load_history(file, path, ...)
 
 
 @contextlib.contextmanager
@@ -176,7 +176,7 @@ def _line(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 
-def load(file: h5py.File, path: str | pathlib.Path, rows: typing.Any) -> BaryonHistory:
+def load_history(file: h5py.File, path: str | pathlib.Path, rows: typing.Any) -> BaryonHistory:
     """The history in an open file, or some rows of it."""
 
     def value(node: typing.Any) -> typing.Any:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from galdiff.inference.survey import Survey
-from galdiff.io.folder import Writer, table
+from galdiff.io.folder import Writer, csv_writer
 
 ROW = 8  # bytes of a compressed row of jacobians.csv.gz
 
@@ -19,9 +19,9 @@ def survey_tables(survey: Survey) -> dict[str, Writer]:
     header = ["halo", "log10_mvir", "draw", "output", "redshift", "parameter", "value"]
     means = ["output", "redshift", "parameter", "mean", "std", "mean_size", "galaxies"]
     return {
-        "jacobians.csv.gz": table(header, _all_rows(survey), functools.partial(gzip.open, compresslevel=5)),
-        "means.csv": table(means, _mean_rows(survey)),
-        "draws.csv": table(["draw", *names], drawn),
+        "jacobians.csv.gz": csv_writer(header, _all_rows(survey), functools.partial(gzip.open, compresslevel=5)),
+        "means.csv": csv_writer(means, _mean_rows(survey)),
+        "draws.csv": csv_writer(["draw", *names], drawn),
     }
 
 

@@ -15,6 +15,7 @@ from astropy.table import Table
 from galdiff.errors import InputError
 
 ENDINGS = (".csv", ".ecsv", ".h5", ".hdf5", ".parquet", ".zarr")
+NEEDED = {".parquet": "pyarrow", ".zarr": "zarr"}  # packages of the extras of the same names
 Raw = dict[str, tuple[np.ndarray, str]]  # values and unit ("" for none said) by name
 
 
@@ -34,6 +35,9 @@ def read_columns(path: str | pathlib.Path, wanted: Mapping[str, str | None]) -> 
         raise InputError(f"{path}: is no table that can be read; give one that ends in {', '.join(ENDINGS)}")
     if not path.exists():
         raise InputError(f"{path}: there is no such table; check the path")
+    if (needed := NEEDED.get(path.suffix.lower())) and importlib.util.find_spec(needed) is None:
+        extra = path.suffix.lower().removeprefix(".")
+        raise InputError(f"{path}: needs {needed}, which is not installed: pip install 'galdiff[{extra}]'")
     try:
         raw = _read(path)
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -64,20 +68,24 @@ def _read(path: pathlib.Path) -> Raw:
     ending = path.suffix.lower()
     if ending in (".h5", ".hdf5"):
         with h5py.File(path) as file:
-            return _arrays({n: x for n, x in file.items() if isinstance(x, h5py.Dataset) and x.ndim == 1})
+            flat = {n: x for n, x in file.items() if isinstance(x, h5py.Dataset) and x.ndim == 1}
+            whole = [n for n, x in flat.items() if x.dtype.names]  # tables as astropy writes them
+            made = _arrays({n: x for n, x in flat.items() if n not in whole and "__table_column_meta__" not in n})
+        return made | {k: v for n in whole for k, v in _columns(Table.read(path, format="hdf5", path=n)).items()}
     if ending == ".zarr":
-        _refuse_without("zarr", path)
         import zarr  # optional
 
         return _arrays({n: x for n, x in zarr.open_group(str(path), mode="r").arrays() if x.ndim == 1})
     if ending == ".parquet":
-        _refuse_without("pyarrow", path)
         from pyarrow import parquet  # optional
 
         read = parquet.read_table(path)
         units = {f.name: (f.metadata or {}).get(b"unit", b"").decode() for f in read.schema}
         return {n: (read[n].to_numpy(), units[n]) for n in read.column_names}
-    table = Table.read(path, format="ascii.ecsv" if ending == ".ecsv" else "ascii.csv")
+    return _columns(Table.read(path, format="ascii.ecsv" if ending == ".ecsv" else "ascii.csv"))
+
+
+def _columns(table: Table) -> Raw:
     return {n: (_filled(table[n]), "" if table[n].unit is None else str(table[n].unit)) for n in table.colnames}
 
 
@@ -117,8 +125,3 @@ def _is_number(x: str) -> bool:
     except (TypeError, ValueError):
         return False
     return True
-
-
-def _refuse_without(package: str, path: pathlib.Path) -> None:
-    if importlib.util.find_spec(package) is None:
-        raise InputError(f"{path}: needs {package}, which is not installed: pip install {package}")

@@ -1,4 +1,4 @@
-"""Maps of light, velocity and stellar populations, straight from the light distribution.
+"""Maps of light, velocity and stellar populations, straight from the mass distribution.
 
 A population node carries a weight (mass or light), and products of the weight with age and metallicity; a map is a
 sum over nodes. For the linear interpolation of the SSP grid there is one node per grid point, numbered
@@ -19,7 +19,7 @@ from galdiff.core.variables import table
 from galdiff.errors import InputError
 from galdiff.kinematics.gauss_hermite import fit_gauss_hermite
 from galdiff.kinematics.moments import blank, losvd, moments
-from galdiff.records import KinematicMaps, LightDistribution
+from galdiff.records import KinematicMaps, MassDistribution
 
 AVERAGES = ("linear", "log")
 
@@ -52,7 +52,7 @@ def node_tables(
     Args:
       lg_age: log10(age/Gyr) of the grid [dex].
       lgmet: log10 Z of the grid [dex].
-      interpolation: of the light distribution: linear or cubic.
+      interpolation: of the mass distribution: linear or cubic.
       weight: weight per mass of each node, as the distribution has them (4 blocks for the cubic), and of each
         attenuation node: the band luminosity of the node's spectrum [Lsun/Msun]. None for mass; this needs a
         distribution without attenuation nodes.
@@ -107,10 +107,10 @@ def _function_nodes(logs: np.ndarray, average: str, blocks: int, axis: int) -> n
 
 
 def population_maps(
-    light: LightDistribution, tables: NodeTables
+    mass_distribution: MassDistribution, tables: NodeTables
 ) -> tuple[Float[Array, "y x"], Float[Array, "y x"], Float[Array, "y x"]]:
     """Weight [Msun or Lsun], mean age [Gyr] and metallicity [mass fraction] of each spaxel; NaN where empty."""
-    nodes = jnp.sum(light.mass, 2)  # (y, x, node, av)
+    nodes = jnp.sum(mass_distribution.mass, 2)  # (y, x, node, av)
     sums = [
         jnp.einsum("yxnq,nq->yx", nodes, x.astype(nodes.dtype), precision="highest")
         for x in (tables.weight, tables.age, tables.metallicity)
@@ -123,11 +123,13 @@ def population_maps(
 
 
 @functools.partial(jax.jit, static_argnames="gauss_hermite")
-def kinematic_maps(light: LightDistribution, tables: NodeTables, *, gauss_hermite: bool = True) -> KinematicMaps:
-    """Maps of a light distribution; differentiable in it, NaN in empty spaxels.
+def kinematic_maps(
+    mass_distribution: MassDistribution, tables: NodeTables, *, gauss_hermite: bool = True
+) -> KinematicMaps:
+    """Maps of a mass distribution; differentiable in it, NaN in empty spaxels.
 
     Args:
-      light: mass in bins.
+      mass_distribution: mass in bins.
       tables: weights of the nodes, from `node_tables`.
       gauss_hermite: V, sigma, h3 and h4 of a Gauss-Hermite fit, as pPXF reports them; else V and sigma are moments
         and h3 and h4 are NaN.
@@ -135,17 +137,18 @@ def kinematic_maps(light: LightDistribution, tables: NodeTables, *, gauss_hermit
     Raises:
       InputError: the tables do not fit the distribution.
     """
-    if tables.weight.shape != light.mass.shape[3:]:
+    if tables.weight.shape != mass_distribution.mass.shape[3:]:
         raise InputError(
-            f"node tables have shape {tables.weight.shape} (node, av) and the light distribution"
-            f" {light.mass.shape[3:]}; make them from the same SSP grid, interpolation and attenuation nodes"
+            f"node tables have shape {tables.weight.shape} (node, av) and the mass distribution"
+            f" {mass_distribution.mass.shape[3:]}; make them from the same SSP grid,"
+            " interpolation and attenuation nodes"
         )
-    flux, age, metallicity = population_maps(light, tables)
-    profile = losvd(light, tables.weight.astype(light.mass.dtype))
+    flux, age, metallicity = population_maps(mass_distribution, tables)
+    profile = losvd(mass_distribution, tables.weight.astype(mass_distribution.mass.dtype))
     if gauss_hermite:
-        _, v, sigma, h3, h4 = fit_gauss_hermite(profile, light.v_nodes)
+        _, v, sigma, h3, h4 = fit_gauss_hermite(profile, mass_distribution.v_nodes)
     else:
-        _, v, sigma = moments(profile, light.v_nodes)
+        _, v, sigma = moments(profile, mass_distribution.v_nodes)
         h3 = h4 = jnp.full_like(v, jnp.nan)
     return KinematicMaps(flux=flux, v=v, sigma=sigma, h3=h3, h4=h4, age=age, metallicity=metallicity)
 
@@ -158,8 +161,8 @@ class MapMaker(Stage):
         self.average = tables.average
         self.gauss_hermite = gauss_hermite
 
-    def __call__(self, light: LightDistribution) -> KinematicMaps:
+    def __call__(self, mass_distribution: MassDistribution) -> KinematicMaps:
         tables = NodeTables(
             weight=self.weight[...], age=self.age[...], metallicity=self.metallicity[...], average=self.average
         )
-        return kinematic_maps(light, tables, gauss_hermite=self.gauss_hermite)
+        return kinematic_maps(mass_distribution, tables, gauss_hermite=self.gauss_hermite)

@@ -1,25 +1,25 @@
-"""Line-of-sight velocity distributions and their moments, straight from the light distribution."""
+"""Line-of-sight velocity distributions and their moments, straight from the mass distribution."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from galdiff.core.kernels import VARIANCE
-from galdiff.records import LightDistribution
+from galdiff.records import MassDistribution
 
 WIDENING = VARIANCE["cubic"]  # of the B-spline along v [node spacing^2], beyond what the stars have
 
 
-def losvd(light: LightDistribution, weight: Float[Array, "node av"]) -> Float[Array, "y x v"]:
+def losvd(mass_distribution: MassDistribution, weight: Float[Array, "node av"]) -> Float[Array, "y x v"]:
     """Weight in each velocity node of each spaxel.
 
     Args:
-      light: mass in bins [Msun].
+      mass_distribution: mass in bins [Msun].
       weight: weight per mass of each population and attenuation node: ones for mass, or Lsun/Msun in a band.
 
     Returns:
       B-spline coefficients of the velocity distribution [Msun, or Lsun], shape (y, x, v).
     """
-    return jnp.einsum("yxvnq,nq->yxv", light.mass, weight, precision="highest")
+    return jnp.einsum("yxvnq,nq->yxv", mass_distribution.mass, weight, precision="highest")
 
 
 def moments(

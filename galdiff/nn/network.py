@@ -91,7 +91,7 @@ def dense(n_in: int, n_out: int, dtype: str, rngs: nnx.Rngs, zero: bool = False)
 
 
 def count(net: nnx.Module) -> int:
-    """How many numbers a network trains."""
+    """How many parameters a network trains."""
     return sum(leaf.size for leaf in jax.tree.leaves(nnx.state(net, nnx.Param)))
 
 

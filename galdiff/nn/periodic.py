@@ -16,8 +16,8 @@ from galdiff.nn.network import Network, whole
 class AzimuthalField(Network):
     """sum_m a_m(R) cos(m phi) + b_m(R) sin(m phi) of a position (x, y); bars and spirals of two arms have m = 2.
 
-    Linear in its numbers, hence easy to train. Smooth at the centre, where only m = 0 remains; beyond r_max the radial
-    curves stay at their last values.
+    Linear in its parameters, hence easy to train. Smooth at the centre, where only m = 0 remains; beyond r_max the
+    radial curves stay at their last values.
     """
 
     def __init__(

@@ -116,7 +116,7 @@ def log_likelihood(
     return -0.5 * jnp.sum((relation.mean - jnp.asarray(data)) ** 2 / variance + jnp.log(variance) + LN_2_PI)
 
 
-def summary(history: BaryonHistory, name: str) -> Float[Array, "... t"]:
+def log10_summary(history: BaryonHistory, name: str) -> Float[Array, "... t"]:
     """Logarithm of what relations are made of, at all output times.
 
     Args:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from galdiff.observables.relations import Relation, centres_between, kernel_regression, log_likelihood, summary
+from galdiff.observables.relations import Relation, centres_between, kernel_regression, log10_summary, log_likelihood
 from galdiff.records import BaryonHistory
 
 RELATIONS = (
@@ -29,7 +29,7 @@ class Observed(typing.NamedTuple):
 
 def pairs(histories: BaryonHistory) -> tuple[Array, Array]:
     """What the relations relate, x and y with axes (relation, redshift, halo) [dex]."""
-    made = {name: summary(histories, name).T for pair in RELATIONS for name in pair}
+    made = {name: log10_summary(histories, name).T for pair in RELATIONS for name in pair}
     return jnp.stack([made[a] for a, _ in RELATIONS]), jnp.stack([made[b] for _, b in RELATIONS])
 
 
@@ -41,7 +41,7 @@ def relations_of(
     return jax.vmap(jax.vmap(one))(*pairs(histories), x)
 
 
-def observe(histories: BaryonHistory, centres: int, error: float, seed: int) -> Observed:
+def observed_relations(histories: BaryonHistory, centres: int, error: float, seed: int) -> Observed:
     """Scaling relations of galaxies, with Gaussian errors on their means."""
     x = jax.vmap(jax.vmap(lambda values: centres_between(values, centres)))(pairs(histories)[0])
     found = relations_of(histories, x)

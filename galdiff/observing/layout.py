@@ -18,7 +18,7 @@ from galdiff.ifu.tiles import TILE, tile_instrument
 from galdiff.observing.field import map_maker
 from galdiff.records import SSPGrid
 
-MAX_LIGHT = 1 << 30  # bytes of a light distribution; larger fields go in tiles
+MAX_DISTRIBUTION = 1 << 30  # bytes of a mass distribution; larger fields go in tiles
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -31,7 +31,7 @@ class Setup:
       redshift: of the observation.
       precision: arguments of `Precision`; v_max_kms and a_v_max may be None to follow the stars.
       curve: A_wave / A_V at rest-frame wavelengths [Angstrom], or None without dust.
-      engine: auto, compressed, rows or direct.
+      engine: auto, compressed, per_star or direct.
       spectrograph: further arguments of `ifu_stages`: lsf_scale, psf_scale, lsf_correction, throughput.
       maps: arguments of `map_maker`: weight, h_v_kms, gauss_hermite.
       noise: arguments of `with_noise`: snr, mode, reference, wave_ref.
@@ -72,7 +72,7 @@ def lay_out(setup: Setup, precision: Precision, n_stars: int, tiled: bool = True
       setup: what it is made with.
       precision: how fine, with the ranges that the stars need.
       n_stars: in the field; the fastest engine depends on it.
-      tiled: whether a field whose light distribution is too large goes in tiles.
+      tiled: whether a field whose mass distribution is too large goes in tiles.
 
     Raises:
       InputError: the library does not cover the instrument's range.
@@ -82,12 +82,12 @@ def lay_out(setup: Setup, precision: Precision, n_stars: int, tiled: bool = True
     bins, maker = map_maker(whole, setup.ssp, **setup.maps)
     engine = engine_of(setup, whole, n_stars)
     held = math.prod(bins.shape) if engine == "direct" else max(math.prod(whole.bins.shape), math.prod(bins.shape))
-    if tiled and 4 * held > MAX_LIGHT:
+    if tiled and 4 * held > MAX_DISTRIBUTION:
         tile = with_field(whole, tile_instrument(setup.instrument, TILE))
         bins, maker = map_maker(tile, setup.ssp, **setup.maps)
         engine = engine_of(setup, tile, n_stars)
     stages = ifu_stages(plan=tile, engine=engine, curve=setup.curve, **setup.spectrograph)
-    return Layout(whole, tile, engine, stages, {"light": Deposit(bins=bins), "maps": maker})
+    return Layout(whole, tile, engine, stages, {"mass_distribution": Deposit(bins=bins), "maps": maker})
 
 
 def engine_of(setup: Setup, plan: Plan, n_stars: int) -> str:

@@ -34,7 +34,7 @@ def observe(galaxy: Galaxy, sky: Mapping[str, Stage], setup: Setup, step: Step =
 
     Args:
       galaxy: stars and gas, concrete.
-      sky: stages that make `sky_stars`, `sky_gas`, `attenuated` and `placement`.
+      sky: stages that make `sky_stars`, `sky_gas`, `observed_stars` and `placement`.
       setup: what it is observed with.
       step: is told what begins and ends.
 

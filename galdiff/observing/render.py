@@ -51,13 +51,13 @@ class _Programs:
     """Cube and maps of one tile, compiled once for each number of stars."""
 
     def __init__(self, layout: Layout, step: Step) -> None:
-        inputs = {"attenuated": SkyStars, "placement": Placement}
+        inputs = {"observed_stars": SkyStars, "placement": Placement}
         parts = {"cube": layout.cube, "maps": layout.maps}
         self.runs: list[Any] = [compiled(Pipeline(stages=s, inputs=inputs), [name]) for name, s in parts.items()]
         self.step, self.programs = step, dict[int, list]()
 
     def __call__(self, stars: SkyStars, placement: Placement) -> dict:
-        inputs, n = {"attenuated": stars, "placement": placement}, len(stars.mass)
+        inputs, n = {"observed_stars": stars, "placement": placement}, len(stars.mass)
         if n not in self.programs:
             with self.step(f"compile spectrograph and maps for {n} stars"):
                 self.programs[n] = [(run.lower(state, **inputs).compile(), state) for run, state in self.runs]

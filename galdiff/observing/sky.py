@@ -26,10 +26,10 @@ def visible(sky: Mapping[str, Stage], galaxy: Galaxy) -> dict[str, Stage]:
     """Stages of the sky, without the view of the gas where nothing reads it; warns where dust needs gas and has none.
 
     Args:
-      sky: makes `sky_stars`, `sky_gas`, `attenuated` and `placement`.
+      sky: makes `sky_stars`, `sky_gas`, `observed_stars` and `placement`.
       galaxy: what is seen.
     """
-    dusty = "sky_gas" in sky["attenuated"].reads()
+    dusty = "sky_gas" in sky["observed_stars"].reads()
     if dusty and galaxy.gas is None:
         warnings.warn(f"{galaxy.name} has no gas, hence no dust", stacklevel=3)
     return {name: stage for name, stage in sky.items() if name != "sky_gas" or (dusty and galaxy.gas is not None)}
@@ -37,9 +37,11 @@ def visible(sky: Mapping[str, Stage], galaxy: Galaxy) -> dict[str, Stage]:
 
 def look(sky: Mapping[str, Stage], galaxy: Galaxy) -> tuple[SkyStars, Placement]:
     """Stars on the sky, with their dust, and where they are; stages as for `visible`."""
-    run, state = compiled(Pipeline(stages=visible(sky, galaxy), inputs={"galaxy": Galaxy}), ["attenuated", "placement"])
+    run, state = compiled(
+        Pipeline(stages=visible(sky, galaxy), inputs={"galaxy": Galaxy}), ["observed_stars", "placement"]
+    )
     made = run(state, galaxy=on_device(galaxy))
-    return made["attenuated"], made["placement"]
+    return made["observed_stars"], made["placement"]
 
 
 def on_device(galaxy: Galaxy) -> Galaxy:

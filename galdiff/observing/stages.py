@@ -19,7 +19,7 @@ def pipeline(
 
     Args:
       galaxy: whose stars decide ranges and engine, concrete.
-      sky: stages that make `sky_stars`, `sky_gas`, `attenuated` and `placement`.
+      sky: stages that make `sky_stars`, `sky_gas`, `observed_stars` and `placement`.
       setup: what it is observed with; its noise is left out.
       growth: stages that make `history` and `galaxy` from a `halo`; None for a pipeline that reads a `galaxy`.
 

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from galdiff.sps.analytic.calibration import Comparison, Summary
+from galdiff.sps.analytic.calibration import SpectraComparison, Summary
 
 DPI = 70
 AGES = (0.1, 0.5, 1.5, 5.0, 12.0)  # Gyr
 SHOWN = ("g-r", "lg_ml", "Dn4000", "Hbeta", "Mgb", "Fe5270", "NaD", "Hdelta_A")
 
 
-def plot_population_spectra(found: Comparison, metallicity: float, ages: Sequence[float] = AGES) -> Figure:
+def plot_population_spectra(found: SpectraComparison, metallicity: float, ages: Sequence[float] = AGES) -> Figure:
     """Measured and modelled spectra of the nearest metallicity, a panel for each age [Gyr]."""
     i = int(np.abs(found.mets - metallicity).argmin())
     figure = Figure(figsize=(15, 20), dpi=DPI)
@@ -28,7 +28,7 @@ def plot_population_spectra(found: Comparison, metallicity: float, ages: Sequenc
     return figure
 
 
-def plot_population_trends(found: Comparison, summary: Summary) -> Figure:
+def plot_population_trends(found: SpectraComparison, summary: Summary) -> Figure:
     """Colours, mass-to-light ratios and indices against age: measured (dashed) and modelled, by metallicity."""
     theirs, ours = summary(found.data), summary(found.model)
     figure = Figure(figsize=(18, 9), dpi=DPI)

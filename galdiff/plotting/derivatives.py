@@ -6,12 +6,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from galdiff.plotting.figures import DPI
-from galdiff.sps.derivatives import Comparison
+from galdiff.sps.derivatives import DerivativeComparison
 
 NAMES = {"age": "age [Gyr]", "metallicity": "metallicity Z"}
 
 
-def plot_derivatives(wave: np.ndarray, results: Mapping[str, Comparison], title: str) -> Figure:
+def plot_derivatives(wave: np.ndarray, results: Mapping[str, DerivativeComparison], title: str) -> Figure:
     """Derivatives above, their difference below; one column for each parameter.
 
     Args:

@@ -14,7 +14,7 @@ COLOURS = {"network": "tab:blue", "linear": "0.6", "cubic": "tab:orange"}
 BINS = 120  # of wavelength, in the percentiles
 
 
-def plot_spectra(
+def plot_emulated_spectra(
     wave: np.ndarray, truth: np.ndarray, said: np.ndarray, lg_age: np.ndarray, lgmet: np.ndarray, name: str
 ) -> Figure:
     """Five spectra at ages held out, young to old, at different metallicities, and their relative errors.

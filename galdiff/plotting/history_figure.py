@@ -36,7 +36,7 @@ class Line:
 
 
 @dataclasses.dataclass(frozen=True)
-class Panel:
+class HistoryPanel:
     """Curves that share an axis."""
 
     title: str
@@ -46,38 +46,38 @@ class Panel:
 
 
 PANELS = (
-    Panel("masses", r"$M$ [M$_\odot$]", (
+    HistoryPanel("masses", r"$M$ [M$_\odot$]", (
         Line("m_vir", "halo", "0.45", SOLID, 2.4),
         Line("m_cgm", "CGM", BLUE, DASHED),
         Line("m_ism", "ISM", GREEN, MIXED),
         Line("m_stars", "stars", RED),
     )),
-    Panel("mass flows", r"$\dot M$ [M$_\odot$ yr$^{-1}$]", (
+    HistoryPanel("mass flows", r"$\dot M$ [M$_\odot$ yr$^{-1}$]", (
         Line("mdot_inflow", "inflow", "0.45", SOLID, 2.4),
         Line("mdot_cooling", "cooling", BLUE, DASHED),
         Line("sfr", "SFR", RED),
         Line("mdot_wind", "wind", ORANGE, MIXED),
         Line("mdot_outflow", "halo outflow", PINK, DOTTED),
     )),
-    Panel("metallicities", r"$\log_{10}\,Z/0.02$ [dex]", (
+    HistoryPanel("metallicities", r"$\log_{10}\,Z/0.02$ [dex]", (
         Line("log10_z_stars", "stars", RED),
         Line("log10_z_ism", "ISM", GREEN, MIXED),
         Line("log10_z_cgm", "CGM", BLUE, DASHED),
         Line("log10_z_inflow", "inflow", "0.45", DOTTED),
     ), False),
-    Panel("energy flows of the CGM", r"$\dot E$ [erg s$^{-1}$]", (
+    HistoryPanel("energy flows of the CGM", r"$\dot E$ [erg s$^{-1}$]", (
         Line("edot_inflow", "inflow", "0.45", SOLID, 2.4),
         Line("edot_wind", "wind", ORANGE, MIXED),
         Line("edot_cooling", "cooling", BLUE, DASHED),
         Line("edot_outflow", "halo outflow", PINK, DOTTED),
         Line("edot_dissipation", "dissipation", GREEN, DASHED),
     )),
-    Panel("state of the gas in the halo", "ratio", (
+    HistoryPanel("state of the gas in the halo", "ratio", (
         Line("t_cool_over_t_ff", r"$t_{\rm cool}/t_{\rm ff}$", BLUE),
         Line("t_over_t_vir", r"$T/T_{\rm vir}$", RED, DASHED),
         Line("baryon_fraction", r"$M_{\rm baryon}/M_{\rm vir}$", BLACK, DOTTED),
     )),
-    Panel("loading factors", "ratio", (
+    HistoryPanel("loading factors", "ratio", (
         Line("eta_mass", r"$\eta_M$", ORANGE, MIXED),
         Line("eta_outflow", r"$\dot M_{\rm out}/{\rm SFR}$", PINK, DOTTED),
         Line("eta_energy", r"$\eta_E$", RED),
@@ -143,7 +143,7 @@ def _shown(history: BaryonHistory) -> dict[str, Column]:
     return given | {"log10_z_inflow": Column(logarithm, "dex", f"log10 Z/{Z_SUN}: inflow")}
 
 
-def _draw(ax: Axes, panel: Panel, lines: list[Line], given: dict[str, Column], plain: dict[str, Column]) -> None:
+def _draw(ax: Axes, panel: HistoryPanel, lines: list[Line], given: dict[str, Column], plain: dict[str, Column]) -> None:
     """The curves of a panel and their names; with `plain` all solid, and those dashed."""
     time, ends = given["time"].values, []
     for line in lines:

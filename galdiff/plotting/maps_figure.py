@@ -1,4 +1,4 @@
-"""Pictures of what a cube and its light distribution show on the sky; East is left, North is up."""
+"""Pictures of what a cube and its mass distribution show on the sky; East is left, North is up."""
 
 import dataclasses
 import math
@@ -18,7 +18,7 @@ STEPS = (1.0, 2.0, 5.0)  # lengths of scale bars, times a power of ten
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Panel:
+class MapPanel:
     """One map with its name, colours and limits."""
 
     image: np.ndarray
@@ -50,7 +50,7 @@ def signal_to_noise(cube: ObservedCube) -> np.ndarray:
     return out
 
 
-def map_panels(cube: ObservedCube, maps: KinematicMaps, higher_moments: bool) -> list[Panel]:
+def map_panels(cube: ObservedCube, maps: KinematicMaps, higher_moments: bool) -> list[MapPanel]:
     """The panels of `plot_maps`, in order."""
     inside = np.asarray(cube.inside, bool)
     v, sigma, age, z, h3, h4 = (
@@ -62,17 +62,17 @@ def map_panels(cube: ObservedCube, maps: KinematicMaps, higher_moments: bool) ->
     band = f"white light {cube.wave[0]:.0f}\N{EN DASH}{cube.wave[-1]:.0f} \N{ANGSTROM SIGN}"
     mean = r"$\langle$age$\rangle$", r"$\log_{10}\langle Z\rangle$"
     panels = [
-        Panel(light, band, r"$\mu_{\rm AB}$ [mag arcsec$^{-2}$]", "magma_r", robust_limits(light), True),
-        Panel(v, "velocity", r"$V$ [km s$^{-1}$]", "RdBu_r", robust_limits(v, symmetric=True)),
-        Panel(sigma, "velocity dispersion", r"$\sigma$ [km s$^{-1}$]", "inferno", robust_limits(sigma)),
-        Panel(age, "age", mean[0] + " [Gyr]", "plasma", robust_limits(age)),
-        Panel(lg_z, "metallicity", mean[1] + " [dex], mass fraction", "viridis", robust_limits(lg_z)),
+        MapPanel(light, band, r"$\mu_{\rm AB}$ [mag arcsec$^{-2}$]", "magma_r", robust_limits(light), True),
+        MapPanel(v, "velocity", r"$V$ [km s$^{-1}$]", "RdBu_r", robust_limits(v, symmetric=True)),
+        MapPanel(sigma, "velocity dispersion", r"$\sigma$ [km s$^{-1}$]", "inferno", robust_limits(sigma)),
+        MapPanel(age, "age", mean[0] + " [Gyr]", "plasma", robust_limits(age)),
+        MapPanel(lg_z, "metallicity", mean[1] + " [dex], mass fraction", "viridis", robust_limits(lg_z)),
     ]
     if np.isfinite(snr).any():
-        panels.insert(3, Panel(snr, "signal to noise", "S/N per pixel", "cividis", robust_limits(snr)))
+        panels.insert(3, MapPanel(snr, "signal to noise", "S/N per pixel", "cividis", robust_limits(snr)))
     if higher_moments:
         panels += [
-            Panel(h, f"Gauss-Hermite {name}", f"${name[0]}_{name[1]}$", "PuOr_r", robust_limits(h, symmetric=True))
+            MapPanel(h, f"Gauss-Hermite {name}", f"${name[0]}_{name[1]}$", "PuOr_r", robust_limits(h, symmetric=True))
             for name, h in (("h3", h3), ("h4", h4))
         ]
     return panels
@@ -122,7 +122,7 @@ def plot_maps(
     return figure
 
 
-def _draw(figure: Figure, ax: Axes, panel: Panel, half: tuple[float, float]) -> None:
+def _draw(figure: Figure, ax: Axes, panel: MapPanel, half: tuple[float, float]) -> None:
     """One map and its colour bar; arrays grow to the East, the picture shows East left."""
     ax.set_facecolor(OUTSIDE)
     limits = Normalize(*panel.limits)

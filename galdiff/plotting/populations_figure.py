@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from galdiff.errors import InputError
-from galdiff.observables.relations import centres_in_steps, kernel_regression, scott_bandwidth, summary
+from galdiff.observables.relations import centres_in_steps, kernel_regression, log10_summary, scott_bandwidth
 from galdiff.plotting.figures import DPI, SMALL, TEXT, TITLE, robust_limits
 from galdiff.records import BaryonHistory
 
@@ -80,7 +80,7 @@ def plot_population(
     grid = figure.subplots(2, 3)
     handles = {}
     for ax, (name, (x_name, y_name)) in zip(grid.flat, RELATIONS.items(), strict=True):
-        x, y = (np.asarray(summary(histories, n), np.float64)[solved] for n in (x_name, y_name))
+        x, y = (np.asarray(log10_summary(histories, n), np.float64)[solved] for n in (x_name, y_name))
         for k, (output, redshift) in reversed(list(enumerate(shown.items()))):
             line = _relation(ax, x[:, output], y[:, output], k % len(COLOURS))
             handles[f"z = {redshift:.3g}"] = line

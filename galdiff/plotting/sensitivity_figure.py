@@ -104,7 +104,7 @@ def plot_mass_dependence(
     Args:
       masses: log10 M_vir [Msun] (galaxy,).
       jacobian: (galaxy, parameter), over the hypercube and at the baseline.
-      baseline: whether a galaxy has the baseline numbers (galaxy,).
+      baseline: whether a galaxy has the baseline parameters (galaxy,).
       parameters: names.
       pivot: log10 M_vir of halos whose V_vir is that of the pivot of the power laws.
       title: above the figure.

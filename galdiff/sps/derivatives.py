@@ -19,7 +19,7 @@ LARGEST_STEP = 0.01  # relative to the value
 CLOSE = 1e-9  # relative; a node that close is the value itself
 
 
-class Comparison(NamedTuple):
+class DerivativeComparison(NamedTuple):
     """Two derivatives of a spectrum, per unit of the value."""
 
     autodiff: np.ndarray  # (wave,)
@@ -49,7 +49,7 @@ def richardson(f: Callable, value: float, step: float, levels: int = 5) -> np.nd
 
 def compare_derivatives(
     f: Callable[[float], Float[Array, "wave"]], value: float, nodes: Float[np.ndarray, "node"]
-) -> Comparison:
+) -> DerivativeComparison:
     """Both derivatives of a spectrum [its unit per unit of value].
 
     Args:
@@ -65,4 +65,4 @@ def compare_derivatives(
     scale = float(np.abs(autodiff).max())
     if scale == 0.0:
         raise InputError(f"the spectrum does not change at {value:g}; choose a star inside the library")
-    return Comparison(autodiff, differences, (autodiff - differences) / scale, step)
+    return DerivativeComparison(autodiff, differences, (autodiff - differences) / scale, step)

@@ -105,7 +105,9 @@ def refuse_other(emulator: Emulator, grid: SSPGrid) -> None:
         raise InputError(f"emulator: its components have other wavelengths than '{grid.name}'; train a new one on that")
 
 
-def project(emulator: Emulator, log_flux: Float[ArrayLike, "sample wave"]) -> Float[np.ndarray, "sample k"]:
+def component_coefficients(
+    emulator: Emulator, log_flux: Float[ArrayLike, "sample wave"]
+) -> Float[np.ndarray, "sample k"]:
     """Coefficients [1] with which the components come closest to ln of spectra."""
     basis = np.asarray(emulator.basis[...], float)
     return (np.asarray(log_flux) - np.asarray(emulator.mean[...], float)) @ basis.T / (basis**2).sum(-1)

@@ -20,7 +20,7 @@ def by_path(tree: Any) -> dict[str, Any]:
     return {name(path) or "value": leaf for path, leaf in leaves}
 
 
-def describe(flat: Mapping[str, Any]) -> dict[str, list]:
+def fingerprints(flat: Mapping[str, Any]) -> dict[str, list]:
     """[shape, dtype, hash of the content] by path."""
     made = {}
     for path, leaf in flat.items():

@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import json
 import pathlib
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from concurrent import futures
@@ -22,10 +23,8 @@ from orbax.checkpoint import checkpoint_managers as policies
 
 from galdiff.errors import InputError
 from galdiff.runtime import agreed, first_does, together
-from galdiff.train.arrays import by_path, describe, refuse_mismatch, refuse_nonfinite
-from galdiff.train.seal import Damaged, ranked_right, refuse_strange, sealed, unsealed
-
-META = "meta"
+from galdiff.train.arrays import by_path, fingerprints, refuse_mismatch, refuse_nonfinite
+from galdiff.train.seal import META, Damaged, ranked_right, refuse_deep, refuse_strange, sealed, unsealed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,8 +70,7 @@ class Checkpoints:
         """Steps on disk, oldest first."""
         if self._manager is not None:
             return sorted(self._manager.all_steps())
-        named = [p for p in self.folder.glob("[0-9]*") if p.name.isdigit() and p.is_dir()]
-        return sorted(int(p.name) for p in named if ocp.utils.is_checkpoint_finalized(p))
+        return sorted(int(p.name) for p in steps_in(self.folder) if ocp.utils.is_checkpoint_finalized(p))
 
     def save(self, step: int, parts: Mapping[str, Any], *, meta: Mapping[str, Any], loss: float) -> None:
         """Copy the arrays and write them in the background.
@@ -99,7 +97,7 @@ class Checkpoints:
             self._pending = (step, self._worker.submit(self._write, step, copies, dict(meta), loss))
 
     def _write(self, step: int, flat: Mapping[str, Any], meta: Mapping[str, Any], loss: float) -> None:
-        record = {**meta, "step": step, "loss": float(loss), "leaves": {n: describe(f) for n, f in flat.items()}}
+        record = {**meta, "step": step, "loss": float(loss), "leaves": {n: fingerprints(f) for n, f in flat.items()}}
         items = {name: ocp.args.StandardSave(part) for name, part in flat.items() if part}
         assert self._manager is not None
         self._manager.save(
@@ -196,7 +194,10 @@ class Checkpoints:
 
     def _read(self, step: int, like: Mapping[str, Any]) -> Restored:
         try:
+            refuse_deep(self.folder / str(step))
             record = self._restore(step, META, ocp.args.JsonRestore())
+        except Damaged:
+            raise
         except Exception as error:  # Orbax raises many kinds for a broken file
             raise Damaged(f"its record cannot be read: {_short(error)}") from error
         unsealed(record)
@@ -215,11 +216,17 @@ class Checkpoints:
                 found = self._restore(step, name, ocp.args.StandardRestore(abstract))
             except Exception as error:
                 raise Damaged(f"'{name}' cannot be read: {_short(error)}") from error
-            for path, saved in describe(found).items():
+            for path, saved in fingerprints(found).items():
                 if saved != record["leaves"][name][path]:
                     raise Damaged(f"'{name}.{path}' is not what was written")
             parts[name] = jax.tree.unflatten(tree, [found[path] for path in paths])
         return Restored(step=step, parts=parts, meta=record)
+
+
+def steps_in(folder: pathlib.Path) -> list[pathlib.Path]:
+    """Folders of steps, finished or not: those whose name is a whole number as it is written."""
+    named = [p for p in folder.glob("[0-9]*") if re.fullmatch(r"0|[1-9][0-9]{0,17}", p.name)]
+    return [p for p in named if p.is_dir()]
 
 
 def _manager(folder: pathlib.Path, last: int, best: int) -> ocp.CheckpointManager:

@@ -43,11 +43,11 @@ class Source(abc.ABC):
 
     def batch(self, step: int) -> Batch:
         """The batch of a step; the last of an epoch is filled up with samples of weight zero."""
-        epoch, place = divmod(step, self.per_epoch)
+        epoch, batch_on_mesh = divmod(step, self.per_epoch)
         if self.per_epoch == 1:
             return self.all_rows()
         order = np.random.default_rng([self.seed, epoch]).permutation(self.n)
-        which = order[place * self.batch_size : (place + 1) * self.batch_size]
+        which = order[batch_on_mesh * self.batch_size : (batch_on_mesh + 1) * self.batch_size]
         return self._filled(np.sort(which), self.batch_size)
 
     def all_rows(self) -> Batch:
@@ -168,7 +168,7 @@ class Zarr(_Stored):
         return isinstance(found, zarr.Array)
 
 
-def place(batch: Batch, mesh: Mesh | None) -> Batch:
+def batch_on_mesh(batch: Batch, mesh: Mesh | None) -> Batch:
     """A batch on the axis "data" of a mesh, filled up with weight zero to a whole number per device."""
     if mesh is None:
         return jax.tree.map(jax.numpy.asarray, batch)

@@ -1,4 +1,4 @@
-"""Checkpoints to give away: the numbers of a trained model alone, small, and where those of the package lie."""
+"""Checkpoints to give away: the parameters of a trained model alone, small, and where those of the package lie."""
 
 import pathlib
 
@@ -10,7 +10,7 @@ from galdiff.train.select import parts_of
 OF_FILE = ("step", "loss", "leaves", "seal")  # what `Checkpoints.save` writes itself
 
 
-def ship(path: str | pathlib.Path, to: str | pathlib.Path) -> pathlib.Path:
+def export(path: str | pathlib.Path, to: str | pathlib.Path) -> pathlib.Path:
     """Copy the model of a run (averaged, where it kept an average) into a new folder, without optimiser and progress.
 
     Args:
@@ -37,7 +37,7 @@ def ship(path: str | pathlib.Path, to: str | pathlib.Path) -> pathlib.Path:
     return to
 
 
-def shipped(name: str) -> pathlib.Path:
+def bundled(name: str) -> pathlib.Path:
     """Folder of a checkpoint that comes with the package.
 
     Raises:

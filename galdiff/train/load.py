@@ -21,9 +21,10 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from galdiff.build import build
+from galdiff.core.buildable import packages_in, refuse_untrusted, trusting
 from galdiff.core.variables import Physical
 from galdiff.errors import InputError
-from galdiff.train.checkpoints import Checkpoints, Restored, by_path
+from galdiff.train.checkpoints import Checkpoints, Restored, by_path, steps_in
 from galdiff.train.data import on_all
 from galdiff.train.log import read_log
 from galdiff.train.migrations import laws_in_slots, saved_path
@@ -45,14 +46,14 @@ class Loaded:
 def load(
     path: str | pathlib.Path, *, step: int | None = None, mesh: Mesh | None = None, packages: Sequence[str] = ()
 ) -> Loaded:
-    """The model of a checkpoint, with its averaged numbers where the run kept an average.
+    """The model of a checkpoint, with its averaged parameters where the run kept an average.
 
     Numbers are rounded to the precision of this process: what was trained in float64 is used in float32 as well.
 
     Args:
       path: folder of a run, or its checkpoints.
       step: which; the newest sound one by default.
-      mesh: numbers go to all of its devices; None for one.
+      mesh: parameters go to all of its devices; None for one.
       packages: of yours, trusted by name, whose classes the model may be made of; a checkpoint never trusts by itself.
 
     Raises:
@@ -68,7 +69,7 @@ def load(
 
 
 def load_part(path: str | pathlib.Path, model: nnx.Module, part: str = "corrections") -> nnx.Module:
-    """A model with one part (corrections or physics) from a checkpoint, and its own numbers elsewhere.
+    """A model with one part (corrections or physics) from a checkpoint, and its own parameters elsewhere.
 
     Raises:
       InputError: the part has other names or shapes in the checkpoint.
@@ -89,7 +90,7 @@ def folder_of(path: str | pathlib.Path) -> pathlib.Path:
     """The folder with the steps."""
     path = pathlib.Path(path)
     for folder in (path / "checkpoints", path):
-        if folder.is_dir() and any(p.name.isdigit() for p in folder.iterdir()):
+        if steps_in(folder):
             return folder
     raise InputError(f"{path}: holds no checkpoint; give the folder of a run, or its checkpoints")
 
@@ -110,7 +111,9 @@ def built(record: Mapping[str, Any], path: str | pathlib.Path, packages: Sequenc
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise InputError(f"{path}: the config in the checkpoint has the seed {str(seed)[:40]!r}; it is a whole number")
     try:
-        model = build(config["model"], seed=seed, path="model", packages=packages, checkpoint=True)
+        with trusting(packages):
+            refuse_untrusted(record.get("packages", ()), path)
+            model = build(config["model"], seed=seed, path="model", checkpoint=True)
     except InputError as error:
         versions = record.get("versions")
         made = versions.get("galdiff") if isinstance(versions, dict) else None
@@ -148,6 +151,13 @@ def config_of(record: Mapping[str, Any], path: str | pathlib.Path) -> dict[str, 
     return {str(key): laws_in_slots(value) for key, value in config.items()} if isinstance(config, dict) else {}
 
 
+def needed_packages(meta: Mapping[str, Any]) -> list[str]:
+    """Packages of the user that the model of a config is made of, for the record of a checkpoint."""
+    if not isinstance(meta.get("config"), str):
+        return []
+    return list(packages_in(config_of(meta, "meta").get("model")))
+
+
 def _nested(text: str) -> bool:
     """Whether YAML is nested deeper than any config, found in one pass: parsing such a text takes minutes."""
     depth = deepest = 0
@@ -161,7 +171,7 @@ def _nested(text: str) -> bool:
 
 
 def inspect(path: str | pathlib.Path) -> str:
-    """What a checkpoint holds, as text: config, numbers with units, metrics, versions, hashes of data."""
+    """What a checkpoint holds, as text: config, parameters with units, metrics, versions, hashes of data."""
     with Checkpoints(folder_of(path), reading=True) as checkpoints:
         record, steps = checkpoints.meta(), checkpoints.steps()
     if record is None:
@@ -170,7 +180,7 @@ def inspect(path: str | pathlib.Path) -> str:
     lines += [f"  {line}" for line in str(record.get("config", "")).splitlines()]
     for part in PARTS:
         leaves = record["leaves"].get(part, {})
-        lines += ["", f"{part}: {sum(_size(shape) for shape, _, _ in leaves.values())} numbers"]
+        lines += ["", f"{part}: {sum(_size(shape) for shape, _, _ in leaves.values())} parameters"]
         lines += [f"  {name:50s} {dtype}{shape}" for name, (shape, dtype, _) in leaves.items()]
     log = folder_of(path).parent / "metrics.jsonl"
     if log.is_file() and (rows := [r for r in read_log(log) if r["step"] <= record["step"]]):
@@ -192,7 +202,7 @@ def physics_of(model: nnx.Module) -> dict[str, tuple[float, str]]:
 def _filled(
     checkpoints: Checkpoints, states: dict[str, nnx.State], record: dict, mesh: Mesh | None
 ) -> dict[str, nnx.State]:
-    """Parts with the numbers of a checkpoint, averaged ones where there are, in the precision that the parts have."""
+    """Parts with the parameters of a checkpoint, averaged where they are, in the precision that the parts have."""
     saved = record["leaves"]
     names = {part: {p: saved_path(p, saved.get(part, {})) for p in by_path(state)} for part, state in states.items()}
     likes = {
@@ -206,9 +216,9 @@ def _filled(
     assert found is not None
     average, filled = found.parts["average"], {}
     for part, state in states.items():
-        own, held = by_path(state), {**found.parts[part], **average}  # an average goes before the last numbers
-        numbers = [np.asarray(held[names[part][p]], x.dtype) for p, x in own.items()]
-        placed = jax.tree.map(jnp.asarray, numbers) if mesh is None else on_all(numbers, mesh)
+        own, held = by_path(state), {**found.parts[part], **average}  # an average goes before the last parameters
+        parameters = [np.asarray(held[names[part][p]], x.dtype) for p, x in own.items()]
+        placed = jax.tree.map(jnp.asarray, parameters) if mesh is None else on_all(parameters, mesh)
         filled[part] = jax.tree.unflatten(jax.tree.structure(state), placed)
     return filled
 

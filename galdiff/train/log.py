@@ -40,11 +40,14 @@ class Log:
 
 
 def read_log(path: str | pathlib.Path) -> list[dict[str, Any]]:
-    """All whole records of a log; a last line that was cut by a crash is left out."""
-    records = []
-    for line in pathlib.Path(path).read_text(encoding="utf-8").splitlines():
+    """All whole records of a log; it ends before a line that is none, such as a last one that was cut by a crash."""
+    records: list[dict[str, Any]] = []
+    for line in pathlib.Path(path).read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            records.append(json.loads(line))
-        except json.JSONDecodeError:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
             break
+        if not isinstance(record, dict) or not isinstance(record.get("step"), int):
+            break
+        records.append(record)
     return records

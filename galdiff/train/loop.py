@@ -15,16 +15,17 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from galdiff.errors import InputError
-from galdiff.io.lock import locked
+from galdiff.io.lock import locked, refuse_held
 from galdiff.runtime import agreed, first_process, together
 from galdiff.train.checkpoints import Checkpoints
+from galdiff.train.load import needed_packages
 from galdiff.train.log import Log
 from galdiff.train.run import Run
 from galdiff.train.signals import stop_signals
-from galdiff.train.task import Settings, Task
+from galdiff.train.task import Task, TrainingSettings
 from galdiff.train.tensorboard import Events
 
-__all__ = ["Outcome", "Settings", "Task", "train"]
+__all__ = ["Outcome", "Task", "TrainingSettings", "train"]
 
 Report = Callable[[int, dict[str, float]], None]
 ENDS = ("finished", "no longer better", "interrupted", "not finite")
@@ -34,7 +35,7 @@ ENDS = ("finished", "no longer better", "interrupted", "not finite")
 class Outcome:
     """How a run ended."""
 
-    model: nnx.Module  # with the last numbers, or their average where one is kept
+    model: nnx.Module  # with the last parameters, or their average where one is kept
     step: int
     end: str  # one of ENDS
     best: float  # smallest validation loss
@@ -43,7 +44,7 @@ class Outcome:
 
 def train(
     task: Task,
-    settings: Settings,
+    settings: TrainingSettings,
     folder: str | pathlib.Path,
     *,
     meta: Mapping[str, Any] | None = None,
@@ -67,9 +68,19 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     if jax.process_count() > 1 and mesh is None:
         raise InputError(f"{jax.process_count()} processes train together, but on no mesh; choose mesh data")
-    alone = locked(folder, ".training") if first_process() else contextlib.nullcontext()
+    alone = _alone(folder) if first_process() else contextlib.nullcontext()
+    meta = dict(meta or {})
+    meta.setdefault("packages", needed_packages(meta))
     with together(str(folder)), alone:
-        return _train(Run(task, settings, mesh), folder, dict(meta or {}), report)
+        return _train(Run(task, settings, mesh), folder, meta, report)
+
+
+@contextlib.contextmanager
+def _alone(folder: pathlib.Path) -> Iterator[None]:
+    """Hold the folder of a training, which may lie in that of a run that this process holds (`train.folder.claim`)."""
+    refuse_held(folder)
+    with locked(folder, ".training"):
+        yield
 
 
 def _train(run: Run, folder: pathlib.Path, meta: dict[str, Any], report: Report | None) -> Outcome:

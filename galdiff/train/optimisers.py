@@ -33,6 +33,6 @@ def adamw(
     schedule = optax.warmup_cosine_decay_schedule(
         learning_rate if warmup == 0 else 0.0, learning_rate, warmup, steps, final * learning_rate
     )
-    decayed = lambda numbers: {path: "correction" in path for path in numbers}  # noqa: E731
+    decayed = lambda parameters: {path: "correction" in path for path in parameters}  # noqa: E731
     adam = optax.adamw(schedule, weight_decay=weight_decay, mask=decayed)
     return adam if clip is None else optax.chain(optax.clip_by_global_norm(clip), adam)

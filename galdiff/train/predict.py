@@ -12,7 +12,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array
 
 from galdiff.errors import InputError
-from galdiff.train.data import Batch, place
+from galdiff.train.data import Batch, batch_on_mesh
 from galdiff.train.load import load
 
 
@@ -33,7 +33,7 @@ class Ensemble:
       mesh: with an axis "data" for the samples; None for one device.
 
     Raises:
-      InputError: models that differ in more than their numbers.
+      InputError: models that differ in more than their parameters.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Ensemble:
         for begin in range(0, total, size):
             which = np.minimum(np.arange(begin, begin + size), total - 1)  # the last batch repeats its last sample
             batch = Batch(samples=jax.tree.map(lambda x, w=which: np.asarray(x)[w], samples), weight=np.ones(size))
-            found = self._both(self.state, place(batch, self.mesh).samples)
+            found = self._both(self.state, batch_on_mesh(batch, self.mesh).samples)
             kept = min(size, total - begin)
             parts.append(jax.tree.map(lambda x, k=kept: np.asarray(x)[:k], found))
         mean, std = jax.tree.map(lambda *x: np.concatenate(x), *parts)

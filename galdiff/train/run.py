@@ -10,10 +10,10 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array
 
 from galdiff.train.checkpoints import Checkpoints, by_path
-from galdiff.train.data import Batch, on_all, place
+from galdiff.train.data import Batch, batch_on_mesh, on_all
 from galdiff.train.select import parts_of, trainable
-from galdiff.train.step import make_step, start
-from galdiff.train.task import Settings, Task
+from galdiff.train.step import first_carry, make_step
+from galdiff.train.task import Task, TrainingSettings
 
 WORST = 1e300  # rank of a checkpoint that was never validated
 
@@ -21,21 +21,21 @@ WORST = 1e300  # rank of a checkpoint that was never validated
 class Run:
     """A task between two steps."""
 
-    def __init__(self, task: Task, settings: Settings, mesh: Mesh | None) -> None:
+    def __init__(self, task: Task, settings: TrainingSettings, mesh: Mesh | None) -> None:
         self.task, self.settings, self.mesh = task, settings, mesh
         self.graph, *states = parts_of(task.model)
         self.rest = states.pop()
         self.states = dict(zip(("corrections", "physics"), states, strict=True))
-        numbers = {path: x for state in self.states.values() for path, x in by_path(state).items()}
+        parameters = {path: x for state in self.states.values() for path, x in by_path(state).items()}
         chosen = trainable(task.model, task.which)
-        self.carry = self._everywhere(start({p: numbers[p] for p in chosen}, task.optimiser, settings.seed))
-        self.fixed = self._everywhere({p: x for p, x in numbers.items() if p not in chosen})
+        self.carry = self._everywhere(first_carry({p: parameters[p] for p in chosen}, task.optimiser, settings.seed))
+        self.fixed = self._everywhere({p: x for p, x in parameters.items() if p not in chosen})
         self.rest = self._everywhere(self.rest)
         self.step, self.best, self.latest, self.worse = 0, np.inf, np.inf, 0
 
         def objective(train: Any, fixed: Any, batch: Any, key: Array) -> Any:
-            numbers, rest = fixed
-            return task.objective(self._merged(train, numbers, rest), batch, key)
+            parameters, rest = fixed
+            return task.objective(self._merged(train, parameters, rest), batch, key)
 
         everywhere = None if mesh is None else NamedSharding(mesh, PartitionSpec())
         self._advance = make_step(objective, task.optimiser, settings.average, everywhere)
@@ -48,9 +48,9 @@ class Run:
         return tree if self.mesh is None else on_all(tree, self.mesh)
 
     def _merged(self, train: Any, fixed: Any, rest: Any) -> nnx.Module:
-        numbers = {**fixed, **train}
+        parameters = {**fixed, **train}
         filled = [
-            jax.tree.unflatten(jax.tree.structure(s), [numbers[path] for path in by_path(s)])
+            jax.tree.unflatten(jax.tree.structure(s), [parameters[path] for path in by_path(s)])
             for s in self.states.values()
         ]
         return nnx.merge(self.graph, *filled, rest)
@@ -59,11 +59,11 @@ class Run:
         return self.carry["average" if self.settings.average else "train"]
 
     def model(self) -> nnx.Module:
-        """The model with the numbers of now; of several processes, each has its own and may use it alone."""
-        numbers = (self._current(), self.fixed, self.rest)
+        """The model with the parameters of now; of several processes, each has its own and may use it alone."""
+        parameters = (self._current(), self.fixed, self.rest)
         if jax.process_count() > 1:
-            numbers = jax.tree.map(lambda x: jnp.asarray(np.asarray(x)), numbers)
-        return self._merged(*numbers)
+            parameters = jax.tree.map(lambda x: jnp.asarray(np.asarray(x)), parameters)
+        return self._merged(*parameters)
 
     def advance(self) -> dict[str, Array]:
         """One step; its metrics [1], each a scalar, which may still be computed when it returns."""
@@ -80,13 +80,13 @@ class Run:
     def _batch(self, step: int) -> Batch:
         if self._next is not None and self._next[0] == step:
             return self._next[1]
-        return place(self.task.source.batch(step), self.mesh)
+        return batch_on_mesh(self.task.source.batch(step), self.mesh)
 
     def validate(self) -> float:
         """Loss over the validation set (or the batch source), and whether it is the best so far."""
         source = self.task.source if self.task.validation is None else self.task.validation
         key = jax.random.key(self.settings.seed)  # the same for all, so that losses compare
-        batch = place(source.all_rows(), self.mesh)
+        batch = batch_on_mesh(source.all_rows(), self.mesh)
         loss = float(self._loss(self._current(), (self.fixed, self.rest), batch, key))
         better = loss < self.best
         self.latest = loss
@@ -95,8 +95,8 @@ class Run:
 
     def parts(self) -> dict[str, Any]:
         """What a checkpoint holds."""
-        numbers = {**self.fixed, **self.carry["train"]}
-        parts = {name: {p: numbers[p] for p in by_path(state)} for name, state in self.states.items()}
+        parameters = {**self.fixed, **self.carry["train"]}
+        parts = {name: {p: parameters[p] for p in by_path(state)} for name, state in self.states.items()}
         progress = {name: x for name, x in self.carry.items() if name not in ("train", "optimiser", "average")}
         losses = {"best": jnp.asarray(self.best), "latest": jnp.asarray(self.latest)}
         counts = {**losses, "worse": jnp.asarray(self.worse, jnp.int32)}
@@ -115,16 +115,16 @@ class Run:
         found = checkpoints.restore(self.parts())
         if found is None:
             return
-        numbers = {**found.parts["physics"], **found.parts["corrections"]}
+        parameters = {**found.parts["physics"], **found.parts["corrections"]}
         progress = dict(found.parts["progress"])
         self.best, self.latest = float(progress.pop("best")), float(progress.pop("latest"))
         self.worse = int(progress.pop("worse"))
-        trained = {path: numbers[path] for path in self.carry["train"]}
+        trained = {path: parameters[path] for path in self.carry["train"]}
         self.carry = {
             **progress,
             "optimiser": found.parts["optimiser"],
             "train": trained,
             "average": found.parts.get("average", jax.tree.map(jnp.copy, trained)),
         }
-        self.fixed = {path: numbers[path] for path in self.fixed}
+        self.fixed = {path: parameters[path] for path in self.fixed}
         self.step = found.step

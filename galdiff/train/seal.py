@@ -3,14 +3,30 @@
 import hashlib
 import json
 import pathlib
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import jax.numpy as jnp
 
+META = "meta"
+DEEPEST = 64  # levels of mappings and lists in a record
+FORMS = {"versions": dict, "data": dict, "packages": list}  # of what a record may hold beside its own
+
 
 class Damaged(Exception):
     """A checkpoint that cannot be trusted."""
+
+
+def refuse_deep(step: pathlib.Path) -> None:
+    """Raise `Damaged` where a record is nested deeper than any that was written, found without parsing it."""
+    text = (step / META / "metadata").read_text(encoding="utf-8")
+    depth = deepest = 0
+    for sign in re.findall(r"[\[{\]}]", re.sub(r'"(?:[^"\\]|\\.)*"', "", text)):
+        depth += 1 if sign in "[{" else -1
+        deepest = max(deepest, depth)
+    if deepest > DEEPEST:
+        raise Damaged(f"its record is nested {deepest} levels deep")
 
 
 def sealed(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -50,6 +66,11 @@ def refuse_strange(record: Mapping[str, Any], step: int) -> None:
     parts = list(leaves.values()) if isinstance(leaves, dict) else [None]
     if not all(isinstance(part, dict) and all(map(_is_leaf, part.values())) for part in parts):
         raise Damaged("its record does not list arrays as [shape, dtype, hash]")
+    for name, form in FORMS.items():
+        if not isinstance(record.get(name, form()), form):
+            raise Damaged(f"its record holds {name} that are a {type(record[name]).__name__}, not a {form.__name__}")
+    if not all(isinstance(name, str) and name.isidentifier() for name in record.get("packages", ())):
+        raise Damaged("its record names packages that are none")
 
 
 def _is_leaf(leaf: Any) -> bool:

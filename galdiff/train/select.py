@@ -1,4 +1,4 @@
-"""Which numbers of a model train: corrections, physics, both, or those whose path matches a pattern."""
+"""Which parameters of a model train: corrections, physics, both, or those whose path matches a pattern."""
 
 import fnmatch
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ KINDS = ("corrections", "physics", "all")
 
 
 def parts_of(model: nnx.Module) -> tuple[nnx.GraphDef, nnx.State, nnx.State, nnx.State]:
-    """Structure, trainable numbers of the corrections, those of the physics, and all the rest (tables)."""
+    """Structure, trainable parameters of the corrections, those of the physics, and all the rest (tables)."""
     inside = correction_paths(model)
     of_correction = lambda path, _: any(path[: len(prefix)] == prefix for prefix in inside)  # noqa: E731
     graph, *states = nnx.split(model, nnx.All(nnx.Param, of_correction), nnx.Param, ...)
@@ -27,7 +27,7 @@ def correction_paths(model: nnx.Module) -> list[tuple]:
 
 
 def trainable(model: nnx.Module, which: str | Sequence[str]) -> tuple[str, ...]:
-    """Dotted paths of the numbers that train.
+    """Dotted paths of the parameters that train.
 
     Args:
       model: any module.
@@ -48,7 +48,7 @@ def trainable(model: nnx.Module, which: str | Sequence[str]) -> tuple[str, ...]:
         found = groups[bare] if bare in groups else fnmatch.filter(known, bare)
         if not found:
             shown = ", ".join(known[:8]) + (", ..." if len(known) > 8 else "")
-            raise InputError(f"train.which: '{pattern}' matches none of the {len(known)} numbers ({shown})")
+            raise InputError(f"train.which: '{pattern}' matches none of the {len(known)} parameters ({shown})")
         chosen = [p for p in chosen if p not in found] if pattern != bare else chosen + found
     if not chosen:
         raise InputError(f"train.which is {patterns}: nothing is left to train; choose one of {', '.join(KINDS)}")

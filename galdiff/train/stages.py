@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 
 from galdiff.errors import InputError
 from galdiff.train.case import Case
-from galdiff.train.loop import Outcome, Settings, Task, train
+from galdiff.train.loop import Outcome, Task, TrainingSettings, train
 from galdiff.train.prior import with_prior
 from galdiff.train.progress_bar import Progress
 
@@ -23,14 +23,14 @@ class TrainingStage:
     """One training of several.
 
     Attributes:
-      which: numbers that train, see `galdiff.train.select.trainable`.
+      which: parameters that train, see `galdiff.train.select.trainable`.
       settings: how long; optimiser: of optax.
       prior: on corrections, arguments of `with_prior`; None for none.
       start: name of the stage whose result it begins with; None for the model before all of them.
     """
 
     which: str | list[str]
-    settings: Settings
+    settings: TrainingSettings
     optimiser: optax.GradientTransformation
     prior: Mapping[str, Any] | None = None
     start: str | None = None
@@ -47,7 +47,7 @@ def run_stages(
     """Train a model in stages, with progress shown; what was begun goes on.
 
     Args:
-      model: numbers to begin with, prepared by the case.
+      model: parameters to begin with, prepared by the case.
       case: data and objective.
       stages: by name, in their order; the last writes to the folder itself, others to stages/NAME in it.
       meta: goes into every checkpoint.

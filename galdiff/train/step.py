@@ -16,9 +16,9 @@ from galdiff.inference.fit import all_finite
 from galdiff.train.data import Batch
 
 
-def start(train: Mapping[str, Array], optimiser: optax.GradientTransformation, seed: int) -> dict[str, Any]:
-    """What is carried before the first step: numbers that train [any unit and shape], optimiser, average, random key,
-    counts.
+def first_carry(train: Mapping[str, Array], optimiser: optax.GradientTransformation, seed: int) -> dict[str, Any]:
+    """What is carried before the first step: parameters that train [any unit and shape], optimiser, average, random
+    key, counts.
     """
     train = {path: jnp.copy(x) for path, x in train.items()}  # buffers are given away by the step
     return {
@@ -41,7 +41,7 @@ def make_step(
     """`step(carry, fixed, batch) -> carry, report`, compiled; the carry's buffers are reused.
 
     Args:
-      objective: loss [1] and pieces, each a scalar, of (numbers that train, fixed numbers, batch, random key).
+      objective: loss [1] and pieces, each a scalar, of (parameters that train, fixed parameters, batch, random key).
       optimiser: of optax.
       average: decay of the exponential moving average; 0 for none.
       everywhere: sharding of all results, None for one device.

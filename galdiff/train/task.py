@@ -23,7 +23,7 @@ class Task:
       model: a stage or a pipeline; its tables are fixed data.
       objective: loss and its pieces (scalars by name) of (model, batch, random key); must honour `batch.weight`.
       optimiser: of optax, learning-rate schedule, clipping and weight decay included.
-      which: numbers that train, see `trainable`.
+      which: parameters that train, see `trainable`.
       source: of the batches; validation: samples that the loss is also measured on, None for the batches alone.
     """
 
@@ -36,12 +36,12 @@ class Task:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings:
+class TrainingSettings:
     """How long and how carefully.
 
     Attributes:
       steps: at most; seed: of the random keys that the objective gets.
-      average: decay of the moving average of the numbers, which then is what is validated; 0 for none.
+      average: decay of the moving average of the parameters, which then is what is validated; 0 for none.
       validate_every, checkpoint_every: steps between them.
       patience: validations without a smaller loss after which a run ends; None for all steps.
       bad_steps: steps in a row that are not finite after which a run ends.

@@ -15,7 +15,7 @@ from galdiff.core.buildable import buildable
 from galdiff.core.correction import NoCorrection
 from galdiff.errors import InputError
 from galdiff.train.checkpoints import by_path
-from galdiff.train.export import shipped
+from galdiff.train.export import bundled
 from galdiff.train.load import Loaded, config_of, load
 from galdiff.train.select import parts_of
 
@@ -31,7 +31,7 @@ def trained_cycle(*, path: str | pathlib.Path | None = None, outputs: Outputs | 
     Raises:
       InputError: no checkpoint there, or one of something else.
     """
-    model = load(shipped("wind_correction") if path is None else path).model
+    model = load(bundled("wind_correction") if path is None else path).model
     if not isinstance(model, BaryonCycle):
         raise InputError(
             f"baryons.path is '{path}': it holds a {type(model).__name__}, not a baryon cycle; give a run that trained"
@@ -42,8 +42,10 @@ def trained_cycle(*, path: str | pathlib.Path | None = None, outputs: Outputs | 
     return model
 
 
-def extended(loaded: Loaded, additions: Mapping[str, Any] | None, seed: int = 0) -> tuple[nnx.Module, list[str], Any]:
-    """A trained model with corrections in hooks that were empty; all numbers that it had stay as they are.
+def with_new_hooks(
+    loaded: Loaded, additions: Mapping[str, Any] | None, seed: int = 0
+) -> tuple[nnx.Module, list[str], Any]:
+    """A trained model with corrections in hooks that were empty; all parameters that it had stay as they are.
 
     Args:
       loaded: a checkpoint.
@@ -51,7 +53,7 @@ def extended(loaded: Loaded, additions: Mapping[str, Any] | None, seed: int = 0)
       seed: of the new weights.
 
     Returns:
-      The model, the dotted paths of its new numbers, and the config that builds it.
+      The model, the dotted paths of its new parameters, and the config that builds it.
 
     Raises:
       InputError: no such hook, or one that is taken.

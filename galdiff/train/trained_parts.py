@@ -9,7 +9,7 @@ from galdiff.imf import Imf, warn_other_imf
 from galdiff.records import SSPGrid
 from galdiff.sps.emulator import Emulator, emulated_grid
 from galdiff.sps.spectral_correction import CorrectedSpectra
-from galdiff.train.export import shipped
+from galdiff.train.export import bundled
 from galdiff.train.load import load
 
 
@@ -58,10 +58,10 @@ def corrected_ssp(library: SSPGrid, checkpoint: str | pathlib.Path) -> SSPGrid:
 
 
 def _loaded(checkpoint: str | pathlib.Path | None) -> tuple[Emulator, dict[str, str]]:
-    loaded = load(shipped("ssp_emulator") if checkpoint is None else checkpoint)
+    loaded = load(bundled("ssp_emulator") if checkpoint is None else checkpoint)
     if not isinstance(loaded.model, Emulator):
         raise InputError(
             f"{checkpoint}: holds a {type(loaded.model).__name__}, not an emulator; give a run of"
             " experiment=ssp_emulator"
         )
-    return loaded.model, loaded.meta.get("data", {})
+    return loaded.model, {name: str(value) for name, value in loaded.meta.get("data", {}).items()}

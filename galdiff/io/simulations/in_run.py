@@ -47,7 +47,7 @@ def galaxy_in_run(
     if own is not None and (said := difference(own, cosmology)):
         warnings.warn(
             f"{os.path.basename(path)}: the simulation's cosmology is not that of the run ({said}); ages are those of"
-            " the simulation, distances those of the run; to follow the file, give cosmology=own and its numbers",
+            " the simulation, distances those of the run; to follow the file, give cosmology=own and its parameters",
             stacklevel=2,
         )
     return galaxy

@@ -38,7 +38,7 @@ class Measured(NamedTuple):
     flux: np.ndarray  # (metallicity, age, wave) [Lsun/Angstrom/Msun]
 
 
-def smooth(wave: np.ndarray, flux: np.ndarray, target: np.ndarray) -> np.ndarray:
+def smoothed_to(wave: np.ndarray, flux: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Bring spectra (..., wave) of FWHM `MEASURED_FWHM` to `RESOLVING_POWER`, at the target wavelengths [Angstrom]."""
     sigma = np.sqrt((target / RESOLVING_POWER) ** 2 - MEASURED_FWHM**2) / 2.3548
     kernel = np.exp(-0.5 * ((wave - target[:, None]) / sigma[:, None]) ** 2) * np.gradient(wave)
@@ -103,7 +103,7 @@ def sample(
     mets, ages = measured.mets[pick[0]], measured.ages[pick[1]]
     weight = np.where((mets < 0.0035) | (mets > 0.035), 0.25, 1.0)[:, None] * np.where(ages < 0.09, 0.4, 1.0)
     return Sample(
-        data=smooth(measured.wave, measured.flux[np.ix_(*pick)], wave),
+        data=smoothed_to(measured.wave, measured.flux[np.ix_(*pick)], wave),
         mets=mets,
         imf=imf,
         tables=(tables.track_tables(ages, mets), spectra.atmosphere_tables(wave, wave / RESOLVING_POWER)),
@@ -200,7 +200,7 @@ def damped_least_squares(
     return np.asarray(problem.filled(free))
 
 
-class Comparison(NamedTuple):
+class SpectraComparison(NamedTuple):
     """Measured and modelled spectra of the same populations."""
 
     wave: np.ndarray  # vacuum Angstrom
@@ -210,19 +210,19 @@ class Comparison(NamedTuple):
     model: np.ndarray
 
 
-def compare(measured: Measured, full: Float[np.ndarray, "coef"], imf: Any) -> Comparison:
+def compare(measured: Measured, full: Float[np.ndarray, "coef"], imf: Any) -> SpectraComparison:
     """Both over the whole range of the promise: Z 0.004-0.03, 0.1-13 Gyr, below 7400 [Angstrom]."""
     wave, ages, mets, flux = measured
     mets_in, ages_in = (mets > 0.0039) & (mets < 0.0301), (ages > 0.099) & (ages < 13.01)
     used = WAVE[WAVE < 7400.0]
-    data = smooth(wave, flux[np.ix_(mets_in, ages_in)], used)
+    data = smoothed_to(wave, flux[np.ix_(mets_in, ages_in)], used)
     ages, mets = ages[ages_in], mets[mets_in]
     made = (tables.track_tables(ages, mets), spectra.atmosphere_tables(used, used / RESOLVING_POWER))
     model = np.asarray(synthesis.synthesise(unpack(full), jnp.asarray(mets), made, imf))
-    return Comparison(used, ages, mets, data, model)
+    return SpectraComparison(used, ages, mets, data, model)
 
 
-def report_lines(found: Comparison, summary: Summary) -> list[str]:
+def report_lines(found: SpectraComparison, summary: Summary) -> list[str]:
     """Rms and mean differences of each quantity, all together and by metallicity."""
     theirs, ours = summary(found.data), summary(found.model)
     lines = [" ".join(["rms (mean) of analytic - MILES; Z:", *(f"{z:.4g}" for z in found.mets)])]
