@@ -25,6 +25,7 @@ from galdiff.halo.history import HistorySettings
 from galdiff.inference.losses import Gaussian, Noise
 from galdiff.io.tables import content_hash, read_columns
 from galdiff.observables.outputs import output
+from galdiff.records import BaryonHistory
 from galdiff.train.case import Case
 from galdiff.train.data import Batch, InMemory
 from galdiff.train.loop import Outcome
@@ -216,6 +217,6 @@ class FitColumns(_OwnTable):
         return model(samples["drivers"])  # type: ignore[operator]
 
 
-def _solve(model: nnx.Module, tables: Prepared):
+def _solve(model: nnx.Module, tables: Prepared) -> BaryonHistory:
     equations = model.equations()  # type: ignore[attr-defined]
     return jax.vmap(lambda each: evolve_prepared(equations, each))(tables)
