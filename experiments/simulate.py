@@ -50,10 +50,12 @@ def closing(summary: dict) -> str:
     """The main numbers of a run on one line."""
     n, k, seconds = summary["stars"], summary["kinematics"], summary["seconds"]
     compiling = sum(s for name, s in seconds.items() if "compile" in name)
+    shift = summary.get("grown", {}).get("log10_mstar_shift")
+    corrected = "" if shift is None else f"corrections shift log10 M* by {shift:+.3f} dex; "
     return (
         f"{n['in_field']['number']} of {n['all']['number']} stars, r_half = {k['r_half']:.2f} kpc"
         f" ({k['r_half_arcsec']:.2f} arcsec), lambda_R = {k['lambda_r']:.2f}, V/sigma = {k['v_over_sigma']:.2f};"
-        f" {seconds['total']:.1f} s, of which {compiling:.1f} s to compile"
+        f" {corrected}{seconds['total']:.1f} s, of which {compiling:.1f} s to compile"
     )
 
 

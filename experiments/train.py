@@ -17,9 +17,10 @@ from galdiff.build import build
 from galdiff.cli import check_kinds, experiment, run_folder
 from galdiff.errors import InputError
 from galdiff.io.folder import as_json, write_files
+from galdiff.train.beginning import completed, first_model
 from galdiff.train.case import Case
 from galdiff.train.folder import claim
-from galdiff.train.load import PARTS, folder_of, load_part
+from galdiff.train.load import PARTS, folder_of
 from galdiff.train.loop import Outcome, TrainingSettings
 from galdiff.train.meshes import mesh_of
 from galdiff.train.select import trainable
@@ -52,7 +53,7 @@ def configs_of(cfg: DictConfig) -> dict[str, DictConfig]:
 def stages_of(cfg: DictConfig) -> dict[str, TrainingStage]:
     """The stages by name, in order; what would fail late is refused."""
     configs, stages = configs_of(cfg), {}
-    check_kinds(cfg, "train", ignore=("prior", "checkpoint", "runtime.distributed", "case.redshift"))
+    check_kinds(cfg, "train", ignore=("prior", "checkpoint", "fills", "runtime.distributed", "case.redshift"))
     if cfg.part not in ("all", *PARTS):
         raise InputError(f"part is '{cfg.part}'; choose all, {' or '.join(PARTS)}")
     for name, stage in configs.items():
@@ -79,15 +80,6 @@ def described(cfg: DictConfig) -> DictConfig:
     return OmegaConf.masked_copy(cfg, [key for key in cfg if key not in ("output", "runtime", "mesh")])
 
 
-def first_model(cfg: DictConfig) -> nnx.Module:
-    """The model of the config, with parameters of a checkpoint where one is named."""
-    model = build(cfg.model, seed=cfg.seed, path="model")
-    if cfg.checkpoint is not None:
-        for part in PARTS if cfg.part == "all" else (cfg.part,):
-            model = load_part(cfg.checkpoint, model, part)
-    return model
-
-
 def begin_with(cfg: DictConfig, stages: dict[str, TrainingStage]) -> tuple[nnx.Module, Case]:
     """Model and case before the first step."""
     model = first_model(cfg)
@@ -102,6 +94,7 @@ def main(cfg: DictConfig) -> float:
     """Smallest validation loss of the last stage; a sweep with an optimiser makes it small."""
     started = time.perf_counter()
     runtime.configure(**cfg.runtime)
+    cfg = completed(cfg)
     stages, mesh = stages_of(cfg), mesh_of(cfg.mesh)
     folder, config = run_folder(cfg), OmegaConf.to_yaml(described(cfg), resolve=True)
     text = OmegaConf.to_yaml(OmegaConf.masked_copy(cfg, [key for key in cfg if key != "runtime"]), resolve=True)

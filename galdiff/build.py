@@ -129,7 +129,9 @@ def _signature(target: Callable) -> inspect.Signature | None:
         return None  # some compiled functions have none
 
 
-def _call(target: Callable, args: list, kwargs: dict, where: str, name: str, signature: inspect.Signature | None):
+def _call(
+    target: Callable, args: list, kwargs: dict, where: str, name: str, signature: inspect.Signature | None
+) -> Any:
     if signature is not None:
         _check_keywords(signature, args, kwargs, where, name, skip=int(inspect.isclass(target)))
     try:

@@ -102,3 +102,71 @@ def write_eagle(path, *, attributes=True, box=67.77, **changes):
             if values is not None:
                 field(group, name, values, units if attributes else None)
     return stars
+
+
+def write_gizmo(path, *, initial_mass=False, tracers=0, **attributes):
+    """As FIRE-2 writes it: kpc/h and 1e10 Msun/h in single precision, mass fractions, no units anywhere."""
+    stars, gas = galaxy(), galaxy(2, N_GAS)
+    with h5py.File(path, "w") as file:
+        known = {"Time": A, "Redshift": 1 / A - 1, "HubbleParam": H, "Omega0": 0.272, "BoxSize": 60000.0}
+        header(file, **known | attributes)
+        for name, part in (("PartType0", gas), ("PartType4", stars)):
+            group = file.create_group(name)
+            count, share = len(part["mass"]), 0.6 if name == "PartType4" else 1.0
+            metals = np.full((count, 11 + tracers), 0.001)
+            metals[:, 0], metals[:, 1], metals[:, 4] = 0.02, 0.25, 0.008
+            fields = {
+                "Coordinates": part["pos"] * H / A + 30000.0,
+                "Velocities": part["vel"] / np.sqrt(A),
+                "Masses": part["mass"] * share * H / 1e10,
+                "Metallicity": metals,
+            }
+            for key, values in fields.items():
+                field(group, key, values.astype("f8" if key == "Coordinates" else "f4"))
+        field(file["PartType4"], "StellarFormationTime", stars["birth"].astype("f4"))
+        if initial_mass:
+            field(file["PartType4"], "InitialMass", (stars["mass"] * H / 1e10).astype("f4"))
+        field(file["PartType0"], "InternalEnergy", np.full(N_GAS, 100.0))
+        field(file["PartType0"], "ElectronAbundance", np.full(N_GAS, 1.1))
+        field(file["PartType0"], "StarFormationRate", np.full(N_GAS, 0.02))
+        field(file["PartType0"], "SmoothingLength", np.full(N_GAS, 1.0))
+    return stars
+
+
+def write_tng(path, rows=slice(None), **attributes):
+    """As AREPO writes it, without units: all stars, or some rows of them."""
+    stars = {name: values[rows] for name, values in galaxy().items()}
+    with h5py.File(path, "w") as file:
+        header(file, **{"Time": A, "HubbleParam": H, "Omega0": 0.3089, "BoxSize": 75000.0} | attributes)
+        group = file.create_group("PartType4")
+        field(group, "Coordinates", stars["pos"] * H / A + 2000.0)
+        field(group, "Velocities", stars["vel"] / np.sqrt(A))
+        field(group, "GFM_InitialMass", stars["mass"] * H / 1e10)
+        field(group, "GFM_Metallicity", np.full(len(stars["mass"]), 0.01))
+        field(group, "GFM_StellarFormationTime", stars["birth"])
+    return stars
+
+
+def write_swift(path, rows=slice(None), **attributes):
+    """As SWIFT writes it, without units: no h, lengths in Mpc."""
+    stars = {name: values[rows] for name, values in galaxy().items()}
+    with h5py.File(path, "w") as file:
+        header(file, **{"Scale-factor": A, "h": H, "Omega_m": 0.3046, "BoxSize": 50.0} | attributes)
+        group = file.create_group("PartType4")
+        field(group, "Coordinates", stars["pos"] / A / 1e3 + 25.0)
+        field(group, "Velocities", stars["vel"])
+        field(group, "InitialMasses", stars["mass"] / 1e10)
+        field(group, "MetalMassFractions", np.full(len(stars["mass"]), 0.01))
+        field(group, "BirthScaleFactors", stars["birth"])
+    return stars
+
+
+def write_gadget(path):
+    """A disc of particles without birth or metals."""
+    part = galaxy()
+    with h5py.File(path, "w") as file:
+        header(file, Time=0.0, MassTable=np.array([0, 0, 1e-4, 0, 0, 0]))
+        group = file.create_group("PartType2")
+        field(group, "Coordinates", part["pos"])
+        field(group, "Velocities", part["vel"])
+    return part

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import scipy.stats
 from astropy.table import MaskedColumn, Table
+from omegaconf import OmegaConf
 
 import galdiff
 from galdiff.build import build
@@ -20,6 +21,8 @@ from galdiff.errors import InputError
 from galdiff.inference.losses import Censored, Gaussian, StudentT
 from galdiff.io.tables import read_columns
 from galdiff.runtime import project_dir
+from galdiff.train.beginning import completed
+from galdiff.train.checkpoints import Checkpoints
 
 TRUTH = {"log10_a": 0.3, "alpha0": -1.4}
 SMALL = ["case.n_steps=16", "train.validate_every=30", "train.checkpoint_every=60", "case.settings.n_nodes=48"]
@@ -74,11 +77,13 @@ def test_a_table_gives_back_the_winds_that_it_was_made_with(table, tmp_path):
 def test_densities_integrate_to_one_and_stay_smooth_far_away(noise):
     x = np.sinh(np.linspace(-12.0, 12.0, 40001))  # wings of Student's t reach far
     np.testing.assert_allclose(np.trapezoid(np.exp(noise(0.4, x, 0.3)), x), 1.0, rtol=2e-6)
+    values = jax.jit(lambda m, limit: noise(m, jnp.zeros((), m.dtype), 1.0, limit))
+    slopes = jax.jit(jax.vmap(jax.grad(lambda m, limit: noise(m, jnp.zeros((), m.dtype), 1.0, limit)), (0, None)))
     for dtype in (jnp.float32, jnp.float64):
         for limit in (-1, 0, 1) if noise.limits else (0,):
             far = jnp.asarray([-40.0, 0.0, 40.0], dtype)
-            slope = jax.vmap(jax.grad(lambda m, limit=limit: noise(m, jnp.zeros((), m.dtype), 1.0, limit)))(far)
-            assert np.isfinite(noise(far, 0.0, 1.0, limit)).all()
+            slope = slopes(far, limit)
+            assert np.isfinite(values(far, limit)).all()
             assert np.isfinite(slope).all()
             if limit == 0 or not isinstance(noise, StudentT):
                 assert (slope[0] >= 0) & (slope[2] <= 0)
@@ -170,6 +175,44 @@ def test_wrong_tables_are_told_before_anything_is_solved(override, text, table):
     cfg = composed("experiment=own_table", *others, override, "case.n_steps=4")
     with pytest.raises(InputError, match=text):
         build(cfg.case).prepare(build(cfg.model))
+
+
+@pytest.mark.parametrize("experiment", [[], ["experiment=none"], ["experiment=own_table"]], ids=str)
+def test_a_table_takes_the_place_of_the_data_of_any_experiment(experiment, table):
+    cfg = composed("case=table", "case/loss=student_t", *experiment, *of(table))
+    case = build(cfg.case)
+    assert type(case).__name__ == "FitTable"
+    assert (type(case.noise).__name__, case.noise.nu, case.noise.limits) == ("StudentT", 4.0, True)
+    assert "truth" not in cfg.case
+
+
+def test_a_new_output_trains_alone_beside_those_of_a_checkpoint(tmp_path):
+    rng = np.random.default_rng(1)
+    made = Table({"a": rng.normal(size=60), "b": rng.normal(size=60)})
+    made["c"], made["d"] = made["a"] - made["b"], 1.0 + 0.1 * made["a"]
+    made.write(tmp_path / "mine.csv")
+    both = [f"case.path={tmp_path / 'mine.csv'}", "case.drivers=[a,b]", "train.steps=30", "optimiser.learning_rate=0.1"]
+    one = ["experiment=own_network", "case.targets=[c]", "case.errors=[0.1]", "model.hidden=[]"]
+    train(*one, *both, "model.n_in=2", "model.n_out=1", f"output={tmp_path / 'one'}")
+    more = ["case.targets=[c,d]", "case.errors=[0.1,0.1]", "model.more.n_in=2", "model.more.hidden=[]"]
+    more = ["experiment=new_output", f"checkpoint={tmp_path / 'one'}", *more, *both, f"output={tmp_path / 'two'}"]
+    train(*more)
+    before, after = galdiff.load(tmp_path / "one").model, galdiff.load(tmp_path / "two").model
+    point = jnp.asarray([[0.5, -0.5], [1.0, 1.0]])
+    np.testing.assert_array_equal(after(point)[:, :1], before(point))
+    np.testing.assert_allclose(after(point)[:, 1], 1.0 + 0.1 * point[:, 0], atol=0.5)
+    with pytest.raises(InputError, match="fills is 'traned'; name a key of the model"):
+        train(*more, "fills=traned")
+
+
+def test_a_checkpoint_that_fills_a_module_may_name_no_more_than_one_that_is_loaded(tmp_path):
+    evil = {"_target_": "galdiff.io.drivers.read_drivers", "path": str(tmp_path / "x.npy")}
+    with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+        meta = {"config": OmegaConf.to_yaml(OmegaConf.create({"model": evil}))}
+        checkpoints.save(1, {"physics": {"a": jnp.ones(2)}}, meta=meta, loss=1.0)
+    cfg = composed("experiment=new_output", f"checkpoint={tmp_path}", "case.path=x.csv", "model.more.n_in=2")
+    with pytest.raises(InputError, match=r"model: .*read_drivers reads files .*; a checkpoint may not call it"):
+        completed(cfg)
 
 
 def test_an_own_network_is_trained_resumed_loaded_and_predicts(tmp_path):

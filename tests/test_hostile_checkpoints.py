@@ -19,7 +19,7 @@ import galdiff
 from galdiff import cli
 from galdiff.errors import InputError
 from galdiff.front.run import library_of
-from galdiff.front.settings import Settings
+from galdiff.front.settings import RunSettings
 from galdiff.runtime import project_dir
 from galdiff.train.checkpoints import Checkpoints
 from galdiff.train.seal import sealed
@@ -113,7 +113,7 @@ def opening(door: str, run: pathlib.Path):
     with hydra.initialize_config_dir(str(project_dir("conf")), version_base="1.3"):
         config = hydra.compose(script, overrides=[*(x.format(run=run) for x in overrides), f"output={run}-out"])
     if door == "emulator":  # as simulate does it, without what it does before
-        return lambda: library_of(Settings(config))
+        return lambda: library_of(RunSettings(config))
     return lambda: main_of(script)(config)
 
 

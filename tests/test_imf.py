@@ -169,12 +169,12 @@ def test_a_run_has_one_mass_function_whichever_is_chosen(config, name):
 
 
 def test_recycling_can_be_taken_from_the_mass_function_of_the_run():
-    line = "baryons.f_recycle={_target_: galdiff.imf.return_fraction, imf: ${imf}}"
+    line = "baryons.yields.f_recycle={_target_: galdiff.imf.return_fraction, imf: ${imf}}"
     with hydra.initialize_config_dir(str(project_dir("conf")), version_base="1.3"):
         composed = hydra.compose("populate", overrides=["output=here", "imf=chabrier", line])
     check_kinds(composed, "populate")  # a number may be computed
     stage = build(composed.baryons, path="baryons")
-    assert stage.parameters().f_recycle == pytest.approx(0.4388, abs=1e-3)
+    assert stage.parameters().yields.f_recycle == pytest.approx(0.4388, abs=1e-3)
 
 
 def test_slopes_and_breaks_that_do_not_fit_are_refused():

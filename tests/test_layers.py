@@ -5,11 +5,13 @@ import builtins
 import dis
 import functools
 import graphlib
+import io
 import json
 import os
 import pathlib
 import subprocess
 import sys
+import tokenize
 import types
 
 import pytest
@@ -176,6 +178,7 @@ def test_functions_of_benchmarks_stay_short(path):
         assert node.end_lineno - node.lineno + 1 <= FUNCTION_LINES, f"{label(path)}:{node.lineno} {node.name}"
 
 
+TESTS_PER_CODE = 0.7  # lines of tests for each line of package and experiments
 STORES = ("STORE_NAME", "STORE_GLOBAL")
 
 
@@ -241,6 +244,27 @@ def test_habits_to_avoid_stay_out(path):
             assert not settings, f"{where} imports jax.config"
         if isinstance(node, ast.Attribute) and ast.unparse(node) == "jax.config.update":
             assert path.name in ("runtime.py", "cli.py"), f"{where} changes a JAX setting"
+
+
+def code_lines(text: str) -> int:
+    """Lines with code: without docstrings, comments and blank ones."""
+    said = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node):
+            said |= set(range(node.body[0].lineno, node.body[0].end_lineno + 1))
+    silent = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
+    tokens = [t for t in tokenize.generate_tokens(io.StringIO(text).readline) if t.type not in silent]
+    return len({n for t in tokens for n in range(t.start[0], t.end[0] + 1)} - said)
+
+
+def test_code_is_matched_by_tests():
+    tests = sum(code_lines(path.read_text(encoding="utf-8")) for path in (ROOT / "tests").rglob("*.py"))
+    code = sum(code_lines(path.read_text(encoding="utf-8")) for path in (*FILES, *SCRIPTS))
+    assert tests >= TESTS_PER_CODE * code, f"{tests} lines of tests for {code} of code: {tests / code:.3f}"
+
+
+def test_lines_of_code_are_counted_by_hand():
+    assert code_lines('"""What."""\n\n# why\ndef f(\n    x,\n):\n    """Twice."""\n    return 2 * x\n') == 4
 
 
 def test_the_top_level_api_stays_small():

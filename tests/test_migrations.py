@@ -32,11 +32,12 @@ def test_a_baryon_cycle_without_slots_is_built_with_its_numbers_in_slots():
     assert abs(float(model.star_formation.log10_a.bounded) - 0.5) < 1e-6
     assert abs(float(model.eta_mass.alpha0.bounded) + 1.0) < 1e-6
     assert abs(float(model.prevent.low.bounded) - 0.3) < 1e-6
-    assert abs(float(model.f_recycle.bounded) - 0.3) < 1e-6
+    assert abs(float(model.yields.f_recycle.bounded) - 0.3) < 1e-6
     assert laws_in_slots(new) == new
 
 
 def test_arrays_are_found_under_the_paths_that_they_were_saved_with():
+    assert saved_path("stages.history.yields.f_recycle", ["stages.history.f_recycle"]) == "stages.history.f_recycle"
     saved = ("t_dep.log10_a", "stages.history.t_dep.beta", "eta_mass.alpha0", "correction.star_formation.net.kernel")
     for path in saved:
         today = path.replace("t_dep", "star_formation")
@@ -47,15 +48,17 @@ def test_arrays_are_found_under_the_paths_that_they_were_saved_with():
 def test_a_checkpoint_of_the_older_layout_loads_with_the_numbers_that_were_trained(tmp_path):
     _, corrections, physics, _ = parts_of(build(laws_in_slots(OLD)["model"]))
     trained = {
-        path.replace("star_formation", "t_dep"): x + jnp.asarray(0.01, x.dtype) for path, x in by_path(physics).items()
+        path.replace("star_formation", "t_dep").replace("yields.", ""): x + jnp.asarray(0.01, x.dtype)
+        for path, x in by_path(physics).items()
     }
     with Checkpoints(tmp_path / "checkpoints") as checkpoints:
         parts = {"physics": trained, "corrections": by_path(corrections)}
         checkpoints.save(1, parts, meta={"config": OmegaConf.to_yaml(OLD)}, loss=1.0)
     loaded = by_path(nnx.state(galdiff.load(tmp_path).model, nnx.Param))
     assert len(loaded) == len(trained)
+    assert {"f_recycle", "metal_yield"} <= set(trained)
     for path, number in loaded.items():
-        np.testing.assert_array_equal(number, trained[path.replace("star_formation", "t_dep")])
+        np.testing.assert_array_equal(number, trained[path.replace("star_formation", "t_dep").replace("yields.", "")])
 
 
 def test_the_checkpoint_that_ships_needs_no_migration():

@@ -136,6 +136,12 @@ def test_a_trusted_package_gives_networks_laws_stages_cases_and_readers(args, co
     assert is_mine(built[0])
 
 
+def test_every_job_of_a_sweep_finds_own_presets(command):
+    code, said, built = command("packages=[mynet]", "experiment=mine", "own.law.rate=0.3,0.4", "-m")
+    assert code == 0, said
+    assert [round(float(own["law"].rate.bounded), 6) for own in built] == [0.3, 0.4]
+
+
 def test_an_installed_plugin_is_trusted_by_its_entry_point(tmp_path, command, monkeypatch):
     package(tmp_path, "myplugin")
     info = tmp_path / "myplugin-1.0.dist-info"

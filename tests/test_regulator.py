@@ -228,8 +228,8 @@ RANGES = {
     "star_formation.alpha0": (-4.0, 0.0),
     "eta_mass.log10_a": (-2.0, 1.0),
     "eta_mass.alpha0": (-4.0, 0.0),
-    "f_recycle": (0.0, 0.9),
-    "metal_yield": (1e-4, 0.1),
+    "yields.f_recycle": (0.0, 0.9),
+    "yields.metal_yield": (1e-4, 0.1),
 }
 
 
@@ -267,7 +267,7 @@ def test_gradients_of_all_numbers_equal_central_differences_over_their_ranges():
         return sum(jnp.log(x).sum() for x in (h.m_star, h.m_ism, h.metallicity("ism"), h.metallicity("stars"), h.sfr))
 
     steps = 1e-5 * np.maximum(np.abs(values), 0.1)
-    steps[:, names.index("metal_yield")] = 1e-4 * values[:, names.index("metal_yield")]
+    steps[:, names.index("yields.metal_yield")] = 1e-4 * values[:, names.index("yields.metal_yield")]
     # Around each point: one number up or down at a time.
     around = values[:, None, None] + np.array([1, -1])[:, None, None] * np.eye(len(names)) * steps[:, None, None]
     up, down = jnp.moveaxis(jax.jit(jax.vmap(out))(around.reshape(-1, len(names))).reshape(around.shape[:3]), 1, 0)

@@ -36,7 +36,7 @@ from galdiff.runtime import project_dir
 
 PIVOT = 125.0  # km/s
 OUTPUTS = ("contents.mass.stars", "diagnostics.t_dep", "metallicity.ism", "flows.mass.outflow")
-NAMES = ("eta_energy.log10_a", "eta_energy.alpha0", "star_formation.alpha0", "metal_yield")
+NAMES = ("eta_energy.log10_a", "eta_energy.alpha0", "star_formation.alpha0", "yields.metal_yield")
 
 
 @pytest.fixture(scope="module")
@@ -222,7 +222,8 @@ def test_the_experiment_writes_figures_tables_and_metrics(tmp_path, capsys):
     ("override", "message"),
     [
         ("+parameters.eta_mas.alpha0=[-1,0]", "no parameter 'eta_mas.alpha0'; did you mean 'eta_mass.alpha0'"),
-        ("+parameters.f_recycle=[0.2,1.0]", r"must stay within its bounds \[0.0, 0.9\]"),
+        ("+parameters.f_recycle=[0.2,0.5]", "no parameter 'f_recycle'; did you mean 'yields.f_recycle'"),
+        ("+parameters.yields.f_recycle=[0.2,1.0]", r"must stay within its bounds \[0.0, 0.9\]"),
         (
             "parameters.eta_energy.alpha0=[0,-4]",
             r"parameters.eta_energy.alpha0 is \[0, -4\]; give a range \[low, high\]",

@@ -14,8 +14,8 @@ from galdiff.core.record import check
 from galdiff.errors import InputError
 from galdiff.galaxy.centre import half_mass_radius
 from galdiff.io.simulations import read_galaxy
-from galdiff.io.simulations.gadget import Population
-from galdiff.io.simulations.illustris_tng import temperature
+from galdiff.io.simulations.conventions.gadget import Population
+from galdiff.io.simulations.gas import temperature
 from galdiff.io.simulations.in_run import galaxy_in_run
 from galdiff.io.simulations.snapshot import stellar_ages
 
@@ -285,11 +285,11 @@ def test_the_run_label_decides_between_conventions_that_share_names_but_never_ag
 
 
 def test_one_part_of_a_split_snapshot_is_read_with_a_warning(tmp_path):
-    write_eagle(tmp_path / "e.0.hdf5")
-    with h5py.File(tmp_path / "e.0.hdf5", "r+") as file:
+    write_eagle(tmp_path / "e.3.hdf5")
+    with h5py.File(tmp_path / "e.3.hdf5", "r+") as file:
         file["Header"].attrs["NumFilesPerSnapshot"] = np.array([16])
     with pytest.warns(UserWarning, match="one of 16 files"):
-        read_galaxy(tmp_path / "e.0.hdf5")
+        read_galaxy(tmp_path / "e.3.hdf5")
 
 
 def strip_attributes(path):

@@ -15,7 +15,7 @@ from galdiff.inference.survey_summary import agreement, dead_stripes, dominance,
 from galdiff.io.folder import write_files
 from galdiff.io.jacobians import survey_tables
 
-NAMES = ("eta_energy.log10_a", "eta_energy.alpha0", "metal_yield")
+NAMES = ("eta_energy.log10_a", "eta_energy.alpha0", "yields.metal_yield")
 OUTPUTS = ("stars", "gas")
 MASSES = np.linspace(11.0, 13.0, 40)
 V_VIR = V_0 * 10 ** ((MASSES - 12.0) / 3)  # the pivot is at 10^12 Msun
@@ -115,4 +115,8 @@ def test_tables_hold_every_derivative_and_their_means(slopes, tmp_path):
     assert rows[1] == "0,11.0000,0,stars,1,eta_energy.log10_a,-0.5"
     means = (tmp_path / "means.csv").read_text().splitlines()
     assert means[1] == "stars,1.0,eta_energy.log10_a,-0.5,0,0.5,36"
-    assert (tmp_path / "draws.csv").read_text().startswith("draw,eta_energy.log10_a,eta_energy.alpha0,metal_yield\n0,")
+    assert (
+        (tmp_path / "draws.csv")
+        .read_text()
+        .startswith("draw,eta_energy.log10_a,eta_energy.alpha0,yields.metal_yield\n0,")
+    )

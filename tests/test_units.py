@@ -46,7 +46,7 @@ SOLAR = (
     0.0196,
 )  # metal mass fractions that were published
 FITTED = "sps/analytic/coefficients.py"
-GRIDS = {"sps/analytic/default_library.py", "sps/miles_fits.py", FITTED}  # where they are nodes of tables, or fits
+GRIDS = {"sps/analytic/default_library.py", "sps/readers/miles.py", FITTED}  # where they are nodes of tables, or fits
 NAMES = re.compile(
     r"(?i)(^|_)(z_?sun|z_?solar|solar_?(z|metal\w*|oxygen)|mean_weight|mu_ion\w*|msun|lsun|mpc|kpc|gyr)(_|$)"
 )

@@ -2,10 +2,14 @@
 
 import abc
 import typing
+from collections.abc import Mapping
 from typing import Any, ClassVar
+
+from flax import nnx
 
 from galdiff.baryons.evolve import Equations, Outputs, evolve, evolve_adaptively
 from galdiff.baryons.laws.law import Law
+from galdiff.core.correction import NoCorrection
 from galdiff.core.stage import Stage
 from galdiff.records import BaryonHistory, HaloHistory
 
@@ -18,6 +22,7 @@ class BaryonCycle(Stage):
 
     outputs: Outputs
     slots: ClassVar[tuple[str, ...]] = ()  # names of the attributes that hold a law
+    hooks: ClassVar[Mapping[str, Any]] = {}  # of those that hold a correction, with what it sees
 
     @abc.abstractmethod
     def parameters(self) -> Any:
@@ -36,6 +41,17 @@ class BaryonCycle(Stage):
     def adaptively(self, halo: HaloHistory, rtol: float, **options: Any) -> BaryonHistory:
         """The same with steps that keep rtol, however stiff; options of `evolve_adaptively`."""
         return evolve_adaptively(self.equations(), halo, self.outputs, rtol, **options)
+
+    @typing.final
+    def uncorrected(self) -> "BaryonCycle | None":
+        """The same physics without its corrections, as a model of its own; None where it has none."""
+        corrected = [hook for hook in self.hooks if not isinstance(getattr(self, hook), NoCorrection)]
+        if not corrected:
+            return None
+        plain = nnx.merge(*nnx.split(self))
+        for hook in corrected:
+            setattr(plain, hook, NoCorrection())
+        return plain
 
     @typing.final
     def notes(self) -> tuple[str, ...]:

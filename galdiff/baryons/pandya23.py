@@ -10,29 +10,33 @@ from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from flax import nnx
+from jaxtyping import Array
 
-from galdiff import units
 from galdiff.baryons import two_zone
-from galdiff.baryons.cooling import SmoothCooling
 from galdiff.baryons.cycle import BaryonCycle
 from galdiff.baryons.evolve import Equations, Outputs
 from galdiff.baryons.halo_state import halo_state_at
+from galdiff.baryons.hot_gas import LN_10
+from galdiff.baryons.laws.constant_yields import ENERGY_YIELD, yields_of
+from galdiff.baryons.laws.cooling import CoolingLaw
+from galdiff.baryons.laws.cooling_time import CoolingTime
 from galdiff.baryons.laws.depletion_time import DepletionTime
 from galdiff.baryons.laws.law import Law, of_the_halo
 from galdiff.baryons.laws.logistic import Logistic
 from galdiff.baryons.laws.power_law import PowerLaw
+from galdiff.baryons.laws.yields import YieldsLaw, with_energy
 from galdiff.baryons.parameters import Z_SUN, Parameters
 from galdiff.baryons.patankar import Contents, Flows
 from galdiff.baryons.rates import HALO_HOOK, STATE_HOOK, KnownRates, known_rates, rates_now
+from galdiff.core import soft
 from galdiff.core.correction import Correction, NoCorrection
-from galdiff.core.variables import physical
 from galdiff.records import Diagnostics
 
-ENERGY_YIELD = 1e51 / 100 / units.MSUN_G / 1e10  # 1e51 erg for 100 Msun of stars [(km/s)^2]
+YIELDS = {"f_recycle": 0.4, "metal_yield": 0.02, "energy_yield": ENERGY_YIELD}
 
 
 def flows(
-    contents: Contents, d: KnownRates, p: Parameters, cooling: Any = None, sharp: bool = False
+    contents: Contents, d: KnownRates, p: Parameters, cooling: CoolingLaw, sharp: bool = False
 ) -> tuple[Flows, dict]:
     """All flows [Msun/Gyr, Msun (km/s)^2/Gyr] and what they follow from: section 5 of the model.
 
@@ -40,25 +44,30 @@ def flows(
       contents: of all reservoirs, any shape.
       d: what acts on them, same shape.
       p: parameters of the model.
-      cooling: log10 Lambda of (log10 T, log10 Z/Zsun); None for the smooth fit.
+      cooling: in what times the CGM cools.
       sharp: minima and maxima with kinks, as published, instead of smooth ones.
 
     Returns:
       Flows of the three budgets, and what they follow from: the known rates d, t_cool, temperature, sfr.
     """
-    halo = two_zone.halo_gas(contents, d, SmoothCooling() if cooling is None else cooling, sharp)
+    times = cooling(p.cooling, d.halo_state, contents, _at_least_one if sharp else soft.at_least)
+    halo = two_zone.halo_gas(contents, d, times, sharp)
     made = two_zone.merged(
         two_zone.infall(d),
         two_zone.cooling_flow(contents, halo),
         two_zone.star_formation(contents, d),
-        two_zone.wind(contents, d, p.energy_yield),
+        two_zone.wind(contents, d),
         two_zone.overflow(contents, halo),
         two_zone.enrichment(contents, d),
     )
     if p.turbulence is not None:
         made = two_zone.merged(made, two_zone.stirring(p.turbulence, contents, d, halo, made["energy"]))
     sfr = contents["mass"]["ism"] * d.rates.star_formation
-    return made, dict(d=d, sfr=sfr, t_cool=halo.t_cool, temperature=jnp.exp(two_zone.LN_10 * halo.log10_t))
+    return made, dict(d=d, sfr=sfr, t_cool=halo.t_cool, temperature=jnp.exp(LN_10 * halo.log10_t))
+
+
+def _at_least_one(x: Array) -> Array:
+    return jnp.maximum(x, 1.0)
 
 
 def diagnose(f_prevent: Any, d: KnownRates, **found: Any) -> Diagnostics:
@@ -81,11 +90,21 @@ class Pandya23(BaryonCycle):
     """Baryons of a halo in two zones; limits and defaults of the laws are the published priors.
 
     `correction` scales the primitive rates (`Rates`) by what the halo does, once for all steps; `state_correction` also
-    sees the contents (`all_drivers`) and is evaluated at every stage of every step.
+    sees the contents (`all_drivers`) and is evaluated at every stage of every step. `cooling` may be a function
+    for `CoolingTime`; f_recycle, metal_yield and energy_yield are those of `ConstantYields`, where no yields are given.
     """
 
     hooks: ClassVar = {"correction": HALO_HOOK, "state_correction": STATE_HOOK}
-    slots: ClassVar = ("star_formation", "eta_mass", "eta_energy", "eta_metal", "z_inflow", "prevent")
+    slots: ClassVar = (
+        "star_formation",
+        "eta_mass",
+        "eta_energy",
+        "eta_metal",
+        "z_inflow",
+        "prevent",
+        "cooling",
+        "yields",
+    )
 
     def __init__(
         self,
@@ -96,11 +115,12 @@ class Pandya23(BaryonCycle):
         eta_metal: Law | None = None,
         z_inflow: Law | None = None,
         prevent: Law | None = None,
-        f_recycle: float = 0.4,
-        metal_yield: float = 0.02,
-        energy_yield: float = ENERGY_YIELD,
+        cooling: CoolingLaw | nnx.Module | None = None,
+        yields: YieldsLaw | None = None,
+        f_recycle: float | None = None,
+        metal_yield: float | None = None,
+        energy_yield: float | None = None,
         turbulence: Any = None,
-        cooling: Any = None,
         correction: Correction | None = None,
         state_correction: Correction | None = None,
         outputs: Outputs | None = None,
@@ -115,11 +135,10 @@ class Pandya23(BaryonCycle):
         )
         self.z_inflow = of_the_halo("z_inflow", inflow)
         self.prevent = of_the_halo("prevent", prevent or Logistic())
-        self.f_recycle = physical(f_recycle, unit="1", lo=0.0, hi=0.9)
-        self.metal_yield = physical(metal_yield, unit="1", lo=0.0, hi=0.1)
-        self.energy_yield = physical(energy_yield, unit="(km/s)^2", lo=0.0, hi=10 * ENERGY_YIELD)
+        self.cooling = cooling if isinstance(cooling, CoolingLaw) else CoolingTime(function=cooling)
+        numbers = {"f_recycle": f_recycle, "metal_yield": metal_yield, "energy_yield": energy_yield}
+        self.yields = with_energy(yields_of(yields, YIELDS, numbers), "Pandya23")
         self.turbulence = nnx.data(turbulence)
-        self.cooling = cooling or SmoothCooling()
         self.correction = correction or NoCorrection()
         self.state_correction = state_correction or NoCorrection()
         self.outputs = outputs or Outputs(n_times=64, n_steps=128)
@@ -129,16 +148,14 @@ class Pandya23(BaryonCycle):
         """All parameters in natural units."""
         return Parameters(
             **{slot: law.parameters() for slot, law in self.laws().items()},
-            f_recycle=self.f_recycle.bounded,
-            metal_yield=self.metal_yield.bounded,
-            energy_yield=self.energy_yield.bounded,
             turbulence=None if self.turbulence is None else self.turbulence(),
         )
 
     def equations(self, parameters: Parameters | None = None) -> Equations:
         """The model with these parameters, or its own, filled in."""
         p = self.parameters() if parameters is None else parameters
-        laws, turbulent = self.laws(), p.turbulence is not None
+        laws = {slot: law for slot, law in self.laws().items() if slot != "cooling"}  # of the rates
+        turbulent = p.turbulence is not None
         early = isinstance(self.state_correction, NoCorrection) and not any(x.sees_contents for x in laws.values())
 
         def flows_of(contents: Any, d: Any) -> Any:

@@ -32,9 +32,8 @@ class Parameters:
     eta_metal: Any = quantity("", "of the share of new metals that the wind takes, before its limit of 1")
     z_inflow: Any = quantity("", "of the metal mass fraction of the inflow")
     prevent: Any = quantity("", "of preventative feedback")
-    f_recycle: Float[Array, ""] = quantity("", "share of the stars formed that dies at once")
-    metal_yield: Float[Array, ""] = quantity("", "new metals per mass of stars formed")
-    energy_yield: Float[Array, ""] = quantity("(km/s)^2", "supernova energy per mass of stars formed")
+    cooling: Any = quantity("", "of the law of cooling")
+    yields: Any = quantity("", "of what a generation of stars gives back")
     turbulence: Turbulence | None = quantity("", "turbulent energy; None for the thermal limit", default=None)
 
 

@@ -1,6 +1,7 @@
 """What drives the two-zone model: primitive rates at given times, and what corrections may look at."""
 
 import dataclasses
+from typing import Any
 
 import jax.numpy as jnp
 from jaxtyping import Array
@@ -37,11 +38,12 @@ class KnownRates:
     rates: Rates = quantity("", "primitive rates, with limits and corrections that see the halo applied")
     z_inflow: Array = quantity("", "metal mass fraction of the inflow")
     locked: Array = quantity("", "share of the stars formed that stays locked")
+    energy_yield: Array = quantity("(km/s)^2", "supernova energy per mass of stars formed")
 
 
-def with_locked(halo_state: HaloState, rates: Rates, z_inflow: Array) -> KnownRates:
+def with_locked(rates: Rates, **known: Any) -> KnownRates:
     """Known rates, with the share of stars that stays locked [1]; all in the shape of the halo state."""
-    return KnownRates(halo_state=halo_state, rates=rates, z_inflow=z_inflow, locked=1 / (1 + rates.recycling))
+    return KnownRates(rates=rates, locked=1 / (1 + rates.recycling), **known)
 
 
 def known_rates(
@@ -58,7 +60,7 @@ def known_rates(
       limit: whether to apply them; not where `rates_now` follows.
     """
     said = tabled(laws, p, halo_state)
-    one = jnp.ones_like(halo_state.t_dyn)
+    one, stars = jnp.ones_like(halo_state.t_dyn), said["yields"]
     rates = Rates(
         inflow=said["prevent"] * halo_state.baryons,
         cooling=one,
@@ -66,13 +68,14 @@ def known_rates(
         eta_mass=said["eta_mass"],
         eta_energy=said["eta_energy"],
         eta_metal=said["eta_metal"],
-        metal_yield=p.metal_yield * one,
+        metal_yield=stars.metal_yield,
         outflow=one,
-        recycling=p.f_recycle / (1 - p.f_recycle) * one,
+        recycling=stars.f_recycle / (1 - stars.f_recycle),
     )
     if not isinstance(correction, NoCorrection):
         rates = correction(rates, halo_drivers(halo_state))
-    return with_locked(halo_state, limited(rates, sharp) if limit else rates, said["z_inflow"])
+    rates = limited(rates, sharp) if limit else rates
+    return with_locked(rates, halo_state=halo_state, z_inflow=said["z_inflow"], energy_yield=stars.energy_yield)
 
 
 def rates_now(
@@ -82,7 +85,8 @@ def rates_now(
     rates = dataclasses.replace(d.rates, **with_contents(laws, p, d.halo_state, contents, d.rates))
     if not isinstance(correction, NoCorrection):
         rates = correction(rates, all_drivers(contents, d.halo_state))
-    return with_locked(d.halo_state, limited(rates, sharp), d.z_inflow)
+    known = dict(halo_state=d.halo_state, z_inflow=d.z_inflow, energy_yield=d.energy_yield)
+    return with_locked(limited(rates, sharp), **known)
 
 
 def halo_drivers(halo_state: HaloState) -> Array:

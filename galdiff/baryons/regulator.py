@@ -10,23 +10,24 @@ import dataclasses
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from galdiff.baryons.cycle import BaryonCycle
 from galdiff.baryons.evolve import Equations, Outputs
 from galdiff.baryons.halo_state import HaloNow, HaloState, halo_state_at
 from galdiff.baryons.laws.constant import Constant
+from galdiff.baryons.laws.constant_yields import yields_of
 from galdiff.baryons.laws.depletion_time import DepletionTime
 from galdiff.baryons.laws.law import Law, Laws, of_the_halo, tabled, with_contents
 from galdiff.baryons.laws.logistic import Logistic
 from galdiff.baryons.laws.power_law import PowerLaw
+from galdiff.baryons.laws.yields import YieldsLaw
 from galdiff.baryons.parameters import Z_SUN
 from galdiff.baryons.patankar import Contents, Flows
 from galdiff.baryons.rates import HALO_HOOK, halo_drivers
 from galdiff.core.budget import Budget
 from galdiff.core.correction import Correction, NoCorrection
 from galdiff.core.record import quantity, record
-from galdiff.core.variables import physical
 from galdiff.records import Diagnostics
 
 MASS = Budget(
@@ -46,6 +47,7 @@ METALS = Budget(
         "enrichment": ("nucleosynthesis", "ism"),
     },
 )
+YIELDS = {"f_recycle": 0.4, "metal_yield": 0.02}
 DENSE_START, METAL_START = 1.0, 1e-4  # Msun of stars and of ISM, and metallicity over solar, at the start
 
 
@@ -57,8 +59,7 @@ class RegulatorParameters:
     eta_mass: Any = quantity("", "of the mass loading of the wind, lambda")
     z_inflow: Any = quantity("", "of the metal mass fraction of the inflow")
     prevent: Any = quantity("", "of preventative feedback")
-    f_recycle: Float[Array, ""] = quantity("", "share of the stars formed that dies at once, R")
-    metal_yield: Float[Array, ""] = quantity("", "new metals per mass of stars formed, (1 - R) y")
+    yields: Any = quantity("", "of what a generation of stars gives back: R, and (1 - R) y")
 
 
 @record
@@ -102,13 +103,13 @@ def known_rates(laws: Laws, p: RegulatorParameters, halo_state: HaloState, corre
       correction: of `RegulatorRates`.
     """
     said = tabled(laws, p, halo_state)
-    one = jnp.ones_like(halo_state.t_dyn)
+    stars = said["yields"]
     rates = RegulatorRates(
         inflow=said["prevent"] * halo_state.baryons,
         star_formation=said["star_formation"],
         eta_mass=said["eta_mass"],
-        metal_yield=p.metal_yield * one,
-        recycling=p.f_recycle / (1 - p.f_recycle) * one,
+        metal_yield=stars.metal_yield,
+        recycling=stars.f_recycle / (1 - stars.f_recycle),
     )
     if not isinstance(correction, NoCorrection):
         rates = correction(rates, halo_drivers(halo_state))
@@ -164,7 +165,7 @@ class Regulator(BaryonCycle):
     primitive rates (`RegulatorRates`) by what the halo does, once for all steps.
     """
 
-    slots: ClassVar = ("star_formation", "eta_mass", "z_inflow", "prevent")
+    slots: ClassVar = ("star_formation", "eta_mass", "z_inflow", "prevent", "yields")
     hooks: ClassVar = {"correction": HALO_HOOK._replace(n_out=len(dataclasses.fields(RegulatorRates)))}
 
     def __init__(
@@ -174,8 +175,9 @@ class Regulator(BaryonCycle):
         eta_mass: Law | None = None,
         z_inflow: Law | None = None,
         prevent: Law | None = None,
-        f_recycle: float = 0.4,
-        metal_yield: float = 0.02,
+        yields: YieldsLaw | None = None,
+        f_recycle: float | None = None,
+        metal_yield: float | None = None,
         correction: Correction | None = None,
         outputs: Outputs | None = None,
     ) -> None:
@@ -183,18 +185,13 @@ class Regulator(BaryonCycle):
         self.eta_mass = eta_mass or PowerLaw(log10_a=0.0, alpha0=-2.0, log10_a_range=(-2.0, 1.0))
         self.z_inflow = of_the_halo("z_inflow", z_inflow or Constant(value=0.0))
         self.prevent = of_the_halo("prevent", prevent or Logistic())
-        self.f_recycle = physical(f_recycle, unit="1", lo=0.0, hi=0.9)
-        self.metal_yield = physical(metal_yield, unit="1", lo=0.0, hi=0.1)
+        self.yields = yields_of(yields, YIELDS, {"f_recycle": f_recycle, "metal_yield": metal_yield})
         self.correction = correction or NoCorrection()
         self.outputs = outputs or Outputs(n_times=64, n_steps=128)
 
     def parameters(self) -> RegulatorParameters:
         """All parameters in natural units."""
-        return RegulatorParameters(
-            **{slot: law.parameters() for slot, law in self.laws().items()},
-            f_recycle=self.f_recycle.bounded,
-            metal_yield=self.metal_yield.bounded,
-        )
+        return RegulatorParameters(**{slot: law.parameters() for slot, law in self.laws().items()})
 
     def equations(self, parameters: RegulatorParameters | None = None) -> Equations:
         """The model with these parameters, or its own, filled in."""

@@ -1,16 +1,17 @@
 """The equations of the two-zone model, term by term: budgets, start, and the flows of each process.
 
-Pandya et al. (2023, ApJ 956, 118), section 2; what is open in them (star formation, loadings, prevention) comes as
-rates from the laws. Every term gives its flows [Msun/Gyr; energy Msun (km/s)^2/Gyr] by conserved quantity, any shape.
+Pandya et al. (2023, ApJ 956, 118), section 2; what is open in them (star formation, cooling, loadings, prevention,
+yields) comes from the laws. Every term gives its flows [Msun/Gyr; energy Msun (km/s)^2/Gyr] by conserved quantity, any
+shape.
 """
 
-import math
 import typing
 
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from galdiff.baryons.halo_state import TEMPERATURE_UNIT
+from galdiff.baryons.hot_gas import hot_gas
+from galdiff.baryons.laws.cooling import CoolingTimes
 from galdiff.baryons.parameters import Z_SUN, Turbulence
 from galdiff.baryons.patankar import Contents, Flows
 from galdiff.baryons.rates import KnownRates
@@ -54,8 +55,6 @@ HEAT = Budget(reservoirs=("heat", *_LEDGERS), ledgers=_LEDGERS, transfers=_HEAT)
 HEAT_AND_TURBULENCE = Budget(
     reservoirs=("heat", "turbulence", *_LEDGERS), ledgers=_LEDGERS, transfers=_HEAT | _STIRRING
 )
-LOG10_T_OF_HEAT = math.log10(2 / 3 / TEMPERATURE_UNIT)  # of an isothermal CGM
-LN_10 = 2.302585092994046  # exp(LN_10 x) is much faster than 10**x
 DENSE_START, METAL_START = 1.0, 1e-4  # Msun of stars and of ISM, and metallicity over solar, at the start
 CGM_START, TURBULENT_START = 0.5, 0.01  # share of the baryons in the CGM; turbulent over thermal energy there
 
@@ -84,40 +83,30 @@ class Halo(typing.NamedTuple):
     """State of the CGM, and the rates at which it cools and flows over."""
 
     log10_t: Array  # K, of an isothermal CGM
-    t_cool: Array  # Gyr, not below the dynamical time
+    t_cool: Array  # Gyr, in which heat is radiated
     cooling: Array  # 1/Gyr, of mass and metals
     radiation: Array  # 1/Gyr, of heat
     overflow: Array  # 1/Gyr, of all
 
 
-def halo_gas(contents: Contents, d: KnownRates, cooling: typing.Callable, sharp: bool) -> Halo:
-    """Cooling time from heat, mass and metals of the CGM, and overflow where it holds more energy than is bound.
+def halo_gas(contents: Contents, d: KnownRates, times: CoolingTimes, sharp: bool) -> Halo:
+    """The CGM cools in the times of its law, and flows over where it holds more energy than is bound.
 
     Args:
       contents: of all reservoirs.
       d: what acts on them.
-      cooling: log10 Lambda of (log10 T, log10 Z/Zsun).
+      times: in which the CGM cools, by the law of cooling.
       sharp: minima and maxima with kinks, as published, instead of smooth ones.
     """
-    f, r, cgm = d.halo_state, d.rates, contents["mass"]["cgm"]
-    heat, turbulence = contents["energy"]["heat"], contents["energy"].get("turbulence")
-    per_cgm = 1 / cgm  # divisions are dear
-    z_cgm, per_mass = contents["metals"]["cgm"] * per_cgm, heat * per_cgm
-
-    log10_t = jnp.log10(per_mass) + LOG10_T_OF_HEAT
-    log10_lambda = cooling(log10_t, jnp.log10(z_cgm * (1 / Z_SUN)))
-    radiated = jnp.exp(LN_10 * (log10_lambda + f.log10_radiated)) * cgm  # per mass
-    in_t_dyn = per_mass / (radiated * f.t_dyn)
-    t_cool = f.t_dyn * (jnp.maximum(in_t_dyn, 1.0) if sharp else soft.at_least(in_t_dyn))
-
-    held = per_mass if turbulence is None else per_mass + turbulence * per_cgm
-    bound = f.e_vir / held
+    r, gas, turbulence = d.rates, hot_gas(contents), contents["energy"].get("turbulence")
+    held = gas.per_mass if turbulence is None else gas.per_mass + turbulence * gas.per_cgm
+    bound = d.halo_state.e_vir / held
     return Halo(
-        log10_t=log10_t,
-        t_cool=t_cool,
-        cooling=r.cooling / (t_cool + f.t_ff),
-        radiation=r.cooling / t_cool,
-        overflow=r.outflow * (jnp.maximum(1 - bound, 0.0) if sharp else soft.excess(bound)) / f.t_dyn,
+        log10_t=gas.log10_t,
+        t_cool=times.radiation,
+        cooling=r.cooling / times.arrival,
+        radiation=r.cooling / times.radiation,
+        overflow=r.outflow * (jnp.maximum(1 - bound, 0.0) if sharp else soft.excess(bound)) / d.halo_state.t_dyn,
     )
 
 
@@ -128,7 +117,7 @@ def infall(d: KnownRates) -> Flows:
 
 
 def cooling_flow(contents: Contents, halo: Halo) -> Flows:
-    """CGM cools onto the ISM in a cooling and a free-fall time; its heat is radiated in a cooling time."""
+    """CGM cools onto the ISM, and its heat is radiated, in the two times of the law of cooling."""
     return _flows(
         "cooling",
         mass=contents["mass"]["cgm"] * halo.cooling,
@@ -143,7 +132,7 @@ def star_formation(contents: Contents, d: KnownRates) -> Flows:
     return _flows("star_formation", mass=contents["mass"]["ism"] * locked, metals=contents["metals"]["ism"] * locked)
 
 
-def wind(contents: Contents, d: KnownRates, energy_yield: Array) -> Flows:
+def wind(contents: Contents, d: KnownRates) -> Flows:
     """Supernovae drive ISM into the CGM, with a share of their energy.
 
     Flows [Msun/Gyr, Msun (km/s)^2/Gyr] in the shape of the contents.
@@ -154,7 +143,7 @@ def wind(contents: Contents, d: KnownRates, energy_yield: Array) -> Flows:
         "wind",
         mass=ism * blown,
         metals=contents["metals"]["ism"] * blown,
-        energy=r.eta_energy * energy_yield * (ism * r.star_formation),
+        energy=r.eta_energy * d.energy_yield * (ism * r.star_formation),
     )
 
 

@@ -25,6 +25,7 @@ from galdiff.halo.history import HistorySettings
 from galdiff.inference.losses import Gaussian, Noise
 from galdiff.io.tables import content_hash, read_columns
 from galdiff.observables.outputs import output
+from galdiff.records import BaryonHistory
 from galdiff.train.case import Case
 from galdiff.train.data import Batch, InMemory
 from galdiff.train.loop import Outcome
@@ -86,7 +87,7 @@ class FitTable(_OwnTable):
       halo: columns of the halos: {log10_mvir: NAME} [dex(Msun)] at the redshift of the row, or the diffmah parameters
         {logm0, logtc, early_index, late_index}, of which those left out take the middle of the population.
       redshift: of the rows, a number or a column with at most 32 different values.
-      limit: column with -1 for upper limits, 1 for lower ones, 0 else; for `Censored`.
+      limit: column with -1 for upper limits, 1 for lower ones, 0 else; for `Censored` and `StudentT`.
       weight: column; 1 for all by default.
       loss: see `galdiff.inference.losses`; Gaussian by default.
       held_out: share of the rows that only validate; batch_size: rows of a batch; seed: of both draws.
@@ -216,6 +217,6 @@ class FitColumns(_OwnTable):
         return model(samples["drivers"])  # type: ignore[operator]
 
 
-def _solve(model: nnx.Module, tables: Prepared):
+def _solve(model: nnx.Module, tables: Prepared) -> BaryonHistory:
     equations = model.equations()  # type: ignore[attr-defined]
     return jax.vmap(lambda each: evolve_prepared(equations, each))(tables)

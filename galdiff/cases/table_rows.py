@@ -64,7 +64,7 @@ def read_rows(path: str, columns: Mapping[str, Any], unit: str | None, noise: No
     if columns["limit"] is not None and not noise.limits:
         raise InputError(
             f"case.limit is '{columns['limit']}', but {type(noise).__name__} knows no limits; choose"
-            " galdiff.inference.losses.Censored"
+            " case/loss=censored or case/loss=student_t"
         )
     if not (there & (weight > 0)[:, None]).any():
         raise InputError(

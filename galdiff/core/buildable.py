@@ -165,7 +165,8 @@ def type_called(name: str) -> type:
 
 
 def _remedy(package: str) -> str:
-    package = package if package.isidentifier() and not _foreign(package) else "mynet"
+    named = package.isidentifier() and not package.startswith("_") and not _foreign(package)
+    package = package if named else "mynet"  # what a notebook defines, in __main__, goes into a module first
     return (
         "only what galdiff opens to configs may be built; if the code is yours and you trust it, name its package:"
         f' packages=[{package}] on the command line, galdiff.load(path, packages=["{package}"])'

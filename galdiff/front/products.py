@@ -41,12 +41,14 @@ class Target:
       history: of its baryons, or None.
       halo: that it grew in, or None.
       chosen: settings that made it, by dotted key.
+      plain: history of the same physics in this halo without corrections, where the baryons had some.
     """
 
     galaxy: Galaxy
     history: BaryonHistory | None = None
     halo: HaloHistory | None = None
     chosen: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    plain: BaryonHistory | None = None
 
     @property
     def stars(self) -> StarParticles:
@@ -110,7 +112,7 @@ class Mock:
             "galaxy": self.target.name,
             **found,
             "view": self.settings.plain("view"),
-            **({} if history is None else {"grown": grown_facts(history)}),
+            **({} if history is None else {"grown": grown_facts(history, self.target.plain)}),
             "config_hash": self.settings.short_name(),
             "versions": runtime.versions(),
             "warnings": lines_of(self.said),
@@ -139,7 +141,7 @@ class Mock:
             "spectra.png": plot_spectra(self.cube, title=title, redshift=plan.redshift),
         }
         if history is not None:
-            figures["history.png"] = plot_history(history, title=self.target.name)
+            figures["history.png"] = plot_history(history, title=self.target.name, plain=self.target.plain)
             write_history(history, pathlib.Path(folder) / "history.h5", overwrite=overwrite)
         write_products(
             folder,

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 
+from galdiff.baryons.laws.yields import YieldsLaw
 from galdiff.core.stage import Stage
 from galdiff.front.products import Mock, Target
 from galdiff.front.settings import RunSettings
@@ -15,7 +16,7 @@ from galdiff.imf import warn_recycling
 from galdiff.io.progress import Steps
 from galdiff.observing import mock
 from galdiff.observing.field import cut_field
-from galdiff.observing.grow import grow, one_halo
+from galdiff.observing.grow import grow, one_halo, uncorrected_history
 from galdiff.observing.layout import Setup
 from galdiff.observing.sky import DEFAULT_REDSHIFT, redshift_of
 from galdiff.records import Galaxy, SSPGrid
@@ -60,9 +61,11 @@ def target_of(
         return Target(source, chosen=chosen or {})
     with steps("grow the galaxy in its halo (compiles)"):
         halo, baryons = one_halo(settings.build("halo")), settings.build("baryons")
-        warn_recycling(settings.build("imf"), baryons.parameters().f_recycle)
+        if isinstance(stars := baryons.laws().get("yields"), YieldsLaw):
+            warn_recycling(settings.build("imf"), float(stars.generation(stars.parameters()).f_recycle))
         galaxy, history = jax.block_until_ready(grow(source, halo, baryons))
-    return Target(galaxy, history, halo, chosen or {})
+        plain = uncorrected_history(halo, baryons)
+    return Target(galaxy, history, halo, chosen or {}, plain)
 
 
 def instrument_of(settings: RunSettings) -> Instrument:

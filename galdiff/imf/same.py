@@ -37,6 +37,6 @@ def warn_recycling(imf: Imf, f_recycle: float, age: float = 10.0) -> None:
     if abs(float(f_recycle) - found) > 0.1:
         warnings.warn(
             f"f_recycle is {float(f_recycle):.3g}, but stars of the IMF '{imf.name}' return {found:.3g} of their mass"
-            f" in {age:g} Gyr; give f_recycle={found:.2f}, or the IMF that it is for",
+            f" in {age:g} Gyr; give baryons/yields=imf or yields.f_recycle={found:.2f}, or the IMF that it is for",
             stacklevel=3,
         )

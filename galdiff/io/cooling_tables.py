@@ -15,6 +15,7 @@ import numpy as np
 
 from galdiff.baryons.cooling import CoolingTable
 from galdiff.core.buildable import buildable
+from galdiff.core.hdf5 import read_dataset
 from galdiff.errors import InputError
 
 SD93_COLUMNS = {"feh_m3.0": -3.0, "feh_m2.0": -2.0, "feh_m1.5": -1.5, "feh_m1.0": -1.0, "feh_m0.5": -0.5}
@@ -184,12 +185,13 @@ def load_cooling_hdf5(
         missing = [name for name in names if name not in group]
         if missing:
             raise InputError(f"{path}: no dataset {', '.join(missing)}; found {', '.join(group) or 'none'}")
-        log10_t, log10_z, cooling = (np.asarray(group[name], float) for name in names)
+        log10_t, log10_z, cooling = (np.asarray(read_dataset(group[name]), float) for name in names)
         per_h = [
-            np.asarray(group[name], float) if name in group else np.asarray(ionised)
+            np.asarray(read_dataset(group[name]), float) if name in group else np.asarray(ionised)
             for name, ionised in (("electrons_per_hydrogen", IONISED_ELECTRONS), ("ions_per_hydrogen", IONISED_IONS))
         ]
-        densities = np.asarray(group["log10_hydrogen_density"], float) if "log10_hydrogen_density" in group else None
+        axis = "log10_hydrogen_density"
+        densities = np.asarray(read_dataset(group[axis]), float) if axis in group else None
     if convention == "nh2":
         for name, value in zip(("electrons_per_hydrogen", "ions_per_hydrogen"), per_h, strict=True):
             if value.shape not in ((), cooling.shape) or not (value > 0).all():

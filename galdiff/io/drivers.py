@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from galdiff.core.buildable import buildable
+from galdiff.core.hdf5 import read_dataset
 from galdiff.errors import InputError
 from galdiff.io.tables import read_columns
 
@@ -37,7 +38,9 @@ def read_drivers(path: str | pathlib.Path, columns: Sequence[str] | None = None)
             found = np.load(path)["drivers"]
         else:
             with h5py.File(path) as file:
-                found = np.asarray(file["drivers"])
+                found = read_dataset(file["drivers"])
+    except InputError:
+        raise
     except (KeyError, OSError, ValueError) as error:
         raise InputError(f"{path}: holds no dataset 'drivers' that can be read ({error})") from error
     return _finite(path, found)

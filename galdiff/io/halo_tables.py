@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from galdiff.core.buildable import buildable
+from galdiff.core.hdf5 import read_dataset
 from galdiff.cosmology import Cosmology
 from galdiff.errors import InputError
 from galdiff.halo.history import HistorySettings
@@ -42,7 +43,9 @@ def _arrays(path: str | pathlib.Path, names: tuple[str, ...]) -> dict[str, np.nd
             with np.load(path) as archive:
                 return {name: archive[name] for name in names if name in archive.files}
         with h5py.File(path) as file:
-            return {name: np.asarray(file[name]) for name in names if name in file}
+            return {name: read_dataset(file[name]) for name in names if name in file}
+    except InputError:
+        raise
     except (OSError, ValueError) as error:
         raise InputError(f"halo file {path} cannot be read ({error}); it must be NPZ (.npz) or HDF5") from error
 

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import h5py
 import numpy as np
 
+from galdiff.core.hdf5 import read_dataset
 from galdiff.core.record import unit_of
 from galdiff.errors import InputError
 from galdiff.io.atomic import atomic_path
@@ -180,7 +181,9 @@ def load_history(file: h5py.File, path: str | pathlib.Path, rows: typing.Any) ->
     """The history in an open file, or some rows of it."""
 
     def value(node: typing.Any) -> typing.Any:
-        return {name: value(inner) for name, inner in node.items()} if isinstance(node, h5py.Group) else node[rows]
+        if isinstance(node, h5py.Group):
+            return {name: value(inner) for name, inner in node.items()}
+        return read_dataset(node, rows)
 
     diagnostics = _known(file, Diagnostics, "diagnostics/", path)
     fields = {name: value(file[name]) for name in _known(file, BaryonHistory, "", path) if name != "diagnostics"}

@@ -12,6 +12,7 @@ import numpy as np
 from astropy import units as u
 from astropy.table import Table
 
+from galdiff.core.hdf5 import member, read_dataset
 from galdiff.errors import InputError
 
 ENDINGS = (".csv", ".ecsv", ".h5", ".hdf5", ".parquet", ".zarr")
@@ -40,6 +41,8 @@ def read_columns(path: str | pathlib.Path, wanted: Mapping[str, str | None]) -> 
         raise InputError(f"{path}: needs {needed}, which is not installed: pip install 'galdiff[{extra}]'")
     try:
         raw = _read(path)
+    except InputError:
+        raise
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: cannot be read ({' '.join(str(error).split())[:120]})") from error
     for name in wanted:
@@ -68,9 +71,13 @@ def _read(path: pathlib.Path) -> Raw:
     ending = path.suffix.lower()
     if ending in (".h5", ".hdf5"):
         with h5py.File(path) as file:
-            flat = {n: x for n, x in file.items() if isinstance(x, h5py.Dataset) and x.ndim == 1}
+            flat = {n: x for n in file if isinstance(x := member(file, n), h5py.Dataset) and x.ndim == 1}
             whole = [n for n, x in flat.items() if x.dtype.names]  # tables as astropy writes them
-            made = _arrays({n: x for n, x in flat.items() if n not in whole and "__table_column_meta__" not in n})
+            made = {
+                n: (read_dataset(x), _unit(x))
+                for n, x in flat.items()
+                if n not in whole and "__table_column_meta__" not in n
+            }
         return made | {k: v for n in whole for k, v in _columns(Table.read(path, format="hdf5", path=n)).items()}
     if ending == ".zarr":
         import zarr  # optional
@@ -90,8 +97,11 @@ def _columns(table: Table) -> Raw:
 
 
 def _arrays(found: Mapping) -> Raw:
-    unit = lambda x: str(x.attrs.get("unit", x.attrs.get("units", "")))  # noqa: E731
-    return {name: (np.asarray(x[:]), unit(x)) for name, x in found.items()}
+    return {name: (np.asarray(x[:]), _unit(x)) for name, x in found.items()}
+
+
+def _unit(array: Any) -> str:
+    return str(array.attrs.get("unit", array.attrs.get("units", "")))
 
 
 def _filled(column: Any) -> np.ndarray:

@@ -40,12 +40,30 @@ def grow(stage: Stage, halo: HaloHistory, baryons: BaryonCycle) -> tuple[Galaxy,
     Raises:
       InputError: several haloes, or a cycle without a solution in this one.
     """
-    histories, report = Population(baryons, baryons.outputs, chunk=1).solve(stack([one_halo(halo)]))
-    if report.failed:
-        raise InputError("baryons of this halo have no solution; move the parameters of baryons towards their defaults")
-    history = jax.tree.map(lambda x: x[0], histories)
+    history = history_of(halo, baryons)
     run, state = compiled(Pipeline(stages={"galaxy": stage}, inputs={"history": BaryonHistory}), ["galaxy"])
     galaxy = run(state, history=history)["galaxy"]
     name = f"galaxy grown in a halo of 10^{np.log10(history.m_vir[-1]):.2f} Msun"
     redshift = max(float(history.redshift[-1]), 0.0)  # that of an age: round-off may pass today
     return dataclasses.replace(galaxy, redshift=redshift, name=name), history
+
+
+def history_of(halo: HaloHistory, baryons: BaryonCycle) -> BaryonHistory:
+    """Baryons of one halo; masses [Msun] over (time,).
+
+    Raises:
+      InputError: several haloes, or a cycle without a solution in this one.
+    """
+    histories, report = Population(baryons, baryons.outputs, chunk=1).solve(stack([one_halo(halo)]))
+    if report.failed:
+        raise InputError("baryons of this halo have no solution; move the parameters of baryons towards their defaults")
+    return jax.tree.map(lambda x: x[0], histories)
+
+
+def uncorrected_history(halo: HaloHistory, baryons: BaryonCycle) -> BaryonHistory | None:
+    """What the same physics does in the halo without its corrections; None where it has none, or no solution."""
+    plain = baryons.uncorrected()
+    if plain is None:
+        return None
+    histories, report = Population(plain, plain.outputs, chunk=1).solve(stack([one_halo(halo)]))
+    return None if report.failed else jax.tree.map(lambda x: x[0], histories)

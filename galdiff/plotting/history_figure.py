@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from galdiff.errors import InputError
@@ -19,6 +20,7 @@ BLACK, ORANGE, SKY, GREEN, BLUE, RED, PINK = "#000000", "#E69F00", "#56B4E9", "#
 SOLID, DASHED, DOTTED, MIXED = "-", (0, (5, 1.6)), (0, (1.2, 1.2)), (0, (6, 1.4, 1.2, 1.4))
 MARKS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 9.0, 15.0)  # redshifts that may be marked
 DECADES = 6.5  # of a panel at most: what starts from nothing does not squeeze the rest
+PLAIN_WIDTH = 1.2  # of the dashed lines without corrections
 FEWEST_DECADES = 1.2  # at least one tick is named
 
 
@@ -84,7 +86,7 @@ PANELS = (
 )  # fmt: skip
 
 
-def plot_history(history: BaryonHistory, *, title: str) -> Figure:
+def plot_history(history: BaryonHistory, *, title: str, plain: BaryonHistory | None = None) -> Figure:
     """Masses, flows, metallicities, energies, state of the CGM and loading factors of one galaxy against cosmic time.
 
     What a model does not know is left out. Each curve is named at its end, outside the panel.
@@ -92,6 +94,7 @@ def plot_history(history: BaryonHistory, *, title: str) -> Figure:
     Args:
       history: of one galaxy, without leading axes.
       title: above the figure.
+      plain: of the same galaxy without corrections, drawn dashed and thin beside the solid lines of the history.
 
     Returns:
       A figure that belongs to no window; write it with its `savefig`.
@@ -104,11 +107,7 @@ def plot_history(history: BaryonHistory, *, title: str) -> Figure:
             f"time of the history has shape {np.shape(history.time)}; this figure shows one galaxy: take one, or use"
             " plot_population"
         )
-    given = columns(history)
-    z_in = given["z_inflow"].values
-    given["log10_z_inflow"] = Column(
-        np.log10(np.where(z_in > 0, z_in, np.nan) / Z_SUN), "dex", f"log10 Z/{Z_SUN}: inflow"
-    )
+    given, other = _shown(history), {} if plain is None else _shown(plain)
     panels = [(p, [line for line in p.lines if line.column in given]) for p in PANELS]
     panels = [(p, lines) for p, lines in panels if lines]
     rows = (len(panels) + 1) // 2
@@ -118,7 +117,11 @@ def plot_history(history: BaryonHistory, *, title: str) -> Figure:
     grid = np.atleast_2d(figure.subplots(rows, 2, sharex=True))
     time, redshift = given["time"].values, given["redshift"].values
     for ax, (panel, lines) in zip(grid.flat, panels, strict=False):
-        _draw(ax, panel, lines, given)
+        _draw(ax, panel, lines, given, other)
+    if plain is not None:
+        keys = [Line2D([], [], color=BLACK, ls=SOLID), Line2D([], [], color=BLACK, ls=DASHED, lw=PLAIN_WIDTH)]
+        names = ["with corrections", "the same physics without"]
+        figure.legend(keys, names, loc="outside lower center", ncols=2, fontsize=TEXT, frameon=False)
     for ax in list(grid.flat)[len(panels) :]:
         ax.set_visible(False)
     for column in grid.T:
@@ -132,20 +135,33 @@ def plot_history(history: BaryonHistory, *, title: str) -> Figure:
     return figure
 
 
-def _draw(ax: Axes, panel: HistoryPanel, lines: list[Line], given: dict[str, Column]) -> None:
-    """The curves of a panel and their names."""
+def _shown(history: BaryonHistory) -> dict[str, Column]:
+    """All columns, and the metallicity of the inflow as the others have it."""
+    given = columns(history)
+    z_in = given["z_inflow"].values
+    logarithm = np.log10(np.where(z_in > 0, z_in, np.nan) / Z_SUN)
+    return given | {"log10_z_inflow": Column(logarithm, "dex", f"log10 Z/{Z_SUN}: inflow")}
+
+
+def _draw(ax: Axes, panel: HistoryPanel, lines: list[Line], given: dict[str, Column], plain: dict[str, Column]) -> None:
+    """The curves of a panel and their names; with `plain` all solid, and those dashed."""
     time, ends = given["time"].values, []
     for line in lines:
         values = given[line.column].values
         shown = np.where(np.isfinite(values) & ((values > 0) | (not panel.logarithmic)), values, np.nan)
         dots = "o" if np.isfinite(shown).sum() < 12 else None  # few outputs: show where they are
-        ax.plot(time, shown, color=line.colour, ls=line.dashes, lw=line.width, marker=dots, ms=3.5)
+        ax.plot(time, shown, color=line.colour, ls=SOLID if plain else line.dashes, lw=line.width, marker=dots, ms=3.5)
+        if line.column in plain:
+            before = plain[line.column].values
+            before = np.where(np.isfinite(before) & ((before > 0) | (not panel.logarithmic)), before, np.nan)
+            ax.plot(plain["time"].values, before, color=line.colour, ls=DASHED, lw=PLAIN_WIDTH)
         ends.append((line, shown[np.isfinite(shown)][-1:]))
     if panel.logarithmic:
         ax.set_yscale("log")
         ax.yaxis.set_minor_locator(LogLocator(subs=tuple(range(2, 10)), numticks=12))
         ax.yaxis.set_minor_formatter(NullFormatter())
-    _limit(ax, [given[line.column].values for line in lines], panel.logarithmic)
+    drawn = [g[line.column].values for g in (given, plain) for line in lines if line.column in g]
+    _limit(ax, drawn, panel.logarithmic)
     ax.set_title(panel.title, fontsize=TEXT, loc="left", fontweight="bold")
     ax.set_ylabel(panel.axis, fontsize=TEXT)
     ax.tick_params(labelsize=SMALL, direction="in", which="both", right=True)

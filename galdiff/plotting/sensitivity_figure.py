@@ -37,8 +37,8 @@ LABELS = {
     "eta_energy.alpha0": r"$\alpha_{\rm E}$",
     "eta_metal.log10_a": r"$A_{\rm Z}$",
     "eta_metal.alpha0": r"$\alpha_{\rm Z}$",
-    "f_recycle": r"$f_{\rm rec}$",
-    "metal_yield": r"$y_Z$",
+    "yields.f_recycle": r"$f_{\rm rec}$",
+    "yields.metal_yield": r"$y_Z$",
 }
 
 

@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import ArrayLike
 
+from galdiff import units
 from galdiff.core import air
 from galdiff.errors import InputError
 from galdiff.records import SSPGrid
 
 MEDIA = ("air", "vacuum")
+C_ANGSTROM_S = units.C_KMS * 1e13  # speed of light [Angstrom/s]
 LG_AGE_LIMITS = (-5.0, 1.31)  # log10(age/Gyr): no population is younger than 1e4 yr or much older than the universe
 # [Angstrom]: a library of stars reaches beyond the first, and beyond the third if it begins below the second
 WAVE_LIMITS = (1200.0, 500.0, 6000.0)

@@ -105,7 +105,8 @@ def built(record: Mapping[str, Any], path: str | pathlib.Path, packages: Sequenc
     config = config_of(record, path)
     if "model" not in config:
         raise InputError(
-            f"{path}: the config in the checkpoint has no key 'model'; load its parts into a model of yours"
+            f"{path}: the config in the checkpoint has no key 'model'; fill a model of yours by"
+            " galdiff.train.load.load_part(path, model), and next time train with train(..., config=CONFIG)"
         )
     seed = config.get("seed", 0)
     if isinstance(seed, bool) or not isinstance(seed, int):
@@ -124,6 +125,19 @@ def built(record: Mapping[str, Any], path: str | pathlib.Path, packages: Sequenc
     if not isinstance(model, nnx.Module):
         raise InputError(f"{path}: the config in the checkpoint builds a {type(model).__name__}, not a model")
     return model
+
+
+def model_config(path: str | pathlib.Path) -> dict[str, Any]:
+    """Config of the model of a checkpoint, as plain mappings; nothing is built.
+
+    Raises:
+      InputError: no sound checkpoint, or one without the config of its model.
+    """
+    with Checkpoints(folder_of(path), reading=True) as checkpoints:
+        record = checkpoints.meta()
+    if record is None or "model" not in (config := config_of(record, path)):
+        raise InputError(f"{path}: holds no checkpoint with the config of its model; give the folder of another run")
+    return config["model"]
 
 
 def config_of(record: Mapping[str, Any], path: str | pathlib.Path) -> dict[str, Any]:

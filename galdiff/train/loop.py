@@ -16,10 +16,11 @@ from jax.sharding import Mesh
 
 from galdiff.errors import InputError
 from galdiff.io.lock import locked, refuse_held
-from galdiff.runtime import agreed, first_process, together
+from galdiff.runtime import agreed, first_process, together, versions
 from galdiff.train.checkpoints import Checkpoints
 from galdiff.train.load import needed_packages
 from galdiff.train.log import Log
+from galdiff.train.recipe import recipe
 from galdiff.train.run import Run
 from galdiff.train.signals import stop_signals
 from galdiff.train.task import Task, TrainingSettings
@@ -47,6 +48,7 @@ def train(
     settings: TrainingSettings,
     folder: str | pathlib.Path,
     *,
+    config: Any = None,
     meta: Mapping[str, Any] | None = None,
     mesh: Mesh | None = None,
     report: Report | None = None,
@@ -56,20 +58,23 @@ def train(
     Args:
       task, settings: what and how.
       folder: of the run; one that holds checkpoints is gone on with.
-      meta: goes into every checkpoint: config as text, versions, hashes of data.
+      config: what built the model, so that `galdiff.load` can do it again: its node, or a mapping with it under `model`
+        (`galdiff.train.recipe`).
+      meta: goes into every checkpoint beside it: versions, hashes of data.
       mesh: with an axis "data" for the samples of a batch; None for one device.
       report: called after every step with its number and metrics, `validation` among them where it was measured.
 
     Raises:
-      InputError: nothing to train, wrong settings, checkpoints of another model, a disk that refuses, a folder in which
-        another process trains.
+      InputError: nothing to train, wrong settings, a config of another model, checkpoints of another model, a disk that
+        refuses, a folder in which another process trains.
     """
     folder = pathlib.Path(folder)
+    described = {} if config is None else {"config": recipe(config, task.model), "versions": versions()}
     folder.mkdir(parents=True, exist_ok=True)
     if jax.process_count() > 1 and mesh is None:
         raise InputError(f"{jax.process_count()} processes train together, but on no mesh; choose mesh data")
     alone = _alone(folder) if first_process() else contextlib.nullcontext()
-    meta = dict(meta or {})
+    meta = {**described, **(meta or {})}
     meta.setdefault("packages", needed_packages(meta))
     with together(str(folder)), alone:
         return _train(Run(task, settings, mesh), folder, meta, report)

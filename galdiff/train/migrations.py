@@ -38,6 +38,6 @@ def laws_in_slots(node: Any) -> Any:
 
 def saved_path(path: str, saved: Collection[str]) -> str:
     """Dotted path under which a checkpoint holds the array that is called `path` today, given all that it holds."""
-    parts = path.split(".")
+    parts = [p for p in path.split(".") if p != "yields"]  # which were numbers of the cycle itself
     older = ".".join("t_dep" if p == "star_formation" and parts[-1] in _OF_POWER_LAW else p for p in parts)
     return older if path not in saved and older in saved else path

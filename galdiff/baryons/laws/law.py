@@ -1,4 +1,4 @@
-"""What a law is: a small module that turns the halo, and where it asks for them the contents, into one positive number.
+"""What a law is: a small module that turns the halo, and where it asks for them the contents, into positive numbers.
 
 Laws of the halo alone are tabled once for all steps; those that see the contents run inside the step. A model's
 corrections rescale what a law returns, so any law fits any slot and any hook.
@@ -33,8 +33,8 @@ class Law(nnx.Module):
         buildable(cls)
 
     @abc.abstractmethod
-    def __call__(self, p: Any, halo_state: HaloState, contents: Contents | None = None) -> Array:
-        """The number that the slot asks for, positive (or zero).
+    def __call__(self, p: Any, halo_state: HaloState, contents: Contents | None = None) -> Any:
+        """The number that the slot asks for, positive (or zero); for cooling and yields a record of numbers.
 
         Args:
           p: values of this law's parameters in their units, by name: `parameters()`, or others in their place.
@@ -73,7 +73,7 @@ def _record_of(name: str, fields: tuple[tuple[str, str], ...]) -> type:
 Laws = Mapping[str, Law]  # slot -> law
 
 
-def tabled(laws: Laws, p: Any, halo_state: HaloState) -> dict[str, Array]:
+def tabled(laws: Laws, p: Any, halo_state: HaloState) -> dict[str, Any]:
     """What the laws say of the halo alone [unit of the slot], in its shape; one where a law waits for the contents (see
     `with_contents`).
     """

@@ -1,11 +1,16 @@
 """How a simulation writes its files: names, units and the few rules that differ, as data."""
 
+import abc
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 
 from galdiff import units
+from galdiff.core.buildable import buildable
+from galdiff.cosmology import Cosmology
+from galdiff.io.simulations.look import Look
 
 KPC_CM = units.MPC_CM / 1e3
 YEAR_S = units.GYR_S / 1e9
@@ -55,6 +60,8 @@ class Field:
     """One dataset: the names it goes by, and its unit where the file does not tell.
 
     `trusted=False` says that the attributes of the files in circulation are known to be wrong: the unit here holds.
+    `wider` allows more columns than `width`, which are left. Where the field is absent, the one called `instead` is
+    taken, with a note.
     """
 
     names: tuple[str, ...]
@@ -62,6 +69,8 @@ class Field:
     width: int = 1  # columns of the dataset; 1 means a plain (N,) array
     required: bool = True
     trusted: bool = True
+    wider: bool = False
+    instead: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,30 +79,70 @@ class Header:
 
     scale_factor: tuple[str, ...] = ("ExpansionFactor", "Scale-factor", "Time")
     hubble: tuple[str, ...] = ("HubbleParam", "h")
-    omega_m: tuple[str, ...] = ("Omega0", "Omega_m", "OmegaMatter")
+    omega_m: tuple[str, ...] = ("Omega0", "Omega_m", "OmegaMatter", "Omega_Matter")
     w: tuple[str, ...] = ("w_0", "w0")
 
 
-def unchanged(columns: Columns) -> Columns:
-    """The rule of a simulation that needs none."""
-    return columns
+@dataclasses.dataclass
+class Raw:
+    """What a reader hands on: columns in internal units, and where each came from (for messages)."""
+
+    path: str
+    convention: str
+    stars: Columns
+    gas: Columns | None
+    labels: dict[str, str]
+    redshift: float = 0.0
+    box: np.ndarray | None = None
+    notes: tuple[str, ...] = ()  # what the user should hear, said once for all files of a snapshot
 
 
 @dataclasses.dataclass(frozen=True)
-class Convention:
-    """A simulation's files: how to know them, which fields to read, and what to derive from them.
+class Request:
+    """What `read_galaxy` was asked beside the path, as far as it matters to a convention."""
 
-    `stars_rule` and `gas_rule` turn the columns as read (internal units) into columns of the records; stars carry
-    `formation` (scale factor at birth) instead of an age. `box` is the unit of Header.BoxSize where it is not that
-    of the coordinates. `labels` are lower-case beginnings of the run's label in the header.
+    cosmology: Cosmology | None = None
+    units: Mapping[str, str] | None = None
+    populations: Mapping | None = None
+
+
+class Convention(abc.ABC):
+    """How a code writes its files; one file of `galdiff.io.simulations.conventions` each, or of a trusted package.
+
+    Attributes:
+      name: as `convention=` of `read_galaxy` takes it.
+      own_options: names of the fields of `Request` that other files have no use for, with what they are for.
+      star_groups: groups that hold the stars; at least one must have particles.
+      in_parts: whether a snapshot in several files is put together.
+      hdf5: whether its files are HDF5 and nothing else.
     """
 
-    name: str
-    stars: Mapping[str, Field]
-    gas: Mapping[str, Field]
-    recognise: Callable[["frozenset[str]", Mapping], bool]
-    labels: tuple[str, ...] = ()
-    box: Field | None = None
-    stars_rule: Callable[[Columns], Columns] = unchanged
-    gas_rule: Callable[[Columns], Columns] = unchanged
-    header: Header = Header()
+    name: ClassVar[str]
+    own_options: ClassVar[Mapping[str, str]] = {}
+    star_groups: ClassVar[tuple[str, ...]] = ("PartType4",)
+    in_parts: ClassVar[bool] = True
+    hdf5: ClassVar[bool] = True
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        buildable(cls, reads=True)
+
+    @abc.abstractmethod
+    def recognises(self, look: Look) -> bool:
+        """Whether a file is of this convention and of no other, by what it holds, never by its name."""
+
+    @abc.abstractmethod
+    def read(self, path: str, request: Request) -> Raw:
+        """Stars and gas of one file in internal units; no columns of stars where the file has none.
+
+        Raises:
+          InputError: naming file, field, what was expected and the remedy.
+        """
+
+    def claims(self, look: Look) -> bool:
+        """Whether the label of the run in the header decides for this convention; by default there is none."""
+        return False
+
+    def cosmology(self, path: str) -> Cosmology | None:
+        """Flat cosmology of a file's header; by default there is none."""
+        return None

@@ -1,12 +1,13 @@
 """From box coordinates to a galaxy at rest at the origin: checks, periodic wrap, centre, bulk velocity."""
 
+from typing import Any
+
 import numpy as np
 
 from galdiff import units
 from galdiff.errors import InputError
 from galdiff.galaxy.centre import median, shrinking_sphere, systemic_velocity
-from galdiff.io.simulations.convention import Columns
-from galdiff.io.simulations.snapshot import Raw
+from galdiff.io.simulations.convention import Columns, Raw
 
 CENTRES = ("median", "shrinking")
 
@@ -88,7 +89,7 @@ def circular_mean(pos: np.ndarray, box: np.ndarray | None) -> np.ndarray:
     return np.angle(phase) / (2 * np.pi) * box
 
 
-def chosen_centre(raw: Raw, centre) -> np.ndarray:
+def chosen_centre(raw: Raw, centre: Any) -> np.ndarray:
     """Centre (3,) [kpc] in the file's coordinates: given, "median" or "shrinking"; the stars are wrapped first."""
     if isinstance(centre, str):
         if centre not in CENTRES:
@@ -106,7 +107,9 @@ def chosen_centre(raw: Raw, centre) -> np.ndarray:
     return point
 
 
-def to_rest_frame(raw: Raw, centre="shrinking", r_max_kpc: float | None = None) -> tuple[Columns, Columns | None]:
+def to_rest_frame(
+    raw: Raw, centre: Any = "shrinking", r_max_kpc: float | None = None
+) -> tuple[Columns, Columns | None]:
     """Stars and gas centred, cut to a sphere if asked, and with the bulk velocity of the inner stars removed.
 
     Args:

@@ -3,13 +3,13 @@
 import os
 import warnings
 from collections.abc import Mapping
-
-import h5py
+from typing import Any
 
 from galdiff.core.buildable import buildable
 from galdiff.cosmology import Cosmology, difference
-from galdiff.io.simulations import CONVENTIONS, read_galaxy
-from galdiff.io.simulations.snapshot import header_of, open_hdf5, read_epoch
+from galdiff.io.simulations import known_conventions, read_galaxy
+from galdiff.io.simulations.convention import Convention
+from galdiff.io.simulations.parts import parts_of
 from galdiff.records import Galaxy
 
 
@@ -18,8 +18,8 @@ def galaxy_in_run(
     path: str | os.PathLike,
     *,
     cosmology: Cosmology,
-    convention: str | None = None,
-    centre="shrinking",
+    convention: str | Convention | None = None,
+    centre: Any = "shrinking",
     r_max_kpc: float | None = None,
     redshift: float | None = None,
     units: Mapping[str, str] | None = None,
@@ -43,7 +43,8 @@ def galaxy_in_run(
         units=units,
         populations=populations,
     )
-    own = header_cosmology(path, galaxy.name.split(":")[0])
+    found = convention if isinstance(convention, Convention) else known_conventions()[galaxy.name.split(":")[0]]
+    own = header_cosmology(path, found)
     if own is not None and (said := difference(own, cosmology)):
         warnings.warn(
             f"{os.path.basename(path)}: the simulation's cosmology is not that of the run ({said}); ages are those of"
@@ -53,10 +54,6 @@ def galaxy_in_run(
     return galaxy
 
 
-def header_cosmology(path: str | os.PathLike, convention: str) -> Cosmology | None:
+def header_cosmology(path: str | os.PathLike, convention: Convention) -> Cosmology | None:
     """Flat cosmology of a file's header; None for tables and N-body files, whose headers have none."""
-    path = os.path.expanduser(os.fspath(path))
-    if convention not in CONVENTIONS or not h5py.is_hdf5(path):
-        return None
-    with open_hdf5(path) as file:
-        return read_epoch(header_of(file), CONVENTIONS[convention].header, path).cosmology
+    return convention.cosmology(parts_of(os.path.expanduser(os.fspath(path)))[0])

@@ -1,40 +1,25 @@
-"""The one reader of simulation HDF5: header, units by attributes, and errors that name file and field."""
+"""Columns of simulation HDF5: header, units by attributes, and errors that name file and field."""
 
-import contextlib
 import dataclasses
 import difflib
-import os
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 import h5py
 import numpy as np
 
 from galdiff import units
+from galdiff.core.hdf5 import member, read_dataset
 from galdiff.cosmology import Cosmology
 from galdiff.errors import InputError
-from galdiff.io.simulations.convention import KINDS, Columns, Convention, Field, Header
+from galdiff.io.simulations.convention import KINDS, Columns, Field, Header
 
 ATTRIBUTES = (  # cgs factor, power of a, power of h, as EAGLE-like files, AREPO and SWIFT spell them
     ("CGSConversionFactor", "aexp-scale-exponent", "h-scale-exponent"),
     ("to_cgs", "a_scaling", "h_scaling"),
     ("Conversion factor to CGS (not including cosmological corrections)", "a-scale exponent", "h-scale exponent"),
 )
-HEADER_GROUPS = ("Units", "Parameters", "Cosmology", "Header")  # the last one wins
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(24)
-
-
-@dataclasses.dataclass
-class Raw:
-    """What a reader hands on: columns in internal units, and where each came from (for messages)."""
-
-    path: str
-    convention: str
-    stars: Columns
-    gas: Columns | None
-    labels: dict[str, str]
-    redshift: float = 0.0
-    box: np.ndarray | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,48 +31,12 @@ class Epoch:
     cosmology: Cosmology
 
 
-@contextlib.contextmanager
-def open_hdf5(path: str) -> Iterator[h5py.File]:
-    """An HDF5 file to read, with the library's errors turned into one line."""
-    try:
-        with h5py.File(path, "r") as file:
-            yield file
-    except (OSError, RuntimeError) as error:  # h5py raises either for damaged files
-        size = os.path.getsize(path)
-        raise InputError(
-            f"{path}: HDF5 cannot be read ({' '.join(str(error).split())}); the file has {size} bytes and is probably"
-            " truncated or damaged: copy it again and compare the checksum"
-        ) from error
+def numeric(values: Any, where: str) -> np.ndarray:
+    """Values as float64, in the unit [as stored] and shape they have; text is refused.
 
-
-def dataset_paths(file: h5py.File) -> frozenset[str]:
-    """Paths of all datasets, and `path[columns]` for those with two axes."""
-    paths: set[str] = set()
-
-    def visit(name: str, item) -> None:
-        if isinstance(item, h5py.Dataset):
-            paths.add(name)
-            if item.ndim == 2:
-                paths.add(f"{name}[{item.shape[1]}]")
-
-    file.visititems(visit)
-    return frozenset(paths)
-
-
-def header_of(file: h5py.File) -> dict:
-    """Attributes of the header-like groups; arrays of length 1 become scalars, bytes become text."""
-    merged = {}
-    for group in HEADER_GROUPS:
-        if group in file:
-            for key, value in file[group].attrs.items():
-                if isinstance(value, np.ndarray) and value.size == 1:
-                    value = value.reshape(-1)[0]
-                merged[key] = value.decode() if isinstance(value, bytes) else value
-    return merged
-
-
-def _numeric(values, where: str) -> np.ndarray:
-    """Values as float64; text is refused."""
+    Raises:
+      InputError: they are no numbers.
+    """
     try:
         return np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
@@ -97,7 +46,7 @@ def _numeric(values, where: str) -> np.ndarray:
 def _number(header: Mapping, names: tuple[str, ...], path: str, meaning: str, default: float | None = None) -> float:
     for name in names:
         if name in header:
-            value = _numeric(np.ravel(header[name])[:1], f"{path}: Header.{name}").item()
+            value = numeric(np.ravel(header[name])[:1], f"{path}: Header.{name}").item()
             if not np.isfinite(value) or (value <= 0 and meaning != "w"):
                 raise InputError(f"{path}: Header.{name} = {value} is no {meaning}; repair the attribute")
             return value
@@ -113,7 +62,7 @@ def read_epoch(header: Mapping, names: Header, path: str) -> Epoch:
     h = _number(header, names.hubble, path, "h of H0 = 100 h km/s/Mpc")
     omega_m = _number(header, names.omega_m, path, "matter density")
     w = _number(header, names.w, path, "w", default=-1.0)
-    redshift = _numeric(header.get("Redshift", 1.0 / a - 1.0), f"{path}: Header.Redshift").item()
+    redshift = numeric(header.get("Redshift", 1.0 / a - 1.0), f"{path}: Header.Redshift").item()
     if abs(a * (1.0 + redshift) - 1.0) > 1e-3:
         raise InputError(
             f"{path}: scale factor {a:.6g} and Header.Redshift = {redshift:.6g} contradict each other"
@@ -186,7 +135,7 @@ def read_columns(
     labels: dict[str, str] = {}
     count = -1  # set by the first field
     for key, field in fields.items():
-        name = next((name for name in field.names if isinstance(group.get(name), h5py.Dataset)), None)
+        name = next((name for name in field.names if isinstance(member(group, name), h5py.Dataset)), None)
         if name is None:
             if field.required:
                 raise _missing(group, field, convention, path)
@@ -194,83 +143,27 @@ def read_columns(
         dataset = group[name]
         label = f"{group.name.strip('/')}/{name}"
         count = dataset.shape[0] if count < 0 and dataset.ndim else count
-        expected: tuple[int, ...] = (count, field.width) if field.width > 1 else (count,)
-        if dataset.shape != expected and not (field.width == 1 and dataset.shape == (count, 1)):
-            raise InputError(
-                f"{path}: {label} has shape {dataset.shape}; expected {expected}: one row per particle, as in the"
-                " first field of the group"
-            )
-        values = _numeric(dataset[()], f"{path}: {label}").reshape(expected)
+        _check_shape(dataset, count, field, f"{path}: {label}")
+        rows = (slice(None), slice(field.width)) if field.width > 1 else ()
+        values = numeric(read_dataset(dataset, rows), f"{path}: {label}").reshape(
+            (count, field.width) if field.width > 1 else (count,)
+        )
         columns[key] = values * conversion(dataset.attrs, field, epoch, f"{path}: {label}")
         labels[key] = label
+    for key, field in fields.items():
+        if key not in columns and field.instead in columns:
+            columns[key], labels[key] = columns[field.instead], labels[field.instead]
     return columns, labels
 
 
-def box_size(file: h5py.File, header: Mapping, convention: Convention, epoch: Epoch) -> np.ndarray | None:
-    """Edges of the periodic box [kpc], (3,), or None where there is none."""
-    edges = np.ravel(_numeric(header.get("BoxSize", 0.0), f"{file.filename}: Header.BoxSize"))
-    if not (edges > 0).all():
-        return None
-    field, attributes = convention.stars["pos"], file["PartType4"][convention.stars["pos"].names[0]].attrs
-    if convention.box is not None:
-        field, attributes = convention.box, {}
-    factor = conversion(attributes, field, epoch, f"{file.filename}: BoxSize")
-    return np.broadcast_to(edges[:3] if edges.size >= 3 else edges[:1], (3,)) * factor
-
-
-def _has_particles(file: h5py.File, group: str) -> bool:
-    return group in file and any(isinstance(x, h5py.Dataset) and x.shape[:1] != (0,) for x in file[group].values())
-
-
-def require_stars(file: h5py.File, groups: tuple[str, ...]) -> None:
-    """Refuse a file whose star groups are absent or empty."""
-    if not any(_has_particles(file, group) for group in groups):
-        found = ", ".join(sorted(file)) or "nothing"
+def _check_shape(dataset: h5py.Dataset, count: int, field: Field, where: str) -> None:
+    expected: tuple[int, ...] = (count, field.width) if field.width > 1 else (count,)
+    allowed = [expected] if field.width > 1 else [expected, (count, 1)]
+    if field.wider and dataset.ndim == 2:
+        allowed.append((count, max(field.width, dataset.shape[1])))
+    if dataset.shape not in allowed:
+        more = " or more columns" if field.wider else ""
         raise InputError(
-            f"{file.filename}: no stars: {' or '.join(groups)} is absent or empty (found: {found}); choose a galaxy"
-            " or a snapshot with star particles"
-        )
-
-
-def read_cosmological(
-    file: h5py.File, header: Mapping, convention: Convention, cosmology: Cosmology | None = None
-) -> Raw:
-    """Stars and gas of a snapshot of a cosmological simulation."""
-    require_stars(file, ("PartType4",))
-    epoch = read_epoch(header, convention.header, file.filename)
-    if (parts := int(header.get("NumFilesPerSnapshot", 1))) > 1:
-        warnings.warn(f"{file.filename} is one of {parts} files of a snapshot: the galaxy may be cut", stacklevel=2)
-    stars, names = read_columns(file["PartType4"], convention.stars, epoch, convention.name)
-    labels = {f"stars.{key}": name for key, name in names.items()}
-    stars = convention.stars_rule(stars)
-    labels.setdefault("stars.metallicity", labels.get("stars.metals", "metallicity"))
-    formation = stars.pop("formation")
-    _check_formation(formation, epoch.a, f"{file.filename}: {labels['stars.formation']}")
-    stars["age"] = stellar_ages(np.minimum(formation, epoch.a), epoch.a, cosmology or epoch.cosmology)
-    gas = None
-    if _has_particles(file, "PartType0"):
-        gas, names = read_columns(file["PartType0"], convention.gas, epoch, convention.name)
-        labels |= {f"gas.{key}": name for key, name in names.items()}
-        gas = convention.gas_rule(gas)
-    return Raw(
-        path=file.filename,
-        convention=convention.name,
-        stars=stars,
-        gas=gas,
-        labels=labels,
-        redshift=round(1.0 / epoch.a - 1.0, 12),  # a = 1 in single precision is today
-        box=box_size(file, header, convention, epoch),
-    )
-
-
-def _check_formation(formation: np.ndarray, a: float, where: str) -> None:
-    if (bad := int((~np.isfinite(formation) | (formation <= 0)).sum())) > 0:
-        raise InputError(
-            f"{where}: {bad} of {formation.size} scale factors at birth are not positive numbers; drop these particles"
-        )
-    late = formation > a * (1 + 1e-5)  # single precision in the file
-    if late.any():
-        raise InputError(
-            f"{where}: {int(late.sum())} of {formation.size} stars form at a = {formation.max():.5g}, after the"
-            f" snapshot (a = {a:.5g}); expected scale factors at birth, not ages or redshifts"
+            f"{where} has shape {dataset.shape}; expected {expected}{more}: one row per particle, as in the first field"
+            " of the group"
         )

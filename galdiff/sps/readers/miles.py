@@ -4,8 +4,10 @@ Everything but the spectrum is in the name: Eku1.30Zp0.06T10.0000_iTp0.00_baseFe
 universal IMF of slope 1.30, [M/H] = +0.06, 10 Gyr, BaSTI ("T") isochrones, base abundances.
 """
 
+import itertools
 import pathlib
 import re
+import typing
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,6 +17,7 @@ from galdiff import units
 from galdiff.errors import InputError
 from galdiff.records import SSPGrid
 from galdiff.sps.grid import make_grid
+from galdiff.sps.reader import Reader
 
 NAME = re.compile(
     r"(?P<library>[A-Z])(?P<imf>un|bi|ku|kb|ch)(?P<slope>\d\.\d\d)"
@@ -43,60 +46,73 @@ MILES_FWHM = 2.51  # [Angstrom] (Falcon-Barroso et al. 2011)
 
 
 def emiles_fwhm(wave: np.ndarray) -> np.ndarray:
-    """Resolution FWHM [Angstrom] of E-MILES at wavelength [Angstrom, air] (Vazdekis et al. 2016)."""
+    """Resolution FWHM [Angstrom] of E-MILES at wavelengths (wave,) [Angstrom, air], same shape (Vazdekis+ 2016)."""
     infrared = 60.0 / units.C_KMS * units.FWHM_PER_SIGMA * wave  # sigma 60 km/s
     return np.select([wave < 3060.8, wave < 3541.4, wave < 8950.4], [3.0, 5.0, MILES_FWHM], infrared)
 
 
-def load_miles(
-    folder: str | pathlib.Path,
-    *,
-    pattern: str = "*.fits",
-    fwhm: float | Sequence | None = None,
-    medium: str = "air",
-    z_sun: float | None = None,
-) -> SSPGrid:
-    """Read a folder of MILES, MIUSCAT or E-MILES files.
+@typing.final
+class Miles(Reader):
+    """A folder of FITS spectra with MILES names."""
 
-    Args:
-      folder: where the files are.
-      pattern: which files, as in a shell; needed where a folder holds several IMFs, isochrones or abundances.
-      fwhm: resolution [Angstrom], as in `fwhm_on`; known for the three libraries and for files that name it.
-      medium: air (as distributed) or vacuum.
-      z_sun: metal mass fraction at [M/H] = 0; without it Z is the isochrones' own.
+    kind = "miles"
+    files = "a folder of FITS spectra named like Eku1.30Zp0.06T10.0000_iTp0.00_baseFe.fits (MILES)"
 
-    Returns:
-      The library in vacuum, Lsun = 3.828e33 erg/s.
+    def recognises(self, path: pathlib.Path) -> bool:
+        """Whether it is a folder with a spectrum of such a name in it, or in a folder inside."""
+        found = itertools.chain(path.glob("*.fits"), path.glob("*/*.fits")) if path.is_dir() else ()
+        return any(NAME.fullmatch(file.name) for file in found)
 
-    Raises:
-      InputError: no such files, several libraries at once, a combination is missing, or a file does not fit the rest.
-    """
-    folder = pathlib.Path(folder)
-    first, table = _sort_files(folder, pattern)
-    mets, ages = sorted({mh for mh, _ in table}), sorted({age for _, age in table})
-    wave, corner = _read(table[mets[0], ages[0]])
-    flux = np.empty((len(mets), len(ages), wave.size), corner.dtype)
-    for (mh, age), path in table.items():
-        other, values = _read(path)
-        if not np.array_equal(other, wave):
-            raise InputError(
-                f"{path}: {other.size} wavelengths from {other[0]:g} Angstrom, but {wave.size} from {wave[0]:g} in"
-                f" {table[mets[0], ages[0]].name}; all files need the same axis"
-            )
-        flux[mets.index(mh), ages.index(age)] = values
-    isochrones = "BaSTI" if "_iT" in first["rest"] else "Padova00"
-    library = LIBRARIES.get(first["library"], first["library"])
-    return make_grid(
-        str(folder),
-        fwhm=_resolution(folder, first, wave) if fwhm is None else fwhm,
-        medium=medium,
-        ssp_wave=wave,
-        ssp_lg_age_gyr=np.log10(ages),
-        ssp_lgmet=np.log10([_mass_fraction(mh, isochrones, z_sun) for mh in mets]),
-        ssp_flux=flux * np.asarray(units.LSUN_MILES_ERG_S / units.LSUN_ERG_S, flux.dtype),
-        name=f"{library} {isochrones} {first['rest'].strip('_')}".strip(),
-        imf=f"{IMFS[first['imf']]} {first['slope']}",
-    )
+    def read(
+        self,
+        path: pathlib.Path,
+        *,
+        pattern: str = "*.fits",
+        fwhm: float | Sequence | None = None,
+        medium: str = "air",
+        z_sun: float | None = None,
+    ) -> SSPGrid:
+        """Read a folder of MILES, MIUSCAT or E-MILES files.
+
+        Args:
+          path: folder of the files.
+          pattern: which files, as in a shell; needed where a folder holds several IMFs, isochrones or abundances.
+          fwhm: resolution [Angstrom], as in `fwhm_on`; known for the three libraries and for files that name it.
+          medium: air (as distributed) or vacuum.
+          z_sun: metal mass fraction at [M/H] = 0; without it Z is the isochrones' own.
+
+        Returns:
+          The library in vacuum, Lsun = 3.828e33 erg/s.
+
+        Raises:
+          InputError: no such files, several libraries at once, a combination is missing, or a file does not fit
+            the rest.
+        """
+        first, table = _sort_files(path, pattern)
+        mets, ages = sorted({mh for mh, _ in table}), sorted({age for _, age in table})
+        wave, corner = _read_spectrum(table[mets[0], ages[0]])
+        flux = np.empty((len(mets), len(ages), wave.size), corner.dtype)
+        for (mh, age), file in table.items():
+            other, values = _read_spectrum(file)
+            if not np.array_equal(other, wave):
+                raise InputError(
+                    f"{file}: {other.size} wavelengths from {other[0]:g} Angstrom, but {wave.size} from {wave[0]:g} in"
+                    f" {table[mets[0], ages[0]].name}; all files need the same axis"
+                )
+            flux[mets.index(mh), ages.index(age)] = values
+        isochrones = "BaSTI" if "_iT" in first["rest"] else "Padova00"
+        library = LIBRARIES.get(first["library"], first["library"])
+        return make_grid(
+            str(path),
+            fwhm=_resolution(path, first, wave) if fwhm is None else fwhm,
+            medium=medium,
+            ssp_wave=wave,
+            ssp_lg_age_gyr=np.log10(ages),
+            ssp_lgmet=np.log10([_mass_fraction(mh, isochrones, z_sun) for mh in mets]),
+            ssp_flux=flux * np.asarray(units.LSUN_MILES_ERG_S / units.LSUN_ERG_S, flux.dtype),
+            name=f"{library} {isochrones} {first['rest'].strip('_')}".strip(),
+            imf=f"{IMFS[first['imf']]} {first['slope']}",
+        )
 
 
 def _sort_files(folder: pathlib.Path, pattern: str) -> tuple[re.Match, dict[tuple[float, float], pathlib.Path]]:
@@ -145,7 +161,7 @@ def _resolution(folder: pathlib.Path, match: re.Match, wave: np.ndarray) -> floa
     raise InputError(f"{folder}: the resolution of library '{match['library']}' is not known; give fwhm=... [Angstrom]")
 
 
-def _read(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
+def _read_spectrum(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
     """Wavelengths [Angstrom] and spectrum of one file."""
     try:
         with fits.open(path, memmap=False) as hdus:

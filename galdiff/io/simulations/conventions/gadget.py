@@ -6,7 +6,9 @@ mass formed. Default populations are those SimSpin assigns (Harborne et al. 2020
 """
 
 import dataclasses
+import typing
 from collections.abc import Mapping
+from typing import ClassVar
 
 import h5py
 import numpy as np
@@ -14,9 +16,12 @@ import numpy as np
 from galdiff import units
 from galdiff.cosmology import Cosmology
 from galdiff.errors import InputError
-from galdiff.io.simulations.convention import KPC_CM, Columns, Field, Unit
-from galdiff.io.simulations.snapshot import Epoch, Raw, read_columns, require_stars
+from galdiff.io.simulations.convention import KPC_CM, Columns, Convention, Field, Raw, Request, Unit
+from galdiff.io.simulations.cosmological import has_particles
+from galdiff.io.simulations.look import Look, header_of, open_hdf5
+from galdiff.io.simulations.snapshot import Epoch, read_columns
 
+GROWN = ("Formation", "Birth", "Metal")  # in the names of fields of simulations of galaxy formation
 GROUPS = {"PartType2": "disc", "PartType3": "bulge", "PartType4": "stars"}
 FIELDS = {
     "pos": Field(("Coordinates",), Unit("length", KPC_CM), width=3),
@@ -35,7 +40,7 @@ class Population:
     metallicity_scatter: float = 0.0
     seed: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 0 < self.age < 20 or not 0 < self.metallicity < 1:
             raise InputError(
                 f"populations: age = {self.age} Gyr, metallicity = {self.metallicity}; allowed are 0 < age < 20 Gyr"
@@ -45,7 +50,7 @@ class Population:
             raise InputError("populations: scatter [dex] is negative; give 0 or a positive number")
 
     def draw(self, count: int) -> dict[str, np.ndarray]:
-        """Ages [Gyr] and metallicities [1] of `count` particles, kept inside (0, 13.8) Gyr and (0, 1)."""
+        """Ages [Gyr] and metallicities [1] of `count` particles, shape (count,), inside (0, 13.8) Gyr and (0, 1)."""
         normal = np.random.default_rng(self.seed).standard_normal((2, count))
         return {
             "age": np.clip(self.age * 10 ** (self.age_scatter * normal[0]), 1e-5, max(13.8, self.age)),
@@ -74,27 +79,41 @@ def _population(name: str, given: Mapping) -> Population:
     return dataclasses.replace(DEFAULTS[name], **value)
 
 
-def recognise(file: h5py.File, paths: frozenset[str]) -> bool:
-    """Disc or bulge particles, and no star that knows its birth."""
-    return any(f"{group}/Coordinates" in paths for group in ("PartType2", "PartType3")) and not any(
-        path.startswith("PartType4/") and ("Formation" in path or "Birth" in path) for path in paths
-    )
+@typing.final
+class Gadget(Convention):
+    """Particles of discs and bulges."""
+
+    name = "gadget"
+    own_options: ClassVar = {"populations": "N-body files (gadget)"}
+    star_groups = tuple(GROUPS)
+    in_parts = False
+
+    def recognises(self, look: Look) -> bool:
+        """Whether there are disc or bulge particles, and none that knows its birth or its metals."""
+        nbody = any(look.has(f"{group}/Coordinates") for group in ("PartType2", "PartType3"))
+        return nbody and not any(
+            name.startswith(("PartType0/", "PartType4/")) and any(word in name for word in GROWN)
+            for name in look.shapes
+        )
+
+    def read(self, path: str, request: Request) -> Raw:
+        """Disc, bulge and other stars of an N-body model, each with its assigned population.
+
+        Args:
+          path: of the snapshot.
+          request: its `populations` are {"disc" | "bulge" | "stars": Population or its fields as a mapping}; the rest
+            keeps its default.
+        """
+        with open_hdf5(path) as file:
+            return _read(file, header_of(file), request.populations)
 
 
-def read_nbody(file: h5py.File, header: Mapping, populations: Mapping | None = None) -> Raw:
-    """Disc, bulge and other stars of an N-body model, each with its assigned population.
-
-    Args:
-      file: the opened snapshot.
-      header: its attributes.
-      populations: {"disc" | "bulge" | "stars": Population or its fields as a mapping}; the rest keeps its default.
-    """
-    require_stars(file, tuple(GROUPS))
+def _read(file: h5py.File, header: Mapping, populations: Mapping | None) -> Raw:
     epoch = Epoch(1.0, float(header.get("HubbleParam", 1.0)) or 1.0, Cosmology())  # Time is no scale factor here
     parts: list[Columns] = []
     labels: dict[str, str] = {}
     for group, name in GROUPS.items():
-        if group not in file or not len(file[group]):
+        if not has_particles(file, group):
             continue
         columns, names = read_columns(file[group], FIELDS, epoch, "gadget")
         count = len(columns["pos"])

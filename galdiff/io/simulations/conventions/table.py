@@ -4,17 +4,20 @@ A column's unit stands in the column (ECSV), in the dataset's attribute `unit` o
 name (`x_kpc`, `mass_msun`, `vx_km_s`, `age_gyr`), or in the option units={"mass": "1e10 Msun"}.
 """
 
-import os
+import typing
 import zipfile
 from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import h5py
 import numpy as np
 from astropy import units as u
-from astropy.table import Table
+from astropy.table import Table as AstropyTable
 
+from galdiff.core.hdf5 import member, read_dataset
 from galdiff.errors import InputError
-from galdiff.io.simulations.snapshot import Raw, open_hdf5
+from galdiff.io.simulations.convention import Convention, Raw, Request
+from galdiff.io.simulations.look import Look, open_hdf5, walk
 
 COLUMNS = {  # field of StarParticles: unit, names, required
     "pos": ("kpc", ("pos", "position", "positions", "coordinates"), True),
@@ -38,6 +41,34 @@ SUFFIXES = {
 Quantities = dict[str, tuple[np.ndarray, str]]
 
 
+@typing.final
+class Table(Convention):
+    """Columns with units, of stars alone."""
+
+    name = "table"
+    own_options: ClassVar = {"units": "tables"}
+    star_groups = ()
+    in_parts = False
+    hdf5 = False
+
+    def recognises(self, look: Look) -> bool:
+        """Whether it is no HDF5, or HDF5 without groups of particle types."""
+        groups = {name.split("/")[0] for name in (*look.shapes, *look.broken)}
+        return not look.hdf5 or (bool(look.shapes) and not any(name.startswith("PartType") for name in groups))
+
+    def read(self, path: str, request: Request) -> Raw:
+        """Stars of a table; columns as in `COLUMNS`, vectors as (N, 3) or as x, y, z and vx, vy, vz.
+
+        Args:
+          path: HDF5 with one dataset per column, NPZ, or ECSV.
+          request: its `units` give the unit of a column by its name, for columns that state none or a wrong one.
+
+        Raises:
+          InputError: a column is missing, has no or a foreign unit, or another length than the first.
+        """
+        return _read(path, request.units)
+
+
 def _load(path: str) -> Quantities:
     """Columns and their units ("" where none is stated), by the kind of the file's content."""
     with open(path, "rb") as file:
@@ -48,7 +79,7 @@ def _load(path: str) -> Quantities:
         if start[:2] == b"PK":
             return _load_npz(path)
         if start.lstrip().startswith(b"# %ECSV"):
-            return _from_astropy(Table.read(path, format="ascii.ecsv"))
+            return _from_astropy(AstropyTable.read(path, format="ascii.ecsv"))
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise InputError(
             f"{path}: the table cannot be read ({' '.join(str(error).split())[:120]}); it is probably truncated or"
@@ -67,11 +98,11 @@ def _load_npz(path: str) -> Quantities:
     return {name: (values, units.get(name, "")) for name, values in arrays.items()}
 
 
-def _from_astropy(table: Table) -> Quantities:
+def _from_astropy(table: AstropyTable) -> Quantities:
     return {name: (_filled(table[name]), str(table[name].unit or "")) for name in table.colnames}
 
 
-def _filled(column) -> np.ndarray:
+def _filled(column: Any) -> np.ndarray:
     """Values with NaN, to be reported later, where the table masks them."""
     masked = np.ma.asarray(column)
     return np.ma.filled(masked.astype(float), np.nan) if np.ma.is_masked(masked) else np.asarray(column)
@@ -80,18 +111,19 @@ def _filled(column) -> np.ndarray:
 def _load_hdf5(path: str) -> Quantities:
     columns: Quantities = {}
     with open_hdf5(path) as file:
-        datasets: list[h5py.Dataset] = []
-        stars = file["stars"] if isinstance(file.get("stars"), h5py.Group) else file
-        stars.visititems(lambda _, item: datasets.append(item) if isinstance(item, h5py.Dataset) else None)
-        for item in datasets:
+        stars = member(file, "stars")
+        stars = stars if isinstance(stars, h5py.Group) else file
+        shapes, broken = walk(stars)
+        for name in (*shapes, *broken):
+            item = member(stars, name)  # refuses a link to what is absent
             if item.dtype.names:  # one compound dataset, as astropy writes it
-                return _from_astropy(Table.read(path, format="hdf5", path=item.name))
+                return _from_astropy(AstropyTable.read(path, format="hdf5", path=item.name))
             stated = item.attrs.get("unit", item.attrs.get("units", ""))
             text = stated.decode() if isinstance(stated, bytes) else str(stated)
             name = item.name.rsplit("/", 1)[-1]
             if name in columns:
                 raise InputError(f"{path}: '{name}' occurs more than once; put the stars' columns into a group 'stars'")
-            columns[name] = (item[()], text)
+            columns[name] = (read_dataset(item), text)
     return columns
 
 
@@ -133,7 +165,7 @@ def _convert(path: str, column: str, quantity: tuple[np.ndarray, str], target: s
         ) from error
 
 
-def read_table(path: str | os.PathLike, units: Mapping[str, str] | None = None) -> Raw:
+def _read(path: str, units: Mapping[str, str] | None) -> Raw:
     """Stars of a table; columns as in `COLUMNS`, vectors as (N, 3) or as x, y, z and vx, vy, vz.
 
     Args:
@@ -143,7 +175,7 @@ def read_table(path: str | os.PathLike, units: Mapping[str, str] | None = None) 
     Raises:
       InputError: a column is missing, has no or a foreign unit, or another length than the first.
     """
-    path, options = os.fspath(path), dict(units or {})
+    options = dict(units or {})
     columns = _load(path)
     if unknown := set(options) - set(columns):
         raise InputError(f"{path}: units names {', '.join(sorted(unknown))}; the columns are {', '.join(columns)}")

@@ -5,7 +5,11 @@ initial mass is the current one over 0.88. The unit of the star formation rate (
 field is left out.
 """
 
-from galdiff.io.simulations.convention import KELVIN, MPC_CGS, Convention, Field, Unit
+import typing
+
+from galdiff.io.simulations.convention import KELVIN, MPC_CGS, Field, Unit
+from galdiff.io.simulations.cosmological import Cosmological
+from galdiff.io.simulations.look import Look
 from galdiff.units import KPC_HORIZON_CM, MSUN_HORIZON_G
 
 _LENGTH = Unit("length", KPC_HORIZON_CM)
@@ -17,28 +21,26 @@ _COMMON = {
 }
 
 
-def _recognise(paths, header) -> bool:
-    """AMR cells, or the header that only this cutout has; the star fields are those of EAGLE."""
-    return "PartType0/dx" in paths or ("NumPart_This" in header and "Time" not in header)
+@typing.final
+class HorizonAgn(Cosmological):
+    """Names of EAGLE in physical units, with gas in cells of AMR."""
 
-
-CONVENTION = Convention(
-    name="horizon_agn",
-    labels=("horizon",),
-    recognise=_recognise,
-    box=Field(("BoxSize",), Unit("length", MPC_CGS, 1.0, -1.0)),
-    stars=_COMMON
-    | {
+    name = "horizon_agn"
+    labels = ("horizon",)
+    box = Field(("BoxSize",), Unit("length", MPC_CGS, 1.0, -1.0))
+    stars = _COMMON | {
         "mass": Field(("InitialMass",), _MASS),
         "mass_now": Field(("Mass", "Masses"), _MASS, required=False),
         "formation": Field(("StellarFormationTime",)),
-    },
-    gas=_COMMON
-    | {
+    }
+    gas = _COMMON | {
         "mass": Field(("Mass", "Masses"), _MASS),
         "temperature": Field(("Temperature",), KELVIN, required=False),
         "smoothing": Field(("dx",), _LENGTH, required=False),
         "oxygen": Field(("SmoothedElementAbundance/Oxygen",), required=False),
         "hydrogen": Field(("SmoothedElementAbundance/Hydrogen",), required=False),
-    },
-)
+    }
+
+    def recognises(self, look: Look) -> bool:
+        """AMR cells, or the header that only this cutout has; the star fields are those of EAGLE."""
+        return look.has("PartType0/dx") or ("NumPart_This" in look.header and "Time" not in look.header)

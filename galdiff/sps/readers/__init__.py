@@ -1,0 +1,1 @@
+"""Formats of SSP libraries, one a file; `galdiff.sps.library` finds them by walking this package."""

@@ -1,0 +1,107 @@
+"""Read SSP libraries in the HDF5 layout of DSPS (Hearin et al. 2023, MNRAS 521, 1741): Lsun/Hz per Msun formed."""
+
+import pathlib
+import typing
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import h5py
+import numpy as np
+
+from galdiff import units
+from galdiff.core.hdf5 import read_dataset
+from galdiff.errors import InputError
+from galdiff.records import SSPGrid
+from galdiff.sps.grid import C_ANGSTROM_S, make_grid
+from galdiff.sps.reader import Reader, hdf5_names
+
+FIELDS = ("ssp_lgmet", "ssp_lg_age_gyr", "ssp_wave", "ssp_flux")
+FALLBACK_FWHM = 2.5  # [Angstrom] of the MILES stars behind the usual DSPS files, in the optical
+
+
+@typing.final
+class Dsps(Reader):
+    """HDF5 with `ssp_flux` and its axes."""
+
+    kind = "dsps"
+    files = "HDF5 with ssp_flux (DSPS)"
+
+    def recognises(self, path: pathlib.Path) -> bool:
+        """Whether it is HDF5 with a dataset `ssp_flux`."""
+        return "ssp_flux" in hdf5_names(path)
+
+    def read(
+        self,
+        path: pathlib.Path,
+        *,
+        fwhm: float | Sequence | None = None,
+        imf: str | None = None,
+        medium: str | None = None,
+    ) -> SSPGrid:
+        """Read a DSPS file.
+
+        Args:
+          path: HDF5 file with ssp_lgmet (log10 of the mass fraction Z), ssp_lg_age_gyr, ssp_wave [Angstrom] and
+            ssp_flux [Lsun/Hz/Msun], shape (met, age, wave). Root attributes resolution_fwhm_angstrom, imf, title,
+            wave_medium and lsun_cgs are used where they exist.
+          fwhm: resolution [Angstrom], as in `fwhm_on`; for files that do not state it.
+          imf: initial mass function, for files that do not state it.
+          medium: air or vacuum, for files that do not state it.
+
+        Returns:
+          The library in Lsun/Angstrom/Msun and vacuum.
+
+        Raises:
+          InputError: not HDF5, a field is missing, or its values are unusable.
+        """
+        try:
+            with h5py.File(path, "r") as file:
+                missing = [name for name in FIELDS if name not in file]
+                if missing:
+                    raise InputError(
+                        f"{path}: no {', '.join(missing)}, but {', '.join(file) or 'nothing'}; a DSPS library holds"
+                        f" {', '.join(FIELDS)}"
+                    )
+                data = {name: read_dataset(file[name]) for name in FIELDS}
+                attrs = {name: _plain(value) for name, value in file.attrs.items()}
+                flux_unit = _plain(file["ssp_flux"].attrs.get("unit", attrs.get("flux_unit", "Lsun/Hz/Msun")))
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read as HDF5 ({error}); give a complete DSPS library") from error
+        if flux_unit != "Lsun/Hz/Msun":
+            raise InputError(f"{path}: ssp_flux is in {flux_unit}; a DSPS library is in Lsun/Hz/Msun: convert it")
+        wave, flux = np.asarray(data["ssp_wave"], np.float64), data["ssp_flux"]
+        if flux.ndim != 3 or flux.shape[-1] != wave.size:
+            raise InputError(
+                f"{path}: ssp_flux has shape {flux.shape}; (met, age, wave) with {wave.size} wave is needed"
+            )
+        if fwhm is None:
+            fwhm = _stated_fwhm(path, attrs)
+        lsun = float(attrs.get("lsun_cgs", units.LSUN_ERG_S)) / units.LSUN_ERG_S
+        stated = "air" if str(attrs.get("wave_medium", "vacuum")).lower().startswith("air") else "vacuum"
+        return make_grid(
+            str(path),
+            fwhm=fwhm,
+            medium=medium or stated,
+            ssp_wave=wave,
+            ssp_lg_age_gyr=data["ssp_lg_age_gyr"],
+            ssp_lgmet=data["ssp_lgmet"],
+            ssp_flux=(flux * (lsun * C_ANGSTROM_S / wave**2)).astype(flux.dtype),
+            name=str(attrs.get("title", path.stem)),
+            imf=str(imf or attrs.get("imf", "not stated")),
+        )
+
+
+def _stated_fwhm(path: pathlib.Path, attrs: dict) -> float:
+    if "resolution_fwhm_angstrom" in attrs:
+        return float(attrs["resolution_fwhm_angstrom"])
+    warnings.warn(
+        f"{path} does not state its resolution: FWHM {FALLBACK_FWHM} Angstrom is assumed; give fwhm=...",
+        stacklevel=4,
+    )
+    return FALLBACK_FWHM
+
+
+def _plain(value: Any) -> Any:
+    """Text of an HDF5 attribute, which may be bytes; other values as they are."""
+    return value.decode() if isinstance(value, bytes) else value
