@@ -1,5 +1,8 @@
 """Trained baryon cycles as stages, and new corrections on them."""
 
+import json
+import runpy
+
 import hydra
 import jax
 import jax.numpy as jnp
@@ -14,6 +17,8 @@ from galdiff.cases.wind_report import drift
 from galdiff.core.correction import NoCorrection
 from galdiff.core.pipeline import Pipeline
 from galdiff.errors import InputError
+from galdiff.io.catalogue import read_catalogue
+from galdiff.plotting.history_figure import plot_history
 from galdiff.records import HaloHistory
 from galdiff.runtime import project_dir
 from galdiff.train.checkpoints import by_path
@@ -22,6 +27,8 @@ from galdiff.train.select import parts_of
 from galdiff.train.trained_cycle import trained_cycle, with_new_hooks
 
 OUTPUTS = "{_target_: galdiff.baryons.evolve.Outputs, redshifts: [1.0, 0.0], n_times: 1, n_steps: 48}"
+
+LOADED = ("eta_energy", "eta_mass", "eta_metal", "star_formation")
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +45,10 @@ def numbers(model):
 
 def test_a_hybrid_is_a_stage_that_shifts_stellar_masses_and_keeps_the_budgets(config):
     hybrid, halos = build(config.baryons, path="baryons"), build(config.halo, path="halo")
-    plain = build(config.baryons, path="baryons")
-    plain.correction = NoCorrection()
+    plain = hybrid.uncorrected()
+    assert isinstance(plain.correction, NoCorrection)
+    assert not isinstance(hybrid.correction, NoCorrection)
+    assert plain.uncorrected() is None
     run = lambda model: jax.jit(jax.vmap(model))(halos)  # noqa: E731
     with_it, without = run(hybrid), run(plain)
     shift = np.log10(with_it.contents["mass"]["stars"] / without.contents["mass"]["stars"])
@@ -50,6 +59,56 @@ def test_a_hybrid_is_a_stage_that_shifts_stellar_masses_and_keeps_the_budgets(co
         stages={"history": galdiff.load(bundled("wind_correction")).model}, inputs={"halo": HaloHistory}
     )
     assert "history" in pipeline.describe()
+
+
+GROWTH = {"log10_mvir": 12.1, "n_stars": 300, "n_gas": 0, "baryons.outputs.n_steps": 64}
+VIEW = {"max_spaxels": 4, "precision.rank": 8, "gauss_hermite": False, "snr": None, "redshift": 0.05}
+VIEW |= {"instrument.wave.end_angstrom": 4800.0}
+
+
+@pytest.mark.filterwarnings("ignore:.*lie outside the SSP library:UserWarning")
+def test_a_galaxy_of_a_hybrid_looks_different_and_says_by_how_much():
+    """The same halo, with the corrections of the checkpoint and without them."""
+    hybrid = galdiff.grow(baryons="checkpoint", **GROWTH)
+    physics = trained_cycle(outputs=Outputs(n_times=64, n_steps=64)).uncorrected()
+    plain = galdiff.grow(baryons=physics, **{k: v for k, v in GROWTH.items() if "." not in k})
+    assert plain.plain is None
+    np.testing.assert_array_equal(hybrid.plain.m_star, plain.history.m_star)
+    seen, before = (galdiff.observe(galaxy, **VIEW) for galaxy in (hybrid, plain))
+    shift = np.log10(hybrid.history.m_star[-1] / plain.history.m_star[-1])
+    assert abs(shift) > 0.05  # dex
+    assert seen.summary["grown"]["log10_mstar_shift"] == pytest.approx(shift, abs=1e-12)
+    assert "log10_mstar_shift" not in before.summary["grown"]
+    flux, other = (np.asarray(mock.cube.flux).sum((0, 1)) for mock in (seen, before))
+    assert np.abs(flux / other - 1).max() > 0.05
+    figure = plot_history(hybrid.history, title="a hybrid", plain=hybrid.plain)
+    masses = next(ax for ax in figure.axes if ax.get_title(loc="left") == "masses")
+    for history, dashed in ((hybrid.history, False), (plain.history, True)):
+        drawn = [x.get_ydata() for x in masses.lines if x.is_dashed() == dashed]
+        assert any(np.allclose(y, history.m_star, rtol=1e-12) for y in drawn)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "with corrections",
+        "the same physics without",
+    ]
+
+
+def test_commands_on_populations_and_derivatives_take_a_hybrid(tmp_path):
+    halos = ("baryons=checkpoint", "halo.n=2", "halo.log10_mvir=[11.0,12.5]", "n_steps=32", "redshifts=[0.0]")
+    ranges = [f"parameters.{law}.{name}=null" for law in LOADED for name in ("log10_a", "alpha0")][1:]
+    few = ("compare.n=2", "one_halo.n_times=4", "outputs=[contents.mass.stars]", "mode=forward", *ranges)
+    runs = {"populate": ("tolerance=null", "figure=2"), "sensitivity": few}
+    for name, settings in runs.items():
+        with hydra.initialize_config_dir(str(project_dir("conf")), version_base="1.3"):
+            changes = [*halos, *settings, f"output={tmp_path / name}"]
+            composed = hydra.compose(name, overrides=changes)
+        runpy.run_path(str(project_dir("experiments") / f"{name}.py"))["main"](composed)
+    catalogue = read_catalogue(tmp_path / "populate" / "catalogue.h5")
+    found, law = catalogue.histories, trained_cycle().parameters().eta_mass
+    plain = 10**law.log10_a * (found.v_vir / 125.0) ** (law.alpha0 + law.alpha_z)  # at redshift 0
+    assert (np.abs(np.log(found.diagnostics.eta_mass / plain)) > 0.02).all()  # the correction is there
+    assert found.solved.all()
+    metrics = json.loads((tmp_path / "sensitivity" / "metrics.json").read_text())
+    assert metrics["agreement"]["relative"]["median"] < 1e-5
 
 
 def test_other_checkpoints_are_no_baryon_cycle(tmp_path):
