@@ -39,7 +39,7 @@ test: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 	GALDIFF_TYPECHECK=1 $(BIN)/python -m pytest -q -n 2 $(TYPED)
 
 $(VENV)/pyvenv.cfg:
