@@ -1,7 +1,7 @@
 """Keys of configs that repeat a default of the code: two places for one number.
 
 They stay where a config, which a run keeps, has to be complete: else it would mean something else once the code's
-default changes. So their count may only shrink, and where the job of the defaults gives a value, the code gives the same.
+default changes. So their count may only shrink, and where the job of the defaults gives a value, the code has it too.
 """
 
 import importlib
