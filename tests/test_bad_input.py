@@ -237,6 +237,7 @@ def test_the_real_command_prints_one_line_and_exits_with_2(tmp_path):
     argv = [sys.executable, str(ROOT / "experiments" / "simulate.py"), f"output={out}", FILE, "input.path=nowhere.hdf5"]
     done = subprocess.run(argv, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 2
-    assert done.stderr == "galdiff: input: nowhere.hdf5: does not exist; give the path of one HDF5, NPZ or ECSV file\n"
+    said = "does not exist; give the path of one HDF5, NPZ or ECSV file, or of one snapshot"
+    assert done.stderr == f"galdiff: input: nowhere.hdf5: {said}\n"
     assert "INFO" not in done.stdout
     assert not (out / "cube.fits").exists()
