@@ -28,7 +28,7 @@ def read_galaxy(
     path: str | os.PathLike,
     *,
     convention: str | Convention | None = None,
-    centre: Any = "shrinking",
+    centre: Any = "shrinking_sphere",
     r_max_kpc: float | None = None,
     cosmology: Cosmology | None = None,
     redshift: float | None = None,
@@ -41,7 +41,7 @@ def read_galaxy(
       path: HDF5 snapshot or cutout, or a table (HDF5, NPZ, ECSV) with units; of a snapshot in several files its folder,
         a pattern (`snap_099.*.hdf5`), or the first.
       convention: one of `known_conventions()`, or a `Convention` of your own; by default found by looking.
-      centre: three numbers [kpc] in the file's physical coordinates, "shrinking" (sphere, which a companion does not
+      centre: three numbers [kpc] in the file's physical coordinates, "shrinking_sphere" (which a companion does not
         pull), or "median" (of the star positions, as RUBIX and SimSpin do).
       r_max_kpc: keep only what lies within this radius of the centre [kpc]; with three numbers as centre that is done
         while the files of a snapshot are read, one after the other.

@@ -9,7 +9,7 @@ from galdiff.errors import InputError
 from galdiff.galaxy.centre import median, shrinking_sphere, systemic_velocity
 from galdiff.io.simulations.convention import Columns, Raw
 
-CENTRES = ("median", "shrinking")
+CENTRES = ("median", "shrinking_sphere")
 
 
 def _complain(raw: Raw, key: str, text: str) -> InputError:
@@ -90,7 +90,7 @@ def circular_mean(pos: np.ndarray, box: np.ndarray | None) -> np.ndarray:
 
 
 def chosen_centre(raw: Raw, centre: Any) -> np.ndarray:
-    """Centre (3,) [kpc] in the file's coordinates: given, "median" or "shrinking"; the stars are wrapped first."""
+    """Centre (3,) [kpc] in the coordinates of the file: given, or one of `CENTRES`; the stars are wrapped first."""
     if isinstance(centre, str):
         if centre not in CENTRES:
             raise InputError(f"centre = '{centre}' is unknown; allowed: {', '.join(CENTRES)}, or three numbers [kpc]")
@@ -103,18 +103,20 @@ def chosen_centre(raw: Raw, centre: Any) -> np.ndarray:
     except (TypeError, ValueError):
         point = np.full(3, np.nan)
     if point.shape != (3,) or not np.isfinite(point).all():
-        raise InputError(f"centre = {centre} is no point; expected three finite numbers [kpc], 'median' or 'shrinking'")
+        raise InputError(
+            f"centre = {centre} is no point; expected three finite numbers [kpc] or one of {', '.join(CENTRES)}"
+        )
     return point
 
 
 def to_rest_frame(
-    raw: Raw, centre: Any = "shrinking", r_max_kpc: float | None = None
+    raw: Raw, centre: Any = "shrinking_sphere", r_max_kpc: float | None = None
 ) -> tuple[Columns, Columns | None]:
     """Stars and gas centred, cut to a sphere if asked, and with the bulk velocity of the inner stars removed.
 
     Args:
       raw: checked columns in box coordinates.
-      centre: three numbers [kpc] in the file's (physical) coordinates, "median" or "shrinking".
+      centre: three numbers [kpc] in the file's (physical) coordinates, "median" or "shrinking_sphere".
       r_max_kpc: keep what lies within this radius [kpc] of the centre.
     """
     if r_max_kpc is not None and not r_max_kpc > 0:

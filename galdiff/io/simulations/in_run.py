@@ -19,7 +19,7 @@ def galaxy_in_run(
     *,
     cosmology: Cosmology,
     convention: str | Convention | None = None,
-    centre: Any = "shrinking",
+    centre: Any = "shrinking_sphere",
     r_max_kpc: float | None = None,
     redshift: float | None = None,
     units: Mapping[str, str] | None = None,

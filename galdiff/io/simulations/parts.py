@@ -89,7 +89,7 @@ def _complete(name: re.Match, count: int) -> tuple[str, ...]:
     return tuple(parts)
 
 
-def join(raws: Iterable[Raw], centre: object = "shrinking", r_max_kpc: float | None = None) -> Raw:
+def join(raws: Iterable[Raw], centre: object = "shrinking_sphere", r_max_kpc: float | None = None) -> Raw:
     """One galaxy out of parts that are read one by one; where the sphere is known before, only it is kept of each.
 
     Args:
