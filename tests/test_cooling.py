@@ -154,3 +154,21 @@ def test_the_module_of_coefficients_is_what_a_fit_writes():
     path = pathlib.Path(cooling_coefficients.__file__)
     text = coefficients_text(np.array(cooling_coefficients.IN_T), np.array(cooling_coefficients.IN_Z))
     assert text == path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("lg_lambda", [-60.0, -22.0])
+def test_gas_that_hardly_radiates_has_finite_gradients_in_single_precision(lg_lambda):
+    from types import SimpleNamespace
+
+    from galdiff.baryons.hot_gas import LONGEST, cooling_time
+
+    halo = SimpleNamespace(log10_radiated=np.float32(0), t_dyn=np.float32(1))
+
+    def time(heat):
+        contents = {"mass": {"cgm": np.float32(1e8)}, "metals": {"cgm": np.float32(1e5)}, "energy": {"heat": heat}}
+        return cooling_time(lambda t, z: lg_lambda + 0 * (t + z), halo, contents)
+
+    value, slope = jax.value_and_grad(time)(jnp.float32(1e11))
+    assert value.dtype == np.float32
+    assert 0 < value <= np.float32(LONGEST)
+    assert np.isfinite(slope)
