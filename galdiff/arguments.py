@@ -6,7 +6,10 @@ from typing import Any
 
 from galdiff.errors import InputError
 
-VALUED = tuple("-c --cfg -p --package -cp --config-path -cn --config-name -cd --config-dir -i --info".split())
+VALUED = (
+    *("-c", "--cfg", "-p", "--package", "-cp", "--config-path", "-cn", "--config-name", "-cd", "--config-dir"),
+    *("-i", "--info"),
+)
 MAX_SEED = 2**32 - 1  # what JAX and NumPy both take
 
 

@@ -156,7 +156,7 @@ def _key(where: str, name: str) -> str:
 
 
 def _bounds_said(error: OutOfBounds, kwargs: Mapping[str, Any], where: str) -> str:
-    """Which key has the value that its bounds do not allow, and what is allowed; keys that share the value are named."""
+    """Which key has the value that its bounds do not allow, and what is allowed; of keys with one value, all."""
     value = error.value
     keys = [
         _key(where, name)

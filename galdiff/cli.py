@@ -50,8 +50,8 @@ def experiment(config_name: str, conf: str | pathlib.Path | None = None) -> Call
 
     Returns:
       A decorator. Called without arguments the decorated main reads `sys.argv` and exits with 0, 2 (bad input: one
-      line on stderr), 130 (interrupted) or 143 (terminated); other exceptions are bugs and keep their traceback. Called with a config
-      it just runs.
+      line on stderr), 130 (interrupted) or 143 (terminated); other exceptions are bugs and keep their traceback.
+      Called with a config it just runs.
     """
 
     def decorate(main: Callable[[DictConfig], object]) -> Callable:

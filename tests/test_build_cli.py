@@ -324,7 +324,7 @@ def test_what_is_no_seed_is_named_before_anything_is_computed(galdiff, seed):
 
 def test_seeds_are_checked_in_every_place_of_galdiff_s():
     check_seeds({"a": {"seed": 0}, "b": {"seed": "${a.seed}"}, "c": {"_target_": "mynet.Net", "seed": "words"}})
-    with pytest.raises(InputError, match="halos.fit.seed is None; give"):
+    with pytest.raises(InputError, match=r"halos\.fit\.seed is None; give"):
         check_seeds({"halos": {"fit": {"_target_": "galdiff.halo.x", "seed": None}}})
 
 
@@ -338,7 +338,8 @@ def test_sigterm_cleans_up_and_exits_with_143(galdiff):
 def test_a_reader_that_goes_away_hears_no_complaint(project, tmp_path, args):
     reader, writer = os.pipe()
     os.close(reader)
-    code = f"from galdiff import cli; import pathlib; cli.project_dir = pathlib.Path({str(project)!r}).joinpath; cli.main()"
+    code = f"import pathlib; from galdiff import cli; cli.project_dir = pathlib.Path({str(project)!r}).joinpath; "
+    code += "cli.main()"
     done = subprocess.run(
         [sys.executable, "-c", code, *args], stdout=writer, stderr=subprocess.PIPE, text=True, cwd=tmp_path
     )

@@ -346,7 +346,7 @@ def test_a_history_is_drawn_without_what_the_model_lacks(history):
         (["+baryons.eta_energy=null"], "baryons.eta_energy: galdiff.baryons.regulator.Regulator takes no 'eta_energy'"),
         (
             ["baryons.eta_mass.log10_a=1.5"],
-            r"baryons.eta_mass.log10_a is 1.5 dex; give a number above -2 and below 1 dex",
+            "baryons.eta_mass.log10_a is 1.5 dex; give a number above -2 and below 1",
         ),
         (["baryons.f_recycle=1.0"], r"baryons.f_recycle is 1; give a number above 0 and below 0.9"),
         (["baryons.metal_yield=-0.01"], r"baryons.metal_yield is -0.01; give a number above 0 and below 0.1"),
