@@ -54,8 +54,12 @@ def main(cfg: DictConfig) -> None:
     runtime.configure(**cfg.runtime)
     folder, began = pathlib.Path(cfg.output), time.perf_counter()
     check_output(folder, 5_000_000, cfg.overwrite, FILES)
-    ssp, instrument, disc = build(cfg.ssp), build(cfg.instrument), build(cfg.disc)
-    placement = place(build(cfg.cosmology), jnp.asarray(cfg.redshift, float))
+    ssp, instrument, disc = (
+        build(cfg.ssp, path="ssp"),
+        build(cfg.instrument, path="instrument"),
+        build(cfg.disc, path="disc"),
+    )
+    placement = place(build(cfg.cosmology, path="cosmology"), jnp.asarray(cfg.redshift, float))
     view = (float(placement.kpc_per_arcsec), cfg.inclination, cfg.position_angle)
     log10_age, log10_z, mass, motion = disc_maps(disc, instrument, *view)
     settings = dict(rank=cfg.rank, interpolation=cfg.interpolation, kernel="nearest", v_max_kms=fastest(motion))

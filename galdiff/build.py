@@ -21,7 +21,10 @@ from omegaconf import OmegaConf
 
 from galdiff.core.buildable import located, trusting
 from galdiff.core.correction import Correction, Hook
+from galdiff.core.variables import OutOfBounds
 from galdiff.errors import InputError
+
+TOP = "config"  # in messages, where a config has no path
 
 
 def build(
@@ -61,7 +64,7 @@ def check_targets(config: Any, path: str = "", checkpoint: bool = False) -> None
     if isinstance(config, Mapping):
         name = config.get("_target_")
         if name is not None and not (isinstance(name, str) and (name == "???" or "${" in name)):
-            located(name, path or "config", checkpoint)
+            located(name, path or TOP, checkpoint)
     items = config.items() if isinstance(config, Mapping) else enumerate(config) if isinstance(config, list) else ()
     for name, child in items:
         check_targets(child, f"{path}.{name}" if path else str(name), checkpoint)
@@ -82,7 +85,7 @@ def _build(node: Any, path: str, seed: int, checkpoint: bool, hook: Hook | None)
         return node
     if "_target_" not in node:
         return {name: inner(child, name, hook) for name, child in node.items()}
-    where = path or "config"
+    where = path or TOP
     target = located(node["_target_"], where, checkpoint)
     given = {n: c for n, c in node.items() if n not in ("_target_", "_partial_", "_args_", "_convert_")}
     kwargs = {n: inner(c, n, _hook_in(target, n, given, hook)) for n, c in given.items()}
@@ -136,11 +139,34 @@ def _call(
         _check_keywords(signature, args, kwargs, where, name, skip=int(inspect.isclass(target)))
     try:
         return target(*args, **kwargs)
+    except OutOfBounds as error:
+        raise InputError(_bounds_said(error, kwargs, where)) from error
     except ValueError as error:
-        raise InputError(f"{where}: {error}") from error
+        first = str(error).split(" ")[0]
+        named = first in kwargs or (signature is not None and first in signature.parameters)
+        raise InputError(f"{_key(where, '')}{error}" if named else f"{where}: {error}") from error
     except Exception as error:
         error.add_note(f"while building {where} ({name})")
         raise
+
+
+def _key(where: str, name: str) -> str:
+    """Dotted key of an argument; of one at the top, its name alone."""
+    return name if where == TOP else f"{where}.{name}"
+
+
+def _bounds_said(error: OutOfBounds, kwargs: Mapping[str, Any], where: str) -> str:
+    """Which key has the value that its bounds do not allow, and what is allowed; of keys with one value, all."""
+    value = error.value
+    keys = [
+        _key(where, name)
+        for name, given in kwargs.items()
+        if isinstance(given, int | float) and (given == value or (given != given and value != value))
+    ]
+    named = " or ".join(keys) if keys else f"{where}: starting value"
+    unit = "" if error.unit == "1" else f" {error.unit}"
+    allowed = "a finite number" if error.lo is None else f"a number above {error.lo:g} and below {error.hi:g}"
+    return f"{named} is {value:g}{unit}; give {allowed}{unit}"
 
 
 def _check_keywords(signature: inspect.Signature, args: list, kwargs: dict, where: str, name: str, skip: int) -> None:

@@ -25,8 +25,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
+from galdiff.arguments import check_seeds, ordered, quoted
 from galdiff.build import check_targets
 from galdiff.core.buildable import trusting
+from galdiff.endings import Terminated, ending_in_order, silent_where_nobody_reads
 from galdiff.errors import InputError
 from galdiff.presets import checked, folders, groups, listing, packages_of, presets, search_path
 from galdiff.runtime import Lost, project_dir
@@ -35,7 +37,7 @@ USAGE = (
     "usage: galdiff EXPERIMENT [key=value ...] [-m]   |   galdiff list   |   galdiff inspect RUN   |"
     "   galdiff EXPERIMENT --help"
 )
-BAD_INPUT, INTERRUPTED = 2, 130  # exit codes
+BAD_INPUT, INTERRUPTED, TERMINATED = 2, 130, 143  # exit codes
 EXPECTED = (InputError, HydraException, OmegaConfBaseException, yaml.YAMLError)
 
 
@@ -48,8 +50,8 @@ def experiment(config_name: str, conf: str | pathlib.Path | None = None) -> Call
 
     Returns:
       A decorator. Called without arguments the decorated main reads `sys.argv` and exits with 0, 2 (bad input: one
-      line on stderr) or 130 (interrupted); other exceptions are bugs and keep their traceback. Called with a config
-      it just runs.
+      line on stderr), 130 (interrupted) or 143 (terminated); other exceptions are bugs and keep their traceback.
+      Called with a config it just runs.
     """
 
     def decorate(main: Callable[[DictConfig], object]) -> Callable:
@@ -58,7 +60,8 @@ def experiment(config_name: str, conf: str | pathlib.Path | None = None) -> Call
             if cfg is not None:
                 return _trusting_own(main, cfg)
             folder = pathlib.Path(conf) if conf is not None else project_dir("conf")
-            _run(main, config_name, folder.resolve())
+            with silent_where_nobody_reads(), ending_in_order():
+                _run(main, config_name, folder.resolve())
             return None
 
         return command
@@ -112,6 +115,11 @@ def check_kinds(config: DictConfig, group: str = "", ignore: Iterable[str] = ())
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The `galdiff` console script."""
+    with silent_where_nobody_reads():
+        _main(argv)
+
+
+def _main(argv: Sequence[str] | None) -> None:
     args = list(sys.argv[1:] if argv is None else argv)
     name = args[0] if args else "--help"
     try:
@@ -159,11 +167,17 @@ def _run(main: Callable, config_name: str, conf: pathlib.Path) -> None:
     """Run an experiment under Hydra; report bad input on one line."""
     failed: list[Exception] = []
     given, found = sys.argv, [conf]
+    within = False  # the experiment itself, whose errors of the system are bugs
 
     @functools.wraps(main)
     def job(cfg: DictConfig) -> object:
+        nonlocal within
+        within = True
         try:
-            return _trusting_own(main, cfg)
+            with silent_where_nobody_reads():
+                value = _trusting_own(main, cfg)
+            within = False
+            return value
         except EXPECTED as error:
             if HydraConfig.get().mode != RunMode.RUN:
                 raise  # in a sweep Hydra says which job it was
@@ -174,12 +188,19 @@ def _run(main: Callable, config_name: str, conf: pathlib.Path) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # hand exceptions over instead of printing a shortened traceback
     try:
         found = _folders(given[1:], conf)
-        sys.argv = [given[0], *search_path(found, given[1:])]
+        sys.argv = [given[0], *search_path(found, ordered(given[1:]))]
         hydra.main(config_path=str(conf), config_name=config_name, version_base="1.3")(job)()
     except EXPECTED as error:
         failed.append(error)
+    except Terminated:
+        _leave("terminated", TERMINATED)
     except KeyboardInterrupt:
         _leave("interrupted", INTERRUPTED)
+    except OSError as error:
+        if within or error.filename is None:
+            raise
+        said = f"{error.filename}: cannot be created ({error.strerror}); choose another output folder"
+        failed.append(InputError(said))
     finally:
         sys.argv = given
         os.environ.pop("HYDRA_FULL_ERROR")
@@ -199,7 +220,9 @@ def _trusting_own(main: Callable, cfg: DictConfig) -> object:
     if packages and os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     with trusting(packages):
-        check_targets(OmegaConf.to_container(cfg, resolve=False))
+        plain = OmegaConf.to_container(cfg, resolve=False)
+        check_targets(plain)
+        check_seeds(plain)
         return main(cfg)
 
 
@@ -216,7 +239,10 @@ def _leave(message: str, code: int = BAD_INPUT, at_once: bool = False) -> None:
 def _explain(error: Exception, config_name: str, found: Sequence[pathlib.Path], argv: Sequence[str]) -> str:
     """One line on what is wrong with the config or the input, with the nearest valid name."""
     if isinstance(error, OverrideParseException):
-        return f"{error.override}: cannot read this override ({error.message.splitlines()[0]}); write key=value"
+        remedy = "write key=value"
+        if "=" in str(error.override):
+            remedy = f"quote a text for Hydra and for the shell: {quoted(str(error.override))}"
+        return f"{error.override}: cannot read this override ({error.message.splitlines()[0]}); {remedy}"
     if isinstance(error, MissingConfigException) and error.options:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
         plugins = (
@@ -224,7 +250,8 @@ def _explain(error: Exception, config_name: str, found: Sequence[pathlib.Path], 
         )
         return f"{group}={name}: there is no such preset; {_choose(name, error.options)}{plugins}"
     overridden = re.match(r"Could not override '([^']+)'", str(error))
-    key = overridden.group(1) if overridden else getattr(error, "full_key", None)
+    inner = getattr(error.__cause__ if overridden else error, "full_key", None)  # also inside a value: a={b: 1}
+    key = inner or (overridden.group(1) if overridden else None)
     if isinstance(error, MissingMandatoryValue):
         return f"{key}: a value is required; give {key}=VALUE"
     if overridden or isinstance(error, ConfigAttributeError | ConfigKeyError):

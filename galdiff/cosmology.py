@@ -56,11 +56,9 @@ def flat_cosmology(*, h0: float, omega_m: float, omega_b: float, omega_r: float,
     for name, (low, high) in limits.items():
         if not low <= given[name] <= high:
             unit = unit_of(Cosmology, name) or "1"
-            raise InputError(f"cosmology: {name} is {given[name]} [{unit}]; give {low:g} to {high:g}")
+            raise InputError(f"{name} is {given[name]} [{unit}]; give {low:g} to {high:g}")
     if omega_m + omega_r > 1:
-        raise InputError(
-            f"cosmology: omega_m + omega_r is {omega_m + omega_r:g} [1]; give 1 or less, dark energy is the rest"
-        )
+        raise InputError(f"omega_m + omega_r is {omega_m + omega_r:g} [1]; give 1 or less, dark energy is the rest")
     return Cosmology(**given)
 
 

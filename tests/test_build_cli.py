@@ -3,6 +3,8 @@
 import importlib.metadata
 import os
 import pathlib
+import shlex
+import signal
 import subprocess
 import sys
 import textwrap
@@ -11,9 +13,11 @@ import jax
 import numpy as np
 import pytest
 from flax import nnx
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from galdiff import cli, runtime
+from galdiff.arguments import check_seeds, ordered
 from galdiff.build import build, key_of
 from galdiff.core.buildable import buildable
 from galdiff.core.correction import LogGain
@@ -84,7 +88,7 @@ def test_partial_nodes_without_random_streams_stay_partial():
         ({"a": {"_target_": "galdiff.core.corection.LogGain"}}, "a: there is no .*check the module"),
         ({"a": [GAIN | {"bond": 1.0}]}, r"a\.0\.bond: .*LogGain takes no 'bond'; did you mean 'bound'"),
         ({"a": {"_target_": "galdiff.core.correction.LogGain", "net": NET}}, r"a: .*LogGain needs bound; add it"),
-        ({"a": GAIN | {"bound": -1.0}}, r"a: bound is -1.0; .* above 0"),
+        ({"a": GAIN | {"bound": -1.0}}, r"a\.bound is -1.0; .* above 0"),
         ({"a": {**GAIN, "net": {k: v for k, v in NET.items() if k != "_partial_"}}}, r"a\.net: .*add _partial_: true"),
     ],
 )
@@ -151,7 +155,9 @@ def test_versions_name_what_decides_numbers():
 
 SCRIPT = '''
 """A dummy experiment."""
+import os
 import pathlib
+import signal
 import sys
 
 from galdiff import cli
@@ -165,6 +171,11 @@ def main(cfg):
         raise InputError("mass holds 3 negative values [Msun];\\n drop them")
     if cfg.do == "interrupt":
         raise KeyboardInterrupt
+    if cfg.do == "terminate":
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            print("cleaned")
     if cfg.do == "bug":
         raise ZeroDivisionError("a bug")
     if cfg.do == "missing":
@@ -239,6 +250,101 @@ def test_a_sweep_runs_every_combination(galdiff):
         "spaxels 300 inclination 1",
         "spaxels 300 inclination 2",
     ]
+
+
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_a_sweep_runs_wherever_its_flag_stands(galdiff, at):
+    args = ["instrument=manga", "view.inclination=1,2"]
+    code, out, err = galdiff("dummy", *args[:at], "-m", *args[at:])
+    assert (code, err) == (0, "")
+    assert [line for line in out.splitlines() if line.startswith("spaxels")] == [
+        "spaxels 74 inclination 1",
+        "spaxels 74 inclination 2",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("args", "kept"),
+    [
+        (["a=1", "-m", "b=2"], ["a=1", "b=2", "-m"]),
+        (["--cfg", "job", "a=1"], ["a=1", "--cfg", "job"]),
+        (["--config-dir", "runs/epoch=9", "a=1"], ["a=1", "--config-dir", "runs/epoch=9"]),
+        (["-i", "a=1", "-m", "~b"], ["a=1", "~b", "-i", "-m"]),
+    ],
+)
+def test_keys_come_before_options_and_options_keep_their_values(args, kept):
+    assert ordered(args) == kept
+
+
+@pytest.mark.parametrize(
+    "value", ["runs/epoch=9/snap.hdf5", "run#1", "run(1)", "it's", "run[1]", '"a"b"', "two words=3"]
+)
+def test_a_text_with_signs_of_hydra_comes_with_a_remedy_that_works_in_a_shell(galdiff, value):
+    code, _, err = galdiff("dummy", f"do={value}")
+    if code == 0:  # Hydra reads it as it is
+        assert value == "run#1"
+        return
+    assert (code, err.count("\n")) == (2, 1)
+    pasted = shlex.split(err.split("for the shell: ")[1])
+    assert len(pasted) == 1
+    assert OverridesParser.create().parse_override(pasted[0]).value() == (value if value[0] != '"' else 'a"b')
+
+
+def test_a_key_inside_of_a_value_is_named_in_full(galdiff):
+    code, _, err = galdiff("dummy", "view={inclinaton: 1}")
+    assert code == 2
+    assert err == "galdiff: view.inclinaton: there is no such key; did you mean 'view.inclination'?\n"
+
+
+@pytest.mark.parametrize("folder", ["taken", "taken/run", "dangling", "n" * 300, "/proc/x"])
+@pytest.mark.parametrize("sweep", [(), ("-m",)])
+def test_an_output_that_cannot_be_a_folder_is_one_line(galdiff, tmp_path, folder, sweep):
+    (tmp_path / "taken").write_text("")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    key = "hydra.sweep.dir" if sweep else "hydra.run.dir"
+    code, out, err = galdiff("dummy", *sweep, f"{key}={folder}")
+    assert (code, "spaxels" in out, err.count("\n")) == (2, False, 1)
+    assert folder in err
+    assert err.endswith("; choose another output folder\n")
+
+
+def test_a_link_to_a_folder_is_an_output(galdiff, tmp_path):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to("there")
+    assert galdiff("dummy", "hydra.run.dir=link")[0] == 0
+
+
+@pytest.mark.parametrize("seed", ["null", "99999999999999999999", "-1", "1.5", "true", "one", "[1]"])
+def test_what_is_no_seed_is_named_before_anything_is_computed(galdiff, seed):
+    code, out, err = galdiff("dummy", f"+seed={seed}")
+    assert (code, out) == (2, "")
+    assert err.startswith("galdiff: seed is ")
+    assert err.endswith("; give a whole number from 0 to 4294967295\n")
+
+
+def test_seeds_are_checked_in_every_place_of_galdiff_s():
+    check_seeds({"a": {"seed": 0}, "b": {"seed": "${a.seed}"}, "c": {"_target_": "mynet.Net", "seed": "words"}})
+    with pytest.raises(InputError, match=r"halos\.fit\.seed is None; give"):
+        check_seeds({"halos": {"fit": {"_target_": "galdiff.halo.x", "seed": None}}})
+
+
+def test_sigterm_cleans_up_and_exits_with_143(galdiff):
+    before = signal.getsignal(signal.SIGTERM)
+    assert galdiff("dummy", "do=terminate") == (143, "cleaned\n", "galdiff: terminated\n")
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize("args", [["list"], ["dummy"]])
+def test_a_reader_that_goes_away_hears_no_complaint(project, tmp_path, args):
+    reader, writer = os.pipe()
+    os.close(reader)
+    code = f"import pathlib; from galdiff import cli; cli.project_dir = pathlib.Path({str(project)!r}).joinpath; "
+    code += "cli.main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *args], stdout=writer, stderr=subprocess.PIPE, text=True, cwd=tmp_path
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ LAYERS = [
     {"io", "plotting"},
     {"train"},  # writes through io
     {"cases"},  # what trainings are about, with their figures
-    {"presets"},  # of galdiff and of packages that the user trusts
+    {"arguments", "endings", "presets"},  # of a command; presets are galdiff's and those of trusted packages
     {"cli"},
     {"front"},  # the same as the command line, from Python
     {"__main__", "__init__"},  # entry points: anything below

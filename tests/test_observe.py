@@ -139,7 +139,7 @@ def test_any_baryon_stage_grows_a_galaxy(grown):
         (lambda g: galdiff.observe(g, **{"halo.spin": 0.1}), "is a setting of the galaxy, which is made already"),
         (lambda g: galdiff.observe(g, snr="loud"), "noise.snr is 'loud'; expected a number"),
         (lambda g: galdiff.observe(g, engine="fast"), "engine is 'fast'; choose one of auto"),
-        (lambda g: galdiff.observe(g, inclination=1000), "view: starting value 1000"),
+        (lambda g: galdiff.observe(g, inclination=1000), "view.inclination is 1000 deg"),
         (lambda g: galdiff.observe(3), "galaxy is int; give what grow"),
         (lambda g: galdiff.grow(redshift=1.0), "did you mean 'observed_redshift'?"),
         (lambda g: galdiff.grow(baryons="pandya"), "did you mean 'pandya23'?"),

@@ -344,9 +344,12 @@ def test_a_history_is_drawn_without_what_the_model_lacks(history):
     [
         (["+baryons.eta_mas=1.0"], "baryons.eta_mas: .* did you mean 'eta_mass'"),
         (["+baryons.eta_energy=null"], "baryons.eta_energy: galdiff.baryons.regulator.Regulator takes no 'eta_energy'"),
-        (["baryons.eta_mass.log10_a=1.5"], r"baryons.eta_mass: starting value 1.5 dex is outside \(-2.0, 1.0\)"),
-        (["baryons.f_recycle=1.0"], r"baryons: starting value 1.0 1 is outside \(0.0, 0.9\)"),
-        (["baryons.metal_yield=-0.01"], r"baryons: starting value -0.01 1 is outside \(0.0, 0.1\)"),
+        (
+            ["baryons.eta_mass.log10_a=1.5"],
+            "baryons.eta_mass.log10_a is 1.5 dex; give a number above -2 and below 1",
+        ),
+        (["baryons.f_recycle=1.0"], r"baryons.f_recycle is 1; give a number above 0 and below 0.9"),
+        (["baryons.metal_yield=-0.01"], r"baryons.metal_yield is -0.01; give a number above 0 and below 0.1"),
     ],
 )
 def test_wrong_numbers_and_names_are_refused_when_built(overrides, message):

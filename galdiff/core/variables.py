@@ -35,6 +35,14 @@ class Table(nnx.Variable):
     """Fixed data (a grid, a curve): never trained, not stored in checkpoints, named in the config."""
 
 
+class OutOfBounds(ValueError):
+    """A starting value that its bounds do not allow; it has the attributes value, unit, and the open bounds lo, hi."""
+
+    def __init__(self, message: str, value: float, unit: str, lo: float | None, hi: float | None) -> None:
+        super().__init__(message)
+        self.value, self.unit, self.lo, self.hi = value, unit, lo, hi
+
+
 def physical(
     value: float,
     *,
@@ -55,10 +63,12 @@ def physical(
         float64 is used where JAX runs in double precision.
 
     Raises:
-      ValueError: value not finite, bounds not ordered, or value not strictly inside.
+      OutOfBounds: value not finite, or not strictly inside.
+      ValueError: bounds not ordered.
     """
     if not math.isfinite(value):
-        raise ValueError(f"starting value {value} {unit} is not a finite number; give a number")
+        said = f"starting value {value} {unit} is not a finite number; give a number"
+        raise OutOfBounds(said, value, unit, lo, hi)
     if (lo is None) != (hi is None):
         raise ValueError(f"bounds are ({lo}, {hi}) {unit}; give both or neither")
     dtype = jax.dtypes.canonicalize_dtype(jnp.float64) if dtype == jnp.float32 else dtype
@@ -67,7 +77,8 @@ def physical(
     if not lo < hi:
         raise ValueError(f"bounds are ({lo}, {hi}) {unit}; the lower must be below the upper")
     if not lo < value < hi:
-        raise ValueError(f"starting value {value} {unit} is outside ({lo}, {hi}) {unit}; move it or widen the bounds")
+        said = f"starting value {value} {unit} is outside ({lo}, {hi}) {unit}; move it or widen the bounds"
+        raise OutOfBounds(said, value, unit, lo, hi)
     u = (value - lo) / (hi - lo)
     raw = (math.log(u) - math.log1p(-u)) * (hi - lo) / 4 + (lo + hi) / 2
     return Physical(jnp.asarray(raw, dtype), lo=lo, hi=hi, unit=unit, prior=prior)

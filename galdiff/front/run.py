@@ -39,6 +39,7 @@ def run(
       ready: called with the instrument before long work.
     """
     with steps("read the galaxy"):
+        settings.build("cosmology")  # first under its own name: other nodes refer to it
         instrument = instrument_of(settings)
         ready(instrument)
         curve = settings.build("dust.curve")

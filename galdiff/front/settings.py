@@ -7,6 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from galdiff.arguments import check_seeds
 from galdiff.build import build
 from galdiff.cli import check_kinds
 from galdiff.core.correction import Hook
@@ -14,6 +15,7 @@ from galdiff.core.kernels import TAPS
 from galdiff.errors import InputError
 from galdiff.ifu.engine import ENGINES, IFU_HOOKS
 from galdiff.ifu.noise import MODES, REFERENCES
+from galdiff.ifu.spectrograph import FACTORS
 from galdiff.io.products import config_hash
 
 CHOICES = {
@@ -27,7 +29,7 @@ CHOICES = {
 }
 POSITIVE = (
     *(f"precision.{name}" for name in ("rank", "h_v_kms", "v_max_kms", "a_v_modes")),
-    *("max_spaxels", "lsf_scale", "psf_scale", "noise.snr", "noise.wave_ref", "maps.h_v_kms"),
+    *("max_spaxels", "noise.snr", "noise.wave_ref", "maps.h_v_kms"),
 )
 OPTIONAL = ("max_spaxels", "noise.snr", "noise.wave_ref", "precision.h_v_kms", "precision.v_max_kms")
 PLACES = ("output", "overwrite")  # where results go changes none of them
@@ -48,6 +50,7 @@ class RunSettings:
         """
         cfg = self.config
         check_kinds(cfg, "simulate", ignore=(*IFU_HOOKS, "spectra.correction", *self.given))
+        check_seeds(OmegaConf.to_container(cfg, resolve=False))
         for key, allowed in CHOICES.items():
             if (value := OmegaConf.select(cfg, key)) not in allowed:
                 raise InputError(f"{key} is '{value}'; choose one of {', '.join(allowed)}")
@@ -56,6 +59,10 @@ class RunSettings:
             if (value is None and key not in OPTIONAL) or (value is not None and not 0 < value < math.inf):
                 also = ", or null" if key in OPTIONAL else ""
                 raise InputError(f"{key} is {value}; give a positive number{also}")
+        for key in ("lsf_scale", "psf_scale"):
+            if (value := cfg[key]) is None or not FACTORS[0] < value < FACTORS[1]:
+                low, high = FACTORS
+                raise InputError(f"{key} is {value}; give a number above {low:g} and below {high:g} (1: as published)")
         if (most := cfg.precision.a_v_max) is not None and not 0 <= most < math.inf:
             raise InputError(f"precision.a_v_max is {most}; give zero or a positive number [mag], or null")
         at = cfg.placement.pointing_arcsec

@@ -13,6 +13,10 @@ from galdiff.errors import InputError
 from galdiff.records import Placement
 
 MAX_REDSHIFT = 20.0
+LIMITS = {  # from the nearest dwarf to far beyond that redshift; a kpc per arcsec is seen at 206 Mpc
+    "luminosity_distance_mpc": ((1e-3, 1e6), "Mpc"),
+    "kpc_per_arcsec": ((1e-6, 1e3), "kpc/arcsec"),
+}
 
 
 def place(cosmo: Cosmology, redshift: ArrayLike, pointing: Array | tuple[float, ...] = (0.0, 0.0)) -> Placement:
@@ -52,8 +56,9 @@ class AtRedshift(Stage):
                 " luminosity_distance_mpc for a nearby galaxy"
             )
         for name, value in dict(luminosity_distance_mpc=luminosity_distance_mpc, kpc_per_arcsec=kpc_per_arcsec).items():
-            if value is not None and not value > 0:
-                raise InputError(f"{name} is {value}; it must be positive")
+            (low, high), unit = LIMITS[name]
+            if value is not None and not low <= value <= high:
+                raise InputError(f"{name} is {value} {unit}; give {low:g} to {high:g} {unit}, or null")
         self.redshift = physical(redshift, lo=0.0, hi=MAX_REDSHIFT, unit="1")
         cosmo = cosmology if cosmology is not None else Cosmology()
         self.cosmology = tuple(float(x) for x in dataclasses.astuple(cosmo))

@@ -20,7 +20,7 @@ def cube_bytes(n_y: int, n_x: int, n_wave: int) -> int:
 def check_space(path: str | os.PathLike, bytes_needed: int) -> None:
     """Raise InputError unless the disk of `path` (a file or folder, existing or not) has room for bytes_needed."""
     folder = pathlib.Path(path).absolute()
-    while not folder.is_dir():
+    while not os.path.isdir(folder):  # false, too, where a name is too long to be looked up
         folder = folder.parent
     free = shutil.disk_usage(folder).free
     if free < bytes_needed:
