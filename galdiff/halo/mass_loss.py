@@ -42,7 +42,7 @@ def outliers(
 def interpolated(
     x: Float[np.ndarray, "snapshot"], y: Float[np.ndarray, "... snapshot"], bad: Bool[np.ndarray, "... snapshot"]
 ) -> Float[np.ndarray, "... snapshot"]:
-    """The y [any unit] with straight lines over x [any unit] in place of the bad ones, drawn on before the first good."""
+    """The y [any unit] with straight lines over x [any unit] for the bad ones, drawn on before the first good one."""
     rows, flags = y.reshape(-1, len(x)).copy(), bad.reshape(-1, len(x))
     for row in np.flatnonzero(flags.any(-1)):
         good = ~flags[row]
