@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from galdiff import runtime
 from galdiff.baryons.batches import BatchLog, Maker, make_batch, make_batches, watched
 from galdiff.baryons.evolve import Outputs, check_times
-from galdiff.baryons.population import Population, Report, merge
+from galdiff.baryons.population import LISTS, Population, Report, merge
 from galdiff.build import build
 from galdiff.cli import check_kinds, experiment
 from galdiff.errors import InputError
@@ -75,7 +75,7 @@ def drawn(cfg: DictConfig, path: pathlib.Path, n_rows: int):
 
 def report_text(report: Report) -> str:
     """JSON with one line for each list of ids."""
-    ids = (f'  "{name}": {json.dumps(getattr(report, name))}' for name in ("refined", "stiff", "failed"))
+    ids = (f'  "{name}": {json.dumps(getattr(report, name))}' for name in LISTS)
     return "{\n" + ",\n".join(ids) + "\n}\n"
 
 
@@ -104,7 +104,7 @@ def populate(cfg: DictConfig, outputs: Outputs, folder: pathlib.Path) -> None:
         "n": n,
         "rows": rows,
         "without_row": failed,
-        "report": {name: len(getattr(report, name)) for name in ("refined", "stiff", "failed")},
+        "report": {name: len(getattr(report, name)) for name in LISTS},
         "seconds": {**steps.summary(), "making": log.making, "solving": sum(log.solving), "everything": spent},
         "halos_per_second": {"solving": log.rate(), "everything": n / spent},
         "peak_memory_mb": runtime.peak_memory(),

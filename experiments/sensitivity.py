@@ -13,7 +13,7 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from galdiff import runtime
-from galdiff.baryons.evolve import Outputs
+from galdiff.baryons.evolve import HOPELESS, Outputs
 from galdiff.build import build
 from galdiff.cli import check_kinds, experiment
 from galdiff.errors import InputError
@@ -41,7 +41,20 @@ SHOWN = 4  # outputs of one halo
 def stage_with(cfg: DictConfig, **outputs):
     """The baryon cycle of the config with outputs of this experiment."""
     node = OmegaConf.to_container(cfg.baryons, resolve=True)
-    return build({**node, "outputs": Outputs(**outputs)}, path="baryons")
+    asked = {name: value for name, value in node["outputs"].items() if name == "tolerance"}
+    return build({**node, "outputs": Outputs(**outputs, **asked)}, path="baryons")
+
+
+def left_out(error: np.ndarray, tolerance: float, n_steps: int) -> str:
+    """One line on galaxies whose estimated error [dex] is above the tolerance [dex]; none where all are good."""
+    above = error > tolerance
+    if not above.any():
+        return ""
+    return (
+        f"{above.sum()} of {error.size} galaxies are left out: at n_steps={n_steps} their masses may be off by up to"
+        f" {error.max():.2g} dex, and {tolerance:g} is asked for; give more n_steps, or"
+        f" +baryons.outputs.tolerance={min(1.05 * error.max(), HOPELESS):.2g}\n"
+    )
 
 
 def halos_of(cfg: DictConfig) -> HaloHistory:
@@ -102,7 +115,8 @@ def main(cfg: DictConfig) -> None:
     first = next(iter(metrics["dominant"]["all_outputs"]))
     relative = metrics["agreement"]["relative"]
     print(
-        f"{made.found.mode} mode; {first} dominates; autodiff and differences agree to"
+        left_out(np.asarray(made.found.error), prepared.tolerance or HOPELESS, cfg.n_steps)
+        + f"{made.found.mode} mode; {first} dominates; autodiff and differences agree to"
         f" {relative['median']:.1e} (median), {relative['p99']:.1e} (99%); {steps.summary()['total']:.0f} s: {folder}"
     )
 

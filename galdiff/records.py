@@ -220,7 +220,7 @@ class BaryonHistory:
     )
     diagnostics: Diagnostics = quantity("", "what the flows follow from")
     error: Float[Array, ""] = quantity("dex", "estimated error of the masses, log10")
-    solved: Bool[Array, ""] = quantity("", "whether the solution is finite and positive")
+    solved: Bool[Array, ""] = quantity("", "whether it is finite, positive and its error within the asked tolerance")
     spin: Float[Array, ""] | None = quantity("", "spin parameter of the halo, where known", default=None)
     ledgers: tuple[str, ...] = static("reservoirs outside the galaxy, which only count", default=LEDGERS)
 

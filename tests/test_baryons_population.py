@@ -1,19 +1,22 @@
 """Populations of halos: refined where needed, reported where it fails, never silently kept."""
 
 import dataclasses
+import re
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 from test_baryons_budgets import COSMOLOGY, population
 
 from galdiff.baryons import population as module
-from galdiff.baryons.evolve import Outputs, check_times, evolve
+from galdiff.baryons.evolve import HOPELESS, Outputs, check_times, evolve, evolve_adaptively
 from galdiff.baryons.laws.depletion_time import DepletionTime
 from galdiff.baryons.laws.power_law import PowerLaw
 from galdiff.baryons.pandya23 import Pandya23
 from galdiff.baryons.population import Population
+from galdiff.baryons.regulator import Regulator
 from galdiff.cosmology import Cosmology
 from galdiff.errors import InputError
 from galdiff.halo.history import diffmah_history
@@ -89,7 +92,93 @@ def test_what_no_solver_solves_is_named_and_not_a_number(halos):
     assert np.isnan(histories.m_star[lost]).all()
     assert np.isfinite(histories.m_star[~lost]).all()
     assert not histories.solved[lost].any()
+    assert 0.01 < float(re.search(r"; tolerance=(.*) dex would do for the failed", str(report))[1]) <= 1
     assert str(report.failed[0]) in str(report)
+
+
+def test_solved_says_that_the_estimate_meets_the_tolerance(halos, solved):
+    few = dataclasses.replace(OUTPUTS, n_steps=6)
+    coarse, report = Population(Pandya23(**STIFF), few, tolerance=None, chunk=8).solve(halos)
+    np.testing.assert_array_equal(coarse.solved, coarse.error <= HOPELESS)
+    assert np.isfinite(coarse.m_star).all()
+    assert report.flagged == tuple(np.flatnonzero(~coarse.solved))
+    assert len(report.flagged) > 0
+    assert f"errors up to {coarse.error.max():.2g} dex at n_steps=6: tolerance=0.02 dex gives them" in str(report)
+    assert "\n" not in str(report)
+    fine, _ = solved
+    assert (fine.solved & (fine.error <= 0.01 * (1 + 1e-6))).all()
+
+
+def in_single(tree):
+    return jax.tree.map(lambda x: x.astype(np.float32) if x.dtype == np.float64 else x, tree)
+
+
+@pytest.fixture(scope="module")
+def spoiled(halos):
+    """Halos and a solver in single precision whose grid loses halo 3, and that has no stiff solver."""
+    population_ = Population(Regulator(), OUTPUTS, tolerance=1.0, chunk=8)
+    population_.state = in_single(population_.state)
+    on_grid = population_._on_grid
+
+    def lose(state, few):
+        found = on_grid(state, few)
+        odd = jnp.arange(len(few.t_start)) == 3
+        contents = jax.tree.map(lambda x: jnp.where(odd[:, None], jnp.nan, x), found.contents)
+        error = jnp.where(odd, jnp.inf, found.error)
+        return dataclasses.replace(found, contents=contents, error=error, solved=found.solved & ~odd)
+
+    population_._on_grid = lose
+    return population_, in_single(halos)
+
+
+def test_single_precision_is_solved_again_in_double_and_counted(spoiled, halos):
+    population_, rounded = spoiled
+    histories, report = population_.solve(rounded)
+    assert {x.dtype for x in jax.tree.leaves(histories) if x.dtype.kind == "f"} == {np.dtype(np.float32)}
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(histories))
+    assert (report.double, report.failed) == ((3,), ())
+    assert "1 in double precision" in str(report)
+    fine = jax.tree.map(lambda x: x[3], halos)
+    many = dataclasses.replace(OUTPUTS, n_steps=8 * OUTPUTS.n_steps)
+    exact = jax.jit(lambda halo: evolve(Regulator().equations(), halo, many))(fine)
+    np.testing.assert_allclose(histories.m_star[3], exact.m_star, rtol=1e-5)
+
+
+def test_without_double_precision_more_steps_are_tried_and_what_fails_is_named(spoiled, monkeypatch):
+    population_, rounded = spoiled
+    tried = []
+
+    def lost(state, few, stiff=None):
+        tried.append((few.m_vir.dtype.name, stiff))
+        return jax.tree.map(lambda x: x[3:4], population_._on_grid(state, jax.tree.map(lambda x: x[:8], few)))
+
+    for method in ("_finer", "_own_steps"):
+        monkeypatch.setattr(population_, method, lost)
+    with jax.enable_x64(False):
+        histories, report = population_.solve(rounded, ids=range(10, 18))
+    assert tried == [("float32", None), ("float32", False), ("float32", True)]
+    assert (report.refined, report.failed, report.double) == ((13,), (13,), ())
+    assert "1 failed (ids 13)" in str(report)
+    assert "runtime.precision=float64" in str(report)
+    np.testing.assert_array_equal(np.isfinite(histories.m_star).all(1), histories.solved)
+    assert histories.solved.sum() == 7
+
+
+def test_own_steps_keep_the_precision_of_halos_and_parameters(halos):
+    graph, state = nnx.split(Regulator())
+    few = jax.tree.map(lambda x: x[2:4], halos)
+    land = Outputs(redshifts=(1.0, 0.0), n_steps=48, land=(1.0, 0.5))  # an output where a step lands
+
+    def run(state, halos):
+        e = nnx.merge(graph, state).equations()
+        return jax.jit(jax.vmap(lambda h: evolve_adaptively(e, h, land, 1e-3)))(halos)
+
+    double, single = run(state, few), run(in_single(state), in_single(few))
+    assert {x.dtype for x in jax.tree.leaves(single)} == {np.dtype(np.float32), np.dtype(bool)}
+    assert double.solved.all()
+    assert single.solved.all()
+    np.testing.assert_allclose(single.m_star, double.m_star, rtol=2e-5)
+    np.testing.assert_allclose(single.m_ism, double.m_ism, rtol=2e-4)
 
 
 def test_a_stream_counts_what_is_done(halos):
@@ -153,5 +242,5 @@ def test_a_halo_that_hardly_grows_still_has_a_solution():
         mdot_vir=jnp.where(still, 0.0, halo.mdot_vir),
     )
     history = jax.jit(Pandya23(outputs=OUTPUTS))(frozen)
-    assert history.solved
+    assert np.isfinite(history.error)  # finite and positive, though 48 steps are few
     assert (np.asarray(history.flows["mass"]["inflow"]) >= 0).all()

@@ -142,3 +142,10 @@ def test_a_late_start_makes_empty_steps_that_change_nothing():
     _, pace = stage_times(times)
     assert (pace[:, :3] == 0).all()
     assert (pace[:, 3:] > 0).all()
+
+
+def test_a_grid_is_as_precise_as_its_edges():
+    edges = np.array([0.31, 1.7, 13.8])
+    times = grid_times(jnp.asarray(edges, jnp.float32), (5, 7))
+    assert times.dtype == jnp.float32
+    np.testing.assert_allclose(times, grid_times(jnp.asarray(edges), (5, 7)), rtol=1e-6)

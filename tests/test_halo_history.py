@@ -136,7 +136,8 @@ def test_a_noisy_table_grows_everywhere_and_smoothing_keeps_its_ends():
     time = np.linspace(0.5, 13.5, 5001)
     roughness = []
     for smoothing in (0.0, 0.2):
-        history = from_table(HaloTable(time=TIME, m_vir=noisy), cosmology=PLANCK, smoothing=smoothing)
+        with pytest.warns(UserWarning, match=r"such among 3\), .* times the table's final mass"):
+            history = from_table(HaloTable(time=TIME, m_vir=noisy), cosmology=PLANCK, smoothing=smoothing)
         slopes = jax.vmap(lambda h: curve(h, time)[1])(history)
         assert slopes.min() >= 0.2 * MIN_SLOPE
         roughness.append(float(jnp.log10(slopes).std()))
@@ -153,6 +154,51 @@ def test_haloes_that_lose_mass_or_stop_keep_the_largest_and_trickle():
         from_table(HaloTable(time=TIME, m_vir=mass), cosmology=PLANCK, mass_loss="error")
     idle = from_table(HaloTable(time=TIME, m_vir=np.full(40, 1e11), mdot_vir=np.zeros(40)), cosmology=PLANCK)
     np.testing.assert_allclose(idle.mdot_vir * idle.time / idle.m_vir, MIN_SLOPE, rtol=1e-6)
+
+
+def test_a_spike_is_named_and_can_be_mended(recwarn):
+    time = np.linspace(1, 13.7, 60)
+    smooth = 1e12 * (time / 13.7) ** 2
+    spike = np.where(np.arange(60) == 30, 8 * smooth, smooth)
+    message = r"falls from 2.*e\+12 at snapshot 30 to 3.*e\+11 at the next \(87% lost; halo 0, 1 of 1 such among 1\)"
+    with pytest.warns(UserWarning, match=rf"{message}.* 2\.37 times .* final mass; .* mass_loss=interpolate"):
+        kept = from_table(HaloTable(time=time, m_vir=spike), cosmology=PLANCK)
+    assert kept.m_vir[-1] == pytest.approx(2.37e12, rel=2e-3)
+    early = np.where(np.arange(60) == 3, 8 * smooth, smooth)  # overgrown later
+    with pytest.warns(UserWarning, match=r"at snapshot 3 to .* ends with 1 times"):
+        from_table(HaloTable(time=time, m_vir=np.stack([smooth, early])), cosmology=PLANCK)
+    recwarn.clear()
+    for odd, factor in (((30,), 8), ((30, 31), 8), ((30,), 0.1), ((20, 21), 0.1), ((0,), 8), ((58,), 8), ((9, 40), 8)):
+        m_vir, c_nfw, rate = smooth.copy(), np.full(60, 7.0), 2 * smooth / time
+        for column, change in ((m_vir, factor), (c_nfw, 0.3), (rate, -50.0)):
+            column[list(odd)] *= change
+        table = HaloTable(time=time, m_vir=np.stack([smooth, m_vir]), c_nfw=np.stack([c_nfw] * 2), mdot_vir=None)
+        mended = from_table(table, cosmology=PLANCK, mass_loss="interpolate")
+        apart = np.abs(np.asarray(mended.m_vir[1]) / smooth - 1)
+        assert np.delete(apart, odd).max() < 1e-12, (odd, factor)
+        assert apart[[i for i in odd if i]].max(initial=0) < 0.03, (odd, factor)
+        np.testing.assert_allclose(mended.c_nfw[1], 7.0, rtol=1e-12)
+        np.testing.assert_allclose(mended.m_vir[0], smooth, rtol=1e-12)
+        with_rates = HaloTable(time=time, m_vir=m_vir, mdot_vir=rate)
+        slope = from_table(with_rates, cosmology=PLANCK, mass_loss="interpolate").mdot_vir * time / smooth
+        np.testing.assert_allclose(slope[2:], 2.0, rtol=0.1, err_msg=str((odd, factor)))
+    assert not recwarn.list
+
+
+def test_a_dip_leaves_the_rest_of_the_history_as_it_is(recwarn):
+    for odd in ([20], [20, 21]):
+        dip = MASS.copy()
+        dip[odd] *= 0.1
+        history = from_table(HaloTable(time=TIME, m_vir=dip), cosmology=PLANCK)
+        np.testing.assert_allclose(np.delete(history.m_vir, odd), np.delete(MASS, odd), rtol=1e-12)
+    assert not recwarn.list
+
+
+def test_a_mass_lost_for_good_is_named_also_where_outliers_are_mended():
+    stripped = np.where(np.arange(40) >= 30, 0.5 * MASS, MASS)
+    for choice in ("running_maximum", "interpolate"):
+        with pytest.warns(UserWarning, match=r"at snapshot 29 to .* 1\.\d+ times the table's final mass"):
+            from_table(HaloTable(time=TIME, m_vir=stripped), cosmology=PLANCK, mass_loss=choice)
 
 
 def test_redshifts_serve_as_times():

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from galdiff.baryons import population as solvers
 from galdiff.baryons.batches import BatchLog, make_batch
-from galdiff.baryons.population import Report
+from galdiff.baryons.population import LISTS, Report
 from galdiff.build import build
 from galdiff.errors import InputError
 from galdiff.halo.ensemble import masses
@@ -80,8 +80,8 @@ def test_a_run_leaves_a_catalogue_a_picture_and_its_numbers(done):
     assert files(done) == FILES
     metrics = json.loads((done / "metrics.json").read_text())
     assert (metrics["n"], metrics["rows"], metrics["without_row"]) == (10, 10, 0)
-    assert metrics["report"] == {"refined": 0, "stiff": 0, "failed": 0}
-    assert json.loads((done / "report.json").read_text()) == {"refined": [], "stiff": [], "failed": []}
+    assert metrics["report"] == {"refined": 0, "stiff": 0, "failed": 0, "double": 0, "flagged": 0}
+    assert json.loads((done / "report.json").read_text()) == {key: [] for key in LISTS}
     assert metrics["halos_per_second"]["solving"] > metrics["halos_per_second"]["everything"] > 0
     parts = metrics["seconds"]
     assert 0 < parts["making"] + parts["solving"] <= parts["baryon histories of 10 galaxies"] < parts["everything"]

@@ -191,7 +191,7 @@ def run(tmp_path, *overrides):
 
 
 def test_the_experiment_writes_figures_tables_and_metrics(tmp_path, capsys):
-    run(tmp_path)
+    run(tmp_path, "+baryons.outputs.tolerance=1")  # 32 steps are few
     assert "forward mode; eta_energy.log10_a dominates" in capsys.readouterr().out
     with gzip.open(tmp_path / "jacobians.csv.gz", "rt") as file:
         rows = list(csv.DictReader(file))
@@ -209,13 +209,21 @@ def test_the_experiment_writes_figures_tables_and_metrics(tmp_path, capsys):
     ranked = metrics["dominant"]["all_outputs"]
     assert ranked["eta_energy.log10_a"] > 2 * max(v for k, v in ranked.items() if k != "eta_energy.log10_a")
     assert set(metrics["dominant"]["by_output"].values()) == {"eta_energy.log10_a"}
-    assert metrics["without_finite_derivatives"] == 0
+    assert metrics["without_finite_derivatives"] == metrics["above_the_tolerance"] == 0
     values = np.loadtxt(tmp_path / "draws.csv", delimiter=",", skiprows=1)[12:, 1:]
     strata = np.sort(np.floor((values - [-2, -2, -4]) / [3, 2, 4] * 12), 0)
     np.testing.assert_array_equal(strata, np.repeat(np.arange(12.0)[:, None], 3, 1))  # a Latin hypercube
     for name in ("heat_map.png", "mass_dependence.png", "agreement.png", "one_halo.png"):
         assert (tmp_path / name).stat().st_size > 10_000
     assert OmegaConf.load(tmp_path / "config.yaml").halo.n == 12
+
+
+def test_galaxies_above_the_tolerance_are_left_out_with_what_would_keep_them():
+    left_out = runpy.run_path(str(project_dir("experiments") / "sensitivity.py"))["left_out"]
+    said = left_out(np.array([0.01, 0.3, 0.2]), 0.1, 32)
+    assert said.startswith("2 of 3 galaxies are left out: at n_steps=32 their masses may be off by up to 0.3 dex")
+    assert said.endswith("more n_steps, or +baryons.outputs.tolerance=0.32\n")
+    assert left_out(np.array([0.01, 0.1]), 0.1, 32) == ""
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,9 @@ from galdiff.records import BaryonHistory, Diagnostics, HaloHistory
 
 FIRST_REDSHIFT = 12.0  # a typical start, by which steps are shared between the outputs
 AFTER = 1e-6  # relative; steps land just after a jump: more than the error of redshifts between nodes
+TOLERANCE = 0.1  # dex, estimated error up to which a grid has solved a history: 3 to 30 times the true one
+HOPELESS = 1.0  # dex, above which masses mean nothing, whatever is asked for
+EXTRA = 0.02  # rtol of a step over the error of the history [1/dex]; set by tests/test_baryons_population.py
 
 
 class Equations(typing.NamedTuple):
@@ -45,12 +48,14 @@ class Outputs:
       n_times: number of times where no redshifts are given.
       n_steps: steps of the grid.
       land: further redshifts that steps land on, just after.
+      tolerance: estimated error of the masses [dex] up to which a history counts as solved; None for 1 dex.
     """
 
     redshifts: tuple[float, ...] | None = None
     n_times: int = 1
     n_steps: int = 128
     land: tuple[float, ...] = ()
+    tolerance: float | None = TOLERANCE
 
     def __post_init__(self) -> None:
         if self.redshifts is not None:
@@ -61,6 +66,10 @@ class Outputs:
             raise InputError(f"redshifts are {z}; give one or more falling numbers, none below 0")
         if not 1 <= self.n_times <= self.n_steps or self.n_steps < 2:
             raise InputError(f"n_times is {self.n_times} and n_steps {self.n_steps}; give 1 <= n_times <= n_steps >= 2")
+        if self.tolerance is not None and not 1e-9 <= self.tolerance <= HOPELESS:
+            raise InputError(
+                f"tolerance is {self.tolerance} dex; steps can hold 1e-9 to 1 dex, or give null for the grid's"
+            )
 
 
 def plan_grid(outputs: Outputs, history: HaloHistory) -> tuple[Array, tuple[int, ...], tuple[int, ...]]:
@@ -92,6 +101,7 @@ class Prepared:
     cosmology: Cosmology = quantity("", "the universe it grew in")
     spin: Array | None = quantity("", "spin parameter, where known", default=None)
     wanted: tuple[int, ...] = static("steps after which outputs are due")
+    tolerance: float | None = static("error of the masses [dex] up to which they are solved", default=TOLERANCE)
 
 
 def prepare(equations: Equations, history: HaloHistory, outputs: Outputs) -> Prepared:
@@ -102,7 +112,7 @@ def prepare(equations: Equations, history: HaloHistory, outputs: Outputs) -> Pre
     """
     check_times(history, outputs)
     edges, counts, wanted = plan_grid(outputs, history)
-    times = grid_times(edges, counts)
+    times = grid_times(edges.astype(precision(equations, history)), counts)
     at, pace = stage_times(times)
     shown = halo_at(history, times[np.asarray(wanted)])
     return Prepared(
@@ -114,6 +124,7 @@ def prepare(equations: Equations, history: HaloHistory, outputs: Outputs) -> Pre
         cosmology=history.cosmology,
         spin=history.spin,
         wanted=wanted,
+        tolerance=outputs.tolerance,
     )
 
 
@@ -124,11 +135,23 @@ def evolve_prepared(equations: Equations, prepared: Prepared) -> BaryonHistory:
     contents, error = solve_on_grid(
         lambda y, d: equations.flows(y, d)[0], equations.budgets, first, known_rates, prepared.pace, prepared.wanted
     )
-    return history_at(equations, prepared.shown, prepared.halo_state_shown, contents, error, prepared.spin)
+    shown, state = prepared.shown, prepared.halo_state_shown
+    return history_at(equations, shown, state, contents, error, prepared.spin, prepared.tolerance)
+
+
+def precision(equations: Equations, history: HaloHistory) -> typing.Any:
+    """Floating type of times and contents, that of the flows: halos may be known less precisely than parameters."""
+
+    def met(t: Array) -> typing.Any:
+        halo = halo_at(history, t)
+        rates = equations.known_rates(equations.halo_state(halo, history.cosmology))
+        return equations.start(halo, history.cosmology), rates
+
+    return jnp.result_type(*jax.tree.leaves(jax.eval_shape(met, history.t_start)))
 
 
 def _as_precise(contents: Contents, known_rates: typing.Any) -> Contents:
-    """Contents in the floating type that their flows will have: halos may be known less precisely than parameters."""
+    """Contents in the floating type that their flows will have."""
     kind = jnp.result_type(*jax.tree.leaves(contents), *jax.tree.leaves(known_rates))
     return jax.tree.map(lambda x: x.astype(kind), contents)
 
@@ -147,37 +170,48 @@ def evolve_adaptively(
 ) -> BaryonHistory:
     """As `evolve`, with steps of this galaxy's own; options of `solve_adaptively`.
 
-    The `error` is rtol in dex, that of a step, and infinite where the solver did not get to the end.
+    The `error` is rtol / EXTRA, an upper bound that was found by experiment, and infinite where the solver did not get
+    to the end.
     """
     check_times(history, outputs)
     edges, counts, wanted = plan_grid(outputs, history)
-    times = grid_times(edges, counts)[np.asarray(wanted)]
-    land = jnp.sort(jnp.concatenate([jnp.maximum(edges, edges[0]), times]))
-
-    def known_rates(t: Array) -> typing.Any:
-        return equations.known_rates(equations.halo_state(halo_at(history, t), history.cosmology))
+    kind = precision(equations, history)
+    times = grid_times(edges.astype(kind), counts)
+    stops = sorted({0, *np.cumsum(counts).tolist(), *wanted})
+    land = jnp.sort(times[np.asarray(stops)])  # round-off may swap edges that coincide
 
     def flows(t: Array, y: typing.Any) -> typing.Any:
-        return equations.flows(y, known_rates(t))[0]
+        halo_state = equations.halo_state(halo_at(history, t), history.cosmology)
+        return equations.flows(y, equations.known_rates(halo_state))[0]
 
     first = equations.start(halo_at(history, history.t_start), history.cosmology)
-    first = _as_precise(first, jax.eval_shape(known_rates, land[0]))
-    land = land.astype(jax.tree.leaves(first)[0].dtype)
+    first = jax.tree.map(lambda x: x.astype(kind), first)
     contents, done, _ = solve_adaptively(flows, equations.budgets, first, land, rtol, **options)
-    at = jnp.searchsorted(land[1:], times)
-    contents = jax.tree.map(lambda x: x[at], contents)
-    error = jnp.where(done, rtol / np.log(10), jnp.inf)
-    halo = halo_at(history, times)
-    return history_at(equations, halo, equations.halo_state(halo, history.cosmology), contents, error, history.spin)
+    contents = jax.tree.map(lambda x: x[np.asarray([stops.index(n) - 1 for n in wanted])], contents)
+    error = jnp.where(done, jnp.asarray(rtol / EXTRA, kind), jnp.inf)
+    halo = halo_at(history, times[np.asarray(wanted)])
+    state = equations.halo_state(halo, history.cosmology)
+    return history_at(equations, halo, state, contents, error, history.spin, outputs.tolerance)
 
 
 def history_at(
-    equations: Equations, halo: HaloNow, halo_state: typing.Any, contents: Contents, error: typing.Any, spin: typing.Any
+    equations: Equations,
+    halo: HaloNow,
+    halo_state: typing.Any,
+    contents: Contents,
+    error: typing.Any,
+    spin: typing.Any,
+    tolerance: float | None,
 ) -> BaryonHistory:
-    """The history with flows and diagnostics, from the same functions that were integrated."""
+    """The history with flows and diagnostics, from the same functions that were integrated.
+
+    Its error [dex] is infinite where contents are not finite and positive; it is solved up to the tolerance [dex].
+    """
     flows, found = equations.flows(contents, equations.known_rates(halo_state))
     inner = [contents[q][n] for q, b in equations.budgets.items() for n in b.reservoirs if n not in b.ledgers]
     sound = jnp.stack([jnp.all(jnp.isfinite(x) & (x > 0)) for x in inner]).all() & jnp.isfinite(error)
+    error = jnp.where(sound, error, jnp.inf)
+    limit = HOPELESS if tolerance is None else tolerance
     return BaryonHistory(
         time=halo.time,
         redshift=halo.redshift,
@@ -189,7 +223,7 @@ def history_at(
         flows=flows,
         diagnostics=equations.diagnose(found),
         error=error,
-        solved=sound,
+        solved=error <= limit * (1 + 1e-6),  # round-off of the estimate in single precision
         spin=spin,
         ledgers=tuple(dict.fromkeys(n for b in equations.budgets.values() for n in b.ledgers)),
     )

@@ -14,14 +14,24 @@ from flax import nnx
 from jax.sharding import PartitionSpec
 
 from galdiff.baryons.cycle import BaryonCycle
-from galdiff.baryons.evolve import Equations, Outputs, check_times, evolve_adaptively, evolve_prepared, prepare
+from galdiff.baryons.evolve import (
+    EXTRA,
+    HOPELESS,
+    Equations,
+    Outputs,
+    check_times,
+    evolve_adaptively,
+    evolve_prepared,
+    prepare,
+)
 from galdiff.errors import InputError
 from galdiff.records import BaryonHistory, HaloHistory
 
 GROUP = 64  # galaxies that are solved again together
 FINER = 8  # times the steps of the grid, before steps of their own, which cost some hundred times more
 MAX_STEPS = 4096
-EXTRA = 0.02  # rtol of a step over the asked error of the history [1/dex]; set by tests/test_baryon_population.py
+LISTS = ("refined", "stiff", "failed", "double", "flagged")  # of ids in a report
+TOLERANCE = 0.02  # dex, finer than that of a grid alone, as there are remedies
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,10 +42,16 @@ class Report:
     refined: tuple[int, ...]  # ids that took more steps
     stiff: tuple[int, ...]  # ids that needed the stiff solver
     failed: tuple[int, ...]  # ids without a solution: their histories hold NaN
+    double: tuple[int, ...] = ()  # of the refined, ids that were solved again in double precision
+    flagged: tuple[int, ...] = ()  # ids kept as the grid has them, but not solved
+    remedies: tuple[str, ...] = ()  # what would do for those failed or flagged
 
     def __str__(self) -> str:
         text = f"{self.n} halos: {len(self.refined)} refined, {len(self.stiff)} stiff, {len(self.failed)} failed"
-        return text + (f" (ids {', '.join(map(str, self.failed[:20]))})" if self.failed else "")
+        text += f" (ids {', '.join(map(str, self.failed[:20]))})" if self.failed else ""
+        text += f", {len(self.double)} in double precision" if self.double else ""
+        text += f", {len(self.flagged)} flagged (ids {', '.join(map(str, self.flagged[:20]))})" if self.flagged else ""
+        return "; ".join((text, *self.remedies))
 
 
 class Population:
@@ -49,16 +65,14 @@ class Population:
     """
 
     def __init__(
-        self, stage: BaryonCycle, outputs: Outputs, *, tolerance: float | None = 0.02, chunk: int = 1024
+        self, stage: BaryonCycle, outputs: Outputs, *, tolerance: float | None = TOLERANCE, chunk: int = 1024
     ) -> None:
-        if tolerance is not None and not 1e-9 <= tolerance <= 1:
-            raise InputError(f"tolerance is {tolerance} dex; steps can hold 1e-9 to 1 dex, or give null for the grid's")
         if chunk < 1:
             raise InputError(f"chunk is {chunk} halos; give at least 1")
-        self.outputs, self.tolerance = outputs, tolerance
+        self.outputs = outputs = dataclasses.replace(outputs, tolerance=tolerance)
         self.chunk = -(-chunk // jax.device_count()) * jax.device_count()
         graph, self.state = nnx.split(stage)
-        rtol = EXTRA * (tolerance or 0.02)
+        rtol = EXTRA * (tolerance or TOLERANCE)
 
         def equations(state: Any) -> Equations:
             return nnx.merge(graph, state).equations()
@@ -117,10 +131,11 @@ class Population:
     def _solve_chunk(self, halos: HaloHistory, names: np.ndarray) -> tuple[BaryonHistory, Report]:
         n = len(names)
         found: Any = jax.tree.map(np.array, cut(self._on_grid(self.state, pad(halos, self.chunk)), n))
-        limit = np.inf if self.tolerance is None else self.tolerance
-        poor = np.flatnonzero(~found.solved | (found.error > limit))
-        refined = list(poor)
-        stiff: list[int] = []
+        poor = self._poor(found, np.arange(n))
+        refined, stiff, best = poor, poor[:0], found.error.copy()
+        state, double = self.state, poor[:0]
+        if len(poor) and found.error.dtype == np.float32 and double_precision():
+            state, halos, double = in_double(state), in_double(halos), poor
         methods = (
             self._finer,
             lambda state, few: self._own_steps(state, few, False),
@@ -128,20 +143,50 @@ class Population:
         )
         for method in methods:
             # The most expensive first, so that galaxies of like cost wait for each other.
-            poor = poor[np.argsort(-np.where(np.isfinite(found.error[poor]), found.error[poor], np.inf))]
-            stiff = list(poor) if method is methods[-1] else stiff
+            poor = poor[np.argsort(-found.error[poor])]
+            stiff = poor if method is methods[-1] else stiff
             for begin in range(0, len(poor), GROUP):
                 which = poor[begin : begin + GROUP]
                 few = jax.tree.map(lambda x, w=which: x[w], halos)
-                again = cut(method(self.state, pad(few, GROUP)), len(which))
-                jax.tree.map(lambda old, new, w=which: old.__setitem__(w, np.asarray(new)), found, again)
-            worst = limit if method is self._finer else np.inf  # own steps keep the tolerance, or fail
-            poor = np.asarray([i for i in poor if not found.solved[i] or found.error[i] > worst], int)
+                again = cut(method(state, pad(few, GROUP)), len(which))
+                with np.errstate(over="ignore"):  # what single precision cannot hold is infinite, and found below
+                    jax.tree.map(lambda old, new, w=which: old.__setitem__(w, np.asarray(new)), found, again)
+            best[poor] = np.minimum(best[poor], found.error[poor])
+            poor = self._poor(found, poor)
         for leaf in jax.tree.leaves(found):
             if leaf.dtype.kind == "f":
                 leaf[poor] = np.nan
-        ids = [tuple(names[np.sort(np.asarray(group, int))].tolist()) for group in (refined, stiff, poor)]
-        return found, Report(n, *ids)
+        found.solved[poor] = False
+        flagged = np.setdiff1d(np.flatnonzero(~found.solved), poor)
+        groups = zip(LISTS, (refined, stiff, poor, double, flagged), strict=True)
+        ids: Any = {name: tuple(names[np.sort(group)].tolist()) for name, group in groups}
+        return found, Report(n, **ids, remedies=self._remedies(best[poor], best[flagged], found.error.dtype))
+
+    def _poor(self, found: BaryonHistory, rows: np.ndarray) -> np.ndarray:
+        """Those of the rows that are not finite, or not solved where a tolerance is asked for."""
+        good = np.isfinite(found.error) if self.outputs.tolerance is None else np.array(found.solved)
+        for leaf in jax.tree.leaves(found):
+            good &= np.isfinite(leaf).reshape(len(good), -1).all(1)
+        return rows[~good[rows]]
+
+    def _remedies(self, failed: np.ndarray, flagged: np.ndarray, kind: np.dtype) -> tuple[str, ...]:
+        """What would do, from the least errors [dex] that the failed and the flagged had on a grid."""
+        said = []
+        if len(failed) and np.max(failed) <= HOPELESS:
+            said.append(f"tolerance={float(f'{1.05 * np.max(failed):.2g}'):g} dex would do for the failed")
+        elif len(failed) and kind == np.float32 and not double_precision():
+            said.append("double precision may do for the failed: runtime.precision=float64")
+        elif len(failed):
+            said.append(
+                f"the failed are off by more than {HOPELESS:g} dex at n_steps={FINER * self.outputs.n_steps}:"
+                " give more, or parameters nearer to their defaults"
+            )
+        if len(flagged):
+            said.append(
+                f"the flagged have errors up to {np.max(flagged):.2g} dex at n_steps={self.outputs.n_steps}:"
+                f" tolerance={TOLERANCE:g} dex gives them steps of their own"
+            )
+        return tuple(said)
 
 
 def on_all_devices(solve: Callable) -> Callable:
@@ -155,8 +200,19 @@ def on_all_devices(solve: Callable) -> Callable:
 
 def merge(reports: Sequence[Report]) -> Report:
     """One report of several."""
-    parts = [sum((getattr(r, name) for r in reports), ()) for name in ("refined", "stiff", "failed")]
-    return Report(sum(r.n for r in reports), *parts)
+    parts: Any = {name: sum((getattr(r, name) for r in reports), ()) for name in LISTS}
+    remedies = dict.fromkeys(remedy for r in reports for remedy in r.remedies)
+    return Report(sum(r.n for r in reports), **parts, remedies=tuple(remedies))
+
+
+def double_precision() -> bool:
+    """Whether this process may compute in double precision."""
+    return jax.dtypes.canonicalize_dtype(np.float64) == np.float64
+
+
+def in_double(tree: Any) -> Any:
+    """The same with its numbers of single precision in double."""
+    return jax.tree.map(lambda x: x.astype(np.float64) if x.dtype == np.float32 else x, tree)
 
 
 def pad(tree: Any, n: int) -> Any:

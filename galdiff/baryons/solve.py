@@ -49,7 +49,7 @@ def step_counts(edges: Float[np.ndarray, "edge"], n_steps: int) -> tuple[int, ..
 
 
 def grid_times(edges: Float[Array, "edge"], counts: tuple[int, ...]) -> Float[Array, "step+1"]:
-    """Times [Gyr] of a grid that is uniform in ln t between edges and lands on them.
+    """Times [Gyr] of a grid that is uniform in ln t between edges and lands on them, as precise as the edges.
 
     Args:
       edges: first the start, then what to land on; an edge before the start makes steps of no length.
@@ -58,7 +58,8 @@ def grid_times(edges: Float[Array, "edge"], counts: tuple[int, ...]) -> Float[Ar
     ln_t = jnp.log(jnp.maximum(edges, edges[0]))
     parts = [ln_t[:1]]
     for k, count in enumerate(counts):
-        parts.append(ln_t[k] + jnp.arange(1, count + 1) / count * (ln_t[k + 1] - ln_t[k]))
+        share = jnp.asarray(np.arange(1, count + 1) / count, ln_t.dtype)
+        parts.append(ln_t[k] + share * (ln_t[k + 1] - ln_t[k]))
     return jnp.exp(jnp.concatenate(parts))
 
 
@@ -200,5 +201,7 @@ def solve_adaptively(
 
 def _controller(rtol: float, norm: Callable, land: Array) -> diffrax.ClipStepSizeController:
     """Steps of relative error rtol that land on the given ln t; gives up where they vanish."""
-    pid = diffrax.PIDController(rtol=rtol, atol=1e-30, pcoeff=0.3, icoeff=0.4, norm=norm, dtmin=1e-9, force_dtmin=False)
+    least = max(1e-9, 16 * float(jnp.finfo(land.dtype).eps))  # below, rounding would leave t where it is
+    orders = dict(pcoeff=0.3, icoeff=0.4)
+    pid = diffrax.PIDController(rtol=rtol, atol=1e-30, norm=norm, dtmin=least, force_dtmin=False, **orders)
     return diffrax.ClipStepSizeController(pid, step_ts=land)

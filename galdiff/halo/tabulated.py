@@ -13,10 +13,9 @@ from scipy.interpolate import CubicHermiteSpline, PchipInterpolator
 from galdiff.core.record import quantity, record
 from galdiff.cosmology import Cosmology, age, difference
 from galdiff.errors import InputError
-from galdiff.halo.history import LOG10_MASSES, MIN_SLOPE, HistorySettings, assemble, check_final_mass, limit_slopes
+from galdiff.halo.history import LOG10_MASSES, HistorySettings, assemble, check_final_mass, limit_slopes
+from galdiff.halo.mass_loss import increasing_masses, interpolated
 from galdiff.records import HaloHistory
-
-MASS_LOSS = ("running_maximum", "error")
 
 
 @record
@@ -88,21 +87,6 @@ def _times(table: HaloTable, cosmology: Cosmology) -> np.ndarray:
     return time
 
 
-def _increasing_masses(ln_t: np.ndarray, m_vir: np.ndarray, mass_loss: str) -> np.ndarray:
-    """ln m that increases at least as MIN_SLOPE ln t: the running maximum of the table."""
-    if mass_loss not in MASS_LOSS:
-        raise InputError(f"mass_loss is '{mass_loss}'; choose one of {', '.join(MASS_LOSS)}")
-    loss = m_vir[..., 1:] < m_vir[..., :-1]
-    if mass_loss == "error" and loss.any():
-        at = tuple(int(i) for i in np.argwhere(loss)[0])
-        raise InputError(
-            f"halo table column m_vir [Msun] falls from {m_vir[at]:.6g} after snapshot {at[-1]} (halo {at[:-1] or 0});"
-            " haloes must grow: repair it, or keep the running maximum with mass_loss=running_maximum"
-        )
-    drift = MIN_SLOPE * ln_t
-    return np.maximum.accumulate(np.log(m_vir) - drift, -1) + drift
-
-
 def _smooth(ln_t: np.ndarray, ln_m: np.ndarray, width: float, nodes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Gaussian average of the monotone cubic over ln t and its derivative, reflected in its end points to keep them."""
     if not 0 <= width <= (ln_t[-1] - ln_t[0]) / 6:
@@ -138,7 +122,9 @@ def from_table(
       table: masses, times or redshifts; with leading axis for many haloes with common times.
       cosmology: the universe.
       settings: start and halo definition; n_nodes only where resampled.
-      mass_loss: running_maximum keeps the largest mass so far; error refuses tables that lose mass.
+      mass_loss: running_maximum keeps the largest mass so far, with a warning where that raises the final mass by 10%
+        or keeps a spike; interpolate first draws lines over runs of one or two snapshots that are 1.5 times heavier or
+        lighter than both neighbours, their rates and concentrations too; error refuses tables that lose mass.
       smoothing: width of a Gaussian in ln t [1] that averages ln m_vir; 0 for none; end points are kept.
       resample: move to settings.n_nodes nodes uniform in ln t, to stack haloes of different tables; else the
         snapshots are the nodes.
@@ -161,10 +147,11 @@ def from_table(
             f"halo table ends with log10 m_vir = {np.atleast_1d(final)[np.atleast_1d(outside)][0]:.4g} dex(Msun); final"
             f" masses must be within {LOG10_MASSES[0]:g} to {LOG10_MASSES[1]:g}: check the unit (Msun, no factor of h)"
         )
-    ln_m = _increasing_masses(ln_t, m_vir, mass_loss)
+    ln_m, mended = increasing_masses(ln_t, m_vir, mass_loss)
     slopes = PchipInterpolator(ln_t, ln_m, axis=-1)(ln_t, 1)
     if table.mdot_vir is not None:
-        slopes = _column(table, "mdot_vir", shape, positive=False) * time / np.exp(ln_m)
+        given = _column(table, "mdot_vir", shape, positive=False) * time / np.exp(ln_m)
+        slopes = np.where(_beside(mended), slopes, given)
     nodes = np.linspace(ln_t[0], ln_t[-1], settings.n_nodes) if resample else ln_t
     if smoothing == 0:
         curve = CubicHermiteSpline(ln_t, ln_m, limit_slopes(ln_t, ln_m, slopes, np), axis=-1)
@@ -175,9 +162,18 @@ def from_table(
     check_final_mass(np.atleast_1d(ln_m[..., -1]) / np.log(10), settings)
     c_nfw = None
     if table.c_nfw is not None:
-        c_nfw = np.exp(PchipInterpolator(ln_t, np.log(_column(table, "c_nfw", shape, positive=True)), axis=-1)(nodes))
+        ln_c = interpolated(ln_t, np.log(_column(table, "c_nfw", shape, positive=True)), mended)
+        c_nfw = np.exp(PchipInterpolator(ln_t, ln_c, axis=-1)(nodes))
     spin = None if table.spin is None else _column(table, "spin", shape[:-1], positive=True)
     return _assemble_all([np.exp(nodes), np.exp(ln_m), slopes, c_nfw, spin], cosmology, settings)
+
+
+def _beside(mended: np.ndarray) -> np.ndarray:
+    """Mended snapshots and their neighbours, whose tabulated rates are differences from the wrong masses."""
+    found = mended.copy()
+    found[..., 1:] |= mended[..., :-1]
+    found[..., :-1] |= mended[..., 1:]
+    return found
 
 
 def _assemble_all(columns: list, cosmology: Cosmology, settings: HistorySettings) -> HaloHistory:

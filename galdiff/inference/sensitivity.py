@@ -41,7 +41,7 @@ class Sensitivity:
     values: Float[Array, "... t output"] = quantity("", "outputs, or their log10; NaN where there is no log10")
     jacobian: Float[Array, "... t output parameter"] = quantity("", "d values / d parameter, in natural units")
     error: Float[Array, "..."] = quantity("dex", "estimated error of the masses")
-    solved: Bool[Array, "..."] = quantity("", "whether the solution is finite and positive")
+    solved: Bool[Array, "..."] = quantity("", "whether it is finite, positive and its error within the asked tolerance")
     outputs: tuple[str, ...] = static("names of the outputs")
     parameters: tuple[str, ...] = static("names of the parameters")
     mode: str = static("forward or reverse")

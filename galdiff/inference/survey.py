@@ -91,7 +91,8 @@ class Survey:
         use = self.good & (self.galaxies.draw > 0)
         if not use.any():
             raise InputError(
-                f"none of {len(use)} galaxies has finite derivatives; look at parameters, halo and n_steps"
+                f"none of {len(use)} galaxies has finite derivatives and an error within the tolerance; give more"
+                " n_steps, or look at parameters and halo"
             )
         return self.jacobian[use]
 

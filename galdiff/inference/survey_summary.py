@@ -94,7 +94,8 @@ def survey_summary(
     main = size[outputs.index(main_output), None]
     return {
         "galaxies": len(survey.masses),
-        "without_finite_derivatives": int((~survey.good).sum()),
+        "without_finite_derivatives": int((~np.isfinite(survey.jacobian).all((1, 2, 3))).sum()),
+        "above_the_tolerance": int((~np.asarray(found.solved)).sum()),
         "error_above_0.02_dex": int((found.error > POOR).sum()),
         "mode": {"population": found.mode, "one_halo": in_time.mode, "one_halo_all_numbers": everything.mode},
         "dominant": dominance(size, outputs, names),

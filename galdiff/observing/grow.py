@@ -56,7 +56,7 @@ def history_of(halo: HaloHistory, baryons: BaryonCycle) -> BaryonHistory:
     """
     histories, report = Population(baryons, baryons.outputs, chunk=1).solve(stack([one_halo(halo)]))
     if report.failed:
-        raise InputError("baryons of this halo have no solution; move the parameters of baryons towards their defaults")
+        raise InputError(f"baryons of this halo have no solution; {'; '.join(report.remedies)}")
     return jax.tree.map(lambda x: x[0], histories)
 
 
