@@ -186,6 +186,35 @@ def test_a_table_takes_the_place_of_the_data_of_any_experiment(experiment, table
     assert "truth" not in cfg.case
 
 
+class GasToStars:
+    unit = "dex"
+
+    def __call__(self, history):
+        return jnp.log10(history.m_ism / history.m_star)
+
+
+class Lost(GasToStars):
+    def __call__(self, history):
+        return jnp.log10(history.m_ism[:, -1])
+
+
+def test_an_output_of_ones_own_is_made_of_the_whole_history(table):
+    cfg = composed("experiment=own_table", "+baryons@model=regulator", *of(table), "which=physics", "case.n_steps=4")
+    model, how = build(cfg.model), {key: value for key, value in cfg.case.items() if key != "output"}
+
+    def said(output):
+        case = build({**how, "output": output} if isinstance(output, str) else how | {"output": "sfr"})
+        case.output = output
+        case.prepare(model)
+        return np.asarray(case.predict(model, case.samples))
+
+    ratio = said("log10_mism") - said("log10_mstar")
+    np.testing.assert_allclose(said(GasToStars()), ratio, atol=1e-12)
+    assert np.ptp(ratio) > 0.01
+    with pytest.raises(InputError, match=r"case.output, a Lost, makes \(200,\) of a history of .* = \(200, 2\)"):
+        said(Lost())
+
+
 def test_a_new_output_trains_alone_beside_those_of_a_checkpoint(tmp_path):
     rng = np.random.default_rng(1)
     made = Table({"a": rng.normal(size=60), "b": rng.normal(size=60)})

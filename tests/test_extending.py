@@ -77,7 +77,7 @@ def folder(page, tmp_path_factory):
             if "packages=[mynet]" in command:
                 cli.main(small(command))
         yield where
-    for name in [n for n in sys.modules if n.split(".")[0] in ("mynet", "mylaws")]:
+    for name in [n for n in sys.modules if n.split(".")[0] in ("mynet", "mylaws", "myoutput")]:
         del sys.modules[name]
 
 
@@ -134,13 +134,18 @@ def test_a_checkpoint_with_foreign_code_is_refused_with_the_remedy(folder):
 
 
 def test_commands_with_a_law_of_ones_own_find_it_where_it_goes(folder, page, capsys):
-    commands = [c for c in page.commands if "packages=[mylaws]" in c and "list" not in c]
-    assert [c[1] for c in commands] == ["simulate", "sensitivity", "train"]
+    commands = [c for c in page.commands if any("mylaws" in word for word in c) and "list" not in c]
+    assert [c[1] for c in commands] == ["simulate", "sensitivity", "train", "train"]
     for command in commands:  # what they compute is tested for every law; here, that they are told right
         cli.main([*command[1:], "--cfg", "job"])
         config = yaml.safe_load(capsys.readouterr().out)
         law = (config.get("baryons") or config["model"])["star_formation"]
         assert law["_target_"] == "mylaws.HaloTime"
+        if config.get("case", {}).get("target") == "lgms":
+            of_masses = config
+    ratio = build(config["case"]["output"], packages=["myoutput"])
+    np.testing.assert_allclose(ratio(SimpleNamespace(m_ism=2e9, m_star=2e10)), -1.0)
+    config = of_masses
     assert config["case"]["loss"]["_target_"] == "galdiff.inference.losses.StudentT"
     table = read_columns(
         folder / config["case"]["path"], {config["case"]["limit"]: None, config["case"]["target"]: None}

@@ -33,6 +33,15 @@ from galdiff.train.loop import Outcome
 MOST_REDSHIFTS = 32  # that every halo is followed through
 
 
+class Output(typing.Protocol):
+    """An output of one's own: what a history says a measurement should be."""
+
+    unit: str
+
+    def __call__(self, history: BaryonHistory) -> Float[Array, "galaxy t"]:
+        """Values [unit] at the times of the history."""
+
+
 class _OwnTable(Case):
     """What both cases share: rows that train, rows held out, the loss and the figures."""
 
@@ -81,7 +90,8 @@ class FitTable(_OwnTable):
 
     Args of the constructor:
       path: of the table (`galdiff.io.tables`).
-      output: of the model that the target measures (`galdiff.observables.outputs`): log10_mstar, sfr, ...
+      output: of the model that the target measures (`galdiff.observables.outputs`): log10_mstar, sfr, ...; or what
+        computes it from the history, (galaxy, t) -> (galaxy, t), with its `unit` as an attribute: code of one's own.
       target: column of the measurements, in the unit of the output where it says none.
       error: column of their errors, or one number for all, in that unit.
       halo: columns of the halos: {log10_mvir: NAME} [dex(Msun)] at the redshift of the row, or the diffmah parameters
@@ -98,7 +108,7 @@ class FitTable(_OwnTable):
         self,
         *,
         path: str,
-        output: str,
+        output: str | Output,
         target: str,
         error: str | float,
         halo: Mapping[str, str],
@@ -139,7 +149,7 @@ class FitTable(_OwnTable):
         unit: list[str] = []
 
         def look(tables: Prepared) -> Array:
-            values, name = output(_solve(model, tables), self.output)
+            values, name = self._measured(_solve(model, tables))
             unit.append(name)
             return values
 
@@ -151,8 +161,20 @@ class FitTable(_OwnTable):
 
     def predict(self, model: nnx.Module, samples: Any) -> Float[Array, "row target"]:
         """The output at the redshift of every row."""
-        values, _ = output(_solve(model, samples["tables"]), self.output)
+        values, _ = self._measured(_solve(model, samples["tables"]))
         return jnp.take_along_axis(values, samples["at"][:, None], axis=1)
+
+    def _measured(self, history: BaryonHistory) -> tuple[Float[Array, "galaxy t"], str]:
+        """The output of a history, and its unit."""
+        if isinstance(self.output, str):
+            return output(history, self.output)
+        values, shape = self.output(history), history.sfr.shape
+        if getattr(values, "shape", None) != shape:
+            raise InputError(
+                f"case.output, a {type(self.output).__name__}, makes {getattr(values, 'shape', type(values).__name__)} of"
+                f" a history of (galaxy, t) = {shape}; return an array of that shape"
+            )
+        return values, self.output.unit
 
 
 @typing.final
