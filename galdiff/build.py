@@ -21,10 +21,13 @@ from omegaconf import OmegaConf
 
 from galdiff.core.buildable import located, trusting
 from galdiff.core.correction import Correction, Hook
+from galdiff.core.signatures import annotations, expected, is_whole
 from galdiff.core.variables import OutOfBounds
 from galdiff.errors import InputError
 
 TOP = "config"  # in messages, where a config has no path
+FROM_HOOK = ("n_in", "n_out", "offset", "scale", "bound")  # null: as the hook says
+MOST_SHOWN = 80  # characters of a wrong value
 
 
 def build(
@@ -64,10 +67,20 @@ def check_targets(config: Any, path: str = "", checkpoint: bool = False) -> None
     if isinstance(config, Mapping):
         name = config.get("_target_")
         if name is not None and not (isinstance(name, str) and (name == "???" or "${" in name)):
-            located(name, path or TOP, checkpoint)
+            hints = annotations(located(name, path or TOP, checkpoint))
+            for key in (key for key in config if key in hints and not (config[key] is None and key in FROM_HOOK)):
+                if said := expected(config[key], hints[key]):
+                    raise InputError(f"{_key(path or TOP, str(key))} is {_shown(config[key])}; give {said}")
     items = config.items() if isinstance(config, Mapping) else enumerate(config) if isinstance(config, list) else ()
     for name, child in items:
         check_targets(child, f"{path}.{name}" if path else str(name), checkpoint)
+
+
+def _shown(value: Any) -> str:
+    """A value of a config as YAML has it, cut where it is long."""
+    text = "null" if value is None else f"'{value}'" if isinstance(value, str) else str(value)
+    text = text.lower() if isinstance(value, bool) else text
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
 
 
 def key_of(seed: int, path: str) -> jax.Array:
@@ -89,6 +102,8 @@ def _build(node: Any, path: str, seed: int, checkpoint: bool, hook: Hook | None)
     target = located(node["_target_"], where, checkpoint)
     given = {n: c for n, c in node.items() if n not in ("_target_", "_partial_", "_args_", "_convert_")}
     kwargs = {n: inner(c, n, _hook_in(target, n, given, hook)) for n, c in given.items()}
+    whole = {n: int(c) for n, c in kwargs.items() if type(c) is float and is_whole(annotations(target).get(n))}
+    kwargs |= whole  # YAML reads 1e4 as 10000.0
     args = inner(node.get("_args_", []), "_args_", None)
     signature = _signature(target)
     if hook is not None and signature is not None:

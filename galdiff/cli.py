@@ -28,14 +28,15 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandat
 from galdiff.arguments import check_seeds, ordered, quoted
 from galdiff.build import check_targets
 from galdiff.core.buildable import trusting
+from galdiff.describe import describe, dotted
 from galdiff.endings import Terminated, ending_in_order, silent_where_nobody_reads
 from galdiff.errors import InputError
 from galdiff.presets import checked, folders, groups, listing, packages_of, presets, search_path
 from galdiff.runtime import Lost, project_dir
 
 USAGE = (
-    "usage: galdiff EXPERIMENT [key=value ...] [-m]   |   galdiff list   |   galdiff inspect RUN   |"
-    "   galdiff EXPERIMENT --help"
+    "usage: galdiff EXPERIMENT [key=value ...] [-m]   |   galdiff list   |   galdiff describe KEY   |"
+    "   galdiff inspect RUN   |   galdiff EXPERIMENT --help"
 )
 BAD_INPUT, INTERRUPTED, TERMINATED = 2, 130, 143  # exit codes
 EXPECTED = (InputError, HydraException, OmegaConfBaseException, yaml.YAMLError)
@@ -95,7 +96,7 @@ def check_kinds(config: DictConfig, group: str = "", ignore: Iterable[str] = ())
         preset = yaml.safe_load(chosen.read_text(encoding="utf-8"))
         if preset.get("_target_") == config[chosen.parent.name].get("_target_"):
             defaults[chosen.parent.name] = {k: v for k, v in preset.items() if v is not None}
-    for key in _dotted(defaults, ""):
+    for key in dotted(defaults, ""):
         default = functools.reduce(lambda node, name: node[name], key.split("."), defaults)
         value = OmegaConf.select(config, key)
         if (
@@ -128,13 +129,15 @@ def _main(argv: Sequence[str] | None) -> None:
             print(USAGE, "", *listing(scripts.values(), _folders(())), sep="\n")
         elif name == "list":
             print(*listing(scripts.values(), _folders(args[1:])), sep="\n")
+        elif name == "describe":
+            print(*describe(args[1:], list(scripts), _folders(args[1:])), sep="\n")
         elif name == "inspect":
             print(_inspected(args[1:]))
         elif name == "--version":
             print(f"galdiff {importlib.metadata.version('galdiff')}")
         elif name not in scripts:
             raise InputError(f"there is no experiment '{name}'; {_choose(name, ['list', 'inspect', *scripts])}")
-    except InputError as error:
+    except EXPECTED as error:
         _leave(_one_line(str(error)))
     if name in scripts:
         sys.argv = [str(scripts[name]), *args[1:]]
@@ -271,14 +274,7 @@ def _known_keys(config_name: str, found: Sequence[pathlib.Path], argv: Sequence[
             chosen += [text] if text.split("=", 1)[1] in names else []
     with hydra.initialize_config_dir(str(found[0]), version_base="1.3"):
         config = hydra.compose(config_name, overrides=search_path(found, chosen))
-    return [*known, *_dotted(OmegaConf.to_container(config), "")]
-
-
-def _dotted(node: object, path: str) -> list[str]:
-    keys = []
-    for name, child in node.items() if isinstance(node, dict) else ():
-        keys += [f"{path}{name}", *_dotted(child, f"{path}{name}.")]
-    return keys
+    return [*known, *dotted(OmegaConf.to_container(config), "")]
 
 
 def _choose(name: str, known: Iterable[str], many: str = "") -> str:

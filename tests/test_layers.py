@@ -35,6 +35,7 @@ LAYERS = [
     {"train"},  # writes through io
     {"cases"},  # what trainings are about, with their figures
     {"arguments", "endings", "presets"},  # of a command; presets are galdiff's and those of trusted packages
+    {"describe"},  # a key of a config
     {"cli"},
     {"front"},  # the same as the command line, from Python
     {"__main__", "__init__"},  # entry points: anything below

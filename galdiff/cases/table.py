@@ -169,10 +169,10 @@ class FitTable(_OwnTable):
         if isinstance(self.output, str):
             return output(history, self.output)
         values, shape = self.output(history), history.sfr.shape
-        if getattr(values, "shape", None) != shape:
+        if (made := getattr(values, "shape", type(values).__name__)) != shape:
             raise InputError(
-                f"case.output, a {type(self.output).__name__}, makes {getattr(values, 'shape', type(values).__name__)} of"
-                f" a history of (galaxy, t) = {shape}; return an array of that shape"
+                f"case.output, a {type(self.output).__name__}, makes {made} of a history of (galaxy, t) = {shape};"
+                " return an array of that shape"
             )
         return values, self.output.unit
 

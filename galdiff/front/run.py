@@ -8,6 +8,7 @@ import jax
 
 from galdiff.baryons.laws.yields import YieldsLaw
 from galdiff.core.stage import Stage
+from galdiff.describe import SECTIONS
 from galdiff.front.products import Mock, Target
 from galdiff.front.settings import RunSettings
 from galdiff.ifu.engine import IFU_HOOKS
@@ -83,10 +84,10 @@ def library_of(settings: RunSettings) -> SSPGrid:
 def sky_of(settings: RunSettings, redshift: float) -> dict[str, Stage]:
     """Stages that put stars on the sky, behind their dust, at a redshift."""
     return {
-        "sky_stars": settings.build("view", _target_="galdiff.galaxy.view.StarView"),
+        "sky_stars": settings.build("view", _target_=SECTIONS["view"]),
         "sky_gas": settings.build("view", _target_="galdiff.galaxy.view.GasView"),
         "observed_stars": settings.build("dust.stage"),
-        "placement": settings.build("placement", _target_="galdiff.ifu.placement.AtRedshift", redshift=redshift),
+        "placement": settings.build("placement", _target_=SECTIONS["placement"], redshift=redshift),
     }
 
 
