@@ -158,6 +158,8 @@ def _call(
         raise InputError(_bounds_said(error, kwargs, where)) from error
     except ValueError as error:
         first = str(error).split(" ")[0]
+        if first.rstrip(":").split(".")[0] == where:
+            raise InputError(str(error)) from error
         named = first in kwargs or (signature is not None and first in signature.parameters)
         raise InputError(f"{_key(where, '')}{error}" if named else f"{where}: {error}") from error
     except Exception as error:

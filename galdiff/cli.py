@@ -108,7 +108,7 @@ def check_kinds(config: DictConfig, group: str = "", ignore: Iterable[str] = ())
         ):
             continue
         expected = bool if isinstance(default, bool) else int | float
-        whole = isinstance(default, int) and isinstance(value, float) and value != int(value)
+        whole = isinstance(default, int) and isinstance(value, float) and not value.is_integer()
         if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool) or whole:
             words = {True: "true or false", False: "a whole number" if whole else "a number"}[expected is bool]
             raise InputError(f"{key} is '{value}'; expected {words}, such as {default}")

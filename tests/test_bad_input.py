@@ -141,8 +141,8 @@ def test_files_that_cannot_be_read_are_refused(write, words, tmp_path, capsys, n
         (("input.n_stars=many",), "input.n_stars is 'many'; expected a number"),
         (("placement.redshift=-0.1",), "placement.redshift is -0.1; give one in (0, 20)"),
         (("placement.pointing_arcsec=[1]",), "give two numbers"),
-        (("max_spaxels=0",), "max_spaxels is 0; give a positive number, or null"),
-        (("noise.snr=-4",), "noise.snr is -4; give a positive number, or null"),
+        (("max_spaxels=0",), "max_spaxels is 0; give a positive number, or null, below 1e+06"),
+        (("noise.snr=-4",), "noise.snr is -4; give a positive number, or null, below 1e+06"),
         (("noise.mode=loud",), "noise.mode is 'loud'; choose one of photon"),
         (("engine=fast",), "engine is 'fast'; choose one of auto"),
         (("precision.kernel=gauss",), "precision.kernel is 'gauss'; choose one of nearest"),
@@ -158,7 +158,7 @@ def test_files_that_cannot_be_read_are_refused(write, words, tmp_path, capsys, n
         (("input=file",), "input.path: a value is required"),
         (("input=halo", "view.orientation=disc"), "choose one of angular_momentum, shape, none"),
         (("input=halo", "input.size_of_spin=9"), "input.size_of_spin is 9"),
-        (("input=halo", "input.n_stars=1"), "input.n_stars is 1 and n_gas 20000; give at least 8 stars"),
+        (("input=halo", "input.n_stars=1"), "input.n_stars is 1; give 8 to 1e+08 particles"),
     ],
 )
 def test_wrong_settings_are_refused(overrides, words, tmp_path, capsys, no_long_work):

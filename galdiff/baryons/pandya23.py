@@ -25,7 +25,7 @@ from galdiff.baryons.laws.law import Law, of_the_halo
 from galdiff.baryons.laws.logistic import Logistic
 from galdiff.baryons.laws.power_law import PowerLaw
 from galdiff.baryons.laws.yields import YieldsLaw, with_energy
-from galdiff.baryons.parameters import Z_SUN, Parameters
+from galdiff.baryons.parameters import Z_SUN, Bounded, Parameters
 from galdiff.baryons.patankar import Contents, Flows
 from galdiff.baryons.rates import HALO_HOOK, STATE_HOOK, KnownRates, known_rates, rates_now
 from galdiff.core import soft
@@ -120,7 +120,7 @@ class Pandya23(BaryonCycle):
         f_recycle: float | None = None,
         metal_yield: float | None = None,
         energy_yield: float | None = None,
-        turbulence: Any = None,
+        turbulence: Bounded | None = None,
         correction: Correction | None = None,
         state_correction: Correction | None = None,
         outputs: Outputs | None = None,

@@ -81,6 +81,10 @@ def _kind(hint: Any) -> Kind:
         return Kind(lambda x: isinstance(x, str), "a text" if hint is str else "a path")
     if origin is typing.Literal:
         return Kind(lambda x: x in inner, "one of " + ", ".join(map(str, inner)))
+    if origin is tuple and inner and Ellipsis not in inner:
+        n = len(inner)
+        pairs = lambda x: isinstance(x, list) and len(x) == n and not any(map(expected, x, inner))  # noqa: E731
+        return Kind(pairs, f"a list of {n} values, [{', '.join(words(of) for of in inner)}]")
     if origin in LISTS:
         of = inner[0] if inner else Any
         plural = f" of {words(of).removeprefix('a ')}s" if of in (int, float, str) else ""

@@ -12,7 +12,7 @@ from rich.console import Console
 from galdiff.core.pipeline import Pipeline
 from galdiff.front.compose import settings
 from galdiff.front.products import Mock, Target, as_target, lines_of
-from galdiff.front.run import instrument_of, library_of, run, setup_of, sky_of, target_of
+from galdiff.front.run import instrument_of, library_of, parents_of, run, setup_of, sky_of, target_of
 from galdiff.io.progress import Steps
 from galdiff.observing.sky import redshift_of
 from galdiff.observing.stages import pipeline as stages_of
@@ -31,7 +31,7 @@ def grow(**keywords: Any) -> Target:
       InputError: an unknown keyword or preset, with the nearest; a wrong value; baryons without a solution.
     """
     found, chosen = settings(keywords, {"input": "halo"}, source=("halo", "input", "baryons"))
-    return target_of(found, found.build("input"), _silent(), {"input": "halo", **chosen})
+    return target_of(found, found.build("input"), parents_of(found), _silent(), {"input": "halo", **chosen})
 
 
 def read_galaxy(path: str | os.PathLike, **keywords: Any) -> Target:
@@ -102,7 +102,7 @@ def pipeline(galaxy: Target | Galaxy, **keywords: Any) -> Pipeline:
 def _source(kind: str, keywords: dict[str, Any]) -> Target:
     """A galaxy that is read or drawn."""
     found, chosen = settings(keywords, {"input": kind}, source=("input",))
-    return target_of(found, found.build("input"), _silent(), {"input": kind, **chosen})
+    return target_of(found, found.build("input"), None, _silent(), {"input": kind, **chosen})
 
 
 def _silent() -> Steps:

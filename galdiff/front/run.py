@@ -6,9 +6,11 @@ from typing import Any
 
 import jax
 
+from galdiff.baryons.cycle import BaryonCycle
 from galdiff.baryons.laws.yields import YieldsLaw
 from galdiff.core.stage import Stage
 from galdiff.describe import SECTIONS
+from galdiff.errors import InputError
 from galdiff.front.products import Mock, Target
 from galdiff.front.settings import RunSettings
 from galdiff.ifu.engine import IFU_HOOKS
@@ -20,7 +22,7 @@ from galdiff.observing.field import cut_field
 from galdiff.observing.grow import grow, one_halo, uncorrected_history
 from galdiff.observing.layout import Setup
 from galdiff.observing.sky import DEFAULT_REDSHIFT, redshift_of
-from galdiff.records import Galaxy, SSPGrid
+from galdiff.records import Galaxy, HaloHistory, SSPGrid
 
 
 def run(
@@ -43,26 +45,37 @@ def run(
         settings.build("cosmology")  # first under its own name: other nodes refer to it
         instrument = instrument_of(settings)
         ready(instrument)
-        curve = settings.build("dust.curve")
+        curve = curve_of(settings)
         source = settings.build("input") if target is None else target.galaxy
+        parents = parents_of(settings) if isinstance(source, Stage) else None
         asked = settings.config.placement.redshift
         sky_of(settings, DEFAULT_REDSHIFT if asked is None else asked)  # wrong numbers show before long work
     with steps("load the SSP library"):
         ssp = library_of(settings)
-    target = target_of(settings, source, steps) if target is None else target
+    target = target_of(settings, source, parents, steps) if target is None else target
     redshift = redshift_of(asked, target.galaxy)
     setup = setup_of(settings, instrument, ssp, curve, redshift)
     return Mock(target, mock.observe(target.galaxy, sky_of(settings, redshift), setup, steps), settings, steps, said)
 
 
+def parents_of(settings: RunSettings) -> tuple[HaloHistory, BaryonCycle]:
+    """What a galaxy grows from: one halo, and a baryon cycle."""
+    baryons = settings.build("baryons")
+    return one_halo(settings.build("halo")), baryons
+
+
 def target_of(
-    settings: RunSettings, source: Stage | Galaxy, steps: Steps, chosen: dict[str, Any] | None = None
+    settings: RunSettings,
+    source: Stage | Galaxy,
+    parents: tuple[HaloHistory, BaryonCycle] | None,
+    steps: Steps,
+    chosen: dict[str, Any] | None = None,
 ) -> Target:
-    """A galaxy as it is, or grown by a stage from the baryons of the settings' halo."""
+    """A galaxy as it is, or grown by a stage from the baryons of a halo."""
     if not isinstance(source, Stage):
         return Target(source, chosen=chosen or {})
+    halo, baryons = parents or parents_of(settings)
     with steps("grow the galaxy in its halo (compiles)"):
-        halo, baryons = one_halo(settings.build("halo")), settings.build("baryons")
         if isinstance(stars := baryons.laws().get("yields"), YieldsLaw):
             warn_recycling(settings.build("imf"), float(stars.generation(stars.parameters()).f_recycle))
         galaxy, history = jax.block_until_ready(grow(source, halo, baryons))
@@ -73,6 +86,14 @@ def target_of(
 def instrument_of(settings: RunSettings) -> Instrument:
     """The spectrograph with the part of its field that is rendered."""
     return cut_field(settings.build("instrument"), settings.config.max_spaxels)
+
+
+def curve_of(settings: RunSettings) -> Any:
+    """The dust curve, or None."""
+    curve = settings.build("dust.curve")
+    if curve is not None and not callable(curve):
+        raise InputError(f"dust.curve is {curve}; choose a preset, such as dust=screen dust/curve=calzetti00, or null")
+    return curve
 
 
 def library_of(settings: RunSettings) -> SSPGrid:

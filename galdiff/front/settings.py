@@ -1,7 +1,6 @@
 """Settings of the main job: the composed config, with built objects in place of some of its nodes."""
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,6 +31,8 @@ POSITIVE = (
     *("max_spaxels", "noise.snr", "noise.wave_ref", "maps.h_v_kms"),
 )
 OPTIONAL = ("max_spaxels", "noise.snr", "noise.wave_ref", "precision.h_v_kms", "precision.v_max_kms")
+MOST_A_V = 100.0  # mag
+MOST = 1e6  # of any of them
 PLACES = ("output", "overwrite")  # where results go changes none of them
 
 
@@ -56,15 +57,15 @@ class RunSettings:
                 raise InputError(f"{key} is '{value}'; choose one of {', '.join(allowed)}")
         for key in POSITIVE:
             value = OmegaConf.select(cfg, key)
-            if (value is None and key not in OPTIONAL) or (value is not None and not 0 < value < math.inf):
+            if (value is None and key not in OPTIONAL) or (value is not None and not 0 < value < MOST):
                 also = ", or null" if key in OPTIONAL else ""
-                raise InputError(f"{key} is {value}; give a positive number{also}")
+                raise InputError(f"{key} is {value}; give a positive number{also}, below {MOST:g}")
         for key in ("lsf_scale", "psf_scale"):
             if (value := cfg[key]) is None or not FACTORS[0] < value < FACTORS[1]:
                 low, high = FACTORS
                 raise InputError(f"{key} is {value}; give a number above {low:g} and below {high:g} (1: as published)")
-        if (most := cfg.precision.a_v_max) is not None and not 0 <= most < math.inf:
-            raise InputError(f"precision.a_v_max is {most}; give zero or a positive number [mag], or null")
+        if (most := cfg.precision.a_v_max) is not None and not 0 <= most < MOST_A_V:
+            raise InputError(f"precision.a_v_max is {most}; give 0 to {MOST_A_V:g} mag, or null")
         at = cfg.placement.pointing_arcsec
         if not OmegaConf.is_list(at) or len(at) != 2 or not all(isinstance(p, int | float) for p in at):
             raise InputError(f"placement.pointing_arcsec is {at}; give two numbers, [East, North]")

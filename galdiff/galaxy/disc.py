@@ -14,7 +14,7 @@ from galdiff.core.record import quantity, record
 from galdiff.cosmology import Cosmology, age
 from galdiff.errors import InputError
 from galdiff.galaxy import profiles
-from galdiff.galaxy.profiles import bulge_variates, disc_variates, nodes
+from galdiff.galaxy.profiles import bulge_variates, check_number, disc_variates, nodes
 from galdiff.records import Galaxy, GasParticles, StarParticles
 
 DEPLETION_TIME = 2e9  # yr, gas over star formation rate (Leroy et al. 2008, AJ 136, 2782: 1.9 Gyr for H2)
@@ -77,8 +77,8 @@ def disc_galaxy(
       InputError: numbers of particles or bulge fraction not possible.
     """
     disc = Disc() if disc is None else disc
-    if n_stars < 1 or n_gas < 0:
-        raise InputError(f"n_stars is {n_stars} and n_gas is {n_gas}; give at least 1 star and 0 gas particles")
+    for name, n, least in (("n_stars", n_stars, 1), ("n_gas", n_gas, 0)):
+        check_number(name, n, least)
     if not 0 <= disc.bulge_fraction <= 1:
         raise InputError(f"bulge_fraction is {disc.bulge_fraction}; give a share between 0 and 1")
     n_bulge = round(float(disc.bulge_fraction) * n_stars)

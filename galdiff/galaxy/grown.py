@@ -15,7 +15,6 @@ from jaxtyping import Array, Float
 from galdiff.core.correction import Correction, Hook, NoCorrection
 from galdiff.core.stage import Stage
 from galdiff.core.variables import physical, table
-from galdiff.errors import InputError
 from galdiff.galaxy import profiles
 from galdiff.galaxy.births import Births, births, corrected, mass_formed
 from galdiff.galaxy.rotation import Components, Curves, bulge_dispersion, curve_velocity, curves_of
@@ -75,8 +74,8 @@ class GrownGalaxy(Stage):
         z_scatter: float = 0.1,
         correction: Correction | None = None,
     ) -> None:
-        if n_stars < 8 or n_gas < 0:
-            raise InputError(f"n_stars is {n_stars} and n_gas {n_gas}; give at least 8 stars and 0 gas particles")
+        for name, n, least in (("n_stars", n_stars, 8), ("n_gas", n_gas, 0)):
+            profiles.check_number(name, n, least)
         n_bulge = round(BULGE_PARTICLES * n_stars)
         self.disc = table(_with_order(n_stars - n_bulge, seed, profiles.disc_variates))
         self.bulge = table(_with_order(n_bulge, seed + 1, profiles.bulge_variates))

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 from scipy.special import lambertw, ndtri
 from scipy.stats import qmc
 
+from galdiff.errors import InputError
 from galdiff.records import GasParticles
 
 DISC_EDGE = 8.0  # scale lengths; 0.3 % of an infinite exponential disc lies outside
@@ -19,6 +20,7 @@ GAS_SIGMA = 10.0  # km/s; typical of HI and CO discs (Leroy et al. 2008, AJ 136,
 GAS_TEMPERATURE = 8e3  # K, warm neutral medium
 SIGMA_Z_OVER_R = 0.5  # vertical over radial dispersion of old discs (van der Kruit & Freeman 2011, ARA&A 49, 301)
 AGE_POWER = 0.33  # dispersion grows as age^0.33 (Wielen 1977; Aumer & Binney 2009, MNRAS 397, 1286)
+MOST_PARTICLES = 10**8  # their nodes take 6 GB
 OXYGEN_OF_METALS, HYDROGEN_OF_LIGHT = 0.43, 0.748  # mass shares; Asplund et al. 2009, ARA&A 47, 481, and 1 - Y/(1-Z)
 
 
@@ -27,6 +29,16 @@ def nodes(n: int, seed: int) -> Float[np.ndarray, "n 8"]:
     power = max(int(np.ceil(np.log2(max(n, 1)))), 0)
     points = qmc.Sobol(8, scramble=True, rng=np.random.default_rng(seed)).random_base2(power)[:n]
     return np.clip(points, 1e-7, 1 - 1e-7)
+
+
+def check_number(name: str, n: int, least: int) -> None:
+    """Refuse numbers of particles that cannot be.
+
+    Raises:
+      InputError: n below `least` or above `MOST_PARTICLES`.
+    """
+    if not least <= n <= MOST_PARTICLES:
+        raise InputError(f"{name} is {n:.9g}; give {least} to {MOST_PARTICLES:g} particles")
 
 
 def disc_variates(nodes: Float[np.ndarray, "n 8"]) -> tuple[np.ndarray, ...]:

@@ -31,7 +31,7 @@ class Keys:
             return self.data[key]
         if default is ...:
             have = ", ".join(self.data) or "nothing"
-            raise InputError(f"{self.where} lacks the key '{key}' (it has {have}); add it")
+            raise InputError(f"{self.where}.{key}: a value is required; {self.where} has {have}")
         return default
 
     def text(self, key: str, allowed: Sequence[str] = (), default: Any = ...) -> str:

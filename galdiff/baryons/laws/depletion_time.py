@@ -1,6 +1,5 @@
 """Star formation on a depletion time that is a power law of V_vir and 1 + z (Pandya et al. 2026, eq. 8)."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from jaxtyping import Array
@@ -22,8 +21,8 @@ class DepletionTime(Law):
         alpha0: float = -1.8,
         alpha_z: float = 0.0,
         beta: float = -0.7,
-        log10_a_range: Sequence[float] = (0.0, 1.1),
-        alpha0_range: Sequence[float] = (-4.0, 0.0),
+        log10_a_range: tuple[float, float] = (0.0, 1.1),
+        alpha0_range: tuple[float, float] = (-4.0, 0.0),
     ) -> None:
         self.log10_a = physical(log10_a, unit="dex", lo=log10_a_range[0], hi=log10_a_range[1], prior="uniform")
         self.alpha0 = physical(alpha0, unit="1", lo=alpha0_range[0], hi=alpha0_range[1], prior="uniform")

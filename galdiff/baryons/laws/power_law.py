@@ -1,6 +1,5 @@
 """A power law of V_vir and 1 + z: loading factors of winds, metallicity of the inflow (Pandya et al. 2026, eq. 8)."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -30,8 +29,8 @@ class PowerLaw(Law):
         alpha0: float,
         alpha_z: float = 0.0,
         beta: float = 0.0,
-        log10_a_range: Sequence[float],
-        alpha0_range: Sequence[float] = (-4.0, 0.0),
+        log10_a_range: tuple[float, float],
+        alpha0_range: tuple[float, float] = (-4.0, 0.0),
     ) -> None:
         self.log10_a = physical(log10_a, unit="dex", lo=log10_a_range[0], hi=log10_a_range[1], prior="uniform")
         self.alpha0 = physical(alpha0, unit="1", lo=alpha0_range[0], hi=alpha0_range[1], prior="uniform")
