@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import functools
 import inspect
 import pathlib
 import re
@@ -57,8 +58,10 @@ def describe(args: Sequence[str], experiments: Sequence[str], found: Sequence[pa
 
 
 def dotted(node: object, path: str) -> Iterator[str]:
-    """Dotted keys of nested mappings."""
+    """Dotted keys of nested mappings; names that have a dot themselves are left out."""
     for name, child in node.items() if isinstance(node, dict) else ():
+        if "." in str(name):
+            continue
         yield f"{path}{name}"
         yield from dotted(child, f"{path}{name}.")
 
@@ -73,7 +76,8 @@ def described(config: DictConfig, key: str, found: Sequence[pathlib.Path], name:
       name: of the experiment.
     """
     outer, _, last = key.rpartition(".")
-    node, plain = _plain(OmegaConf.select(config, outer) if outer else config), _plain(config)
+    plain = _plain(config)
+    node = functools.reduce(lambda inner, name: inner[name], outer.split(".") if outer else [], plain)
     value = node[last]
     lines = [f"{key}: {_shown(value)}"]
     group = [path.stem for path in presets(found, key.replace(".", "/"))]

@@ -273,9 +273,9 @@ def test_settings_options_and_matrices_are_checked():
         from_table(table, cosmology=PLANCK, mass_loss="ignore")
     with pytest.raises(InputError, match=r"ends with log10 m_vir = 12 .* at or below"):
         from_table(table, cosmology=PLANCK, settings=HistorySettings(log10_m_start=12.5))
-    with pytest.raises(InputError, match="n_nodes=2"):
+    with pytest.raises(InputError, match="n_nodes is 2; give 3 to"):
         HistorySettings(n_nodes=2)
-    with pytest.raises(InputError, match="first_redshift=-1"):
+    with pytest.raises(InputError, match="first_redshift is -1"):
         HistorySettings(first_redshift=-1.0)
     with pytest.raises(InputError, match="log10_m_start is 20"):
         HistorySettings(log10_m_start=20.0)

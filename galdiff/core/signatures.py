@@ -93,7 +93,7 @@ def _kind(hint: Any) -> Kind:
         of = inner[1] if inner else Any
         fits = lambda x: isinstance(x, dict) and all(expected(y, of) is None for y in x.values())  # noqa: E731
         return Kind(fits, "a mapping {name: value}")
-    if hasattr(hint, "dtypes") or module.startswith(("jax", "numpy")):
+    if getattr(hint, "dtypes", None) is not None or module.startswith(("jax", "numpy")):
         return Kind(_is_array, NUMBERS)
     if origin is collections.abc.Callable:
         return Kind(lambda x: isinstance(x, str), "the name of a function, or a node with _target_")

@@ -23,6 +23,7 @@ MIN_SLOPE = 1e-3  # of ln m_vir against ln t
 # Slopes up to 2.5 secants keep a Hermite cubic increasing with a slope above a quarter of the secant (3 would touch 0).
 _STEEPEST = 2.5
 LOG10_MASSES = (8.0, 15.5)  # of final masses [Msun]
+MOST_NODES = 10_000
 
 
 @buildable
@@ -47,12 +48,10 @@ class HistorySettings:
     def __post_init__(self) -> None:
         virial.check_definition(self.definition)
         fits.check_concentration(self.concentration, self.definition)
-        if self.n_nodes < 3:
-            raise InputError(f"history has n_nodes={self.n_nodes}; it needs at least 3 (128 is the default)")
+        if not 3 <= self.n_nodes <= MOST_NODES:
+            raise InputError(f"n_nodes is {self.n_nodes}; give 3 to {MOST_NODES} (128 is the default)")
         if not 0.0 < self.first_redshift < 1000.0:
-            raise InputError(
-                f"history starts at first_redshift={self.first_redshift}; use 0 to 1000 (20 is the default)"
-            )
+            raise InputError(f"first_redshift is {self.first_redshift}; give 0 to 1000 (20 is the default)")
         if not 0.0 < self.log10_m_start < LOG10_MASSES[1]:
             raise InputError(
                 f"log10_m_start is {self.log10_m_start} dex(Msun); use a value between 0 and {LOG10_MASSES[1]}"
@@ -214,7 +213,13 @@ def diffmah_history(
 
     Returns:
       Smooth history on settings.n_nodes nodes.
+
+    Raises:
+      InputError: as `from_diffmah`, and a mass out of range.
     """
+    low, high = LOG10_MASSES
+    if not isinstance(log10_mvir, jax.core.Tracer) and not low <= log10_mvir <= high:
+        raise InputError(f"log10_mvir is {log10_mvir:g} dex(Msun); give {low:g} to {high:g} dex(Msun)")
     middle = mean_params(log10_mvir)
     params = diffmah.DiffmahParams(
         logm0=log10_mvir,
@@ -256,18 +261,17 @@ def _check_diffmah(params: Any, cosmology: Cosmology, observed_redshift: Any, se
         value = np.asarray(getattr(params, name))
         bad = ~((value >= low) & (value <= high))
         if bad.any():
-            raise InputError(
-                f"halo {name} [{unit}] is {value[bad].flat[0]:.6g}; it must be finite and within {low:.4g} to"
-                f" {high:.4g}; change it" + (f" ({int(bad.sum())} haloes of {value.size})" if value.ndim else "")
-            )
+            many = f" ({int(bad.sum())} haloes of {value.size})" if value.ndim else ""
+            unit = "" if unit == "1" else f" {unit}"
+            raise InputError(f"{name} is {value[bad].flat[0]:.6g}{unit}; give {low:.4g} to {high:.4g}{unit}{many}")
     if (np.asarray(params.late_index) > np.asarray(params.early_index)).any():
         raise InputError(
-            "halo late_index [1] is above early_index, which can make the halo lose mass; growth must slow down with"
+            "late_index is above early_index, which can make the halo lose mass; growth must slow down with"
             " time: choose late_index <= early_index"
         )
     if not 0.0 <= observed_redshift < settings.first_redshift:
         raise InputError(
-            f"observed_redshift [1] is {observed_redshift}; it must be at least 0 and below first_redshift ="
+            f"observed_redshift is {observed_redshift}; it must be at least 0 and below first_redshift ="
             f" {settings.first_redshift}; lower it or raise settings.first_redshift"
         )
     flat = jax.tree.map(lambda leaf: np.asarray(leaf)[..., None], params)
