@@ -1,9 +1,12 @@
 """Settings and shared data of the tests; the only place in tests/ that touches JAX settings."""
 
+import atexit
 import gc
 import importlib.metadata
 import os
 import pathlib
+import shutil
+import tempfile
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Most of the time of the tests is XLA's, which compiles thousands of programs that run once: tell it not to try hard.
@@ -13,6 +16,14 @@ os.environ.setdefault(
     "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"
     + (" --xla_cpu_use_fusion_emitters=false" if importlib.metadata.version("jaxlib") < "0.11" else ""),
 )
+# Workers, their children and modules after a clean-up need the same programs: keep them in a folder until all ends, or
+# longer in one of the developer's. A file that another process is writing is read as nothing, with a warning.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="galdiff-tests-")
+    atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+HALF_WRITTEN = "ignore:Error reading persistent compilation cache"
+os.environ["PYTHONWARNINGS"] = ",".join(filter(None, [os.environ.get("PYTHONWARNINGS"), HALF_WRITTEN]))
 
 import jax
 import jaxtyping
@@ -25,8 +36,9 @@ if os.environ.get("GALDIFF_TYPECHECK") == "1":  # types and shapes of every anno
 
 
 def pytest_configure(config):
-    """The checker warns of types that Python calls by an older name, such as omegaconf's."""
+    """Warnings that say nothing: the checker's of types that Python calls by an older name, such as omegaconf's."""
     config.addinivalue_line("filterwarnings", "ignore:.*deprecated by PEP 585")
+    config.addinivalue_line("filterwarnings", HALF_WRITTEN)
 
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent

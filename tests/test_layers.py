@@ -148,7 +148,7 @@ jax.config.update("jax_num_cpu_devices", 3)  # refused once a backend exists
 assert len(jax.devices()) == 3
 """
     names = [name for name in MODULES if not name.endswith("__main__")]
-    env = {k: v for k, v in os.environ.items() if not k.startswith("XLA_")} | {"JAX_PLATFORMS": "cpu"}
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("XLA_", "JAX_"))} | {"JAX_PLATFORMS": "cpu"}
     env["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [env.get("PYTHONPATH")])])
     # The folders of the project, not its name: the checkout may be called galdiff and hold an environment.
     roots = [str(ROOT / folder) for folder in ("galdiff", "conf", "experiments", "checkpoints")]
