@@ -72,7 +72,8 @@ def test_two_processes_give_the_curve_of_one_and_one_checkpoint_that_one_goes_on
 def experiment(folder, *own, heartbeat=20):
     """The same experiment by two processes, each with overrides of its own."""
     found = f'coordinator: "localhost:{free_port()}", num_processes: 2, heartbeat: {heartbeat}'
-    command = [project_dir("experiments") / "train.py", *SMALL, library(folder), "mesh=data", f"output={folder / 'run'}"]
+    script, output = project_dir("experiments") / "train.py", f"output={folder / 'run'}"
+    command = [script, *SMALL, library(folder), "mesh=data", output]
     return [
         Program(*command, *more, f"runtime.distributed={{{found}, process_id: {number}}}", env=one_device())
         for number, more in enumerate(own)
