@@ -1,7 +1,8 @@
 """The command line: `galdiff EXPERIMENT key=value ...` and `galdiff list`.
 
 Every script in experiments/ decorates its main with `experiment`, so `galdiff simulate` and `python
-experiments/simulate.py` do the same. Bad input ends in one line on stderr with the remedy, and exit code 2.
+experiments/simulate.py` do the same. Bad input ends in one line on stderr with the remedy, and exit code 2. Nothing
+here loads JAX: the command refuses keys and presets that are not there before it loads what computes.
 """
 
 import difflib
@@ -25,14 +26,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
-from galdiff.arguments import check_seeds, ordered, quoted
-from galdiff.build import check_targets
 from galdiff.core.buildable import trusting
-from galdiff.describe import describe, dotted
-from galdiff.endings import Terminated, ending_in_order, silent_where_nobody_reads
-from galdiff.errors import InputError
+from galdiff.errors import InputError, Lost
+from galdiff.folders import project_dir
 from galdiff.presets import checked, folders, groups, listing, packages_of, presets, search_path
-from galdiff.runtime import Lost, project_dir
 
 USAGE = (
     "usage: galdiff EXPERIMENT [key=value ...] [-m]   |   galdiff list   |   galdiff describe KEY   |"
@@ -140,8 +137,25 @@ def _main(argv: Sequence[str] | None) -> None:
     except EXPECTED as error:
         _leave(_one_line(str(error)))
     if name in scripts:
+        _check_keys(name, args[1:])
         sys.argv = [str(scripts[name]), *args[1:]]
         runpy.run_path(str(scripts[name]), run_name="__main__")
+
+
+def _check_keys(name: str, argv: Sequence[str]) -> None:
+    """Compose the config of an experiment ahead of its script, which takes seconds to load; options are left to it."""
+    conf = project_dir("conf")
+    if any(text.startswith("-") for text in argv) or not (conf / f"{name}.yaml").is_file():
+        return
+    found = [conf]
+    try:
+        found = _folders(argv)
+        with hydra.initialize_config_dir(str(conf.resolve()), version_base="1.3"):
+            hydra.compose(name, overrides=search_path(found, argv))
+    except EXPECTED as error:
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
+        _leave(_explain(error, name, found, argv))
 
 
 def _inspected(args: Sequence[str]) -> str:
@@ -219,6 +233,8 @@ def _run(main: Callable, config_name: str, conf: pathlib.Path) -> None:
 
 def _trusting_own(main: Callable, cfg: DictConfig) -> object:
     """Run with the packages that the user names, which may lie in the current folder; others are refused first."""
+    from galdiff.build import check_targets  # loads JAX
+
     packages = checked(cfg.get("packages") or [])
     if packages and os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())

@@ -3,3 +3,7 @@
 
 class InputError(ValueError):
     """Bad input: the message names the field, what was found, its unit, what is allowed, and the remedy."""
+
+
+class Lost(InputError):
+    """Another of the processes is gone; who reports it leaves at once, for a normal end waits for that one."""

@@ -13,17 +13,14 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from galdiff.errors import InputError
+from galdiff.errors import InputError, Lost
+from galdiff.folders import project_dir as project_dir  # light, for who needs no JAX
 
 PACKAGES = ("galdiff", "jax", "jaxlib", "flax", "diffrax", "optax", "numpy", "scipy", "astropy", "h5py", "hydra-core")
 PROCESS = frozenset({"coordinator", "num_processes", "process_id"})
 PATIENCE = {"wait": 120, "heartbeat": 60}  # seconds
 LOST = ("Gloo", "NCCL", "by peer", "UNAVAILABLE", "heartbeat")  # in what JAX says when another process is gone
 LONGEST = 4096  # bytes of a message that goes to all processes
-
-
-class Lost(InputError):
-    """Another of the processes is gone; who reports it leaves at once, for a normal end waits for that one."""
 
 
 def configure(
@@ -191,19 +188,6 @@ def data_mesh(n: int | None = None) -> jax.sharding.Mesh:
         )
     # Mesh has Auto axes; jax.make_mesh makes Explicit ones, which ODE solvers and interpolation reject.
     return jax.sharding.Mesh(np.array(devices[:n]).reshape(-1, 1), ("data", "model"))
-
-
-def project_dir(name: str) -> pathlib.Path:
-    """Folder of the project called `name` (conf, experiments): inside the package if installed, else in the checkout.
-
-    Raises:
-      InputError: it is in neither place.
-    """
-    package = pathlib.Path(__file__).resolve().parent
-    for folder in (package / name, package.parent / name):
-        if folder.is_dir():
-            return folder
-    raise InputError(f"no folder '{name}' in {package} or {package.parent}; reinstall galdiff, or run from a checkout")
 
 
 def peak_memory() -> float | None:

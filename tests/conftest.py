@@ -1,9 +1,13 @@
 """Settings and shared data of the tests; the only place in tests/ that touches JAX settings."""
 
+import contextlib
+import ctypes
 import gc
 import importlib.metadata
 import os
 import pathlib
+import shutil
+import tempfile
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Most of the time of the tests is XLA's, which compiles thousands of programs that run once: tell it not to try hard.
@@ -20,13 +24,48 @@ import pytest
 
 jax.config.update("jax_enable_x64", True)
 
+# Workers, their children and modules after a clean-up need the same programs: keep them until all ends, in a folder
+# that workers inherit. JAX_COMPILATION_CACHE_DIR=FOLDER keeps them for the next time too.
+OWN = None if "JAX_COMPILATION_CACHE_DIR" in os.environ else tempfile.mkdtemp(prefix="galdiff-tests-")
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(OWN))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
+jax.config.update(
+    "jax_persistent_cache_min_compile_time_secs", float(os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"])
+)
+# A program that another process is just writing counts as absent, with this warning.
+os.environ["PYTHONWARNINGS"] = ",".join(
+    filter(None, (os.environ.get("PYTHONWARNINGS"), "ignore:Error reading persistent compilation cache"))
+)
+
 if os.environ.get("GALDIFF_TYPECHECK") == "1":  # types and shapes of every annotated call, checked as the tests run
     jaxtyping.install_import_hook("galdiff", "beartype.beartype")
 
 
+# Files that take minutes, the longest first: begun last, one of them would run alone at the end.
+LONG = (
+    *("train_processes", "hybrid", "observe", "readme", "mismatch", "finetune", "packaging", "simulate"),
+    *("baryons_population", "wind", "sweeps", "contracts", "hooks", "train", "nn", "ssp_emulator"),
+)
+
+
 def pytest_configure(config):
-    """The checker warns of types that Python calls by an older name, such as omegaconf's."""
-    config.addinivalue_line("filterwarnings", "ignore:.*deprecated by PEP 585")
+    """Warnings that say nothing are left out; xdist keeps the order of the files."""
+    config.addinivalue_line("filterwarnings", "ignore:.*deprecated by PEP 585")  # beartype, of omegaconf's names
+    config.addinivalue_line("filterwarnings", "ignore:Error .*persistent compilation cache")
+    config.option.loadscopereorder = False  # by the number of tests, which are short where there are many
+
+
+def pytest_collection_modifyitems(items):
+    """The long files come first."""
+    rank = {f"test_{name}": k for k, name in enumerate(LONG)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(LONG)))
+
+
+def pytest_unconfigure():
+    """The programs go where the folder was made: not in a worker, which has inherited it."""
+    if OWN is not None:
+        shutil.rmtree(OWN, ignore_errors=True)
 
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -52,3 +91,7 @@ def _forget_compiled_programs():
     if status.exists() and int(status.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") > MUCH:
         jax.clear_caches()
         gc.collect()
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).malloc_trim(
+                0
+            )  # what glibc keeps counts as memory of the process, and would be dropped again

@@ -163,7 +163,7 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path):
         "except InputError as error:\n"
         "    print(error)\n"
     )
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "JAX_ENABLE_X64": "1"}
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "JAX_ENABLE_X64": "1", "JAX_ENABLE_COMPILATION_CACHE": "0"}
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "run")],
         env=environment,

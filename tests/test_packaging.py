@@ -1,6 +1,5 @@
 """The wheel, installed away from the checkout, brings its configs and experiments along."""
 
-import os
 import pathlib
 import subprocess
 import sys
@@ -11,13 +10,14 @@ import zipfile
 import numpy as np
 import pytest
 from astropy.io import fits
+from programs import one_device
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
 def run(*command, cwd) -> str:
     """Output of a command outside the checkout; fails with what it said on stderr."""
-    env = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "XLA_FLAGS")} | {"MPLBACKEND": "Agg"}
+    env = {k: v for k, v in one_device(MPLBACKEND="Agg").items() if k != "PYTHONPATH"}
     done = subprocess.run([str(c) for c in command], cwd=cwd, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -59,7 +59,7 @@ def test_the_wheel_holds_the_package_its_configs_and_its_experiments(wheel):
 
 
 def test_the_installed_command_lists_what_is_in_the_wheel(installed, tmp_path):
-    code = "import galdiff.runtime as r; print(r.project_dir('conf'))"
+    code = "import galdiff.folders as f; print(f.project_dir('conf'))"
     conf = pathlib.Path(run(installed / "python", "-c", code, cwd=tmp_path).strip())
     assert conf.is_relative_to(installed.parent)
     lines = run(installed / "galdiff", "list", cwd=tmp_path).splitlines()

@@ -244,20 +244,19 @@ def test_miles_keeps_whole_nodes_out_of_training_when_asked(data_dir):
     np.testing.assert_allclose(case.ln_flux, np.log(library.ssp_flux), rtol=1e-5)
 
 
-@pytest.mark.slow
 def test_miles_is_emulated_within_the_goals(data_dir, tmp_path):
     library = load_ssp(data_dir / "ssp" / "ssp_miles_small.h5")
     case = SSPEmulation(library=library)
     size = library.ssp_flux.shape
-    model = case.prepare(empty(size=size, n_out=40, scale=(0.17, 0.65), hidden=(96, 96, 96)))
+    model = case.prepare(empty(size=size, n_out=40, scale=(0.17, 0.65), hidden=(96, 96)))
     task = Task(
         model=model,
         objective=case.loss,
-        optimiser=adamw(learning_rate=3e-3, steps=15000, warmup=200, final=0.01),
+        optimiser=adamw(learning_rate=5e-3, steps=4000, warmup=100, final=0.01),
         which=["net.*"],
         source=case.source,
         validation=case.validation,
     )
-    settings = TrainingSettings(steps=15000, validate_every=1000, checkpoint_every=15000)
+    settings = TrainingSettings(steps=4000, validate_every=2000, checkpoint_every=4000)
     result = case.show({"main": train(task, settings, tmp_path)}, tmp_path)
     assert result["goals"] == {"median": True, "percentile_99": True}, result["held_out"]

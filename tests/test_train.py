@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from programs import one_device
 from training_case import SETTINGS, Line, model, objective, samples, task
 
 from galdiff.errors import InputError
@@ -155,8 +156,7 @@ def test_eight_devices_give_the_curve_of_one_and_their_checkpoint_loads_on_two(p
         "from galdiff.runtime import data_mesh; "
         f"train(task(), TrainingSettings(**{{**SETTINGS, 'steps': 20}}), {str(tmp_path)!r}, mesh=data_mesh())"
     )
-    environment = {**os.environ, "XLA_FLAGS": "", "JAX_PLATFORMS": "cpu"}
-    subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True)
+    subprocess.run([sys.executable, "-c", code], env=one_device(), check=True, capture_output=True)
     curves = [[line["loss"] for line in read_log(f / "metrics.jsonl")[:20]] for f in (plain[0], tmp_path)]
     np.testing.assert_allclose(*curves, rtol=1e-6)
     on_two = train(task(), TrainingSettings(**{**SETTINGS, "steps": 22}), tmp_path, mesh=data_mesh(2))

@@ -12,6 +12,7 @@ import time
 import numpy as np
 import pytest
 import yaml
+from programs import Program, one_device
 from sweep_case import SMALL, library
 from training_case import SETTINGS, task
 
@@ -33,25 +34,17 @@ def free_port() -> int:
 
 def together(folder, steps, pause=0.0):
     """Two processes that train in a folder."""
-    environment = {**os.environ, "XLA_FLAGS": "", "JAX_PLATFORMS": "cpu"}
     port = free_port()
     return [
-        subprocess.Popen(
-            [sys.executable, HERE / "process_case.py", *map(str, (port, 2, number, folder, steps, pause))],
-            env=environment,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-        for number in (0, 1)
+        Program(HERE / "process_case.py", port, 2, number, folder, steps, pause, env=one_device()) for number in (0, 1)
     ]
 
 
 def ended(processes) -> list[str]:
     """What they said; all of them ended well."""
-    said = [process.communicate(timeout=120)[0] for process in processes]
+    said = [process.communicate(timeout=120) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], said
-    return said
+    return [out for out, _ in said]
 
 
 @pytest.fixture(scope="module")
@@ -78,13 +71,11 @@ def test_two_processes_give_the_curve_of_one_and_one_checkpoint_that_one_goes_on
 
 def experiment(folder, *own, heartbeat=20):
     """The same experiment by two processes, each with overrides of its own."""
-    environment = {**os.environ, "XLA_FLAGS": "", "JAX_PLATFORMS": "cpu", "PYTHONWARNINGS": "ignore"}
     found = f'coordinator: "localhost:{free_port()}", num_processes: 2, heartbeat: {heartbeat}'
-    command = [sys.executable, project_dir("experiments") / "train.py", *SMALL, library(folder), "mesh=data"]
-    command.append(f"output={folder / 'run'}")
-    pipes = dict(env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    script, output = project_dir("experiments") / "train.py", f"output={folder / 'run'}"
+    command = [script, *SMALL, library(folder), "mesh=data", output]
     return [
-        subprocess.Popen([*command, *more, f"runtime.distributed={{{found}, process_id: {number}}}"], **pipes)
+        Program(*command, *more, f"runtime.distributed={{{found}, process_id: {number}}}", env=one_device())
         for number, more in enumerate(own)
     ]
 
@@ -202,10 +193,10 @@ print(runtime.all_do(lambda: "done " + number, "four"))
 """
 
 
-def test_processes_share_refusals_and_wait_for_the_first_longer_than_a_heartbeat():
-    port, environment = str(free_port()), {**os.environ, "XLA_FLAGS": "", "JAX_PLATFORMS": "cpu"}
-    pipes = dict(env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    said = ended([subprocess.Popen([sys.executable, "-c", ALONE, port, number], **pipes) for number in "01"])
+def test_processes_share_refusals_and_wait_for_the_first_longer_than_a_heartbeat(tmp_path):
+    (script := tmp_path / "alone.py").write_text(ALONE)
+    port = free_port()
+    said = ended([Program(script, port, number, env=one_device()) for number in (0, 1)])
     own = [[line for line in text.splitlines() if "[Gloo]" not in line] for text in said]
     assert own[0] == ["no file on 0", "division by zero", "two: refused by another process, which says why", "done 0"]
     bug = "bug: the first process failed (ZeroDivisionError: division by zero)"
@@ -231,7 +222,7 @@ def test_the_slurm_script_starts_tasks_that_find_each_other(tmp_path):
     )
     for program in (srun, python):
         program.chmod(0o755)
-    environment = {**os.environ, "XLA_FLAGS": "", "JAX_PLATFORMS": "cpu", "SLURM_JOB_ID": str(os.getpid())}
+    environment = one_device(SLURM_JOB_ID=str(os.getpid()))
     environment |= {"PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHON": str(python), "GALDIFF_OUTPUT": "there"}
     script = HERE.parent / "docs" / "slurm" / "train.sbatch"
     done = subprocess.run(["bash", script, "seed=3"], env=environment, capture_output=True, text=True, timeout=120)

@@ -14,8 +14,6 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-import jax
-
 from galdiff.errors import InputError
 
 OWN = "galdiff"
@@ -156,7 +154,7 @@ def type_called(name: str) -> type:
       InputError: it is no such class.
     """
     if name == "jax.Array":
-        return jax.Array
+        return importlib.import_module("jax").Array  # here, for the command line reads presets without JAX
     if name.split(".")[0] in (OWN, *trusted()):
         found = _held(name, "inputs")
         if isinstance(found, type):

@@ -16,9 +16,6 @@ from galdiff.io.products import write_products
 from galdiff.io.progress import Steps
 from galdiff.observing.mock import Observation
 from galdiff.observing.summary import grown_facts, summary_of
-from galdiff.plotting.history_figure import plot_history
-from galdiff.plotting.maps_figure import plot_maps
-from galdiff.plotting.spectra_figure import plot_spectra
 from galdiff.records import (
     BaryonHistory,
     Galaxy,
@@ -134,6 +131,10 @@ class Mock:
 
     def write(self, folder: str | pathlib.Path, overwrite: bool = False) -> None:
         """The same into a folder that was reserved before."""
+        from galdiff.plotting.history_figure import plot_history  # Matplotlib takes a second to load
+        from galdiff.plotting.maps_figure import plot_maps
+        from galdiff.plotting.spectra_figure import plot_spectra
+
         said, plan, history = self.summary, self.observation.layout.whole, self.history
         title = f"{self.target.name or 'galaxy'}, {plan.instrument.name}, z = {plan.redshift:.4g}"
         figures = {
