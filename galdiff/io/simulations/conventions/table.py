@@ -166,7 +166,8 @@ def _convert(path: str, column: str, quantity: tuple[np.ndarray, str], target: s
     except (TypeError, ValueError) as error:  # astropy's UnitConversionError is both
         raise InputError(
             f"{path}: column '{column}' with unit '{' '.join(text.split())}' cannot be turned into"
-            f" {target or 'a pure number'} numbers ({' '.join(str(error).split())[:100]}); correct it with units={{'{column}': '...'}}"
+            f" {target or 'a pure number'} numbers ({' '.join(str(error).split())[:100]}); correct it with"
+            f" units={{'{column}': '...'}}"
         ) from error
 
 
