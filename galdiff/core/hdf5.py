@@ -2,8 +2,10 @@
 
 import contextlib
 import importlib
+import math
 import os
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 import h5py
@@ -15,6 +17,17 @@ FILTERS = {  # registered numbers (The HDF Group); files rarely hold the name
     32000: "LZF", 32001: "Blosc", 32004: "LZ4", 32008: "Bitshuffle", 32013: "ZFP", 32015: "Zstandard", 32017: "SZ",
     32026: "Blosc2",
 }  # fmt: skip
+
+
+@contextlib.contextmanager
+def damage_is_oserror() -> Iterator[None]:
+    """What h5py raises for damaged names, types and sizes, as the OSError that it raises for other damage."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError, RuntimeError, MemoryError) as error:
+        raise OSError(f"{type(error).__name__}: {error}") from error
 
 
 def target_of(group: h5py.Group, name: str) -> str | None:
@@ -46,7 +59,8 @@ def member(group: h5py.Group, name: str) -> Any:
             )
         if step not in place:
             return None
-        place = place[step]
+        with damage_is_oserror():  # it is there, and not to be opened
+            place = place[step]
     return place
 
 
@@ -54,12 +68,26 @@ def read_dataset(dataset: h5py.Dataset, rows: Any = ()) -> np.ndarray:
     """Values of a dataset, or of some of its rows, in the unit [as stored] and shape they have.
 
     Raises:
-      InputError: a file that a virtual dataset is made of is absent (HDF5 would give zeros for it), or a filter that
-        it was compressed with is not installed; names the dataset, and the file or the filter.
+      InputError: a file that a virtual dataset is made of is absent (HDF5 would give zeros for it), part of it was
+        never written, or a filter that it was compressed with is not installed; names the dataset, and the file or the
+        filter.
     """
     check_sources(dataset)
+    return rows_of(dataset, rows)
+
+
+def rows_of(dataset: h5py.Dataset, rows: Any = ()) -> np.ndarray:
+    """The same of a dataset whose sources are known to be there, as for one that is read piece by piece."""
+    where = f"{dataset.file.filename}: {str(dataset.name).strip('/')}"
     try:
         return dataset[rows]
+    except MemoryError as error:
+        raise InputError(
+            f"{where} has shape {dataset.shape}, more than fits the memory; read a part of it, as with centre= and"
+            " r_max_kpc="
+        ) from error
+    except (TypeError, ValueError) as error:  # a type of HDF5 that numpy has no word for
+        raise InputError(f"{where} holds entries that are no numbers ({error}); write it again") from error
     except OSError:
         if not _missing_filters(dataset):
             raise
@@ -67,22 +95,22 @@ def read_dataset(dataset: h5py.Dataset, rows: Any = ()) -> np.ndarray:
         importlib.import_module("hdf5plugin")  # its import registers filters
     if missing := _missing_filters(dataset):
         raise InputError(
-            f"{dataset.file.filename}: {dataset.name.strip('/')} is compressed with the HDF5 filter {missing[0]}, which"
-            " is not installed; pip install hdf5plugin, or repack the file where it is: h5repack -f NONE in.hdf5"
-            " out.hdf5"
+            f"{where} is compressed with the HDF5 filter {missing[0]}, which is not installed; pip install hdf5plugin,"
+            " or repack the file where it is: h5repack -f NONE in.hdf5 out.hdf5"
         )
     return dataset[rows]
 
 
 def check_sources(dataset: h5py.Dataset) -> None:
-    """Refuse a virtual dataset of which a part is absent.
+    """Refuse a dataset of which a part is absent: a file of a virtual one, or what was never written.
 
     Raises:
-      InputError: naming the first absent file, or the dataset that is not in it.
+      InputError: naming the first absent file, the dataset that is not in it, or how much was written.
     """
     if not dataset.is_virtual:
+        _check_written(dataset)
         return
-    where = f"{dataset.file.filename}: {dataset.name.strip('/')} is put together from several files, and"
+    where = f"{dataset.file.filename}: {str(dataset.name).strip('/')} is put together from several files, and"
     for name, inner in dict.fromkeys((s.file_name, s.dset_name) for s in dataset.virtual_sources()):
         if "%" in name or name == ".":  # a pattern of names, or the file itself
             continue
@@ -91,11 +119,47 @@ def check_sources(dataset: h5py.Dataset) -> None:
             raise InputError(f"{where} {name} is absent; put it beside the file, or its particles would be lost")
         try:
             with h5py.File(source, "r") as file:
-                there = member(file, inner.strip("/")) is not None
+                found = member(file, inner.strip("/"))
+                if isinstance(found, h5py.Dataset) and not found.is_virtual:
+                    _check_written(found)
         except OSError as error:
             raise InputError(f"{where} {name} cannot be read ({error}); fetch it again") from error
-        if not there:
+        if found is None:
             raise InputError(f"{where} {name} has no {inner}; fetch it again")
+
+
+def check_compound(dataset: h5py.Dataset) -> None:
+    """Refuse a dataset of several named columns that overlap, as damage makes them: reading it would spoil the memory.
+
+    Raises:
+      InputError: naming the column.
+    """
+    fields = sorted((at, name, kind.itemsize) for name, (kind, at, *_) in (dataset.dtype.fields or {}).items())
+    ends = [at for at, _, _ in fields[1:]] + [dataset.id.get_type().get_size()]
+    for (at, name, size), end in zip(fields, ends, strict=False):
+        if at + size > end:
+            raise InputError(
+                f"{dataset.file.filename}: {str(dataset.name).strip('/')}: column '{name}' overlaps the next one; the"
+                " file is damaged: fetch it again"
+            )
+
+
+def _check_written(dataset: h5py.Dataset) -> None:
+    """Refuse a dataset that claims more than the file holds: HDF5 would give its fill value for the rest."""
+    plan, shape = dataset.id.get_create_plist(), dataset.shape or ()
+    if plan.get_layout() == h5py.h5d.CHUNKED:
+        needed = math.prod(-(-n // chunk) for n, chunk in zip(shape, dataset.chunks, strict=True))
+        found, what = dataset.id.get_num_chunks(), "chunks"
+    elif plan.get_layout() == h5py.h5d.CONTIGUOUS and not plan.get_external_count():
+        needed = math.prod(shape) * dataset.id.get_type().get_size() if dataset.shape is not None else 0
+        found, what = dataset.id.get_storage_size(), "bytes"
+    else:
+        return
+    if found < needed:
+        raise InputError(
+            f"{dataset.file.filename}: {str(dataset.name).strip('/')} has shape {shape}, but {found} of its {needed}"
+            f" {what} were written; the rest would be taken for zeros: fetch the file again, or write it anew"
+        )
 
 
 def _source(dataset: h5py.Dataset, name: str) -> pathlib.Path | None:

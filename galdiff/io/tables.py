@@ -12,7 +12,7 @@ import numpy as np
 from astropy import units as u
 from astropy.table import Table
 
-from galdiff.core.hdf5 import member, read_dataset
+from galdiff.core.hdf5 import check_compound, member, read_dataset
 from galdiff.errors import InputError
 
 ENDINGS = (".csv", ".ecsv", ".h5", ".hdf5", ".parquet", ".zarr")
@@ -73,6 +73,8 @@ def _read(path: pathlib.Path) -> Raw:
         with h5py.File(path) as file:
             flat = {n: x for n in file if isinstance(x := member(file, n), h5py.Dataset) and x.ndim == 1}
             whole = [n for n, x in flat.items() if x.dtype.names]  # tables as astropy writes them
+            for name in whole:
+                check_compound(flat[name])
             made = {
                 n: (read_dataset(x), _unit(x))
                 for n, x in flat.items()

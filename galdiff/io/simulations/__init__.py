@@ -13,6 +13,7 @@ from galdiff.io.simulations.convention import Convention, Raw, Request
 from galdiff.io.simulations.frame import check_columns, to_rest_frame
 from galdiff.io.simulations.look import Look, look_into
 from galdiff.io.simulations.parts import join, parts_of, warn_if_cut
+from galdiff.io.simulations.sphere import wanted_sphere
 from galdiff.records import Galaxy, GasParticles, StarParticles
 
 __all__ = ["known_conventions", "read_galaxy", "recognise"]
@@ -44,7 +45,7 @@ def read_galaxy(
       centre: three numbers [kpc] in the file's physical coordinates, "shrinking_sphere" (which a companion does not
         pull), or "median" (of the star positions, as RUBIX and SimSpin do).
       r_max_kpc: keep only what lies within this radius of the centre [kpc]; with three numbers as centre that is done
-        while the files of a snapshot are read, one after the other.
+        while snapshots are read, so that memory holds a block of rows and the galaxy.
       cosmology: turns formation times into ages instead of the header's (taken as flat).
       redshift: replaces the redshift of the file; ages stay those of the file.
       units: {column: unit} for table columns that state none.
@@ -57,7 +58,7 @@ def read_galaxy(
       InputError: on one line, naming file, field, what was expected and the remedy.
     """
     path = os.path.expanduser(os.fspath(path))
-    raw = _read(path, convention, Request(cosmology, units, populations), centre, r_max_kpc)
+    raw = _read(path, convention, Request(cosmology, units, populations, wanted_sphere(centre, r_max_kpc)))
     for note in raw.notes:
         warnings.warn(f"{path}: {note}", stacklevel=2)
     check_columns(raw)
@@ -73,9 +74,7 @@ def read_galaxy(
     )
 
 
-def _read(
-    path: str, convention: str | Convention | None, request: Request, centre: object, r_max_kpc: float | None
-) -> Raw:
+def _read(path: str, convention: str | Convention | None, request: Request) -> Raw:
     known = known_conventions()
     if isinstance(convention, Convention):
         known[convention.name] = convention
@@ -94,7 +93,7 @@ def _read(
     if len(files) > 1 and not found.in_parts:
         raise InputError(f"{path}: files of '{found.name}' are not put together; join the {len(files)} files before")
     _require_stars(path, looks, found.star_groups)
-    return join((found.read(file, request) for file in files), centre, r_max_kpc if len(files) > 1 else None)
+    return join((found.read(file, request) for file in files), request.sphere)
 
 
 def _require_stars(path: str, looks: list[Look], groups: tuple[str, ...]) -> None:

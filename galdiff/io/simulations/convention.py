@@ -11,6 +11,7 @@ from galdiff import units
 from galdiff.core.buildable import buildable
 from galdiff.cosmology import Cosmology
 from galdiff.io.simulations.look import Look
+from galdiff.io.simulations.sphere import Sphere
 
 KPC_CM = units.MPC_CM / 1e3
 YEAR_S = units.GYR_S / 1e9
@@ -94,6 +95,7 @@ class Raw:
     labels: dict[str, str]
     redshift: float = 0.0
     box: np.ndarray | None = None
+    nearest: float = np.inf  # distance [kpc] of the nearest star to the centre of the sphere, where one was asked for
     notes: tuple[str, ...] = ()  # what the user should hear, said once for all files of a snapshot
 
 
@@ -104,6 +106,7 @@ class Request:
     cosmology: Cosmology | None = None
     units: Mapping[str, str] | None = None
     populations: Mapping | None = None
+    sphere: Sphere | None = None  # a reader may leave what is outside
 
 
 class Convention(abc.ABC):

@@ -1,6 +1,7 @@
 """Snapshots of cosmological simulations: stars born at scale factors, and a header that says when it is."""
 
 import abc
+import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar, final
 
@@ -10,9 +11,15 @@ import numpy as np
 from galdiff.core.hdf5 import member
 from galdiff.cosmology import Cosmology
 from galdiff.errors import InputError
+from galdiff.io.simulations.columns import read_columns
 from galdiff.io.simulations.convention import Columns, Convention, Field, Header, Raw, Request
+from galdiff.io.simulations.frame import SIGNED, check_values
 from galdiff.io.simulations.look import Look, header_of, open_hdf5
-from galdiff.io.simulations.snapshot import Epoch, conversion, numeric, read_columns, read_epoch, stellar_ages
+from galdiff.io.simulations.numbers import numeric
+from galdiff.io.simulations.snapshot import Epoch, conversion, read_epoch, stellar_ages
+from galdiff.io.simulations.sphere import Sphere
+
+EARLIEST = 1e-3  # scale factor before which no star is born
 
 
 class Cosmological(Convention, abc.ABC):
@@ -68,46 +75,64 @@ class Cosmological(Convention, abc.ABC):
             header = header_of(file)
             self.check_header(header, path)
             epoch = read_epoch(header, self.header, path)
-            stars, labels = self._stars(file, epoch, request.cosmology)
-            gas = None
-            if has_particles(file, "PartType0"):
-                gas, names = read_columns(file["PartType0"], self.gas, epoch, self.name)
-                labels |= {f"gas.{key}": name for key, name in names.items()}
-                gas = self.gas_rule(gas)
-            return Raw(
+            box = self._box(header, file, epoch)
+            sphere = request.sphere and dataclasses.replace(request.sphere, box=box)
+            stars, labels, nearest = self._stars(file, epoch, request.cosmology, sphere)
+            raw = Raw(
                 path=path,
                 convention=self.name,
                 stars=stars,
-                gas=gas,
+                gas=None,
                 labels=labels,
                 redshift=round(1.0 / epoch.a - 1.0, 12),  # a = 1 in single precision is today
-                box=self._box(header, file, epoch),
+                box=box,
+                nearest=nearest,
                 notes=_notes(self.stars, labels),
             )
+            if has_particles(file, "PartType0"):
+                gas, names, _ = read_columns(file["PartType0"], self.gas, epoch, self.name, sphere)
+                raw.labels.update({f"gas.{key}": name for key, name in names.items()})
+                check_values("gas", gas, raw, (*SIGNED, "sfr"))  # before anything is derived of them
+                with np.errstate(divide="ignore", invalid="ignore"):  # of no mass: refused later
+                    raw.gas = self.gas_rule(gas)
+            return raw
 
-    def _stars(self, file: h5py.File, epoch: Epoch, cosmology: Cosmology | None) -> tuple[Columns, dict[str, str]]:
+    def _stars(
+        self, file: h5py.File, epoch: Epoch, cosmology: Cosmology | None, sphere: Sphere | None
+    ) -> tuple[Columns, dict[str, str], float]:
         if not has_particles(file, "PartType4"):
-            return {}, {}
-        columns, names = read_columns(file["PartType4"], self.stars, epoch, self.name)
+            return {}, {}, np.inf
+        columns, names, nearest = read_columns(file["PartType4"], self.stars, epoch, self.name, sphere)
         labels = {f"stars.{key}": name for key, name in names.items()}
-        stars = self.stars_rule(columns)
+        where = f"{file.filename}: {names['formation']}"
+        _check_finite(columns["formation"], where)  # wind has a birth that is negative, but a number
+        with np.errstate(divide="ignore", invalid="ignore"):
+            stars = self.stars_rule(columns)
         labels.setdefault("stars.metallicity", labels.get("stars.metals", "metallicity"))
         formation = stars.pop("formation")
-        _check_formation(formation, epoch.a, f"{file.filename}: {labels['stars.formation']}")
+        _check_formation(formation, epoch.a, where)
+        labels["stars.age"] = names["formation"]
         stars["age"] = stellar_ages(np.minimum(formation, epoch.a), epoch.a, cosmology or epoch.cosmology)
-        return stars, labels
+        return stars, labels, nearest
 
     def _box(self, header: Mapping[str, Any], file: h5py.File, epoch: Epoch) -> np.ndarray | None:
         """Edges of the periodic box [kpc], (3,), or None where there is none."""
         edges = np.ravel(numeric(header.get("BoxSize", 0.0), f"{file.filename}: Header.BoxSize"))
-        if not (edges > 0).all():
+        if not edges.any() and edges.size:
             return None
+        if edges.size not in (1, 3) or not (np.isfinite(edges) & (edges > 0)).all():
+            raise InputError(
+                f"{file.filename}: Header.BoxSize = {edges.tolist()}; expected one or three positive numbers, or 0"
+                " where nothing is periodic: repair the header"
+            )
         field = self.box or self.stars["pos"]
         places = (f"PartType{i}/{self.stars['pos'].names[0]}" for i in (4, 0))
         found = next((item for place in places if (item := member(file, place)) is not None), None)
-        attributes = {} if found is None or self.box is not None else found.attrs
-        factor = conversion(attributes, field, epoch, f"{file.filename}: BoxSize")
-        return np.broadcast_to(edges[:3] if edges.size >= 3 else edges[:1], (3,)) * factor
+        if self.box is not None or found is None:
+            factor = conversion({}, field, epoch, f"{file.filename}: Header.BoxSize")
+        else:
+            factor = conversion(found.attrs, field, epoch, f"{file.filename}: {str(found.name).strip('/')}")
+        return np.broadcast_to(edges, (3,)) * factor
 
 
 def has_particles(file: h5py.File, group: str) -> bool:
@@ -120,7 +145,7 @@ def has_particles(file: h5py.File, group: str) -> bool:
     if not isinstance(found, h5py.Group):
         return False
     there = [found.get(name) for name in found]
-    if any(isinstance(x, h5py.Dataset) and x.shape[:1] != (0,) for x in there):
+    if any(isinstance(x, h5py.Dataset) and (x.shape or ())[:1] != (0,) for x in there):
         return True
     for name in found:
         member(found, name)  # refuses a link to what is absent
@@ -137,10 +162,23 @@ def _notes(stars: Mapping[str, Field], labels: Mapping[str, str]) -> tuple[str, 
     )
 
 
+def _check_finite(formation: np.ndarray, where: str) -> None:
+    if bad := int((~np.isfinite(formation)).sum()):
+        raise InputError(
+            f"{where}: {bad} of {formation.size} scale factors at birth are NaN or infinite values; drop these"
+            " particles"
+        )
+
+
 def _check_formation(formation: np.ndarray, a: float, where: str) -> None:
-    if (bad := int((~np.isfinite(formation) | (formation <= 0)).sum())) > 0:
+    if (bad := int((formation <= 0).sum())) > 0:
         raise InputError(
             f"{where}: {bad} of {formation.size} scale factors at birth are not positive numbers; drop these particles"
+        )
+    if (bad := int((formation < EARLIEST).sum())) > 0:
+        raise InputError(
+            f"{where}: {bad} of {formation.size} stars form at a < {EARLIEST} (lowest {formation.min():.4g}), before"
+            " there are stars; expected scale factors at birth: drop these particles"
         )
     late = formation > a * (1 + 1e-5)  # single precision in the file
     if late.any():

@@ -8,8 +8,17 @@ from galdiff import units
 from galdiff.errors import InputError
 from galdiff.galaxy.centre import median, shrinking_sphere, systemic_velocity
 from galdiff.io.simulations.convention import Columns, Raw
+from galdiff.io.simulations.sphere import FARTHEST, nearest_image
 
 CENTRES = ("median", "shrinking_sphere")
+LIMITS = {  # largest absolute values that a particle can have, and their units
+    "pos": (FARTHEST, "kpc"), "vel": (units.C_KMS, "km/s"), "mass": (1e14, "Msun"), "mass_now": (1e14, "Msun"),
+    "age": (100.0, "Gyr"), "a_v": (1e3, "mag"), "smoothing": (FARTHEST, "kpc"), "temperature": (1e12, "K"),
+    "sfr": (1e8, "Msun/yr"), "metallicity": (1.0, "a mass fraction"), "oxygen": (1.0, "a mass fraction"),
+    "hydrogen": (1.0, "a mass fraction"), "energy": (units.C_KMS**2, "(km/s)^2"), "electrons": (10.0, "per hydrogen"),
+    "density": (1e30, "Msun/kpc^3"),
+}  # fmt: skip
+SIGNED = ("pos", "vel")
 
 
 def _complain(raw: Raw, key: str, text: str) -> InputError:
@@ -25,26 +34,47 @@ def check_columns(raw: Raw) -> None:
     if not len(raw.stars["mass"]):
         raise _complain(raw, "stars.mass", "no stars are left after wind particles are dropped; choose another galaxy")
     for kind, columns in (("stars", raw.stars), ("gas", raw.gas or {})):
-        for name, values in columns.items():
-            key = f"{kind}.{name}"
-            if bad := int((~np.isfinite(values)).reshape(len(values), -1).any(1).sum()):
-                raise _complain(
-                    raw, key, f"{bad} of {len(values)} particles have NaN or infinite values; drop these particles"
-                )
-            if name not in ("pos", "vel") and (bad := int((values < 0).sum())):
-                unit = {"age": " Gyr", "mass": " Msun", "mass_now": " Msun"}.get(name, "")
-                raise _complain(
-                    raw,
-                    key,
-                    f"{bad} of {values.size} values of '{name}' are negative (lowest {values.min():.4g}{unit});"
-                    " expected zero or more: repair or drop them",
-                )
-        if "metallicity" in columns and columns["metallicity"].max(initial=0.0) > 1.0:
-            bad, top = int((columns["metallicity"] > 1).sum()), columns["metallicity"].max()
-            raise _complain(
-                raw, f"{kind}.metallicity", f"{bad} values exceed 1 (highest {top:.4g}); expected a metal mass fraction"
-            )
+        check_values(kind, columns, raw)
     _check_scales(raw)
+
+
+def check_values(kind: str, columns: Columns, raw: Raw, signed: tuple[str, ...] = SIGNED) -> None:
+    """Refuse columns of stars or gas with values that no particle can have.
+
+    Args:
+      kind: "stars" or "gas".
+      columns: in internal units, (particle,) or (particle, n).
+      raw: for messages.
+      signed: columns that may be negative.
+
+    Raises:
+      InputError: naming file, field, how many particles, the worst value, and the remedy.
+    """
+    for name, values in columns.items():
+        key = f"{kind}.{name}"
+        if not values.size:
+            continue
+        if bad := int((~np.isfinite(values)).reshape(len(values), -1).any(1).sum()):
+            raise _complain(
+                raw, key, f"{bad} of {len(values)} particles have NaN or infinite values; drop these particles"
+            )
+        if name not in signed and (bad := int((values < 0).sum())):
+            unit = {"age": " Gyr", "mass": " Msun", "mass_now": " Msun"}.get(name, "")
+            raise _complain(
+                raw,
+                key,
+                f"{bad} of {values.size} values of '{name}' are negative (lowest {values.min():.4g}{unit});"
+                " expected zero or more: repair or drop them",
+            )
+        limit, unit = LIMITS.get(name, (np.inf, ""))
+        if bad := int((np.abs(values) > limit).sum()):
+            top = values.ravel()[np.argmax(np.abs(values))]
+            raise _complain(
+                raw,
+                key,
+                f"{bad} values exceed {limit:.4g} (highest {top:.4g}); expected {unit} that a particle can have: repair"
+                " the column or its unit, or drop these particles",
+            )
 
 
 def _check_scales(raw: Raw) -> None:
@@ -74,11 +104,6 @@ def _check_scales(raw: Raw) -> None:
             f"positions extend over {extent.max():.4g} kpc, but the box is {raw.box.max():.4g} kpc wide; inconsistent"
             " units of Coordinates and Header.BoxSize",
         )
-
-
-def nearest_image(pos: np.ndarray, anchor: np.ndarray, box: np.ndarray | None) -> np.ndarray:
-    """The periodic image of positions (particle, 3) [kpc] closest to anchor (3,) in a box with edges (3,) [kpc]."""
-    return pos if box is None else pos - box * np.round((pos - anchor) / box)
 
 
 def circular_mean(pos: np.ndarray, box: np.ndarray | None) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from galdiff.core.hdf5 import read_dataset, target_of
+from galdiff.core.hdf5 import damage_is_oserror, member, read_dataset, target_of
 from galdiff.errors import InputError
 
 HEADER_GROUPS = ("Units", "Parameters", "Cosmology", "Header")  # the last one wins
@@ -82,7 +82,7 @@ def look_into(path: str) -> Look:
     """
     if not h5py.is_hdf5(path):
         return Look(path)
-    with open_hdf5(path) as file:
+    with open_hdf5(path) as file, damage_is_oserror():
         shapes, broken = walk(file)
         return Look(path, True, shapes, header_of(file), broken)
 
@@ -98,13 +98,13 @@ def walk(group: h5py.Group) -> tuple[dict[str, tuple[int, ...]], dict[str, str]]
 def _walk(group: h5py.Group, place: str, above: tuple, shapes: dict, broken: dict) -> None:
     """Enter the datasets and broken links below a group, each group of a circle of links once."""
     for name in group:
+        if isinstance(name, bytes):
+            raise OSError(f"{place}{name!r} is no name in UTF-8")
         if (target := target_of(group, name)) is not None:
             broken[place + name] = target
             continue
-        try:
+        with damage_is_oserror():
             item = group[name]
-        except KeyError as error:  # not a link: the file is damaged
-            raise OSError(f"{place}{name}: {error}") from error
         if isinstance(item, h5py.Dataset):
             shapes[place + name] = item.shape or ()
         elif isinstance(item, h5py.Group) and all(item != one for one in above):
@@ -115,9 +115,9 @@ def header_of(file: h5py.File) -> dict:
     """Attributes of the header-like groups; arrays of length 1 become scalars, bytes become text."""
     merged = {}
     for group in HEADER_GROUPS:
-        if group in file:
-            for key, value in file[group].attrs.items():
-                if isinstance(value, np.ndarray) and value.size == 1:
-                    value = value.reshape(-1)[0]
-                merged[key] = value.decode() if isinstance(value, bytes) else value
+        found = member(file, group)
+        for key, value in {} if found is None else found.attrs.items():
+            if isinstance(value, np.ndarray) and value.size == 1:
+                value = value.reshape(-1)[0]
+            merged[key] = value.decode(errors="replace") if isinstance(value, bytes) else value
     return merged

@@ -1,5 +1,6 @@
 """A snapshot in several files: which they are, and one galaxy out of them."""
 
+import dataclasses
 import glob
 import os
 import pathlib
@@ -12,11 +13,12 @@ import numpy as np
 
 from galdiff.errors import InputError
 from galdiff.io.simulations.convention import Columns, Raw
-from galdiff.io.simulations.frame import nearest_image
 from galdiff.io.simulations.look import header_of, open_hdf5
-from galdiff.io.simulations.snapshot import numeric
+from galdiff.io.simulations.numbers import scalar
+from galdiff.io.simulations.sphere import Sphere
 
 PART = re.compile(r"(?P<stem>.+)\.(?P<index>\d+)(?P<end>\.(?:hdf5|h5|hdf))")
+MOST_PARTS = 100_000
 ENDINGS = (".hdf5", ".h5", ".hdf")
 REMEDY = "give the path of one HDF5, NPZ or ECSV file, or of one snapshot"
 
@@ -52,8 +54,12 @@ def files_of(path: str) -> int:
     if not h5py.is_hdf5(path):
         return 1
     with open_hdf5(path) as file:
-        stated = numeric(header_of(file).get("NumFilesPerSnapshot", 1), f"{path}: Header.NumFilesPerSnapshot")
-    return int(np.nan_to_num(stated.ravel()[:1].sum()))
+        stated = scalar(header_of(file).get("NumFilesPerSnapshot", 1), f"{path}: Header.NumFilesPerSnapshot")
+    if not 0 <= stated <= MOST_PARTS or stated != int(stated):
+        raise InputError(
+            f"{path}: Header.NumFilesPerSnapshot = {stated:.6g}; expected a whole number up to {MOST_PARTS}: repair it"
+        )
+    return int(stated)
 
 
 def _virtual(path: str) -> bool:
@@ -89,17 +95,16 @@ def _complete(name: re.Match, count: int) -> tuple[str, ...]:
     return tuple(parts)
 
 
-def join(raws: Iterable[Raw], centre: object = "shrinking_sphere", r_max_kpc: float | None = None) -> Raw:
+def join(raws: Iterable[Raw], sphere: Sphere | None = None) -> Raw:
     """One galaxy out of parts that are read one by one; where the sphere is known before, only it is kept of each.
 
     Args:
       raws: at least one.
-      centre, r_max_kpc: as in `read_galaxy`.
+      sphere: what is wanted; readers may have cut it already.
 
     Raises:
       InputError: parts that have other columns than the first, or no star in the sphere.
     """
-    point = _point(centre)
     first: Raw | None = None
     stars: list[Columns] = []
     gas: list[Columns] = []
@@ -111,48 +116,30 @@ def join(raws: Iterable[Raw], centre: object = "shrinking_sphere", r_max_kpc: fl
             first = raw
         labels |= raw.labels
         notes |= dict.fromkeys(raw.notes)
-        cut, closest = _within(raw.stars, raw, point, r_max_kpc)
-        nearest = min(nearest, closest)
+        cut, closest = _within(raw.stars, raw, sphere)
+        nearest = min(nearest, closest, raw.nearest)
         stars += [cut] if cut else []
-        gas += [_within(raw.gas, raw, point, r_max_kpc)[0]] if raw.gas is not None else []
+        gas += [_within(raw.gas, raw, sphere)[0]] if raw.gas is not None else []
     if first is None:
         raise InputError("a snapshot without files; give the path of one")
     joined = _stacked(first.path, stars)
-    if point is not None and stars and not len(joined["mass"]) and np.isfinite(nearest):
+    if sphere is not None and stars and not len(joined["mass"]) and np.isfinite(nearest):
         raise InputError(
-            f"{first.path}: no stars within r_max_kpc = {r_max_kpc} kpc of the centre {np.round(point, 3).tolist()}"
-            f" kpc; the nearest star is {nearest:.4g} kpc away: enlarge r_max_kpc or give centre="
+            f"{first.path}: no stars within r_max_kpc = {sphere.radius} kpc of the centre"
+            f" {np.round(sphere.centre, 3).tolist()} kpc; the nearest star is {nearest:.4g} kpc away: enlarge r_max_kpc"
+            " or give centre="
         )
-    return Raw(
-        path=first.path,
-        convention=first.convention,
-        stars=joined,
-        gas=_stacked(first.path, gas) if gas else None,
-        labels=labels,
-        redshift=first.redshift,
-        box=first.box,
-        notes=tuple(notes),
+    return dataclasses.replace(
+        first, stars=joined, gas=_stacked(first.path, gas) if gas else None, labels=labels, notes=tuple(notes)
     )
 
 
-def _point(centre: object) -> np.ndarray | None:
-    """Three numbers, if the centre is given by them; what is wrong with it is said later."""
-    if isinstance(centre, str):
-        return None
-    try:
-        point = np.asarray(centre, float)
-    except (TypeError, ValueError):
-        return None
-    return point if point.shape == (3,) and np.isfinite(point).all() else None
-
-
-def _within(columns: Columns, raw: Raw, point: np.ndarray | None, r_max_kpc: float | None) -> tuple[Columns, float]:
+def _within(columns: Columns, raw: Raw, sphere: Sphere | None) -> tuple[Columns, float]:
     """Columns inside the sphere, and the distance [kpc] of the particle that is nearest to its centre."""
-    if not columns or point is None or r_max_kpc is None or not r_max_kpc > 0:
+    if not columns or sphere is None:
         return columns, np.inf
-    radius = np.linalg.norm(nearest_image(columns["pos"], point, raw.box) - point, axis=1)
-    inside = ~(radius > r_max_kpc)  # NaN stays, to be reported
-    return {name: values[inside] for name, values in columns.items()}, float(np.min(radius, initial=np.inf))
+    inside, nearest = dataclasses.replace(sphere, box=raw.box).inside(columns["pos"])
+    return {name: values[inside] for name, values in columns.items()}, nearest
 
 
 def _stacked(path: str, parts: list[Columns]) -> Columns:

@@ -16,10 +16,12 @@ import numpy as np
 from galdiff import units
 from galdiff.cosmology import Cosmology
 from galdiff.errors import InputError
+from galdiff.io.simulations.columns import read_columns
 from galdiff.io.simulations.convention import KPC_CM, Columns, Convention, Field, Raw, Request, Unit
 from galdiff.io.simulations.cosmological import has_particles
 from galdiff.io.simulations.look import Look, header_of, open_hdf5
-from galdiff.io.simulations.snapshot import Epoch, read_columns
+from galdiff.io.simulations.numbers import numeric, scalar
+from galdiff.io.simulations.snapshot import Epoch
 
 GROWN = ("Formation", "Birth", "Metal")  # in the names of fields of simulations of galaxy formation
 GROUPS = {"PartType2": "disc", "PartType3": "bulge", "PartType4": "stars"}
@@ -109,18 +111,21 @@ class Gadget(Convention):
 
 
 def _read(file: h5py.File, header: Mapping, populations: Mapping | None) -> Raw:
-    epoch = Epoch(1.0, float(header.get("HubbleParam", 1.0)) or 1.0, Cosmology())  # Time is no scale factor here
+    h = scalar(header.get("HubbleParam", 1.0), f"{file.filename}: Header.HubbleParam") or 1.0
+    if not 0.1 < h < 2.0:
+        raise InputError(f"{file.filename}: Header.HubbleParam = {h:.6g}; expected 0.1 < h < 2: repair the header")
+    epoch = Epoch(1.0, h, Cosmology())  # Time is no scale factor here
     parts: list[Columns] = []
     labels: dict[str, str] = {}
     for group, name in GROUPS.items():
         if not has_particles(file, group):
             continue
-        columns, names = read_columns(file[group], FIELDS, epoch, "gadget")
+        columns, names, _ = read_columns(file[group], FIELDS, epoch, "gadget")  # all: populations are drawn in order
         count = len(columns["pos"])
         if "mass" not in columns:
-            table = np.ravel(header.get("MassTable", np.zeros(6)))
+            table = np.ravel(numeric(header.get("MassTable", np.zeros(6)), f"{file.filename}: Header.MassTable"))
             mass = float(table[int(group[-1])]) if len(table) > int(group[-1]) else 0.0
-            if mass <= 0:
+            if not 0 < mass < np.inf:
                 raise InputError(
                     f"{file.filename}: {group} has neither Masses nor an entry in Header.MassTable; add one"
                 )

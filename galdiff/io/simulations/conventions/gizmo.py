@@ -13,6 +13,7 @@ from galdiff.io.simulations.convention import MPC_CGS, MSUN_CGS, YEAR_S, Columns
 from galdiff.io.simulations.cosmological import Cosmological
 from galdiff.io.simulations.gas import temperature
 from galdiff.io.simulations.look import Look, is_helium
+from galdiff.io.simulations.numbers import scalar
 
 ELEMENTS = 11
 _LENGTH = Unit("length", MPC_CGS / 1e3, 1.0, -1.0)
@@ -50,14 +51,15 @@ class Gizmo(Cosmological):
 
     def check_header(self, header: Mapping[str, Any], path: str) -> None:
         """Refuse isolated runs, whose times are no scale factors, and code units that are not the usual ones."""
-        if not header.get("ComovingIntegrationOn", True):
+        comoving = scalar(header.get("ComovingIntegrationOn", 1), f"{path}: Header.ComovingIntegrationOn")
+        if comoving != 1:
             raise InputError(
-                f"{path}: Header.ComovingIntegrationOn is 0: times are no scale factors, as 'gizmo' needs; write a"
-                " table with ages [Gyr] (docs/snapshots.md)"
+                f"{path}: Header.ComovingIntegrationOn is {comoving:g}: times are no scale factors, as 'gizmo' needs;"
+                " write a table with ages [Gyr] (docs/snapshots.md)"
             )
-        h = float(header.get("HubbleParam", 1.0))
+        h = scalar(header.get("HubbleParam", 1.0), f"{path}: Header.HubbleParam")
         for name, unit in _UNITS.items():
-            value = float(header.get(name, unit.cgs))
+            value = scalar(header.get(name, unit.cgs), f"{path}: Header.{name}")
             if min(abs(value / unit.cgs - 1.0), abs(value / (unit.cgs / h) - 1.0)) > 2e-3:  # per h, or with it
                 raise InputError(
                     f"{path}: Header.{name} = {value:.6g}; expected {unit.cgs:.6g} (kpc/h, 1e10 Msun/h, km/s), as FIRE"

@@ -43,7 +43,9 @@ class Magneticum(Cosmological):
         metals, mass = "PartType4/Metallicity", "PartType4/InitialMass"
         if look.columns(metals) != 11 or look.columns(mass) != 1:
             return False
-        return is_helium(look.sample(metals)[:, 0] / look.sample(mass))
+        helium, formed = look.sample(metals)[:, 0], look.sample(mass).ravel()
+        good = formed[: len(helium)] > 0
+        return is_helium(helium[: len(formed)][good] / formed[: len(helium)][good])
 
     def stars_rule(self, columns: Columns) -> Columns:
         """Z = mass of all elements but helium over the mass formed."""

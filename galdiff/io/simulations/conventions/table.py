@@ -5,7 +5,6 @@ name (`x_kpc`, `mass_msun`, `vx_km_s`, `age_gyr`), or in the option units={"mass
 """
 
 import typing
-import zipfile
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -14,10 +13,11 @@ import numpy as np
 from astropy import units as u
 from astropy.table import Table as AstropyTable
 
-from galdiff.core.hdf5 import member, read_dataset
+from galdiff.core.hdf5 import check_compound, member, read_dataset
 from galdiff.errors import InputError
 from galdiff.io.simulations.convention import Convention, Raw, Request
 from galdiff.io.simulations.look import Look, open_hdf5, walk
+from galdiff.io.simulations.numbers import numeric
 
 COLUMNS = {  # field of StarParticles: unit, names, required
     "pos": ("kpc", ("pos", "position", "positions", "coordinates"), True),
@@ -38,6 +38,7 @@ SUFFIXES = {
     "_gyr": "Gyr", "_myr": "Myr", "_yr": "yr", "_mag": "mag",
 }  # fmt: skip
 
+OLDEST = 20.0  # Gyr
 Quantities = dict[str, tuple[np.ndarray, str]]
 
 
@@ -73,14 +74,16 @@ def _load(path: str) -> Quantities:
     """Columns and their units ("" where none is stated), by the kind of the file's content."""
     with open(path, "rb") as file:
         start = file.read(512)
-    if h5py.is_hdf5(path):
-        return _load_hdf5(path)
     try:
+        if h5py.is_hdf5(path):
+            return _load_hdf5(path)
         if start[:2] == b"PK":
             return _load_npz(path)
         if start.lstrip().startswith(b"# %ECSV"):
             return _from_astropy(AstropyTable.read(path, format="ascii.ecsv"))
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+    except InputError:
+        raise
+    except Exception as error:  # parsers of damaged bytes raise nearly everything
         raise InputError(
             f"{path}: the table cannot be read ({' '.join(str(error).split())[:120]}); it is probably truncated or"
             " damaged: write it again"
@@ -99,7 +102,7 @@ def _load_npz(path: str) -> Quantities:
 
 
 def _from_astropy(table: AstropyTable) -> Quantities:
-    return {name: (_filled(table[name]), str(table[name].unit or "")) for name in table.colnames}
+    return {name: (_filled(table[name]), str(getattr(table[name], "unit", "") or "")) for name in table.colnames}
 
 
 def _filled(column: Any) -> np.ndarray:
@@ -114,9 +117,11 @@ def _load_hdf5(path: str) -> Quantities:
         stars = member(file, "stars")
         stars = stars if isinstance(stars, h5py.Group) else file
         shapes, broken = walk(stars)
+        alone = sum("__table_column_meta__" not in name for name in shapes) == 1
         for name in (*shapes, *broken):
             item = member(stars, name)  # refuses a link to what is absent
-            if item.dtype.names:  # one compound dataset, as astropy writes it
+            if alone and item.dtype.names:  # one compound dataset, as astropy writes it
+                check_compound(item)
                 return _from_astropy(AstropyTable.read(path, format="hdf5", path=item.name))
             stated = item.attrs.get("unit", item.attrs.get("units", ""))
             text = stated.decode() if isinstance(stated, bytes) else str(stated)
@@ -155,13 +160,14 @@ def _convert(path: str, column: str, quantity: tuple[np.ndarray, str], target: s
             f"{path}: column '{column}' states no unit; expected one convertible to {target}: set its attribute 'unit',"
             f" or give units={{'{column}': '{target}'}}"
         )
+    values = numeric(values, f"{path}: column '{column}'")
     try:
-        values = np.asarray(values, dtype=np.float64)
         return values * u.Unit(text).to(u.Unit(target))
     except (TypeError, ValueError) as error:  # astropy's UnitConversionError is both
         raise InputError(
-            f"{path}: column '{column}' with unit '{text}' cannot be turned into {target or 'a pure number'} numbers"
-            f" ({' '.join(str(error).split())[:100]}); correct it with units={{'{column}': '...'}}"
+            f"{path}: column '{column}' with unit '{' '.join(text.split())}' cannot be turned into"
+            f" {target or 'a pure number'} numbers ({' '.join(str(error).split())[:100]}); correct it with"
+            f" units={{'{column}': '...'}}"
         ) from error
 
 
@@ -198,6 +204,11 @@ def _read(path: str, units: Mapping[str, str] | None) -> Raw:
         expected = (count, 3) if key in AXES else (count,)
         if stars[key].shape != expected:
             raise InputError(f"{path}: column '{'/'.join(chosen)}' has shape {stars[key].shape}; expected {expected}")
+    if old := int((stars["age"] > OLDEST).sum()):
+        raise InputError(
+            f"{path}: column '{labels['stars.age']}': {old} of {count} ages exceed {OLDEST:g} Gyr (highest"
+            f" {stars['age'].max():.4g}); no star is older than the universe: correct its unit with units="
+        )
     if not len(stars["pos"]):
         raise InputError(f"{path}: no stars: the table has no rows; choose another file")
     return Raw(path, "table", stars, None, labels)

@@ -1,0 +1,102 @@
+"""A sphere out of a snapshot: read block by block, the same galaxy as the whole that is cut, and little at once."""
+
+import h5py
+import numpy as np
+import pytest
+from simulation_files import N_STAR, A, H, write_eagle, write_swift, write_tng
+from snapshot_mutations import SNAPSHOTS
+
+from galdiff.errors import InputError
+from galdiff.io.simulations import columns, read_galaxy
+from galdiff.io.simulations.sphere import wanted_sphere
+
+BLOCK = 32  # rows
+MIDDLE = np.full(3, 2000.0 * A / H)  # kpc, of the sample of IllustrisTNG
+
+
+@pytest.fixture
+def pieces(monkeypatch):
+    """Small blocks, and (name, rows, bytes) of every piece that is read."""
+    found = []
+
+    def counted(dataset, rows):
+        values = read(dataset, rows)
+        found.append((dataset.name, len(values), values.nbytes))
+        return values
+
+    read = columns.rows_of
+    monkeypatch.setattr(columns, "BLOCK", BLOCK)
+    monkeypatch.setattr(columns, "rows_of", counted)
+    return found
+
+
+@pytest.mark.parametrize("chunks", [None, (20, 3), (100, 3)])
+def test_what_is_held_at_once_is_a_block_however_long_the_file(tmp_path, pieces, chunks):
+    write_tng(tmp_path / "a.hdf5")
+    with h5py.File(tmp_path / "a.hdf5", "r+") as file:
+        group = file["PartType4"]
+        far = np.arange(N_STAR) >= 4 * BLOCK  # all but the first blocks lie elsewhere
+        pos = group["Coordinates"][()] + far[:, None] * 5000.0
+        del group["Coordinates"]
+        group.create_dataset("Coordinates", data=pos, chunks=chunks)
+    found = read_galaxy(tmp_path / "a.hdf5", centre=MIDDLE, r_max_kpc=3.0)
+    assert 0 < len(found.stars.mass) < 4 * BLOCK
+    rows = {name: [n for other, n, _ in pieces if other == name] for name in {name for name, _, _ in pieces}}
+    assert sum(rows["/PartType4/Coordinates"]) == N_STAR  # each position once
+    assert sum(rows["/PartType4/GFM_Metallicity"]) <= 4 * BLOCK + 100  # of the rest, only blocks with something inside
+    assert max(size for _, _, size in pieces) <= max(BLOCK + 8, 0 if chunks is None else chunks[0]) * 24
+
+
+@pytest.mark.filterwarnings("ignore:.*Masses is taken for it")
+@pytest.mark.parametrize("kind", SNAPSHOTS)
+def test_a_sphere_read_in_blocks_is_that_of_the_whole(tmp_path, monkeypatch, kind):
+    SNAPSHOTS[kind](tmp_path / "a.hdf5")
+    whole = read_galaxy(tmp_path / "a.hdf5")
+    with h5py.File(tmp_path / "a.hdf5") as file:
+        stored = file["PartType2" if kind == "gadget" else "PartType4"]["Coordinates"][()]
+    scale = (np.ptp(whole.stars.pos, axis=0) / np.ptp(stored, axis=0)).mean()
+    sphere = {"centre": stored.mean(0) * scale, "r_max_kpc": 2.5}
+    alone = read_galaxy(tmp_path / "a.hdf5", **sphere)
+    monkeypatch.setattr(columns, "BLOCK", BLOCK)
+    found = read_galaxy(tmp_path / "a.hdf5", **sphere)
+    assert 20 < len(found.stars.mass) < N_STAR
+    for name, values in vars(found.stars).items():
+        np.testing.assert_array_equal(values, getattr(alone.stars, name), err_msg=name)
+    middle = whole.stars.pos.mean(0)
+    assert len(found.stars.mass) == (np.linalg.norm(whole.stars.pos - middle, axis=1) <= 2.5).sum()
+
+
+def test_a_sphere_across_the_face_of_the_box_is_whole(tmp_path, monkeypatch):
+    write_swift(tmp_path / "a.hdf5", BoxSize=25.0)  # the galaxy lies at 25, in the corner
+    with h5py.File(tmp_path / "a.hdf5", "r+") as file:
+        file["PartType4/Coordinates"][...] %= 25.0
+    monkeypatch.setattr(columns, "BLOCK", BLOCK)
+    found = read_galaxy(tmp_path / "a.hdf5", centre=(0.0, 0.0, 0.0), r_max_kpc=50.0)
+    assert len(found.stars.mass) == N_STAR
+    assert np.abs(found.stars.pos).max() < 50.0
+
+
+def test_a_position_that_is_none_is_reported_though_it_is_not_inside(tmp_path):
+    for value in (np.nan, 1e300):
+        write_tng(tmp_path / "a.hdf5")
+        with h5py.File(tmp_path / "a.hdf5", "r+") as file:
+            file["PartType4/Coordinates"][7, 1] = value
+        with pytest.raises(InputError, match=r"PartType4/Coordinates: 1 .*(NaN|exceed)"):
+            read_galaxy(tmp_path / "a.hdf5", centre=MIDDLE, r_max_kpc=3.0)
+
+
+def test_a_star_that_is_wrong_outside_the_sphere_is_no_matter(tmp_path):
+    write_eagle(tmp_path / "a.hdf5")
+    with h5py.File(tmp_path / "a.hdf5", "r+") as file:
+        middle = file["PartType4/Coordinates"][()].mean(0) * A / H * 1e3
+        file["PartType4/Coordinates"][7] += 1.0
+        file["PartType4/SmoothedMetallicity"][7] = -1.0
+    assert len(read_galaxy(tmp_path / "a.hdf5", centre=middle, r_max_kpc=100.0).stars.mass) == N_STAR - 1
+    with pytest.raises(InputError, match="SmoothedMetallicity: 1 of 300 values"):
+        read_galaxy(tmp_path / "a.hdf5", centre=middle)
+
+
+def test_a_sphere_is_known_before_only_if_it_is_given_by_numbers():
+    assert wanted_sphere([1.0, 2.0, 3.0], 4.0).radius == 4.0
+    for centre, radius in (("median", 4.0), ([1, 2, 3], None), ([1, 2], 4.0), (["a"] * 3, 1.0), ([1, 2, 3], -1.0)):
+        assert wanted_sphere(centre, radius) is None
