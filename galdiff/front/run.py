@@ -8,6 +8,7 @@ import jax
 
 from galdiff.baryons.laws.yields import YieldsLaw
 from galdiff.core.stage import Stage
+from galdiff.front.noise import noise_of
 from galdiff.front.products import Mock, Target
 from galdiff.front.settings import RunSettings
 from galdiff.ifu.engine import IFU_HOOKS
@@ -44,6 +45,7 @@ def run(
         curve = settings.build("dust.curve")
         source = settings.build("input") if target is None else target.galaxy
         asked = settings.config.placement.redshift
+        noise_of(settings.config.noise, instrument)
         sky_of(settings, DEFAULT_REDSHIFT if asked is None else asked)  # wrong numbers show before long work
     with steps("load the SSP library"):
         ssp = library_of(settings)
@@ -102,6 +104,6 @@ def setup_of(settings: RunSettings, instrument: Instrument, ssp: SSPGrid, curve:
         engine=cfg.engine,
         spectrograph={"lsf_scale": cfg.lsf_scale, "psf_scale": cfg.psf_scale, **corrections},
         maps=settings.plain("maps"),
-        noise={name: cfg.noise[name] for name in ("mode", "snr", "reference", "wave_ref")},
+        noise=noise_of(cfg.noise, instrument),
         seed=int(cfg.seed),
     )

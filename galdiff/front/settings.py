@@ -15,19 +15,21 @@ from galdiff.errors import InputError
 from galdiff.ifu.engine import ENGINES, IFU_HOOKS
 from galdiff.ifu.noise import MODES, REFERENCES
 from galdiff.io.products import config_hash
+from galdiff.observing.noise import EXPOSURE
 
 CHOICES = {
     "precision.kernel": tuple(TAPS),
     "precision.interpolation": ("linear", "cubic"),
     "precision.coverage": ("error", "crop"),
     "engine": ENGINES,
-    "noise.mode": MODES,
+    "noise.mode": (*MODES, EXPOSURE),
     "noise.reference": REFERENCES,
     "maps.weight": ("light", "mass"),
 }
 POSITIVE = (
     *(f"precision.{name}" for name in ("rank", "h_v_kms", "v_max_kms", "a_v_modes")),
-    *("max_spaxels", "lsf_scale", "psf_scale", "noise.snr", "noise.wave_ref", "maps.h_v_kms"),
+    *("max_spaxels", "lsf_scale", "psf_scale", "maps.h_v_kms"),
+    *(f"noise.{name}" for name in ("snr", "wave_ref", "background", "exposure_s", "n_exposures")),
 )
 OPTIONAL = ("max_spaxels", "noise.snr", "noise.wave_ref", "precision.h_v_kms", "precision.v_max_kms")
 PLACES = ("output", "overwrite")  # where results go changes none of them
