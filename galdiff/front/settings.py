@@ -14,6 +14,7 @@ from galdiff.core.kernels import TAPS
 from galdiff.errors import InputError
 from galdiff.ifu.engine import ENGINES, IFU_HOOKS
 from galdiff.ifu.noise import MODES, REFERENCES
+from galdiff.io.fits_cube import EXTENSIONS
 from galdiff.io.products import config_hash
 from galdiff.observing.noise import EXPOSURE
 
@@ -25,6 +26,7 @@ CHOICES = {
     "noise.mode": (*MODES, EXPOSURE),
     "noise.reference": REFERENCES,
     "maps.weight": ("light", "mass"),
+    "extensions": tuple(EXTENSIONS),
 }
 POSITIVE = (
     *(f"precision.{name}" for name in ("rank", "h_v_kms", "v_max_kms", "a_v_modes")),
@@ -32,7 +34,7 @@ POSITIVE = (
     *(f"noise.{name}" for name in ("snr", "wave_ref", "background", "exposure_s", "n_exposures")),
 )
 OPTIONAL = ("max_spaxels", "noise.snr", "noise.wave_ref", "precision.h_v_kms", "precision.v_max_kms")
-PLACES = ("output", "overwrite")  # where results go changes none of them
+PLACES = ("output", "overwrite", "from")  # where results go and settings come from changes none of them
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -9,6 +9,7 @@ import numpy as np
 from galdiff.kinematics.summary import summarise
 from galdiff.observing.layout import Setup
 from galdiff.observing.mock import Observation
+from galdiff.observing.resolution import library_facts, psf_facts
 from galdiff.records import BaryonHistory
 
 
@@ -26,6 +27,8 @@ def summary_of(seen: Observation) -> dict[str, Any]:
         "imf": setup.ssp.imf,
         "kinematics": {**dataclasses.asdict(found), "r_half_arcsec": found.r_half / scale},
         "noise": noise_facts(setup),
+        "psf": psf_facts(plan, setup.spectrograph["psf_scale"]),
+        "library_resolution": library_facts(plan),
         "stars": seen.counts,
         "engine": {
             "name": seen.layout.engine,
