@@ -13,6 +13,7 @@ from rich.console import Console
 from galdiff import runtime
 from galdiff.cli import experiment, run_folder
 from galdiff.front.products import lines_of, reserve
+from galdiff.front.repeat import repeated
 from galdiff.front.run import run
 from galdiff.front.settings import RunSettings
 from galdiff.ifu.instrument import Instrument
@@ -23,7 +24,7 @@ from galdiff.io.progress import Steps
 @experiment("simulate")
 def main(cfg: DictConfig) -> None:
     """Run with progress on the terminal; warnings are shown once, as single lines."""
-    settings = RunSettings(cfg)
+    settings = RunSettings(cfg := repeated(cfg))
     settings.check()
     runtime.configure(**OmegaConf.to_container(cfg.runtime, resolve=True))
     folder = str(run_folder(cfg))

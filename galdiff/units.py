@@ -18,6 +18,7 @@ GYR_S = 3.15576e16  # 1 Gyr [s]; Julian year of 365.25 d
 PROTON_MASS_G = 1.67262192595e-24  # CODATA 2022
 BOLTZMANN_ERG_K = 1.380649e-16  # exact (SI 2019)
 HC_K_ANGSTROM = 1.438776877e8  # h c / k [Angstrom K]; CODATA 2018
+HC_ERG_ANGSTROM = HC_K_ANGSTROM * BOLTZMANN_ERG_K  # h c [erg Angstrom]: energy of a photon times its wavelength
 MEAN_WEIGHT = 0.59  # mean molecular weight of fully ionised gas [proton masses]
 ARCSEC_PER_RADIAN = 206264.80624709636  # 180 * 3600 / pi
 FWHM_PER_SIGMA = 2.3548200450309493  # sqrt(8 ln 2) of a Gaussian

@@ -11,7 +11,7 @@ from astropy.units import UnitsWarning
 from astropy.wcs import WCS, FITSFixedWarning
 
 from galdiff.errors import InputError
-from galdiff.io.fits_cube import read_cube, write_cube, write_maps
+from galdiff.io.fits_cube import lsf_table, read_cube, write_cube, write_maps
 from galdiff.io.fits_header import add_provenance, read_wavelength, wavelength_header
 from galdiff.records import KinematicMaps, ObservedCube
 
@@ -44,7 +44,7 @@ def written(tmp_path):
     cube.flux[4, 8] += 1000.0
     path = tmp_path / "cube.fits"
     lsf = (np.array([4750.0, 9350.0]), np.array([2.9, 2.5]))
-    write_cube(path, cube, provenance={"version": "0.1"}, redshift=0.3, maps=make_maps(), lsf=lsf)
+    write_cube(path, cube, provenance={"version": "0.1"}, redshift=0.3, maps=make_maps(), tables=[lsf_table(*lsf)])
     return path, cube
 
 

@@ -1,5 +1,6 @@
 """`simulate` from end to end: what the folder holds, and that the cube is the light of the stars."""
 
+import datetime
 import json
 import warnings
 
@@ -11,8 +12,12 @@ from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
 from omegaconf import OmegaConf
 from scipy.interpolate import RegularGridInterpolator
-from simulate_run import SMALL, command, library, rerun, run
+from simulate_run import SMALL, command, compose, library, rerun, run
 
+from galdiff.front.repeat import repeated
+from galdiff.front.run import instrument_of
+from galdiff.front.settings import RunSettings
+from galdiff.ifu.spread_functions import lsf_fwhm
 from galdiff.io.fits_cube import read_cube
 from galdiff.io.histories import read_history
 from galdiff.io.simulations import read_galaxy
@@ -55,6 +60,38 @@ def test_the_cube_has_coordinates_units_and_provenance(small):
     assert primary["NPART"] == facts["stars"]["in_field"]["number"] > 50
     assert primary["CONFHASH"] == facts["config_hash"]
     assert primary["SSP"] == facts["library"]
+    assert primary["OBJECT"] == facts["galaxy"]
+    assert primary["EXPTIME"] is None  # the noise is set by S/N
+    assert (
+        abs(
+            datetime.datetime.fromisoformat(primary["DATE"]) - datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+        ).total_seconds()
+        < 3600
+    )
+    assert data["SPECSYS"] == "BARYCENT"
+    assert [primary.comments[key].split("]")[0] for key in ("INC", "PA", "DISTANCE")] == ["[deg", "[deg", "[Mpc"]
+    np.testing.assert_allclose(primary["GFWHM"], 0.8 * (4825 / 7000) ** -0.2, rtol=1e-6)
+    assert "RFWHM" not in primary  # not recorded here
+    np.testing.assert_allclose([primary["PSFFWHM"], primary["PSFWAVE"]], [0.8 * (4875 / 7000) ** -0.2, 4875], rtol=1e-6)
+
+
+def test_the_lsf_of_the_file_is_that_of_the_data(small):
+    with fits.open(small / "cube.fits") as file:
+        table, data, primary = file["LSF"].header, file["LSF"].data, file[0].header
+    instrument = lsf_fwhm(instrument_of(RunSettings(OmegaConf.load(small / "config.yaml"))).lsf, data["WAVE"])
+    assert table["LSFPIXEL"] == "before"
+    np.testing.assert_allclose(data["FWHM"], np.maximum(instrument, data["LIBRARY"]), rtol=1e-3)
+    np.testing.assert_allclose(primary["LIBFWHM"] * 1.05, data["LIBRARY"][100], rtol=1e-6)
+
+
+def test_the_config_in_the_file_is_that_of_the_run(small):
+    again = repeated(compose(*SMALL[:1], f"from={small / 'cube.fits'}", "output=again"))
+    kept = OmegaConf.load(small / "config.yaml")
+    assert (
+        RunSettings(again).short_name()
+        == RunSettings(kept).short_name()
+        == fits.getval(small / "cube.fits", "CONFHASH")
+    )
 
 
 def test_maps_and_pictures_show_the_galaxy(small):
@@ -88,9 +125,10 @@ def test_the_same_config_gives_the_same_cube_bit_for_bit_and_another_seed_other_
     first = read_cube(small / "cube.fits")
     np.testing.assert_array_equal(first.flux, again.flux)
     np.testing.assert_array_equal(first.variance, again.variance)
-    config = OmegaConf.load(small / "config.yaml")
-    OmegaConf.save(OmegaConf.merge(config, {"seed": 1}), tmp_path / "seed.yaml")
-    other = read_cube(rerun(tmp_path / "seed.yaml", tmp_path / "other") / "cube.fits")
+    assert command(tmp_path / "other", f"from={small / 'cube.fits'}", "seed=1", "extensions=jdaviz") == 0
+    with fits.open(tmp_path / "other" / "cube.fits") as file:
+        assert [hdu.name for hdu in file[1:4]] == ["FLUX", "VAR", "DQ"]
+    other = read_cube(tmp_path / "other" / "cube.fits")
     np.testing.assert_array_equal(first.variance, other.variance)  # of the same noiseless cube
     pull = (first.flux - other.flux) / np.sqrt(2 * first.variance)
     assert abs(pull.std() - 1) < 0.03

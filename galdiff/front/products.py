@@ -10,9 +10,10 @@ from galdiff import runtime
 from galdiff.errors import InputError
 from galdiff.front.settings import RunSettings
 from galdiff.ifu.instrument import Instrument
+from galdiff.ifu.recorded_lsf import library_fwhm, recorded_fwhm
 from galdiff.io.histories import write_history
 from galdiff.io.preflight import OUTPUTS, check_output, cube_bytes
-from galdiff.io.products import write_products
+from galdiff.io.products import Products, write_products
 from galdiff.io.progress import Steps
 from galdiff.observing.mock import Observation
 from galdiff.observing.summary import grown_facts, summary_of
@@ -144,16 +145,16 @@ class Mock:
         if history is not None:
             figures["history.png"] = plot_history(history, title=self.target.name, plain=self.target.plain)
             write_history(history, pathlib.Path(folder) / "history.h5", overwrite=overwrite)
-        write_products(
-            folder,
-            self.cube,
-            {self.settings.config.maps.weight: self.maps},
+        made = Products(
+            cube=self.cube,
+            maps={self.settings.config.maps.weight: self.maps},
             summary=lambda: {**said, "warnings": lines_of(self.said), "seconds": self.steps.summary()},
             config=self.settings.text(output=str(folder), overwrite=overwrite),
-            lsf=(plan.wave, self.observation.setup.fwhm(plan.wave)),
+            lsf=(plan.wave, recorded_fwhm(plan, **self.observation.setup.spectrograph), library_fwhm(plan)),
             figures=figures,
-            overwrite=overwrite,
+            extensions=self.settings.config.extensions,
         )
+        write_products(folder, made, overwrite)
 
 
 def reserve(folder: str | pathlib.Path, instrument: Instrument, overwrite: bool) -> None:

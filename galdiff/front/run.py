@@ -9,8 +9,7 @@ import jax
 from galdiff.baryons.cycle import BaryonCycle
 from galdiff.baryons.laws.yields import YieldsLaw
 from galdiff.core.stage import Stage
-from galdiff.describe import SECTIONS
-from galdiff.errors import InputError
+from galdiff.front.noise import noise_of
 from galdiff.front.products import Mock, Target
 from galdiff.front.settings import RunSettings
 from galdiff.ifu.engine import IFU_HOOKS
@@ -49,6 +48,7 @@ def run(
         source = settings.build("input") if target is None else target.galaxy
         parents = parents_of(settings) if isinstance(source, Stage) else None
         asked = settings.config.placement.redshift
+        noise_of(settings.config.noise, instrument)
         sky_of(settings, DEFAULT_REDSHIFT if asked is None else asked)  # wrong numbers show before long work
     with steps("load the SSP library"):
         ssp = library_of(settings)
@@ -125,6 +125,6 @@ def setup_of(settings: RunSettings, instrument: Instrument, ssp: SSPGrid, curve:
         engine=cfg.engine,
         spectrograph={"lsf_scale": cfg.lsf_scale, "psf_scale": cfg.psf_scale, **corrections},
         maps=settings.plain("maps"),
-        noise={name: cfg.noise[name] for name in ("mode", "snr", "reference", "wave_ref")},
+        noise=noise_of(cfg.noise, instrument),
         seed=int(cfg.seed),
     )

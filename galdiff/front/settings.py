@@ -14,26 +14,27 @@ from galdiff.core.kernels import TAPS
 from galdiff.errors import InputError
 from galdiff.ifu.engine import ENGINES, IFU_HOOKS
 from galdiff.ifu.noise import MODES, REFERENCES
-from galdiff.ifu.spectrograph import FACTORS
+from galdiff.io.fits_cube import EXTENSIONS
 from galdiff.io.products import config_hash
+from galdiff.observing.noise import EXPOSURE
 
 CHOICES = {
     "precision.kernel": tuple(TAPS),
     "precision.interpolation": ("linear", "cubic"),
     "precision.coverage": ("error", "crop"),
     "engine": ENGINES,
-    "noise.mode": MODES,
+    "noise.mode": (*MODES, EXPOSURE),
     "noise.reference": REFERENCES,
     "maps.weight": ("light", "mass"),
+    "extensions": tuple(EXTENSIONS),
 }
 POSITIVE = (
     *(f"precision.{name}" for name in ("rank", "h_v_kms", "v_max_kms", "a_v_modes")),
-    *("max_spaxels", "noise.snr", "noise.wave_ref", "maps.h_v_kms"),
+    *("max_spaxels", "lsf_scale", "psf_scale", "maps.h_v_kms"),
+    *(f"noise.{name}" for name in ("snr", "wave_ref", "background", "exposure_s", "n_exposures")),
 )
 OPTIONAL = ("max_spaxels", "noise.snr", "noise.wave_ref", "precision.h_v_kms", "precision.v_max_kms")
-MOST_A_V = 100.0  # mag
-MOST = 1e6  # of any of them
-PLACES = ("output", "overwrite")  # where results go changes none of them
+PLACES = ("output", "overwrite", "from")  # where results go and settings come from changes none of them
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -16,11 +16,13 @@ from galdiff.core.air import air_to_vacuum
 from galdiff.core.buildable import buildable
 from galdiff.errors import InputError
 from galdiff.ifu.config_values import Keys
+from galdiff.ifu.detector import Detector, read_detector
 from galdiff.ifu.spread_functions import LSF, PSF, lsf_fwhm, psf_fwhm, read_lsf, read_psf
 
 SHAPES = ("square", "circle", "hexagon")
 GRIDS = ("linear", "log10", "ln")
 MEDIA = ("air", "vacuum")
+OTHERS = ("aperture", "wave", "lsf", "psf", "detector", "correlation_arcsec", "references")
 MAX_PIXELS = 200_000  # a longer wavelength grid is a mistake in its step
 
 
@@ -43,6 +45,8 @@ class Instrument:
     medium: str  # air | vacuum
     lsf: LSF
     psf: PSF
+    detector: Detector | None = None  # where the noise of an exposure is known
+    correlation_arcsec: float = 0.0  # sigma of the Gaussian by which spaxels share noise, see `ifu.covariance`
     references: tuple[tuple[str, str], ...] = ()  # key or group of keys -> citation, or "unchecked: ..."
 
 
@@ -61,13 +65,14 @@ def from_mapping(data: Mapping[str, Any]) -> Instrument:
         wave {grid, start_angstrom, end_angstrom, step_angstrom | step_dex | step_ln, medium};
         lsf {kind, fwhm_angstrom | resolving_power | coefficients_angstrom, wave_angstrom};
         psf {kind, fwhm_arcsec, beta, wave_ref_angstrom, power, slope_arcsec_per_angstrom};
+      detector, see `read_detector`; correlation_arcsec, zero by default;
         references {key or group: citation}. Keys set to null count as absent.
 
     Raises:
       InputError: a key is missing, unknown, of the wrong type or out of range.
     """
     field = ("n_x", "n_y", "field_x_arcsec", "field_y_arcsec", "spaxel_x_arcsec", "spaxel_y_arcsec")
-    keys = Keys(data, "instrument", ("name", *field, "aperture", "wave", "lsf", "psf", "references"))
+    keys = Keys(data, "instrument", ("name", *field, *OTHERS))
     spaxel_x = keys.number("spaxel_x_arcsec", lo=0.0)
     spaxel_y = keys.number("spaxel_y_arcsec", spaxel_x, lo=0.0)
     n_x, n_y = _spaxels(keys, "x", spaxel_x), _spaxels(keys, "y", spaxel_y)
@@ -93,6 +98,8 @@ def from_mapping(data: Mapping[str, Any]) -> Instrument:
         **_wave_grid(keys.raw("wave")),
         lsf=read_lsf(keys.raw("lsf")),
         psf=read_psf(keys.raw("psf", {"kind": "none"})),
+        detector=read_detector(keys.raw("detector", None)),
+        correlation_arcsec=keys.number("correlation_arcsec", 0.0, lo=-1e-12),
         references=tuple((str(k), str(v)) for k, v in dict(keys.raw("references", {})).items()),
     )
     _check_sampling(instr)

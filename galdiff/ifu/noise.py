@@ -24,6 +24,7 @@ def variance(
     wave_ref: float | None = None,
     reference: str | Float[ArrayLike, ""] = "brightest",
     per: str = "pixel",
+    background: float = 0.0,
 ) -> Cube:
     """Variance that gives a target signal-to-noise ratio.
 
@@ -37,6 +38,8 @@ def variance(
       reference: spaxel of the reference: "brightest", "median" (of those with light), or its flux itself, for example
         that at the half-light radius (photon and background).
       per: the ratio holds per "pixel" or per "angstrom" (of the mean pixel width).
+      background: light of sky and detector, which is there where the galaxy is not, over that of the reference; the
+        ratio at the reference stays (photon), or is that without it (galcraft and rubix).
 
     Returns:
       Variance, in the squared unit of flux.
@@ -46,10 +49,6 @@ def variance(
     """
     _check_choice("noise mode", mode, MODES)
     _check_choice("noise per", per, PER)
-    if mode == "rubix":
-        return relative_variance(flux, snr)
-    if mode == "galcraft":
-        return jnp.maximum(flux, 0.0) * flux.max() / jnp.asarray(snr) ** 2
     if isinstance(reference, str):
         _check_choice("noise reference", reference, REFERENCES)
         reference = reference_flux(flux, wave, wave_ref, reference)
@@ -57,7 +56,13 @@ def variance(
     if per == "angstrom":
         snr = snr * jnp.sqrt((wave[-1] - wave[0]) / (wave.shape[0] - 1))
     level = f_ref / jnp.asarray(snr) ** 2
-    return level * (jnp.maximum(flux, 0.0) if mode == "photon" else f_ref * jnp.ones_like(flux))
+    if mode == "rubix":
+        return relative_variance(flux, snr) + background * level * f_ref
+    if mode == "galcraft":
+        return jnp.maximum(flux, 0.0) * flux.max() / jnp.asarray(snr) ** 2 + background * level * f_ref
+    if mode == "background":
+        return level * f_ref * jnp.ones_like(flux)
+    return level * (jnp.maximum(flux, 0.0) + background * f_ref) / (1 + background)
 
 
 def reference_flux(
@@ -113,11 +118,22 @@ def detector_variance(
     return (rate / exposure_s + n_exposures * (read / exposure_s) ** 2) / sensitivity**2
 
 
-def add_noise(key: Array, flux: Cube, variance: Cube) -> Cube:
-    """Add one Gaussian draw of the given variance [unit of flux squared], same shape; `key` is a `jax.random.key`."""
+def add_noise(key: Array, flux: Cube, variance: Cube, roots: tuple[Array, Array] | None = None) -> Cube:
+    """Add one Gaussian draw of the given variance [unit of flux squared], same shape.
+
+    Args:
+      key: a `jax.random.key`.
+      flux: noiseless cube.
+      variance: of each voxel.
+      roots: square roots of the correlations along y and x, see `galdiff.ifu.covariance`; None for independent spaxels.
+    """
     positive = variance > 0.0
     sigma = jnp.where(positive, jnp.sqrt(jnp.where(positive, variance, 1.0)), 0.0)
-    return flux + sigma * jax.random.normal(key, flux.shape, flux.dtype)
+    draw = jax.random.normal(key, flux.shape, flux.dtype)
+    if roots is not None:
+        y, x = (root.astype(flux.dtype) for root in roots)
+        draw = jnp.einsum("ay,bx,yxk->abk", y, x, draw, precision="highest")
+    return flux + sigma * draw
 
 
 def _median_lit(image: Float[Array, "..."]) -> Float[Array, ""]:

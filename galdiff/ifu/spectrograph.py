@@ -4,6 +4,7 @@ import functools
 import math
 from collections.abc import Iterable, Iterator
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -107,11 +108,19 @@ def blur(plan: Plan, channels: Float[Array, "y x c"], scale: Float[Array, ""]) -
         )
 
 
+def never_negative(lum: Float[Array, "y x wave"]) -> Float[Array, "y x wave"]:
+    """Light without what round-off of transforms leaves below zero [unit of lum], same shape.
+
+    The derivative is that of what came in: light is linear in the stars, in dark spaxels too.
+    """
+    return lum + jax.lax.stop_gradient(jnp.maximum(-lum, 0))
+
+
 def to_flux(plan: Plan, lum: Float[Array, "y x wave"], placement: Placement) -> ObservedCube:
     """Flux density at the observer from luminosity per observed Angstrom [Lsun/Angstrom]; noiseless."""
     instr = plan.instrument
     inside = aperture_mask(instr)
-    flux = lum * (FLUX_OF_ONE_LSUN_AT_ONE_MPC / placement.luminosity_distance**2)
+    flux = never_negative(lum) * (FLUX_OF_ONE_LSUN_AT_ONE_MPC / placement.luminosity_distance**2)
     flux = jnp.where(inside[..., None], flux, 0)
     return ObservedCube(
         flux=flux,

@@ -4,6 +4,7 @@ Outside the aperture DATA and STAT are NaN and DQ is 1, as in MUSE's own cubes; 
 the first axis runs to the West (East is left); in records it grows to the East.
 """
 
+import datetime
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,13 +17,21 @@ from jaxtyping import ArrayLike
 
 from galdiff.errors import InputError
 from galdiff.io.atomic import atomic_path, refuse_existing
-from galdiff.io.fits_header import add_provenance, read_wavelength, sky_header, wavelength_header
+from galdiff.io.fits_header import (
+    COMMENTS,
+    add_comments,
+    add_provenance,
+    read_wavelength,
+    sky_header,
+    wavelength_header,
+)
 from galdiff.io.preflight import BLOCK, check_space, cube_bytes
 from galdiff.records import KinematicMaps, ObservedCube
 
 DATA_UNIT = "10**(-20)*erg/s/cm**2/Angstrom"
 STAT_UNIT = "10**(-40)*erg**2/s**2/cm**4/Angstrom**2"  # astropy cannot parse MUSE's own "(...)**2"
-READABLE = {"DATA": (DATA_UNIT,), "STAT": (STAT_UNIT, f"({DATA_UNIT})**2")}
+UNITS = ((DATA_UNIT,), (STAT_UNIT, f"({DATA_UNIT})**2"))  # of flux and variance in files that are read
+EXTENSIONS = {"muse": ("DATA", "STAT", "DQ"), "jdaviz": ("FLUX", "VAR", "DQ")}  # flux, variance, mask
 OUTSIDE = 1  # value of DQ outside the aperture
 MAPS = {  # record field: extension, unit
     "flux": ("FLUX", ""),
@@ -73,10 +82,11 @@ def write_cube(
     provenance: Mapping,
     redshift: float,
     maps: KinematicMaps | Mapping[str, KinematicMaps] | None = None,
-    lsf: tuple | None = None,
+    tables: Iterable[fits.BinTableHDU] = (),
+    extensions: str = "muse",
     overwrite: bool = False,
 ) -> None:
-    """Write a cube as DATA, STAT (variance) and DQ, then maps and the LSF table if given; whole or not at all.
+    """Write a cube as DATA, STAT (variance) and DQ, then maps and tables if given; whole or not at all.
 
     Args:
       path: the file to make.
@@ -84,7 +94,8 @@ def write_cube(
       provenance: what made it (version, config hash, inclination, seed, ...), into the primary header.
       redshift: of the source, keyword REDSHIFT.
       maps: one set of maps, or {"light": ..., "mass": ...}, as further images.
-      lsf: (wave, fwhm) [Angstrom], both (n,), as the table LSF.
+      tables: further tables, as `lsf_table` and `galdiff.io.config_table.config_table` make them.
+      extensions: names of flux, variance and mask: muse, or jdaviz for FLUX, VAR and DQ.
       overwrite: replace an existing file.
 
     Raises:
@@ -98,14 +109,15 @@ def write_cube(
     check_space(path, cube_bytes(n_y, n_x, n_wave))
     quality = np.where(inside[:, ::-1], 0, OUTSIDE).astype(np.uint8)
     small = [] if maps is None else _map_images(maps, cube.spaxel_size)
-    small += [] if lsf is None else [_lsf_table(*lsf)]
+    small += tables
+    flux, variance, mask = EXTENSIONS[extensions]
 
     def hdus() -> Iterator:
         """One after the other, so that memory holds one copy of the cube at a time."""
         yield _primary(provenance, redshift)
-        yield _image(_stored(cube.flux, inside, np.nan), header, "DATA", DATA_UNIT)
-        yield _image(_stored(cube.variance, inside, np.nan), header, "STAT", STAT_UNIT)
-        yield _image(np.broadcast_to(quality, (n_wave, n_y, n_x)).copy(), header, "DQ", "")
+        yield _image(_stored(cube.flux, inside, np.nan), header, flux, DATA_UNIT)
+        yield _image(_stored(cube.variance, inside, np.nan), header, variance, STAT_UNIT)
+        yield _image(np.broadcast_to(quality, (n_wave, n_y, n_x)).copy(), header, mask, "")
         yield from small
 
     _write(path, hdus(), overwrite)
@@ -139,8 +151,11 @@ def write_maps(
 def _primary(provenance: Mapping, redshift: float) -> fits.PrimaryHDU:
     hdu = fits.PrimaryHDU()
     hdu.header["ORIGIN"] = "galdiff"
+    hdu.header["DATE"] = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds").removesuffix("+00:00")
+    hdu.header.comments["DATE"] = "UTC, of this file"
+    hdu.header["EXPTIME"] = None
     add_provenance(hdu.header, {**provenance, "REDSHIFT": redshift})
-    hdu.header.comments["REDSHIFT"] = "of the source"
+    add_comments(hdu.header)
     return hdu
 
 
@@ -151,12 +166,19 @@ def _image(data: np.ndarray, header: fits.Header, name: str, unit: str) -> fits.
     return hdu
 
 
-def _lsf_table(wave: np.ndarray, fwhm: Any) -> fits.BinTableHDU:
-    columns = [
-        fits.Column("WAVE", "D", unit="Angstrom", array=np.asarray(wave, dtype=float)),
-        fits.Column("FWHM", "D", unit="Angstrom", array=np.asarray(fwhm, dtype=float)),
-    ]
-    return fits.BinTableHDU.from_columns(columns, name="LSF")
+def lsf_table(wave: np.ndarray, fwhm: Any, library: Any = None) -> fits.BinTableHDU:
+    """The table LSF: FWHM of a sharp line before it is integrated over the pixel, as the keyword LSFPIXEL says.
+
+    Args:
+      wave: where [Angstrom], shape (n,).
+      fwhm: FWHM of the data [Angstrom], shape (n,).
+      library: what the library alone has, in the same frame [Angstrom], shape (n,).
+    """
+    found = {"WAVE": wave, "FWHM": fwhm} | ({} if library is None else {"LIBRARY": library})
+    columns = [fits.Column(n, "D", unit="Angstrom", array=np.asarray(x, dtype=float)) for n, x in found.items()]
+    table = fits.BinTableHDU.from_columns(columns, name="LSF")
+    table.header["LSFPIXEL"] = "before", COMMENTS["LSFPIXEL"]
+    return table
 
 
 def _map_images(
@@ -191,7 +213,9 @@ def _write(path: str | os.PathLike, hdus: Iterable, overwrite: bool) -> None:
 
 
 def read_cube(path: str | os.PathLike) -> ObservedCube:
-    """Read a cube with DATA and STAT (and DQ) in MUSE's layout; flux and variance float32, zero outside the aperture.
+    """Read a cube with DATA and STAT, or FLUX and VAR (and DQ), in MUSE's layout.
+
+    Flux and variance are float32, and zero outside the aperture.
 
     Raises:
       InputError: not FITS, truncated, no DATA or STAT, another unit, or no wavelength axis.
@@ -201,10 +225,13 @@ def read_cube(path: str | os.PathLike) -> ObservedCube:
         with warnings.catch_warnings(), fits.open(path, memmap=False) as hdus:
             warnings.filterwarnings("error", message="File may have been truncated")
             names = [hdu.name for hdu in hdus]
-            if "DATA" not in names or "STAT" not in names:
-                raise InputError(f"{path}: extensions {', '.join(names)}; expected DATA and STAT (variance)")
-            header = hdus["DATA"].header
-            flux, variance = _from_file(hdus, "DATA", path), _from_file(hdus, "STAT", path)
+            found = next((e for e in EXTENSIONS.values() if set(e[:2]) <= set(names)), None)
+            if found is None:
+                raise InputError(
+                    f"{path}: extensions {', '.join(names)}; expected DATA and STAT (variance), or FLUX and VAR"
+                )
+            header = hdus[found[0]].header
+            flux, variance = (_from_file(hdus, n, u, path) for n, u in zip(found[:2], UNITS, strict=True))
             inside = np.isfinite(flux).any(2)
             if "DQ" in names:
                 inside = ~(np.moveaxis(hdus["DQ"].data, 0, 2)[:, ::-1] != 0).all(2)
@@ -220,9 +247,9 @@ def read_cube(path: str | os.PathLike) -> ObservedCube:
     return ObservedCube(**arrays, medium=medium, spaxel_arcsec=x, spaxel_y_arcsec=None if x == y else y)
 
 
-def _from_file(hdus: fits.HDUList, name: str, path: str) -> np.ndarray:
+def _from_file(hdus: fits.HDUList, name: str, units: tuple[str, ...], path: str) -> np.ndarray:
     """A cube of the file as (y, x, wave) float32, x growing to the East."""
     found = str(hdus[name].header.get("BUNIT", "")).strip()
-    if found not in READABLE[name]:
-        raise InputError(f"{path}: {name} has BUNIT = '{found}'; expected '{READABLE[name][0]}': convert it first")
+    if found not in units:
+        raise InputError(f"{path}: {name} has BUNIT = '{found}'; expected '{units[0]}': convert it first")
     return np.ascontiguousarray(np.moveaxis(hdus[name].data, 0, 2)[:, ::-1], dtype=np.float32)

@@ -14,6 +14,29 @@ POINTING = (10.0, 0.0)  # RA, Dec of the field's centre [deg]; some tools refuse
 RESERVED = {"SIMPLE", "XTENSION", "BITPIX", "EXTEND", "END", "COMMENT", "HISTORY", "CONTINUE", "HIERARCH", "BUNIT"}
 RESERVED |= {"BSCALE", "BZERO", "PCOUNT", "GCOUNT", "GROUPS", "EXTNAME", "EXTVER", "BLANK", "CHECKSUM", "DATASUM"}
 CARD = 80  # characters
+COMMENTS = {
+    "VERSION": "of galdiff",
+    "CONFHASH": "of all settings that decide the results",
+    "OBJECT": "what was observed",
+    "REDSHIFT": "of the source",
+    "DISTANCE": "[Mpc] luminosity distance",
+    "INC": "[deg] inclination, 0 is face-on",
+    "PA": "[deg] of the receding side, North through East",
+    "NPART": "stars in the field",
+    "SNR": "per pixel, in the reference spaxel",
+    "NOISE": "what the noise is of",
+    "EXPTIME": "[s] of all exposures; blank if noise is by S/N",
+    "NEXP": "exposures",
+    "CORRSIG": "[arcsec] sigma of noise that spaxels share",
+    "PSFBETA": "Moffat exponent",
+    "PSFFWHM": "[arcsec] at PSFWAVE",
+    "PSFWAVE": "[Angstrom] middle of the range",
+    **{f"{band}FWHM": f"[arcsec] of the PSF in {band.lower() if band in 'UGRIZ' else band}" for band in "UGRIZJHK"},
+    "LIBFWHM": "[Angstrom] of the library, at LIBWAVE",
+    "LIBWAVE": "[Angstrom] rest frame",
+    "LSFPIXEL": "LSF is that before integration over a pixel",
+    "SPECSYS": "wavelengths are those seen from the barycentre",
+}
 
 
 def _value(value: Any) -> str | bool | int | float:
@@ -49,6 +72,13 @@ def add_provenance(header: fits.Header, provenance: Mapping) -> None:
             text = str(value)
             value = text[: max(room - 3 - text[: room - 3].count("'"), 0)] + "..."
         header[key] = value
+
+
+def add_comments(header: fits.Header) -> None:
+    """Say what keywords mean and in which unit, on the cards that have room for it."""
+    for key, text in COMMENTS.items():
+        if key in header and len(str(header[key])) + len(text) < CARD - 16:
+            header.comments[key] = text
 
 
 def sky_header(n_y: int, n_x: int, spaxel_arcsec: float | tuple[float, float]) -> fits.Header:
@@ -96,6 +126,7 @@ def wavelength_header(wave: np.ndarray, medium: str) -> fits.Header:
     header = fits.Header()
     header["CTYPE3"] = {"air": "AWAV", "vacuum": "WAVE"}[medium] + ("" if linear else "-LOG")
     header["CUNIT3"] = "Angstrom"
+    header["SPECSYS"] = "BARYCENT", COMMENTS["SPECSYS"]
     header["CRVAL3"], header["CRPIX3"] = float(wave[0]), 1.0
     header["CD3_3"] = float(step if linear else wave[0] * log_step)
     for key in ("CD1_3", "CD2_3", "CD3_1", "CD3_2"):

@@ -1,5 +1,6 @@
 """The folder that a simulated observation leaves: cube, maps, pictures, summary and config, each whole or absent."""
 
+import dataclasses
 import hashlib
 import json
 import math
@@ -12,13 +13,15 @@ import jax
 import numpy as np
 
 from galdiff.io.atomic import atomic_path
-from galdiff.io.fits_cube import write_cube, write_maps
+from galdiff.io.config_table import config_table
+from galdiff.io.fits_cube import lsf_table, write_cube, write_maps
 from galdiff.records import KinematicMaps, ObservedCube
 
 KEYWORDS = {  # FITS keyword: place in the summary
     "VERSION": "versions.galdiff",
     "COMMIT": "versions.commit",
     "CONFHASH": "config_hash",
+    "OBJECT": "galaxy",
     "SOURCE": "galaxy",
     "INSTRUME": "instrument",
     "DISTANCE": "luminosity_distance_mpc",
@@ -29,6 +32,17 @@ KEYWORDS = {  # FITS keyword: place in the summary
     "NPART": "stars.in_field.number",
     "SNR": "noise.snr",
     "SEED": "noise.seed",
+    "NOISE": "noise.mode",
+    "EXPTIME": "noise.exposure_s",
+    "NEXP": "noise.n_exposures",
+    "CORRSIG": "noise.correlation_arcsec",
+    "PSF": "psf.kind",
+    "PSFBETA": "psf.beta",
+    "PSFFWHM": "psf.fwhm_arcsec.middle",
+    "PSFWAVE": "psf.wave_middle",
+    **{f"{band.upper()}FWHM": f"psf.fwhm_arcsec.{band}" for band in "ugrizjhk"},
+    "LIBFWHM": "library_resolution.fwhm_angstrom",
+    "LIBWAVE": "library_resolution.wave_angstrom",
     "ENGINE": "engine.name",
 }
 
@@ -63,40 +77,49 @@ def provenance_of(summary: Mapping) -> dict[str, Any]:
     return found
 
 
-def write_products(
-    folder: str | os.PathLike,
-    cube: ObservedCube,
-    maps: Mapping[str, KinematicMaps],
-    *,
-    summary: Callable[[], Mapping],
-    config: str,
-    lsf: tuple,
-    figures: Mapping[str, Any],
-    overwrite: bool = False,
-) -> None:
-    """Write cube.fits, maps.fits, the pictures, config.yaml and summary.json.
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class Products:
+    """What a simulated observation leaves.
 
     Args:
-      folder: where; it exists.
       cube: what was observed.
       maps: by weight, {"light": ...} or {"mass": ...}.
       summary: makes what summary.json says; called twice, at the end for the time that it took.
       config: the resolved config as text.
-      lsf: (wave, fwhm) [Angstrom] of the instrument.
+      lsf: arguments of `lsf_table`: wavelength, FWHM of the data, that of the library [Angstrom].
       figures: {file name: matplotlib figure}.
+      extensions: names in cube.fits, see `write_cube`.
+    """
+
+    cube: ObservedCube
+    maps: Mapping[str, KinematicMaps]
+    summary: Callable[[], Mapping]
+    config: str
+    lsf: tuple
+    figures: Mapping[str, Any]
+    extensions: str = "muse"
+
+
+def write_products(folder: str | os.PathLike, made: Products, overwrite: bool = False) -> None:
+    """Write cube.fits, maps.fits, the pictures, config.yaml and summary.json.
+
+    Args:
+      folder: where; it exists.
+      made: what to write.
       overwrite: replace existing files.
 
     Raises:
       InputError: an existing file, or the disk refuses.
     """
-    folder, said = pathlib.Path(folder), summary()
+    folder, said = pathlib.Path(folder), made.summary()
     options: dict[str, Any] = dict(provenance=provenance_of(said), redshift=said["redshift"], overwrite=overwrite)
-    write_cube(folder / "cube.fits", cube, lsf=lsf, **options)
-    write_maps(folder / "maps.fits", maps, spaxel_arcsec=cube.spaxel_size, **options)
-    for name, figure in figures.items():
+    tables = (lsf_table(*made.lsf), config_table(made.config))
+    write_cube(folder / "cube.fits", made.cube, tables=tables, extensions=made.extensions, **options)
+    write_maps(folder / "maps.fits", made.maps, spaxel_arcsec=made.cube.spaxel_size, **options)
+    for name, figure in made.figures.items():
         with atomic_path(folder / name, overwrite) as path:
             figure.savefig(path, dpi=150)
     with atomic_path(folder / "config.yaml", overwrite) as path:
-        path.write_text(config, encoding="utf-8")
+        path.write_text(made.config, encoding="utf-8")
     with atomic_path(folder / "summary.json", overwrite) as path:
-        path.write_text(json.dumps(plain(summary()), indent=2) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(plain(made.summary()), indent=2) + "\n", encoding="utf-8")

@@ -34,7 +34,7 @@ class Setup:
       engine: auto, compressed, per_star or direct.
       spectrograph: further arguments of `ifu_stages`: lsf_scale, psf_scale, lsf_correction, throughput.
       maps: arguments of `map_maker`: weight, h_v_kms, gauss_hermite.
-      noise: arguments of `with_noise`: snr, mode, reference, wave_ref.
+      noise: mode and sigmas of `with_noise`, with its level; for an exposure exposure_s, n_exposures and sky.
       seed: of the noise.
     """
 

@@ -9,7 +9,7 @@ import numpy as np
 from galdiff.core.stage import Stage
 from galdiff.observing.field import count_stars, served_precision, stars_in_field
 from galdiff.observing.layout import Layout, Setup, lay_out
-from galdiff.observing.noise import with_noise
+from galdiff.observing.noise import level_of, with_noise
 from galdiff.observing.render import render
 from galdiff.observing.sky import look
 from galdiff.observing.steps import Step, quiet
@@ -50,5 +50,5 @@ def observe(galaxy: Galaxy, sky: Mapping[str, Stage], setup: Setup, step: Step =
         counts = count_stars(stars, inside, layout.whole, setup.ssp, layout.engine)
     cube, maps = render(layout, stars, placement, step)
     with step("add noise"):
-        cube = jax.block_until_ready(with_noise(cube, seed=setup.seed, **setup.noise))
+        cube = jax.block_until_ready(with_noise(cube, seed=setup.seed, **level_of(setup.noise, layout.whole)))
     return Observation(setup, layout, stars, placement, cube, maps, counts)

@@ -7,7 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from galdiff.kinematics.summary import summarise
+from galdiff.observing.layout import Setup
 from galdiff.observing.mock import Observation
+from galdiff.observing.resolution import library_facts, psf_facts
 from galdiff.records import BaryonHistory
 
 
@@ -24,7 +26,9 @@ def summary_of(seen: Observation) -> dict[str, Any]:
         "library": setup.ssp.name,
         "imf": setup.ssp.imf,
         "kinematics": {**dataclasses.asdict(found), "r_half_arcsec": found.r_half / scale},
-        "noise": {"snr": setup.noise["snr"], "mode": setup.noise["mode"], "seed": setup.seed},
+        "noise": noise_facts(setup),
+        "psf": psf_facts(plan, setup.spectrograph["psf_scale"]),
+        "library_resolution": library_facts(plan),
         "stars": seen.counts,
         "engine": {
             "name": seen.layout.engine,
@@ -38,6 +42,13 @@ def summary_of(seen: Observation) -> dict[str, Any]:
             "a_v_max": plan.precision.a_v_max,
         },
     }
+
+
+def noise_facts(setup: Setup) -> dict[str, Any]:
+    """How much noise there is, by S/N or by exposure [s], and the sigma by which spaxels share it [arcsec]."""
+    said = {name: setup.noise[name] for name in ("snr", "exposure_s", "n_exposures") if name in setup.noise}
+    shared = 0.0 if setup.noise.get("sigmas") is None else setup.instrument.correlation_arcsec
+    return {**said, "mode": setup.noise["mode"], "seed": setup.seed, "correlation_arcsec": shared}
 
 
 def grown_facts(history: BaryonHistory, plain: BaryonHistory | None = None) -> dict[str, float]:
