@@ -1,7 +1,7 @@
 """Memory of reading a sphere out of a large snapshot: python benchmarks/sphere_memory.py --stars 1e8 --radius 30.
 
-Writes a snapshot in the layout of IllustrisTNG (36 bytes a star) into a temporary folder, whose disk must hold it, reads
-one sphere in a process of its own, prints the peak of its resident memory, and deletes the file.
+Writes a snapshot in the layout of IllustrisTNG (36 bytes a star) into a temporary folder, whose disk must hold it,
+reads one sphere in a process of its own, prints the peak of its resident memory, and deletes the file.
 """
 
 import argparse

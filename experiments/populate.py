@@ -14,11 +14,12 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from galdiff import runtime
+from galdiff.arguments import check_kinds
 from galdiff.baryons.batches import BatchLog, Maker, make_batch, make_batches, watched
 from galdiff.baryons.evolve import Outputs, check_times
 from galdiff.baryons.population import LISTS, Population, Report, merge
 from galdiff.build import build
-from galdiff.cli import check_kinds, experiment
+from galdiff.cli import experiment
 from galdiff.errors import InputError
 from galdiff.halo.ensemble import masses
 from galdiff.io.catalogue import read_catalogue, stream_catalogue

@@ -14,9 +14,10 @@ from flax import nnx
 from omegaconf import DictConfig, OmegaConf
 
 from galdiff import runtime
+from galdiff.arguments import check_kinds
 from galdiff.baryons.evolve import Outputs, evolve_prepared, prepare
 from galdiff.build import build
-from galdiff.cli import check_kinds, experiment, run_folder
+from galdiff.cli import experiment, run_folder
 from galdiff.errors import InputError
 from galdiff.io.atomic import atomic_path
 from galdiff.io.preflight import check_output

@@ -13,9 +13,10 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from galdiff import runtime
+from galdiff.arguments import check_kinds
 from galdiff.baryons.evolve import HOPELESS, Outputs
 from galdiff.build import build
-from galdiff.cli import check_kinds, experiment
+from galdiff.cli import experiment
 from galdiff.errors import InputError
 from galdiff.halo.history import diffmah_history
 from galdiff.inference.sensitivity import tables

@@ -13,8 +13,9 @@ from flax import nnx
 from omegaconf import DictConfig, OmegaConf
 
 from galdiff import runtime
+from galdiff.arguments import check_kinds
 from galdiff.build import build
-from galdiff.cli import check_kinds, experiment, run_folder
+from galdiff.cli import experiment, run_folder
 from galdiff.errors import InputError
 from galdiff.io.folder import as_json, write_files
 from galdiff.train.beginning import completed, first_model

@@ -1,10 +1,15 @@
 """Arguments of the command line before Hydra reads them, and values that are only used at the end of a run."""
 
+import functools
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import yaml
+from omegaconf import DictConfig, OmegaConf
+
 from galdiff.errors import InputError
+from galdiff.folders import project_dir
 
 VALUED = (
     *("-c", "--cfg", "-p", "--package", "-cp", "--config-path", "-cn", "--config-name", "-cd", "--config-dir"),
@@ -32,6 +37,44 @@ def quoted(override: str) -> str:
     return shlex.quote(f'{key}="{inside}"')
 
 
+def check_kinds(config: DictConfig, group: str = "", ignore: Iterable[str] = ()) -> None:
+    """Refuse values of another kind than the defaults of the project's config have, before anything is computed.
+
+    A number stays a number and a switch a switch; where the default is null, a number or null is expected. Texts and
+    lists are left to who reads them.
+
+    Args:
+      config: the composed config.
+      group: name of the YAML file in the config folder that holds the defaults.
+      ignore: keys whose null or number may be something else.
+
+    Raises:
+      InputError: naming the key, its value and what is expected.
+    """
+    conf = project_dir("conf")
+    defaults = yaml.safe_load((conf / f"{group}.yaml").read_text(encoding="utf-8"))
+    for chosen in (p for node in config if (conf / str(node)).is_dir() for p in (conf / str(node)).glob("*.yaml")):
+        preset = yaml.safe_load(chosen.read_text(encoding="utf-8"))
+        if preset.get("_target_") == config[chosen.parent.name].get("_target_"):
+            defaults[chosen.parent.name] = {k: v for k, v in preset.items() if v is not None}
+    for key in dotted(defaults, ""):
+        default = functools.reduce(lambda node, name: node[name], key.split("."), defaults)
+        value = OmegaConf.select(config, key)
+        if (
+            key.startswith("hydra")
+            or key in (*ignore, "runtime.cache_dir")
+            or isinstance(default, str | list | dict)
+            or value is None
+            or (OmegaConf.is_dict(value) and "_target_" in value)  # computed: build says what is wrong
+        ):
+            continue
+        expected = bool if isinstance(default, bool) else int | float
+        whole = isinstance(default, int) and isinstance(value, float) and not value.is_integer()
+        if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool) or whole:
+            words = {True: "true or false", False: "a whole number" if whole else "a number"}[expected is bool]
+            raise InputError(f"{key} is '{value}'; expected {words}, such as {default}")
+
+
 def check_seeds(config: Any, path: str = "") -> None:
     """Refuse what is no seed of random numbers, wherever a plain config has a key `seed` of galdiff's.
 
@@ -46,3 +89,12 @@ def check_seeds(config: Any, path: str = "") -> None:
         if name == "seed" and not later and not (type(child) is int and 0 <= child <= MAX_SEED):
             raise InputError(f"{key} is {child}; give a whole number from 0 to {MAX_SEED}")
         check_seeds(child, key)
+
+
+def dotted(node: object, path: str) -> Iterator[str]:
+    """Dotted keys of nested mappings; names that have a dot themselves are left out."""
+    for name, child in node.items() if isinstance(node, dict) else ():
+        if "." in str(name):
+            continue
+        yield f"{path}{name}"
+        yield from dotted(child, f"{path}{name}.")

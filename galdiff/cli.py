@@ -26,7 +26,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
+from galdiff.arguments import check_seeds, dotted, ordered, quoted
 from galdiff.core.buildable import trusting
+from galdiff.endings import Terminated, ending_in_order, silent_where_nobody_reads
 from galdiff.errors import InputError, Lost
 from galdiff.folders import project_dir
 from galdiff.presets import checked, folders, groups, listing, packages_of, presets, search_path
@@ -73,44 +75,6 @@ def run_folder(config: DictConfig) -> pathlib.Path:
     return pathlib.Path(HydraConfig.get().runtime.output_dir if sweep else config.output)
 
 
-def check_kinds(config: DictConfig, group: str = "", ignore: Iterable[str] = ()) -> None:
-    """Refuse values of another kind than the defaults of the project's config have, before anything is computed.
-
-    A number stays a number and a switch a switch; where the default is null, a number or null is expected. Texts and
-    lists are left to who reads them.
-
-    Args:
-      config: the composed config.
-      group: name of the YAML file in the config folder that holds the defaults.
-      ignore: keys whose null or number may be something else.
-
-    Raises:
-      InputError: naming the key, its value and what is expected.
-    """
-    conf = project_dir("conf")
-    defaults = yaml.safe_load((conf / f"{group}.yaml").read_text(encoding="utf-8"))
-    for chosen in (p for node in config if (conf / str(node)).is_dir() for p in (conf / str(node)).glob("*.yaml")):
-        preset = yaml.safe_load(chosen.read_text(encoding="utf-8"))
-        if preset.get("_target_") == config[chosen.parent.name].get("_target_"):
-            defaults[chosen.parent.name] = {k: v for k, v in preset.items() if v is not None}
-    for key in dotted(defaults, ""):
-        default = functools.reduce(lambda node, name: node[name], key.split("."), defaults)
-        value = OmegaConf.select(config, key)
-        if (
-            key.startswith("hydra")
-            or key in (*ignore, "runtime.cache_dir")
-            or isinstance(default, str | list | dict)
-            or value is None
-            or (OmegaConf.is_dict(value) and "_target_" in value)  # computed: build says what is wrong
-        ):
-            continue
-        expected = bool if isinstance(default, bool) else int | float
-        whole = isinstance(default, int) and isinstance(value, float) and not value.is_integer()
-        if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool) or whole:
-            words = {True: "true or false", False: "a whole number" if whole else "a number"}[expected is bool]
-            raise InputError(f"{key} is '{value}'; expected {words}, such as {default}")
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     """The `galdiff` console script."""
     with silent_where_nobody_reads():
@@ -127,7 +91,7 @@ def _main(argv: Sequence[str] | None) -> None:
         elif name == "list":
             print(*listing(scripts.values(), _folders(args[1:])), sep="\n")
         elif name == "describe":
-            print(*describe(args[1:], list(scripts), _folders(args[1:])), sep="\n")
+            print(*_described(args[1:], list(scripts)), sep="\n")
         elif name == "inspect":
             print(_inspected(args[1:]))
         elif name == "--version":
@@ -156,6 +120,13 @@ def _check_keys(name: str, argv: Sequence[str]) -> None:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
         _leave(_explain(error, name, found, argv))
+
+
+def _described(args: Sequence[str], experiments: Sequence[str]) -> list[str]:
+    """What is known of a key."""
+    from galdiff.describe import describe  # loads JAX
+
+    return describe(args, experiments, _folders(args))
 
 
 def _inspected(args: Sequence[str]) -> str:

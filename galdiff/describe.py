@@ -13,6 +13,7 @@ import hydra
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from galdiff.arguments import dotted
 from galdiff.build import build
 from galdiff.core.buildable import located
 from galdiff.core.signatures import annotations, words
@@ -55,15 +56,6 @@ def describe(args: Sequence[str], experiments: Sequence[str], found: Sequence[pa
     raise InputError(
         f"{key}: no experiment has such a key; " + (f"did you mean '{close[0]}'?" if close else "see --cfg job")
     )
-
-
-def dotted(node: object, path: str) -> Iterator[str]:
-    """Dotted keys of nested mappings; names that have a dot themselves are left out."""
-    for name, child in node.items() if isinstance(node, dict) else ():
-        if "." in str(name):
-            continue
-        yield f"{path}{name}"
-        yield from dotted(child, f"{path}{name}.")
 
 
 def described(config: DictConfig, key: str, found: Sequence[pathlib.Path], name: str) -> list[str]:

@@ -11,9 +11,10 @@ import pytest
 from omegaconf import OmegaConf
 
 from galdiff import cli
+from galdiff.arguments import dotted
 from galdiff.baryons import batches
 from galdiff.core.signatures import expected, words
-from galdiff.describe import describe, described, dotted
+from galdiff.describe import describe, described
 from galdiff.errors import InputError
 from galdiff.front import run
 from galdiff.inference import sensitivity

@@ -9,8 +9,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from galdiff import imf, units
+from galdiff.arguments import check_kinds
 from galdiff.build import build
-from galdiff.cli import check_kinds
 from galdiff.errors import InputError
 from galdiff.runtime import project_dir
 from galdiff.sps.analytic import evolution

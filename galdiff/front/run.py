@@ -9,6 +9,8 @@ import jax
 from galdiff.baryons.cycle import BaryonCycle
 from galdiff.baryons.laws.yields import YieldsLaw
 from galdiff.core.stage import Stage
+from galdiff.describe import SECTIONS
+from galdiff.errors import InputError
 from galdiff.front.noise import noise_of
 from galdiff.front.products import Mock, Target
 from galdiff.front.settings import RunSettings
@@ -45,11 +47,11 @@ def run(
         instrument = instrument_of(settings)
         ready(instrument)
         curve = curve_of(settings)
-        source = settings.build("input") if target is None else target.galaxy
-        parents = parents_of(settings) if isinstance(source, Stage) else None
         asked = settings.config.placement.redshift
         noise_of(settings.config.noise, instrument)
-        sky_of(settings, DEFAULT_REDSHIFT if asked is None else asked)  # wrong numbers show before long work
+        sky_of(settings, DEFAULT_REDSHIFT if asked is None else asked)  # wrong values show before long work
+        source = settings.build("input") if target is None else target.galaxy
+        parents = parents_of(settings) if isinstance(source, Stage) else None
     with steps("load the SSP library"):
         ssp = library_of(settings)
     target = target_of(settings, source, parents, steps) if target is None else target

@@ -6,14 +6,14 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from galdiff.arguments import check_seeds
+from galdiff.arguments import check_kinds, check_seeds
 from galdiff.build import build
-from galdiff.cli import check_kinds
 from galdiff.core.correction import Hook
 from galdiff.core.kernels import TAPS
 from galdiff.errors import InputError
 from galdiff.ifu.engine import ENGINES, IFU_HOOKS
 from galdiff.ifu.noise import MODES, REFERENCES
+from galdiff.ifu.spectrograph import FACTORS
 from galdiff.io.fits_cube import EXTENSIONS
 from galdiff.io.products import config_hash
 from galdiff.observing.noise import EXPOSURE
@@ -30,10 +30,12 @@ CHOICES = {
 }
 POSITIVE = (
     *(f"precision.{name}" for name in ("rank", "h_v_kms", "v_max_kms", "a_v_modes")),
-    *("max_spaxels", "lsf_scale", "psf_scale", "maps.h_v_kms"),
+    *("max_spaxels", "maps.h_v_kms"),
     *(f"noise.{name}" for name in ("snr", "wave_ref", "background", "exposure_s", "n_exposures")),
 )
 OPTIONAL = ("max_spaxels", "noise.snr", "noise.wave_ref", "precision.h_v_kms", "precision.v_max_kms")
+MOST_A_V = 100.0  # mag
+MOST = 1e6  # of any of them
 PLACES = ("output", "overwrite", "from")  # where results go and settings come from changes none of them
 
 
