@@ -15,6 +15,7 @@ from jax.experimental import multihost_utils
 
 from galdiff.errors import InputError, Lost
 from galdiff.folders import project_dir as project_dir  # light, for who needs no JAX
+from galdiff.program_cache import keep_programs
 
 PACKAGES = ("galdiff", "jax", "jaxlib", "flax", "diffrax", "optax", "numpy", "scipy", "astropy", "h5py", "hydra-core")
 PROCESS = frozenset({"coordinator", "num_processes", "process_id"})
@@ -37,7 +38,7 @@ def configure(
       precision: float32 or float64, the widest type in use.
       platforms: where to compute (cpu, cuda, tpu), None for the best there is.
       cpu_devices: number of devices a CPU is split into, None for one.
-      cache_dir: folder that keeps compiled programs between runs, None for no cache.
+      cache_dir: folder that keeps compiled programs between runs, "auto" for one of the user, None for no cache.
       distributed: how this process finds the others that train with it, see `join`; None for a lone process.
 
     Raises:
@@ -54,9 +55,7 @@ def configure(
         except RuntimeError as error:
             raise InputError(f"cpu_devices={cpu_devices} comes after JAX has started; configure it first") from error
     if cache_dir is not None:
-        folder = pathlib.Path(cache_dir).expanduser().resolve()
-        jax.config.update("jax_compilation_cache_dir", str(folder))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+        keep_programs(cache_dir)
     if distributed is not None:
         join(distributed)
 

@@ -16,7 +16,7 @@ from flax import nnx
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from galdiff import cli, runtime
+from galdiff import cli, program_cache, runtime
 from galdiff.arguments import check_seeds, ordered
 from galdiff.build import build, key_of
 from galdiff.core.buildable import buildable
@@ -449,3 +449,36 @@ def test_python_m_galdiff_is_the_same_command():
     done = subprocess.run([sys.executable, "-m", "galdiff", "--version"], capture_output=True, text=True)
     assert done.stdout.startswith("galdiff ")
     assert done.returncode == 0
+
+
+def test_the_cache_of_programs_is_the_users_and_limited_in_size(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    before = jax.config.jax_compilation_cache_dir
+    try:
+        program_cache.keep_programs("auto")
+        assert jax.config.jax_compilation_cache_dir == before  # another is set
+        jax.config.update("jax_compilation_cache_dir", None)
+        program_cache.keep_programs("auto")
+        folder = pathlib.Path(jax.config.jax_compilation_cache_dir)
+        assert folder.is_relative_to(tmp_path / "galdiff")
+    finally:
+        jax.config.update("jax_compilation_cache_dir", before)
+    for k in range(4):
+        (folder / str(k)).write_bytes(bytes(100))
+        os.utime(folder / str(k), (k, k))
+    program_cache.limit(folder, 250)
+    assert sorted(path.name for path in folder.iterdir()) == ["2", "3"]
+
+
+def test_a_cache_that_cannot_be_written_is_left_out(tmp_path, monkeypatch):
+    (tmp_path / "galdiff").write_text("no folder")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    before = jax.config.jax_compilation_cache_dir
+    jax.config.update("jax_compilation_cache_dir", None)
+    try:
+        program_cache.keep_programs("auto")
+        assert jax.config.jax_compilation_cache_dir is None
+        with pytest.raises(OSError, match="galdiff"):
+            program_cache.keep_programs(tmp_path / "galdiff" / "here")
+    finally:
+        jax.config.update("jax_compilation_cache_dir", before)

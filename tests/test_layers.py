@@ -25,7 +25,8 @@ BENCHMARKS = sorted((ROOT / "benchmarks").glob("*.py"))
 LAYERS = [
     {"errors"},
     {"folders"},
-    {"units", "runtime"},
+    {"units", "program_cache"},
+    {"runtime"},
     {"core"},
     {"cosmology", "imf"},
     {"records", "nn"},

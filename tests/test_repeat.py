@@ -62,7 +62,7 @@ def test_all_but_the_process_is_taken_from_the_file(asked, stored, tmp_path):
 def test_a_file_opens_no_package_no_folder_and_no_cache(asked, stored, tmp_path):
     config = stored | {"runtime": stored["runtime"] | {"cache_dir": "somewhere"}, "output": "harm", "overwrite": True}
     made = from_file(asked, write(tmp_path / "cube.fits", config))
-    assert made.runtime.cache_dir is None
+    assert made.runtime.cache_dir == "auto"
     assert (made.output, made.overwrite) == ("asked", False)
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,6 +18,7 @@ from galdiff.io.products import Products, write_products
 from galdiff.io.progress import Steps
 from galdiff.observing.mock import Observation
 from galdiff.observing.summary import grown_facts, summary_of
+from galdiff.program_cache import WARNING as UNREADABLE
 from galdiff.records import (
     BaryonHistory,
     Galaxy,
@@ -169,7 +171,8 @@ def reserve(folder: str | pathlib.Path, instrument: Instrument, overwrite: bool)
 
 def lines_of(said: Sequence[warnings.WarningMessage]) -> list[str]:
     """Each warning to the user once, on one line."""
-    return list(dict.fromkeys(" ".join(str(w.message).split()) for w in said if issubclass(w.category, UserWarning)))
+    texts = (" ".join(str(w.message).split()) for w in said if issubclass(w.category, UserWarning))
+    return [text for text in dict.fromkeys(texts) if not re.match(UNREADABLE, text)]
 
 
 def as_target(galaxy: Any) -> Target:
