@@ -122,8 +122,12 @@ def test_gradients_are_finite_in_parameters_and_records(case):
 def test_tree_mode_gives_the_same(case):
     with nnx.set_graph_mode(False):
         stage, records = case.builder()
-        graph, state = nnx.split(stage)
-        got = jax.jit(lambda s, r: nnx.merge(graph, s)(**r))(state, records)
+        graph, params, rest = nnx.split(stage, nnx.Param, ...)
+
+        def pure(params, rest, records):  # of the name and the arguments of that in graph mode: the same program
+            return nnx.merge(graph, params, rest)(**records)
+
+        got = jax.jit(pure)(params, rest, records)
     close(got, case.made, 1e-9)
 
 

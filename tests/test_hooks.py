@@ -1,5 +1,6 @@
 """Every network sits in every hook by one line of config: nothing changes at the start, and gradients reach it."""
 
+import functools
 import pathlib
 
 import jax
@@ -50,6 +51,13 @@ def floats(record) -> list:
     return [x for x in jax.tree.leaves(record) if jnp.issubdtype(jnp.result_type(x), jnp.floating)]
 
 
+@functools.cache
+def plain_of(kind: type):
+    """What a stage makes without a correction."""
+    stage, records = BUILDERS[kind]()
+    return jax.jit(lambda: stage(**records))()
+
+
 def test_hooks_are_where_the_design_wants_them():
     assert {stage.__module__.split(".")[1] for stage, _ in PLACES} == {"baryons", "galaxy", "dust", "ifu", "sps"}
     assert {name for _, name in PLACES} >= {"correction", "state_correction", *IFU_HOOKS}
@@ -60,7 +68,7 @@ def test_a_preset_fits_a_hook_changes_nothing_at_the_start_and_can_be_trained(ki
     stage, records = BUILDERS[kind]()
     hook = hook_of(kind, name)
     correction = build(preset(network, bound=hook.bound or 0.5), hook=hook)
-    plain = jax.jit(lambda: stage(**records))()
+    plain = plain_of(kind)
     weights = [np.cos(np.arange(np.size(x))).reshape(np.shape(x)) / (1 + np.abs(x).max()) for x in floats(plain)]
 
     setattr(stage, name, correction)

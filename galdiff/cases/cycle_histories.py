@@ -16,3 +16,6 @@ def histories_of(model: nnx.Module, tables: Prepared) -> BaryonHistory:
     """
     equations = model.equations()  # type: ignore[attr-defined]
     return jax.vmap(lambda each: evolve_prepared(equations, each))(tables)
+
+
+solved_histories = nnx.jit(histories_of)  # once for all models of a kind: each `nnx.jit` compiles for itself

@@ -12,7 +12,7 @@ from flax import nnx
 from jaxtyping import Array
 
 from galdiff.baryons.evolve import Outputs, prepare
-from galdiff.cases.cycle_histories import histories_of
+from galdiff.cases.cycle_histories import histories_of, solved_histories
 from galdiff.observables.scaling import RELATIONS, Observed, chi2, mean_log_likelihood, relations_of
 from galdiff.plotting.corrections import plot_relations
 from galdiff.records import HaloHistory
@@ -48,14 +48,14 @@ class FitRelations(Case):
 
     def chi2(self, model: nnx.Module, data: Observed | None = None) -> float:
         """chi2 per point of these data (same x), or of those that are fitted."""
-        found = relations_of(nnx.jit(histories_of)(model, self.tables), self.observed.x)
+        found = relations_of(solved_histories(model, self.tables), self.observed.x)
         return float(chi2(found, self.observed if data is None else data))
 
     def show(self, outcomes: Mapping[str, Outcome], folder: pathlib.Path) -> dict[str, Any]:
         """The relations of the first and the last stage, and chi2 of all."""
         models = {name: outcome.model for name, outcome in outcomes.items()}
         ends = {name: models[name] for name in (next(iter(models)), list(models)[-1])}
-        found = {n: relations_of(nnx.jit(histories_of)(m, self.tables), self.observed.x) for n, m in ends.items()}
+        found = {n: relations_of(solved_histories(m, self.tables), self.observed.x) for n, m in ends.items()}
         plot_relations(found, self.observed, self.redshifts, RELATIONS).savefig(folder / "relations.png")
         return {"chi2": {name: self.chi2(model) for name, model in models.items()}}
 

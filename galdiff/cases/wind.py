@@ -18,7 +18,7 @@ from jaxtyping import Array
 from galdiff.baryons.evolve import Outputs, prepare
 from galdiff.baryons.pandya23 import Pandya23
 from galdiff.baryons.parameters import V_0
-from galdiff.cases.cycle_histories import histories_of
+from galdiff.cases.cycle_histories import histories_of, solved_histories
 from galdiff.cases.wind_report import report
 from galdiff.core.correction import Correction
 from galdiff.observables.scaling import chi2, mean_log_likelihood, observed_relations, relations_of
@@ -86,7 +86,7 @@ class MissingWinds(Case):
         outputs = Outputs(redshifts=self.redshifts, n_steps=n_steps)
         make = jax.jit(jax.vmap(lambda halo: prepare(truth.equations(), halo, outputs)))
         self.tables = {"observed": make(observed), "fitted": make(fitted), "held_out": make(held_out)}
-        self.observed = observed_relations(nnx.jit(histories_of)(truth, self.tables["observed"]), centres, error, seed)
+        self.observed = observed_relations(solved_histories(truth, self.tables["observed"]), centres, error, seed)
         self.source = InMemory(self.tables["fitted"])
 
     def loss(self, model: nnx.Module, batch: Batch, key: Array) -> tuple[Array, Mapping[str, Array]]:

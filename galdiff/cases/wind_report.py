@@ -10,7 +10,7 @@ from flax import nnx
 
 from galdiff.baryons.parameters import V_0
 from galdiff.baryons.rates import halo_drivers
-from galdiff.cases.cycle_histories import histories_of
+from galdiff.cases.cycle_histories import solved_histories
 from galdiff.cases.rate_constraint import NODES, RATES, rate_constraint
 from galdiff.core.correction import Each, LogGain
 from galdiff.nn.power_law import distil
@@ -35,8 +35,7 @@ def report(case: Any, models: dict[str, nnx.Module], folder: pathlib.Path) -> di
     Returns:
       chi2 per point of every model; errors of rates, of held-out halos and of the budgets of the result.
     """
-    compiled = nnx.jit(histories_of)
-    histories = {name: compiled(model, case.tables["fitted"]) for name, model in models.items()}
+    histories = {name: solved_histories(model, case.tables["fitted"]) for name, model in models.items()}
     found = {name: relations_of(h, case.observed.x) for name, h in histories.items()}
     scores = {name: float(chi2(each, case.observed)) for name, each in found.items()}
     *stages, _ = models
@@ -49,7 +48,7 @@ def report(case: Any, models: dict[str, nnx.Module], folder: pathlib.Path) -> di
     plot_ablation(scores).savefig(folder / "ablation.png")
     formula, missed = formula_of(models[result], case.tables["fitted"])
     (folder / "formula.txt").write_text(formula + "\n", encoding="utf-8")
-    tests = {name: compiled(models[name], case.tables["held_out"]) for name in shown}
+    tests = {name: solved_histories(models[name], case.tables["held_out"]) for name in shown}
     return {
         "chi2": scores,
         "points": int(case.observed.x.size),
