@@ -101,8 +101,9 @@ def test_maps_and_pictures_show_the_galaxy(small):
         assert image.std() > 0.1
     with fits.open(small / "maps.fits") as file:
         names = [hdu.name for hdu in file[1:]]
-        assert names == [f"{name}_L" for name in ("FLUX", "V", "SIGMA", "H3", "H4", "AGE", "Z")]
-        assert file["V_L"].header["BUNIT"] == "km/s"
+        maps = ("FLUX", "V", "SIGMA", "H3", "H4", "AGE", "Z")
+        assert names == [f"{name}_{kind}" for kind in ("L", "PSF") for name in maps]
+        assert file["V_L"].header["BUNIT"] == file["V_PSF"].header["BUNIT"] == "km/s"
         assert np.isfinite(file["FLUX_L"].data).all()
 
 
