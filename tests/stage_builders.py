@@ -35,6 +35,7 @@ from galdiff.ifu.plan import Plan, Precision, make_plan
 from galdiff.ifu.stages import Deposit, Spectrograph, Synthesis, Templates
 from galdiff.ifu.uncompressed import LibraryTemplates, NodeSpectra
 from galdiff.kinematics.maps import MapMaker, node_tables
+from galdiff.observing.seen_maps import SeenMaps, seen_stages
 from galdiff.records import (
     Galaxy,
     GasParticles,
@@ -126,6 +127,12 @@ def light() -> MassDistribution:
 def maps():
     tables = node_tables(np.linspace(-1.0, 1.0, 3), np.array([-2.5, -1.5]))
     return MapMaker(tables=tables), {"mass_distribution": light()}
+
+
+def seen():
+    made = seen_stages(plan(), library(), h_v_kms=40.0, gauss_hermite=True, psf_scale=1.0)
+    light = made["seen_light"](observed_stars=sky_stars(), placement=placement())
+    return made["seen_maps"], {"seen_light": light}
 
 
 def gas_column():
@@ -244,5 +251,6 @@ BUILDERS: dict[type[Stage], Callable] = {
     ),
     NodeSpectra: lambda: (NodeSpectra(), {"mass_distribution": light()}),
     MapMaker: maps,
+    SeenMaps: seen,
     CorrectedSpectra: lambda: (CorrectedSpectra(start=4500.0, end=5500.0, n_wave=20), {"library": library()}),
 }

@@ -143,6 +143,9 @@ def test_files_that_cannot_be_read_are_refused(write, words, tmp_path, capsys, n
         (("placement.pointing_arcsec=[1]",), "give two numbers"),
         (("max_spaxels=0",), "max_spaxels is 0; give a positive number, or null, below 1e+06"),
         (("noise.snr=-4",), "noise.snr is -4; give a positive number, or null, below 1e+06"),
+        (("noise.background=0",), "noise.background is 0; give a positive number"),
+        (("extensions=fits",), "extensions is 'fits'; choose one of muse, jdaviz"),
+        (("from=nowhere.fits",), "from is nowhere.fits, whose config cannot be read"),
         (("noise.mode=loud",), "noise.mode is 'loud'; choose one of photon"),
         (("engine=fast",), "engine is 'fast'; choose one of auto"),
         (("precision.kernel=gauss",), "precision.kernel is 'gauss'; choose one of nearest"),
@@ -198,7 +201,7 @@ def test_existing_results_are_kept(tmp_path, capsys, no_long_work):
 @pytest.fixture
 def quick_render(monkeypatch):
     """A ready cube instead of an observation, so that only writing is real."""
-    monkeypatch.setattr(mock, "render", lambda *_: (make_cube(), make_maps()))
+    monkeypatch.setattr(mock, "render", lambda *_: (make_cube(), make_maps(), make_maps()))
 
 
 def test_a_disk_that_fills_while_writing_leaves_no_file(tmp_path, capsys, monkeypatch, quick_render):
@@ -224,7 +227,7 @@ def test_an_interrupt_leaves_no_file_and_exits_with_130(moment, tmp_path, capsys
         monkeypatch.setattr(render, "observe_in_tiles", stop)
     else:
         request.getfixturevalue("quick_render")
-        monkeypatch.setattr(fits_cube, "_lsf_table", stop)
+        monkeypatch.setattr(fits_cube, "_image", stop)
     assert command(tmp_path / "out", *SMALL) == 130
     assert [p for p in (tmp_path / "out").iterdir() if p.is_file()] == []
     assert "interrupted" in capsys.readouterr().err

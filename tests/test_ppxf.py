@@ -19,7 +19,11 @@ from galdiff.ifu.instrument import make_instrument
 from galdiff.ifu.noise import add_noise, variance
 from galdiff.ifu.placement import place
 from galdiff.ifu.plan import Precision, make_plan
+from galdiff.ifu.spread_functions import PSF
+from galdiff.ifu.stages import Deposit
 from galdiff.io.fits_cube import write_cube
+from galdiff.observing.field import map_maker
+from galdiff.observing.seen_maps import seen_stages
 from galdiff.records import Placement, SkyStars
 from galdiff.sps.analytic import default_grid
 from galdiff.sps.library import load_ssp
@@ -154,6 +158,33 @@ def test_near_the_least_signal_to_noise_residuals_are_those_of_the_noise(embedde
     assert np.sqrt(np.mean(dv**2)) < 5.0
     assert np.sqrt(np.mean(ds**2)) < 8.0
     assert 0.5 < np.sqrt(np.mean(relative**2)) < 1.6  # the variance in the file is that of the noise
+
+
+def test_maps_through_the_psf_are_what_is_found_in_a_blurred_cube(embedded, tmp_path):
+    ssp = embedded[0]
+    instrument = dataclasses.replace(small_spectrograph(), psf=PSF(kind="gaussian", fwhm_arcsec=2.0))
+    disc = Disc(bulge_fraction=0.2, v_flat=210.0, sigma_disc=70.0, r_disc=2.5, height=0.5)
+    stars = StarView(inclination=50.0, position_angle=60.0)(disc_galaxy(disc, n_stars=30_000, n_gas=0))
+    plan = make_plan(ssp, instrument, REDSHIFT, Precision(v_max_kms=600.0, rank=32, h_v_kms=40.0))
+    options = {"h_v_kms": 15.0, "gauss_hermite": False}
+    bins, maker = map_maker(plan, ssp, weight="light", **options)
+    maps = {"mass_distribution": Deposit(bins=bins), "maps": maker}
+    maps |= seen_stages(plan, ssp, psf_scale=1.0, **options)
+    inputs, place_of = {"observed_stars": SkyStars, "placement": Placement}, place(Cosmology(), REDSHIFT)
+    made = {}
+    for wanted, stages in ((["cube"], ifu_stages(plan=plan, engine="compressed")), (["maps", "seen_maps"], maps)):
+        run, state = compiled(Pipeline(stages=stages, inputs=inputs), wanted)
+        made |= run(state, observed_stars=stars, placement=place_of)
+    write_noisy(tmp_path / "cube.fits", made["cube"], 2000.0)
+    v, sigma, _, _, snr = fit_file(tmp_path / "cube.fits", ssp)
+    good = snr > ENOUGH
+    assert good.sum() > 20
+
+    def off(kind):
+        return [np.sqrt(np.mean((x - y)[good] ** 2)) for x, y in ((v, made[kind].v), (sigma, made[kind].sigma))]
+
+    assert max(off("seen_maps")) < 1.0
+    assert min(off("maps")) > 2.5  # what the PSF mixes
 
 
 def test_every_spaxel_of_a_deep_cube_with_miles_is_recovered(tmp_path, data_dir):

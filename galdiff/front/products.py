@@ -100,6 +100,11 @@ class Mock:
         return self.observation.maps
 
     @property
+    def seen_maps(self) -> KinematicMaps:
+        """The same of the light that each spaxel records, through dust and PSF; free of noise and LSF."""
+        return self.observation.seen_maps
+
+    @property
     def history(self) -> BaryonHistory | None:
         """Baryons of a grown galaxy in time."""
         return self.target.history
@@ -149,7 +154,7 @@ class Mock:
             write_history(history, pathlib.Path(folder) / "history.h5", overwrite=overwrite)
         made = Products(
             cube=self.cube,
-            maps={self.settings.config.maps.weight: self.maps},
+            maps={self.settings.config.maps.weight: self.maps, "seen": self.seen_maps},
             summary=lambda: {**said, "warnings": lines_of(self.said), "seconds": self.steps.summary()},
             config=self.settings.text(output=str(folder), overwrite=overwrite),
             lsf=(plan.wave, recorded_fwhm(plan, **self.observation.setup.spectrograph), library_fwhm(plan)),

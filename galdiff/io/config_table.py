@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from astropy.io import fits
+from astropy.utils.exceptions import AstropyUserWarning
 from omegaconf import OmegaConf
 
 from galdiff.errors import InputError
@@ -42,7 +43,7 @@ def read_config(path: str | os.PathLike) -> dict[str, Any]:
     remedy = "give a cube.fits that galdiff simulate wrote"
     try:
         with warnings.catch_warnings(), fits.open(path, memmap=False, lazy_load_hdus=True) as hdus:
-            warnings.simplefilter("ignore")
+            warnings.filterwarnings("ignore", category=AstropyUserWarning)  # of damaged files; said below
             table = next((hdu for hdu in hdus if hdu.name == NAME), None)
             if not isinstance(table, fits.BinTableHDU) or COLUMN not in table.columns.names:
                 raise InputError(f"from is {path}, which holds no config; {remedy}")

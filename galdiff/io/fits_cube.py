@@ -42,7 +42,11 @@ MAPS = {  # record field: extension, unit
     "age": ("AGE", "Gyr"),
     "metallicity": ("Z", ""),
 }
-WEIGHTS = {"light": ("_L", "solLum"), "mass": ("_M", "solMass")}  # suffix, unit of the flux map
+WEIGHTS = {
+    "light": ("_L", "solLum"),
+    "mass": ("_M", "solMass"),
+    "seen": ("_PSF", "solLum"),
+}  # suffix, unit of the flux map
 
 
 def _stored(values: ArrayLike, inside: np.ndarray, fill: float) -> np.ndarray:
@@ -136,8 +140,8 @@ def write_maps(
 
     Args:
       path: the file to make.
-      maps: one set (extensions FLUX, V, SIGMA, H3, H4, AGE, Z), or {"light": ..., "mass": ...} (FLUX_L, FLUX_M, ...;
-        flux in Lsun or Msun); each (y, x).
+      maps: one set (extensions FLUX, V, SIGMA, H3, H4, AGE, Z), or {"light": ..., "mass": ..., "seen": ...} (FLUX_L,
+        FLUX_M, FLUX_PSF, ...; flux in Lsun or Msun); each (y, x).
       spaxel_arcsec: spaxel size, or that along (x, y) [arcsec].
       provenance: as in `write_cube`.
       redshift: of the source.

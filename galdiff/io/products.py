@@ -83,7 +83,7 @@ class Products:
 
     Args:
       cube: what was observed.
-      maps: by weight, {"light": ...} or {"mass": ...}.
+      maps: by weight, {"light": ...} or {"mass": ...}, and {"seen": ...} of light through the PSF.
       summary: makes what summary.json says; called twice, at the end for the time that it took.
       config: the resolved config as text.
       lsf: arguments of `lsf_table`: wavelength, FWHM of the data, that of the library [Angstrom].

@@ -16,6 +16,7 @@ from galdiff.ifu.spread_functions import lsf_fwhm
 from galdiff.ifu.stages import Deposit
 from galdiff.ifu.tiles import TILE, tile_instrument
 from galdiff.observing.field import map_maker
+from galdiff.observing.seen_maps import seen_stages
 from galdiff.records import SSPGrid
 
 MAX_DISTRIBUTION = 1 << 30  # bytes of a mass distribution; larger fields go in tiles
@@ -87,7 +88,9 @@ def lay_out(setup: Setup, precision: Precision, n_stars: int, tiled: bool = True
         bins, maker = map_maker(tile, setup.ssp, **setup.maps)
         engine = engine_of(setup, tile, n_stars)
     stages = ifu_stages(plan=tile, engine=engine, curve=setup.curve, **setup.spectrograph)
-    return Layout(whole, tile, engine, stages, {"mass_distribution": Deposit(bins=bins), "maps": maker})
+    seen = {name: setup.maps[name] for name in ("h_v_kms", "gauss_hermite")}
+    of_light = seen_stages(tile, setup.ssp, **seen, psf_scale=setup.spectrograph["psf_scale"])
+    return Layout(whole, tile, engine, stages, {"mass_distribution": Deposit(bins=bins), "maps": maker, **of_light})
 
 
 def engine_of(setup: Setup, plan: Plan, n_stars: int) -> str:

@@ -26,6 +26,7 @@ class Observation:
     placement: Placement
     cube: ObservedCube
     maps: KinematicMaps
+    seen_maps: KinematicMaps
     counts: dict[str, dict[str, float]]
 
 
@@ -48,7 +49,7 @@ def observe(galaxy: Galaxy, sky: Mapping[str, Stage], setup: Setup, step: Step =
     with step("lay out the observation"):
         layout = lay_out(setup, precision, int(np.sum(inside)))
         counts = count_stars(stars, inside, layout.whole, setup.ssp, layout.engine)
-    cube, maps = render(layout, stars, placement, step)
+    cube, maps, seen = render(layout, stars, placement, step)
     with step("add noise"):
         cube = jax.block_until_ready(with_noise(cube, seed=setup.seed, **level_of(setup.noise, layout.whole)))
-    return Observation(setup, layout, stars, placement, cube, maps, counts)
+    return Observation(setup, layout, stars, placement, cube, maps, seen, counts)

@@ -1,6 +1,7 @@
 """A cube and maps of the whole field, tile after tile."""
 
 import dataclasses
+import itertools
 from typing import Any
 
 import jax
@@ -14,11 +15,13 @@ from galdiff.observing.layout import Layout
 from galdiff.observing.steps import Step, quiet
 from galdiff.records import KinematicMaps, ObservedCube, Placement, SkyStars
 
+MAPS = ("maps", "seen_maps")  # free of the PSF, and through it
+
 
 def render(
     layout: Layout, stars: SkyStars, placement: Placement, step: Step = quiet
-) -> tuple[ObservedCube, KinematicMaps]:
-    """Noiseless cube and maps of the whole field, on the host; says what it compiles.
+) -> tuple[ObservedCube, KinematicMaps, KinematicMaps]:
+    """Noiseless cube, maps and maps as seen through the PSF, of the whole field, on the host; says what it compiles.
 
     Args:
       layout: of the observation.
@@ -31,20 +34,24 @@ def render(
     tiles = list(tiles_of(instrument, size))
     flux = np.zeros((instrument.n_y, instrument.n_x, len(tile.wave)), np.float32)
     names = [f.name for f in dataclasses.fields(KinematicMaps)]
-    maps: dict[str, Any] = {name: np.full(flux.shape[:2], np.nan, np.float32) for name in names}
+    sets: dict[str, dict[str, Any]] = {
+        kind: {name: np.full(flux.shape[:2], np.nan, np.float32) for name in names} for kind in MAPS
+    }
     observe = _Programs(layout, step)
     with step(f"observe {len(tiles)} tile{'s' * (len(tiles) > 1)}", total=len(tiles)) as done:
         for part, made in observe_in_tiles(observe, stars, placement, instrument, tile.bins, size):
             flux[part.y, part.x] = made["cube"].flux
-            for name, values in maps.items():
-                values[part.y, part.x] = getattr(made["maps"], name)
+            for kind, maps in sets.items():
+                for name, values in maps.items():
+                    values[part.y, part.x] = getattr(made[kind], name)
             done()
     inside = aperture_mask(instrument)
     flux[~inside] = 0
-    for values in maps.values():
+    for values in itertools.chain.from_iterable(maps.values() for maps in sets.values()):
         values[~inside] = np.nan
     whole = dataclasses.replace(made["cube"], flux=flux, variance=np.zeros_like(flux), inside=inside)
-    return whole, KinematicMaps(**maps)
+    bare, seen = (KinematicMaps(**sets[kind]) for kind in MAPS)
+    return whole, bare, seen
 
 
 class _Programs:
@@ -52,8 +59,8 @@ class _Programs:
 
     def __init__(self, layout: Layout, step: Step) -> None:
         inputs = {"observed_stars": SkyStars, "placement": Placement}
-        parts = {"cube": layout.cube, "maps": layout.maps}
-        self.runs: list[Any] = [compiled(Pipeline(stages=s, inputs=inputs), [name]) for name, s in parts.items()]
+        parts = {("cube",): layout.cube, MAPS: layout.maps}
+        self.runs: list[Any] = [compiled(Pipeline(stages=s, inputs=inputs), names) for names, s in parts.items()]
         self.step, self.programs = step, dict[int, list]()
 
     def __call__(self, stars: SkyStars, placement: Placement) -> dict:
