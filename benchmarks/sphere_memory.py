@@ -1,7 +1,7 @@
 """Memory of reading a sphere out of a large snapshot: python benchmarks/sphere_memory.py --stars 1e8 --radius 30.
 
-Writes a snapshot in the layout of IllustrisTNG (36 bytes a star) into a temporary folder, whose disk must hold it, reads
-one sphere in a process of its own, prints the peak of its resident memory, and deletes the file.
+Writes a snapshot in the layout of IllustrisTNG (36 bytes a star) into a temporary folder, whose disk must hold it,
+reads one sphere in a process of its own, prints the peak of its resident memory, and deletes the file.
 """
 
 import argparse
@@ -19,7 +19,7 @@ import numpy as np
 from galdiff.io.simulations import read_galaxy
 
 BOX, H = 75000.0, 0.6774  # kpc/h
-HALO = 150.0  # kpc/h: galaxies are clumps of this size
+HALO = 30.0  # kpc/h: galaxies are clumps of this size
 PART = 2**20  # stars written at once
 
 

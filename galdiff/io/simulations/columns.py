@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import h5py
 import numpy as np
 
-from galdiff.core.hdf5 import check_sources, member, rows_of
+from galdiff.core.hdf5 import check_sources, damage_is_oserror, member, rows_of
 from galdiff.errors import InputError
 from galdiff.io.simulations.convention import KINDS, Columns, Field
 from galdiff.io.simulations.numbers import numeric
@@ -79,7 +79,9 @@ def _sources(group: h5py.Group, fields: Mapping[str, Field], epoch: Epoch, conve
         count = dataset.shape[0] if count < 0 and dataset.shape else count
         _check_shape(dataset, count, field, where)
         check_sources(dataset)
-        sources[key] = Source(dataset, field, conversion(dataset.attrs, field, epoch, where), where)
+        with damage_is_oserror():
+            factor = conversion(dataset.attrs, field, epoch, where)
+        sources[key] = Source(dataset, field, factor, where)
     return sources
 
 

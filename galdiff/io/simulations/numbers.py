@@ -18,7 +18,8 @@ def numeric(values: Any, where: str) -> np.ndarray:
     if found.dtype.kind not in "fiu":
         kind = "no" if isinstance(values, h5py.Empty) else found.dtype
         raise InputError(f"{where} holds {kind} entries that are no real numbers; repair it")
-    return found.astype(np.float64)
+    with np.errstate(all="ignore"):  # damaged numbers of more than double precision
+        return found.astype(np.float64)
 
 
 def scalar(value: Any, where: str) -> float:
