@@ -27,7 +27,7 @@ class Source:
     where: str
 
     def read(self, rows: slice = slice(None)) -> np.ndarray:
-        """Some rows as float64 in the internal unit of the field, (row,) or (row, width)."""
+        """Some rows as float64, (row,) or (row, width), in the internal unit of the field [kpc, Msun, km/s, ...]."""
         wide = self.field.width > 1
         values = numeric(rows_of(self.dataset, (rows, slice(self.field.width)) if wide else rows), self.where)
         with np.errstate(over="ignore"):  # too large a number is refused with all that are not finite
