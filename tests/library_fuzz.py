@@ -58,7 +58,7 @@ def field(path, kind, rng):
     elif way == "unit":
         what = ("1e-4", "0.1", "+9", "1e9")[rng.integers(4)]
         spoilt = values + 9 if what == "+9" else values * float(what)
-        refused = what != "0.1" if name in ("ssp_wave", "lam") else None
+        refused = what in ("1e-4", "1e9") if name in ("ssp_wave", "lam") else None
     elif way == "reversed":
         spoilt, what = values[::-1], ""
         refused = name not in ("ssp_flux", "templates", "fwhm")
@@ -94,7 +94,11 @@ def header(path, kind, rng):
 def cut_fits(path, kind, rng):
     """One spectrum of a folder that ends too early, or has other bytes."""
     files = sorted(path.glob("*.fits"))
-    return (bytes_lost, bytes_flipped)[rng.integers(2)](files[rng.integers(len(files))], kind, rng)
+    path = files[rng.integers(len(files))]
+    if rng.random() < 0.5:
+        return bytes_flipped(path, kind, rng)
+    bytes_lost(path, kind, rng)
+    return Promise("truncated")  # FITS files end with padding, which is no matter
 
 
 WAYS = {
@@ -102,7 +106,7 @@ WAYS = {
     "ppxf": (field, field, field, bytes_lost, bytes_flipped),
     "miles": (header, cut_fits),
 }
-RANGES = {"ssp_wave": (0, 1e8), "ssp_lg_age_gyr": (-5.1, 1.4), "ssp_lgmet": (-12.0, 0.0), "ssp_fwhm": (0, 1e8)}
+RANGES = {"ssp_wave": (0, 1e10), "ssp_lg_age_gyr": (-5.1, 1.4), "ssp_lgmet": (-12.0, 0.0), "ssp_fwhm": (0, 1e8)}
 RANGES |= {"ssp_flux": (-1e10, 1e10)}
 
 

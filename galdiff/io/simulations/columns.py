@@ -8,9 +8,9 @@ import h5py
 import numpy as np
 
 from galdiff.core.hdf5 import check_sources, damage_is_oserror, member, rows_of
+from galdiff.core.numbers import numeric
 from galdiff.errors import InputError
 from galdiff.io.simulations.convention import KINDS, Columns, Field
-from galdiff.io.simulations.numbers import numeric
 from galdiff.io.simulations.snapshot import Epoch, conversion
 from galdiff.io.simulations.sphere import Sphere
 

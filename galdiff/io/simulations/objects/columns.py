@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from galdiff.core.numbers import numeric
 from galdiff.errors import InputError
 from galdiff.io.simulations.convention import Columns
 from galdiff.io.simulations.look import is_helium
-from galdiff.io.simulations.numbers import numeric
 
 FORMED = "there is no mass formed; the present mass is taken for it, which is too low for old stars by up to 40 %"
 ELEMENTS = 11  # of GIZMO's table of metals
