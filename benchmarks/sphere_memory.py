@@ -19,7 +19,7 @@ import numpy as np
 from galdiff.io.simulations import read_galaxy
 
 BOX, H = 75000.0, 0.6774  # kpc/h
-HALO = 150.0  # kpc/h: galaxies are clumps of this size
+HALO = 30.0  # kpc/h: galaxies are clumps of this size
 PART = 2**20  # stars written at once
 
 

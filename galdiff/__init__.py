@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from galdiff.ifu.plan import Precision, make_plan
     from galdiff.io.fits_cube import read_cube
     from galdiff.io.histories import read_history
+    from galdiff.io.simulations.objects.pynbody import from_pynbody
+    from galdiff.io.simulations.objects.swiftsimio import from_swiftsimio
+    from galdiff.io.simulations.objects.yt import from_yt
     from galdiff.records import (
         BaryonHistory,
         Galaxy,
@@ -56,6 +59,9 @@ HOMES = {
     "ifu.plan": ("Precision", "make_plan"),
     "io.fits_cube": ("read_cube",),
     "io.histories": ("read_history",),
+    "io.simulations.objects.pynbody": ("from_pynbody",),
+    "io.simulations.objects.swiftsimio": ("from_swiftsimio",),
+    "io.simulations.objects.yt": ("from_yt",),
     "records": (
         *("BaryonHistory", "Galaxy", "HaloHistory", "KinematicMaps", "ObservedCube"),
         *("Placement", "SkyStars", "SSPGrid", "StarParticles"),
@@ -90,6 +96,9 @@ __all__ = [
     "Target",
     "cosmology",
     "draw_disc",
+    "from_pynbody",
+    "from_swiftsimio",
+    "from_yt",
     "grow",
     "load",
     "load_ssp",

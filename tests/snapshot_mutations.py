@@ -199,7 +199,7 @@ def replace(file, name, values, **options):
 
 
 def rows_of(count, rng):
-    return tuple(int(i) for i in rng.choice(count, rng.integers(1, 4), replace=False))
+    return tuple(int(i) for i in rng.choice(count, min(rng.integers(1, 4), count), replace=False))
 
 
 def spoilt_values(values, key, rng):

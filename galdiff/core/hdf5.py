@@ -77,7 +77,11 @@ def read_dataset(dataset: h5py.Dataset, rows: Any = ()) -> np.ndarray:
 
 
 def rows_of(dataset: h5py.Dataset, rows: Any = ()) -> np.ndarray:
-    """The same of a dataset whose sources are known to be there, as for one that is read piece by piece."""
+    """Values in the unit [as stored] and shape they have, of a dataset whose sources are known to be there.
+
+    Raises:
+      InputError: as `read_dataset`; also what is too large for the memory, or of a type that is no number.
+    """
     where = f"{dataset.file.filename}: {str(dataset.name).strip('/')}"
     try:
         return dataset[rows]

@@ -9,6 +9,7 @@ from jaxtyping import ArrayLike
 
 from galdiff import units
 from galdiff.core import air
+from galdiff.core.numbers import numeric, real
 from galdiff.errors import InputError
 from galdiff.records import SSPGrid
 
@@ -17,6 +18,10 @@ C_ANGSTROM_S = units.C_KMS * 1e13  # speed of light [Angstrom/s]
 LG_AGE_LIMITS = (-5.0, 1.31)  # log10(age/Gyr): no population is younger than 1e4 yr or much older than the universe
 # [Angstrom]: a library of stars reaches beyond the first, and beyond the third if it begins below the second
 WAVE_LIMITS = (1200.0, 500.0, 6000.0)
+LONGEST = 1e10  # Angstrom
+LGMET_LIMITS = (-10.0, 0.0)
+BRIGHTEST = 1e6  # Lsun/Angstrom per Msun formed; the youngest stars have 10
+DEEPEST = 0.1  # of the peak of a spectrum, below zero
 NEGATIVE_ALLOWED = 0.01  # fraction of samples: noise of empirical stars dips below zero in saturated lines
 
 
@@ -30,7 +35,7 @@ def fwhm_on(wave: np.ndarray, fwhm: ArrayLike | Sequence) -> np.ndarray:
     Returns:
       FWHM [Angstrom], shape (wave,).
     """
-    values = np.asarray(fwhm, np.float64)
+    values = numeric(fwhm, "fwhm")
     if values.ndim == 2 and values.shape[1] == 2:
         values = np.interp(wave, values[:, 0], values[:, 1])
     if values.ndim > 1 or values.size not in (1, wave.size):
@@ -39,8 +44,11 @@ def fwhm_on(wave: np.ndarray, fwhm: ArrayLike | Sequence) -> np.ndarray:
             " or pairs (wavelength, FWHM)"
         )
     values = np.broadcast_to(values, wave.shape).copy()
-    if not (np.isfinite(values).all() and (values > 0).all()):
-        raise InputError(f"fwhm holds {np.min(values)} Angstrom; a resolution is positive and finite; give fwhm=...")
+    if not ((values > 0) & (values < wave)).all():
+        bad = values[~((values > 0) & (values < wave))][0]
+        raise InputError(
+            f"fwhm holds {bad:g} Angstrom; a resolution is positive and below the wavelength; give fwhm=..."
+        )
     return values
 
 
@@ -63,12 +71,15 @@ def make_grid(source: str, *, fwhm: ArrayLike | Sequence, medium: str, **fields:
     if medium not in MEDIA:
         raise InputError(f"{source}: wavelength medium is '{medium}'; choose air or vacuum with medium=...")
     axes: dict[str, Any] = {
-        name: np.asarray(fields.pop(name), np.float64) for name in ("ssp_wave", "ssp_lg_age_gyr", "ssp_lgmet")
+        name: numeric(fields.pop(name), f"{source}: {name}") for name in ("ssp_wave", "ssp_lg_age_gyr", "ssp_lgmet")
     }
-    flux: Any = np.asarray(fields.pop("ssp_flux"))
+    flux: Any = real(fields.pop("ssp_flux"), f"{source}: ssp_flux")
     _check_axes(source, axes)
     _check_flux(source, flux, axes)
-    width: Any = fwhm_on(axes["ssp_wave"], fwhm)
+    try:
+        width: Any = fwhm_on(axes["ssp_wave"], fwhm)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from error
     if medium == "air":
         axes["ssp_wave"] = air.air_to_vacuum(axes["ssp_wave"])
         stretch = np.asarray(air.air_per_vacuum(axes["ssp_wave"]))
@@ -88,8 +99,16 @@ def _check_axes(source: str, axes: dict[str, np.ndarray]) -> None:
             i = int(np.argmax(np.diff(x) <= 0))
             raise InputError(f"{source}: {name} must increase, but goes from {x[i]:g} to {x[i + 1]:g} at {i}; sort it")
     if axes["ssp_wave"][0] <= 0:
-        raise InputError(f"{source}: ssp_wave starts at {axes['ssp_wave'][0]:g} Angstrom; wavelengths are positive")
+        raise InputError(
+            f"{source}: ssp_wave starts at {axes['ssp_wave'][0]:g} Angstrom; wavelengths are positive: repair it"
+        )
     _check_units(source, axes["ssp_wave"], axes["ssp_lg_age_gyr"])
+    lo, hi = axes["ssp_lgmet"][[0, -1]]
+    if lo < LGMET_LIMITS[0] or hi > LGMET_LIMITS[1]:
+        raise InputError(
+            f"{source}: ssp_lgmet runs from {lo:g} to {hi:g}; log10 of a metal mass fraction, {LGMET_LIMITS[0]:g} to"
+            f" {LGMET_LIMITS[1]:g}, is expected: convert it"
+        )
 
 
 def _check_units(source: str, wave: np.ndarray, lg_age: np.ndarray) -> None:
@@ -105,6 +124,11 @@ def _check_units(source: str, wave: np.ndarray, lg_age: np.ndarray) -> None:
             f" to {hi:g} (20 Gyr) is expected; the unit is probably {likely}"
         )
     end, start, wide = WAVE_LIMITS
+    if wave[-1] > LONGEST:
+        raise InputError(
+            f"{source}: ssp_wave runs from {wave[0]:g} to {wave[-1]:g}; Angstrom up to {LONGEST:g} are expected:"
+            " convert it"
+        )
     if wave[-1] < end or (wave[0] < start and wave[-1] < wide):
         likely = "nm: multiply by 10" if wave[-1] > 200.0 else "micrometre: multiply by 1e4"
         raise InputError(
@@ -125,6 +149,11 @@ def _check_flux(source: str, flux: np.ndarray, axes: dict[str, np.ndarray]) -> N
         raise InputError(
             f"{source}: {int(bad.sum())} of {bad.size} spectra are missing (not finite, or nowhere positive), first at"
             f" Z = {10 ** met[i]:.4g}, age = {10 ** age[j]:.4g} Gyr; complete the grid"
+        )
+    if (top := float(flux.max())) > BRIGHTEST or (flux < -DEEPEST * flux.max(-1, keepdims=True)).any():
+        raise InputError(
+            f"{source}: ssp_flux runs from {float(flux.min()):.4g} to {top:.4g} Lsun/Angstrom per Msun formed; expected"
+            f" nothing above {BRIGHTEST:g}, nor below zero by {DEEPEST:.0%} of a spectrum's peak: repair it"
         )
     negative = float((flux < 0).mean())
     if negative > NEGATIVE_ALLOWED:

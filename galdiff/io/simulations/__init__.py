@@ -1,7 +1,6 @@
 """Galaxies from simulation snapshots and tables; the reader is chosen by looking into the file."""
 
 import os
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,11 +9,11 @@ from galdiff.core.discover import found_in
 from galdiff.cosmology import Cosmology
 from galdiff.errors import InputError
 from galdiff.io.simulations.convention import Convention, Raw, Request
-from galdiff.io.simulations.frame import check_columns, to_rest_frame
+from galdiff.io.simulations.finish import galaxy_of
 from galdiff.io.simulations.look import Look, look_into
 from galdiff.io.simulations.parts import join, parts_of, warn_if_cut
 from galdiff.io.simulations.sphere import wanted_sphere
-from galdiff.records import Galaxy, GasParticles, StarParticles
+from galdiff.records import Galaxy
 
 __all__ = ["known_conventions", "read_galaxy", "recognise"]
 
@@ -59,19 +58,8 @@ def read_galaxy(
     """
     path = os.path.expanduser(os.fspath(path))
     raw = _read(path, convention, Request(cosmology, units, populations, wanted_sphere(centre, r_max_kpc)))
-    for note in raw.notes:
-        warnings.warn(f"{path}: {note}", stacklevel=2)
-    check_columns(raw)
-    parts: tuple[Any, Any] = to_rest_frame(raw, centre, r_max_kpc)  # records of numpy arrays, not yet on a device
-    stars, gas = parts
-    if redshift is not None and not redshift >= 0:
-        raise InputError(f"redshift = {redshift} is not allowed; give a number of zero or more, or null")
-    return Galaxy(
-        stars=StarParticles(**stars),
-        gas=None if gas is None else GasParticles(**gas),
-        redshift=raw.redshift if redshift is None else float(redshift),
-        name=f"{raw.convention}: {os.path.basename(os.path.normpath(path))}",
-    )
+    name = f"{raw.convention}: {os.path.basename(os.path.normpath(path))}"
+    return galaxy_of(raw, name=name, centre=centre, r_max_kpc=r_max_kpc, redshift=redshift, where=path)
 
 
 def _read(path: str, convention: str | Convention | None, request: Request) -> Raw:

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import h5py
 import numpy as np
 
-from galdiff.core.hdf5 import check_sources, member, rows_of
+from galdiff.core.hdf5 import check_sources, damage_is_oserror, member, rows_of
+from galdiff.core.numbers import numeric
 from galdiff.errors import InputError
 from galdiff.io.simulations.convention import KINDS, Columns, Field
-from galdiff.io.simulations.numbers import numeric
 from galdiff.io.simulations.snapshot import Epoch, conversion
 from galdiff.io.simulations.sphere import Sphere
 
@@ -27,7 +27,7 @@ class Source:
     where: str
 
     def read(self, rows: slice = slice(None)) -> np.ndarray:
-        """Some rows as float64 in the internal unit of the field, (row,) or (row, width)."""
+        """Some rows as float64, (row,) or (row, width), in the internal unit of the field [kpc, Msun, km/s, ...]."""
         wide = self.field.width > 1
         values = numeric(rows_of(self.dataset, (rows, slice(self.field.width)) if wide else rows), self.where)
         with np.errstate(over="ignore"):  # too large a number is refused with all that are not finite
@@ -79,7 +79,9 @@ def _sources(group: h5py.Group, fields: Mapping[str, Field], epoch: Epoch, conve
         count = dataset.shape[0] if count < 0 and dataset.shape else count
         _check_shape(dataset, count, field, where)
         check_sources(dataset)
-        sources[key] = Source(dataset, field, conversion(dataset.attrs, field, epoch, where), where)
+        with damage_is_oserror():
+            factor = conversion(dataset.attrs, field, epoch, where)
+        sources[key] = Source(dataset, field, factor, where)
     return sources
 
 

@@ -9,13 +9,13 @@ import h5py
 import numpy as np
 
 from galdiff.core.hdf5 import member
+from galdiff.core.numbers import numeric
 from galdiff.cosmology import Cosmology
 from galdiff.errors import InputError
 from galdiff.io.simulations.columns import read_columns
 from galdiff.io.simulations.convention import Columns, Convention, Field, Header, Raw, Request
 from galdiff.io.simulations.frame import SIGNED, check_values
 from galdiff.io.simulations.look import Look, header_of, open_hdf5
-from galdiff.io.simulations.numbers import numeric
 from galdiff.io.simulations.snapshot import Epoch, conversion, read_epoch, stellar_ages
 from galdiff.io.simulations.sphere import Sphere
 

@@ -44,15 +44,16 @@ class Look:
         return any(name.startswith(f"{group}/") and shape[:1] != (0,) for name, shape in self.shapes.items())
 
     def columns(self, name: str) -> int:
-        """Number of columns of a dataset, 1 for a plain one, 0 where there is none."""
+        """Number of columns of a dataset, 1 for a plain one, 0 where there is none or more axes."""
         shape = self.shapes.get(name)
-        return 0 if shape is None else 1 if len(shape) < 2 else shape[1]
+        return 0 if shape is None or len(shape) > 2 else 1 if len(shape) < 2 else shape[1]
 
     def sample(self, name: str) -> np.ndarray:
         """The first rows of a dataset [as stored], of its shape but for the rows; NaN where it holds no numbers."""
         with open_hdf5(self.path) as file:
             values = read_dataset(file[name], slice(SAMPLE))
-        return np.asarray(values, float) if values.dtype.kind in "fiub" else np.full(values.shape, np.nan)
+        with np.errstate(all="ignore"):  # damaged numbers
+            return np.asarray(values, float) if values.dtype.kind in "fiub" else np.full(values.shape, np.nan)
 
 
 def is_helium(fractions: np.ndarray) -> bool:
@@ -116,7 +117,9 @@ def header_of(file: h5py.File) -> dict:
     merged = {}
     for group in HEADER_GROUPS:
         found = member(file, group)
-        for key, value in {} if found is None else found.attrs.items():
+        with damage_is_oserror():
+            attributes = {} if found is None else dict(found.attrs)
+        for key, value in attributes.items():
             if isinstance(value, np.ndarray) and value.size == 1:
                 value = value.reshape(-1)[0]
             merged[key] = value.decode(errors="replace") if isinstance(value, bytes) else value

@@ -11,10 +11,10 @@ from collections.abc import Iterable
 import h5py
 import numpy as np
 
+from galdiff.core.numbers import scalar
 from galdiff.errors import InputError
 from galdiff.io.simulations.convention import Columns, Raw
 from galdiff.io.simulations.look import header_of, open_hdf5
-from galdiff.io.simulations.numbers import scalar
 from galdiff.io.simulations.sphere import Sphere
 
 PART = re.compile(r"(?P<stem>.+)\.(?P<index>\d+)(?P<end>\.(?:hdf5|h5|hdf))")

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from galdiff import units
+from galdiff.core.numbers import scalar
 from galdiff.cosmology import Cosmology
 from galdiff.errors import InputError
 from galdiff.io.simulations.convention import KINDS, Field, Header
-from galdiff.io.simulations.numbers import scalar
 
 ATTRIBUTES = (  # cgs factor, power of a, power of h, as EAGLE-like files, AREPO and SWIFT spell them
     ("CGSConversionFactor", "aexp-scale-exponent", "h-scale-exponent"),

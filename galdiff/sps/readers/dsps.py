@@ -10,7 +10,8 @@ import h5py
 import numpy as np
 
 from galdiff import units
-from galdiff.core.hdf5 import read_dataset
+from galdiff.core.hdf5 import damage_is_oserror, read_dataset
+from galdiff.core.numbers import real, scalar
 from galdiff.errors import InputError
 from galdiff.records import SSPGrid
 from galdiff.sps.grid import C_ANGSTROM_S, make_grid
@@ -56,14 +57,14 @@ class Dsps(Reader):
           InputError: not HDF5, a field is missing, or its values are unusable.
         """
         try:
-            with h5py.File(path, "r") as file:
+            with h5py.File(path, "r") as file, damage_is_oserror():
                 missing = [name for name in FIELDS if name not in file]
                 if missing:
                     raise InputError(
                         f"{path}: no {', '.join(missing)}, but {', '.join(file) or 'nothing'}; a DSPS library holds"
                         f" {', '.join(FIELDS)}"
                     )
-                data = {name: read_dataset(file[name]) for name in FIELDS}
+                data = {name: real(read_dataset(file[name]), f"{path}: {name}") for name in FIELDS}
                 attrs = {name: _plain(value) for name, value in file.attrs.items()}
                 flux_unit = _plain(file["ssp_flux"].attrs.get("unit", attrs.get("flux_unit", "Lsun/Hz/Msun")))
         except OSError as error:
@@ -75,10 +76,16 @@ class Dsps(Reader):
             raise InputError(
                 f"{path}: ssp_flux has shape {flux.shape}; (met, age, wave) with {wave.size} wave is needed"
             )
+        if not (wave > 0).all():
+            raise InputError(f"{path}: ssp_wave holds {wave.min():g} Angstrom; wavelengths are positive: repair it")
         if fwhm is None:
             fwhm = _stated_fwhm(path, attrs)
-        lsun = float(attrs.get("lsun_cgs", units.LSUN_ERG_S)) / units.LSUN_ERG_S
+        lsun = scalar(attrs.get("lsun_cgs", units.LSUN_ERG_S), f"{path}: lsun_cgs") / units.LSUN_ERG_S
+        if not 0.9 < lsun < 1.1:
+            raise InputError(f"{path}: lsun_cgs = {lsun * units.LSUN_ERG_S:.4g}; erg/s are expected: repair it")
         stated = "air" if str(attrs.get("wave_medium", "vacuum")).lower().startswith("air") else "vacuum"
+        with np.errstate(all="ignore"):  # what is too large is refused with all that is not finite
+            per_angstrom = (flux * (lsun * C_ANGSTROM_S / wave**2)).astype(flux.dtype)
         return make_grid(
             str(path),
             fwhm=fwhm,
@@ -86,7 +93,7 @@ class Dsps(Reader):
             ssp_wave=wave,
             ssp_lg_age_gyr=data["ssp_lg_age_gyr"],
             ssp_lgmet=data["ssp_lgmet"],
-            ssp_flux=(flux * (lsun * C_ANGSTROM_S / wave**2)).astype(flux.dtype),
+            ssp_flux=per_angstrom,
             name=str(attrs.get("title", path.stem)),
             imf=str(imf or attrs.get("imf", "not stated")),
         )
@@ -94,7 +101,7 @@ class Dsps(Reader):
 
 def _stated_fwhm(path: pathlib.Path, attrs: dict) -> float:
     if "resolution_fwhm_angstrom" in attrs:
-        return float(attrs["resolution_fwhm_angstrom"])
+        return scalar(attrs["resolution_fwhm_angstrom"], f"{path}: resolution_fwhm_angstrom")
     warnings.warn(
         f"{path} does not state its resolution: FWHM {FALLBACK_FWHM} Angstrom is assumed; give fwhm=...",
         stacklevel=4,
@@ -104,4 +111,4 @@ def _stated_fwhm(path: pathlib.Path, attrs: dict) -> float:
 
 def _plain(value: Any) -> Any:
     """Text of an HDF5 attribute, which may be bytes; other values as they are."""
-    return value.decode() if isinstance(value, bytes) else value
+    return value.decode(errors="replace") if isinstance(value, bytes) else value

@@ -14,6 +14,7 @@ import numpy as np
 from astropy.io import fits
 
 from galdiff import units
+from galdiff.core.numbers import scalar
 from galdiff.errors import InputError
 from galdiff.records import SSPGrid
 from galdiff.sps.grid import make_grid
@@ -42,6 +43,7 @@ MASS_FRACTION = {
         )
     ),
 }
+AXIS = ("CRVAL1", "CDELT1", "CD1_1", "CRPIX1", "CTYPE1")
 MILES_FWHM = 2.51  # [Angstrom] (Falcon-Barroso et al. 2011)
 
 
@@ -165,13 +167,17 @@ def _read_spectrum(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
     """Wavelengths [Angstrom] and spectrum of one file."""
     try:
         with fits.open(path, memmap=False) as hdus:
-            header, data = hdus[0].header, hdus[0].data
+            data = hdus[0].data
+            header = {key: hdus[0].header[key] for key in AXIS if key in hdus[0].header}
             values = None if data is None else np.array(data, dtype=data.dtype.newbyteorder("=")).squeeze()
-    except (OSError, TypeError, ValueError) as error:
+    except Exception as error:  # damaged files raise nearly everything
         raise InputError(f"{path}: cannot be read as FITS ({error}); fetch it again") from error
     step = header.get("CDELT1", header.get("CD1_1"))
     if values is None or values.ndim != 1 or step is None or "CRVAL1" not in header:
-        raise InputError(f"{path}: the primary HDU needs one spectrum with CRVAL1 and CDELT1 [Angstrom, linear]")
+        raise InputError(
+            f"{path}: the primary HDU needs one spectrum with CRVAL1 and CDELT1 [Angstrom, linear]; fetch it again"
+        )
     if "LOG" in str(header.get("CTYPE1", "")).upper():
         raise InputError(f"{path}: CTYPE1 is {header['CTYPE1']}; a linear wavelength axis [Angstrom] is needed")
-    return header["CRVAL1"] + (np.arange(values.size) + 1 - header.get("CRPIX1", 1.0)) * step, values
+    start, at = scalar(header["CRVAL1"], f"{path}: CRVAL1"), scalar(header.get("CRPIX1", 1.0), f"{path}: CRPIX1")
+    return start + (np.arange(values.size) + 1 - at) * scalar(step, f"{path}: CDELT1"), values

@@ -2,11 +2,11 @@
 
 import pathlib
 import typing
-import zipfile
 from collections.abc import Sequence
 
 import numpy as np
 
+from galdiff.core.numbers import numeric, real
 from galdiff.errors import InputError
 from galdiff.records import SSPGrid
 from galdiff.sps.grid import make_grid
@@ -64,19 +64,19 @@ class Ppxf(Reader):
                 f"{path}: '{library}' is not one of {', '.join(MEDIUM)}; give"
                 " medium=air or vacuum and z_sun=<Z at [M/H]=0>"
             )
-        templates = data["templates"]
+        templates = real(data["templates"], f"{path}: templates")
         if templates.ndim != 3:
             raise InputError(f"{path}: templates has shape {templates.shape}; (wave, age, met) is needed")
-        ages = np.asarray(data["ages"], np.float64)
+        ages = numeric(data["ages"], f"{path}: ages")
         if not (ages > 0).all():
-            raise InputError(f"{path}: ages holds {ages.min():g} Gyr; ages are positive")
+            raise InputError(f"{path}: ages holds {ages.min():g} Gyr; ages are positive: repair it")
         return make_grid(
             str(path),
             fwhm=data["fwhm"] if fwhm is None else fwhm,
             medium=medium,
             ssp_wave=data["lam"],
             ssp_lg_age_gyr=np.log10(ages),
-            ssp_lgmet=np.asarray(data["metals"], np.float64) + np.log10(z_sun),
+            ssp_lgmet=numeric(data["metals"], f"{path}: metals") + np.log10(z_sun),
             ssp_flux=np.ascontiguousarray(templates.T),
             name=path.stem,
             imf=imf,
@@ -89,7 +89,7 @@ def _arrays(path: pathlib.Path, wanted: tuple[str, ...]) -> dict[str, np.ndarray
         with path.open("rb") as handle, np.load(handle) as file:
             data = {name: file[name] for name in FIELDS if name in file}
             found = list(file)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # damaged archives raise nearly everything
         raise InputError(f"{path}: cannot be read as npz ({error}); give a complete pPXF library") from error
     missing = [name for name in wanted if name not in data]
     if missing:

@@ -14,13 +14,13 @@ import h5py
 import numpy as np
 
 from galdiff import units
+from galdiff.core.numbers import numeric, scalar
 from galdiff.cosmology import Cosmology
 from galdiff.errors import InputError
 from galdiff.io.simulations.columns import read_columns
 from galdiff.io.simulations.convention import KPC_CM, Columns, Convention, Field, Raw, Request, Unit
 from galdiff.io.simulations.cosmological import has_particles
 from galdiff.io.simulations.look import Look, header_of, open_hdf5
-from galdiff.io.simulations.numbers import numeric, scalar
 from galdiff.io.simulations.snapshot import Epoch
 
 GROWN = ("Formation", "Birth", "Metal")  # in the names of fields of simulations of galaxy formation

@@ -8,12 +8,12 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
+from galdiff.core.numbers import scalar
 from galdiff.errors import InputError
 from galdiff.io.simulations.convention import MPC_CGS, MSUN_CGS, YEAR_S, Columns, Field, Unit
 from galdiff.io.simulations.cosmological import Cosmological
 from galdiff.io.simulations.gas import temperature
 from galdiff.io.simulations.look import Look, is_helium
-from galdiff.io.simulations.numbers import scalar
 
 ELEMENTS = 11
 _LENGTH = Unit("length", MPC_CGS / 1e3, 1.0, -1.0)

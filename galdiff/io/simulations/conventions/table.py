@@ -14,10 +14,10 @@ from astropy import units as u
 from astropy.table import Table as AstropyTable
 
 from galdiff.core.hdf5 import check_compound, member, read_dataset
+from galdiff.core.numbers import numeric
 from galdiff.errors import InputError
 from galdiff.io.simulations.convention import Convention, Raw, Request
 from galdiff.io.simulations.look import Look, open_hdf5, walk
-from galdiff.io.simulations.numbers import numeric
 
 COLUMNS = {  # field of StarParticles: unit, names, required
     "pos": ("kpc", ("pos", "position", "positions", "coordinates"), True),

@@ -8,8 +8,8 @@ import numpy as np
 from galdiff.errors import InputError
 
 
-def numeric(values: Any, where: str) -> np.ndarray:
-    """Values as float64, in the unit [as stored] and shape they have; text, dates, complex and true/false are refused.
+def real(values: Any, where: str) -> np.ndarray:
+    """Values as they are stored [as stored], of any shape; text, dates, complex and true/false are refused.
 
     Raises:
       InputError: they are no real numbers.
@@ -18,7 +18,18 @@ def numeric(values: Any, where: str) -> np.ndarray:
     if found.dtype.kind not in "fiu":
         kind = "no" if isinstance(values, h5py.Empty) else found.dtype
         raise InputError(f"{where} holds {kind} entries that are no real numbers; repair it")
-    return found.astype(np.float64)
+    return found
+
+
+def numeric(values: Any, where: str) -> np.ndarray:
+    """The same as float64, in the unit [as stored] and shape they have.
+
+    Raises:
+      InputError: they are no real numbers.
+    """
+    found = real(values, where)
+    with np.errstate(all="ignore"):  # damaged numbers of more than double precision
+        return found.astype(np.float64)
 
 
 def scalar(value: Any, where: str) -> float:
