@@ -30,7 +30,8 @@ demo: $(VENV)/.installed
 	$(BIN)/python experiments/simulate.py output=$(OUT) overwrite=true
 	@echo "The pictures are $(OUT)/maps.png, spectra.png and history.png, the data cube is $(OUT)/cube.fits."
 
-# One thread each, because the tests run in parallel already: with more they wait for each other.
+# One thread each, because the tests run in parallel already: with more they wait for each other. What the first run of
+# tests compiles serves the second one too.
 test: export OMP_NUM_THREADS := 1
 test: export OPENBLAS_NUM_THREADS := 1
 test: export JAX_PLATFORMS := cpu
@@ -39,7 +40,8 @@ test: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	@programs=$$(mktemp -d) && trap 'rm -rf "$$programs"' EXIT INT TERM && export JAX_COMPILATION_CACHE_DIR="$$programs" && \
+	set -x && $(BIN)/python -m pytest -n 2 --dist loadfile && \
 	GALDIFF_TYPECHECK=1 $(BIN)/python -m pytest -q -n 2 $(TYPED)
 
 $(VENV)/pyvenv.cfg:

@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 from scipy.special import lambertw, ndtri
-from scipy.stats import qmc
 
 from galdiff.errors import InputError
 from galdiff.records import GasParticles
@@ -26,6 +25,8 @@ OXYGEN_OF_METALS, HYDROGEN_OF_LIGHT = 0.43, 0.748  # mass shares; Asplund et al.
 
 def nodes(n: int, seed: int) -> Float[np.ndarray, "n 8"]:
     """n points of a scrambled Sobol sequence in 8 dimensions, strictly inside the unit cube [1]."""
+    from scipy.stats import qmc  # half a second to load
+
     power = max(int(np.ceil(np.log2(max(n, 1)))), 0)
     points = qmc.Sobol(8, scramble=True, rng=np.random.default_rng(seed)).random_base2(power)[:n]
     return np.clip(points, 1e-7, 1 - 1e-7)
