@@ -157,6 +157,7 @@ class Mock:
             maps={self.settings.config.maps.weight: self.maps, "seen": self.seen_maps},
             summary=lambda: {**said, "warnings": lines_of(self.said), "seconds": self.steps.summary()},
             config=self.settings.text(output=str(folder), overwrite=overwrite),
+            stored=self.settings.text(output="", overwrite=False),
             lsf=(plan.wave, recorded_fwhm(plan, **self.observation.setup.spectrograph), library_fwhm(plan)),
             figures=figures,
             extensions=self.settings.config.extensions,

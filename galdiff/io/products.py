@@ -85,7 +85,8 @@ class Products:
       cube: what was observed.
       maps: by weight, {"light": ...} or {"mass": ...}, and {"seen": ...} of light through the PSF.
       summary: makes what summary.json says; called twice, at the end for the time that it took.
-      config: the resolved config as text.
+      config: the resolved config as text, for config.yaml.
+      stored: the same for cube.fits, without the folder of this run.
       lsf: arguments of `lsf_table`: wavelength, FWHM of the data, that of the library [Angstrom].
       figures: {file name: matplotlib figure}.
       extensions: names in cube.fits, see `write_cube`.
@@ -95,6 +96,7 @@ class Products:
     maps: Mapping[str, KinematicMaps]
     summary: Callable[[], Mapping]
     config: str
+    stored: str
     lsf: tuple
     figures: Mapping[str, Any]
     extensions: str = "muse"
@@ -113,7 +115,7 @@ def write_products(folder: str | os.PathLike, made: Products, overwrite: bool = 
     """
     folder, said = pathlib.Path(folder), made.summary()
     options: dict[str, Any] = dict(provenance=provenance_of(said), redshift=said["redshift"], overwrite=overwrite)
-    tables = (lsf_table(*made.lsf), config_table(made.config))
+    tables = (lsf_table(*made.lsf), config_table(made.stored))
     write_cube(folder / "cube.fits", made.cube, tables=tables, extensions=made.extensions, **options)
     write_maps(folder / "maps.fits", made.maps, spaxel_arcsec=made.cube.spaxel_size, **options)
     for name, figure in made.figures.items():
