@@ -99,6 +99,35 @@ def test_links_are_followed_and_one_that_leads_nowhere_names_its_target(tmp_path
         assert f"{what} is a link to target.hdf5:{what}, which is absent" in refusal(tmp_path / "link.hdf5", **options)
 
 
+@pytest.mark.parametrize("absolute", [False, True])
+def test_links_out_of_the_folder_are_followed_only_if_they_are_allowed(tmp_path, monkeypatch, absolute):
+    home = tmp_path / "snapshot"
+    home.mkdir()
+    write_tng(tmp_path / "target.hdf5")
+    name = str(tmp_path / "target.hdf5") if absolute else "../target.hdf5"
+    with h5py.File(tmp_path / "target.hdf5") as target, h5py.File(home / "link.hdf5", "w") as file:
+        target.copy("Header", file)
+        file["PartType4"] = h5py.ExternalLink(name, "PartType4")
+    with h5py.File(tmp_path / "target.hdf5") as target, h5py.File(home / "virtual.hdf5", "w") as file:
+        target.copy("Header", file)
+        for key, column in target["PartType4"].items():
+            layout = h5py.VirtualLayout(column.shape, column.dtype)
+            layout[:] = h5py.VirtualSource(name, f"PartType4/{key}", column.shape)
+            file.create_virtual_dataset(f"PartType4/{key}", layout)
+    for file in ("link.hdf5", "virtual.hdf5"):
+        for options in ({}, {"convention": "illustris_tng"}):
+            assert f"leads to {name}, out of the folder of the file" in refusal(home / file, **options)
+    monkeypatch.setenv("GALDIFF_LINKS", "anywhere")
+    for file in ("link.hdf5", "virtual.hdf5"):
+        assert len(read_galaxy(home / file).stars.mass) == N_STAR
+    monkeypatch.delenv("GALDIFF_LINKS")
+    (home / "beside.hdf5").symlink_to(tmp_path / "target.hdf5")
+    with h5py.File(home / "link.hdf5", "r+") as file:
+        del file["PartType4"]
+        file["PartType4"] = h5py.ExternalLink("beside.hdf5", "PartType4")
+    assert len(read_galaxy(home / "link.hdf5").stars.mass) == N_STAR
+
+
 def test_gas_behind_a_link_that_leads_nowhere_is_not_left_out(tmp_path):
     write_tng(tmp_path / "link.hdf5")
     with h5py.File(tmp_path / "link.hdf5", "r+") as file:

@@ -22,5 +22,5 @@ def test_the_faults_are_of_all_kinds_and_most_of_them_are_refused(report):
 
 
 def test_a_fault_that_passes_unseen_is_reported(tmp_path, monkeypatch):
-    monkeypatch.setattr("galdiff.io.simulations.check_columns", lambda raw: None)
+    monkeypatch.setattr("galdiff.io.simulations.finish.check_columns", lambda raw: None)
     assert fuzz(40, 11, tmp_path).failures

@@ -13,6 +13,7 @@ import numpy as np
 
 from galdiff.errors import InputError
 
+LINKS = "GALDIFF_LINKS"  # environment: "anywhere" allows links out of the folder of a file
 FILTERS = {  # registered numbers (The HDF Group); files rarely hold the name
     32000: "LZF", 32001: "Blosc", 32004: "LZ4", 32008: "Bitshuffle", 32013: "ZFP", 32015: "Zstandard", 32017: "SZ",
     32026: "Blosc2",
@@ -31,10 +32,16 @@ def damage_is_oserror() -> Iterator[None]:
 
 
 def target_of(group: h5py.Group, name: str) -> str | None:
-    """Where a link of a group leads, if nothing is there; None for what is there, and for what is no link at all."""
+    """Where a link of a group leads, if nothing is there; None for what is there, and for what is no link at all.
+
+    Raises:
+      InputError: it leads out of the folder of the file.
+    """
     link = group.get(name, getlink=True)
     if not isinstance(link, h5py.ExternalLink | h5py.SoftLink):
         return None
+    if isinstance(link, h5py.ExternalLink):
+        refuse_outside(group.file.filename, link.filename, f"{group.name}/{name}".strip("/"))
     with contextlib.suppress(KeyError, OSError, RuntimeError):
         group[name]
         return None
@@ -62,6 +69,26 @@ def member(group: h5py.Group, name: str) -> Any:
         with damage_is_oserror():  # it is there, and not to be opened
             place = place[step]
     return place
+
+
+def refuse_outside(path: str, target: str, where: str) -> None:
+    """Refuse a target that does not lie in the folder of a file, unless the environment allows it.
+
+    Args:
+      path: of the file.
+      target: name of another file, as the first gives it.
+      where: the member that leads there.
+
+    Raises:
+      InputError: naming both and the ways to allow it.
+    """
+    home = os.path.dirname(os.path.abspath(path))
+    place = os.path.normpath(os.path.join(home, target))
+    if os.environ.get(LINKS) != "anywhere" and not place.startswith(os.path.join(home, "")):
+        raise InputError(
+            f"{path}: {where} leads to {target}, out of the folder of the file; if you trust it, set {LINKS}=anywhere,"
+            " or put the target, or a symbolic link to it, into the folder"
+        )
 
 
 def read_dataset(dataset: h5py.Dataset, rows: Any = ()) -> np.ndarray:
@@ -121,6 +148,7 @@ def check_sources(dataset: h5py.Dataset) -> None:
         source = _source(dataset, name)
         if source is None:
             raise InputError(f"{where} {name} is absent; put it beside the file, or its particles would be lost")
+        refuse_outside(dataset.file.filename, name, str(dataset.name).strip("/"))
         try:
             with h5py.File(source, "r") as file:
                 found = member(file, inner.strip("/"))

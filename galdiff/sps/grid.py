@@ -25,6 +25,11 @@ DEEPEST = 0.1  # of the peak of a spectrum, below zero
 NEGATIVE_ALLOWED = 0.01  # fraction of samples: noise of empirical stars dips below zero in saturated lines
 
 
+def floating(values: np.ndarray) -> np.ndarray:
+    """Values as they are [as given], of any shape; whole numbers in double precision, for they would be cut."""
+    return values if values.dtype.kind == "f" else values.astype(np.float64)
+
+
 def fwhm_on(wave: np.ndarray, fwhm: ArrayLike | Sequence) -> np.ndarray:
     """Resolution FWHM [Angstrom] on a wavelength grid.
 
@@ -37,6 +42,10 @@ def fwhm_on(wave: np.ndarray, fwhm: ArrayLike | Sequence) -> np.ndarray:
     """
     values = numeric(fwhm, "fwhm")
     if values.ndim == 2 and values.shape[1] == 2:
+        if not (np.diff(values[:, 0]) > 0).all():
+            raise InputError(
+                "fwhm holds pairs (wavelength, FWHM) [Angstrom] whose wavelengths do not increase; sort them"
+            )
         values = np.interp(wave, values[:, 0], values[:, 1])
     if values.ndim > 1 or values.size not in (1, wave.size):
         raise InputError(
@@ -73,7 +82,7 @@ def make_grid(source: str, *, fwhm: ArrayLike | Sequence, medium: str, **fields:
     axes: dict[str, Any] = {
         name: numeric(fields.pop(name), f"{source}: {name}") for name in ("ssp_wave", "ssp_lg_age_gyr", "ssp_lgmet")
     }
-    flux: Any = real(fields.pop("ssp_flux"), f"{source}: ssp_flux")
+    flux: Any = floating(real(fields.pop("ssp_flux"), f"{source}: ssp_flux"))
     _check_axes(source, axes)
     _check_flux(source, flux, axes)
     try:

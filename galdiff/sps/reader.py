@@ -83,7 +83,7 @@ def npz_names(path: pathlib.Path) -> frozenset[str]:
     try:
         with zipfile.ZipFile(path) as archive:
             return frozenset(name.removesuffix(".npy") for name in archive.namelist())
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except Exception as error:  # damaged archives raise nearly everything
         raise InputError(f"{path}: cannot be read as npz ({error}); it is damaged: fetch it again") from error
 
 

@@ -104,8 +104,7 @@ def _walk(group: h5py.Group, place: str, above: tuple, shapes: dict, broken: dic
         if (target := target_of(group, name)) is not None:
             broken[place + name] = target
             continue
-        with damage_is_oserror():
-            item = group[name]
+        item = member(group, name)
         if isinstance(item, h5py.Dataset):
             shapes[place + name] = item.shape or ()
         elif isinstance(item, h5py.Group) and all(item != one for one in above):

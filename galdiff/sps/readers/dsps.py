@@ -10,11 +10,11 @@ import h5py
 import numpy as np
 
 from galdiff import units
-from galdiff.core.hdf5 import damage_is_oserror, read_dataset
+from galdiff.core.hdf5 import damage_is_oserror, member, read_dataset
 from galdiff.core.numbers import real, scalar
 from galdiff.errors import InputError
 from galdiff.records import SSPGrid
-from galdiff.sps.grid import C_ANGSTROM_S, make_grid
+from galdiff.sps.grid import C_ANGSTROM_S, floating, make_grid
 from galdiff.sps.reader import Reader, hdf5_names
 
 FIELDS = ("ssp_lgmet", "ssp_lg_age_gyr", "ssp_wave", "ssp_flux")
@@ -56,22 +56,8 @@ class Dsps(Reader):
         Raises:
           InputError: not HDF5, a field is missing, or its values are unusable.
         """
-        try:
-            with h5py.File(path, "r") as file, damage_is_oserror():
-                missing = [name for name in FIELDS if name not in file]
-                if missing:
-                    raise InputError(
-                        f"{path}: no {', '.join(missing)}, but {', '.join(file) or 'nothing'}; a DSPS library holds"
-                        f" {', '.join(FIELDS)}"
-                    )
-                data = {name: real(read_dataset(file[name]), f"{path}: {name}") for name in FIELDS}
-                attrs = {name: _plain(value) for name, value in file.attrs.items()}
-                flux_unit = _plain(file["ssp_flux"].attrs.get("unit", attrs.get("flux_unit", "Lsun/Hz/Msun")))
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read as HDF5 ({error}); give a complete DSPS library") from error
-        if flux_unit != "Lsun/Hz/Msun":
-            raise InputError(f"{path}: ssp_flux is in {flux_unit}; a DSPS library is in Lsun/Hz/Msun: convert it")
-        wave, flux = np.asarray(data["ssp_wave"], np.float64), data["ssp_flux"]
+        data, attrs = _fields(path)
+        wave, flux = np.asarray(data["ssp_wave"], np.float64), floating(data["ssp_flux"])
         if flux.ndim != 3 or flux.shape[-1] != wave.size:
             raise InputError(
                 f"{path}: ssp_flux has shape {flux.shape}; (met, age, wave) with {wave.size} wave is needed"
@@ -97,6 +83,26 @@ class Dsps(Reader):
             name=str(attrs.get("title", path.stem)),
             imf=str(imf or attrs.get("imf", "not stated")),
         )
+
+
+def _fields(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The arrays of a file, which are numbers, and its attributes."""
+    try:
+        with h5py.File(path, "r") as file, damage_is_oserror():
+            missing = [name for name in FIELDS if not isinstance(member(file, name), h5py.Dataset)]
+            if missing:
+                raise InputError(
+                    f"{path}: no {', '.join(missing)}, but {', '.join(file) or 'nothing'}; a DSPS library holds"
+                    f" {', '.join(FIELDS)}"
+                )
+            data = {name: real(read_dataset(file[name]), f"{path}: {name}") for name in FIELDS}
+            attrs = {name: _plain(value) for name, value in file.attrs.items()}
+            flux_unit = _plain(file["ssp_flux"].attrs.get("unit", attrs.get("flux_unit", "Lsun/Hz/Msun")))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read as HDF5 ({error}); give a complete DSPS library") from error
+    if flux_unit != "Lsun/Hz/Msun":
+        raise InputError(f"{path}: ssp_flux is in {flux_unit}; a DSPS library is in Lsun/Hz/Msun: convert it")
+    return data, attrs
 
 
 def _stated_fwhm(path: pathlib.Path, attrs: dict) -> float:
