@@ -114,13 +114,17 @@ def prepare(equations: Equations, history: HaloHistory, outputs: Outputs) -> Pre
     edges, counts, wanted = plan_grid(outputs, history)
     times = grid_times(edges.astype(precision(equations, history)), counts)
     at, pace = stage_times(times)
-    shown = halo_at(history, times[np.asarray(wanted)])
+    start = history.t_start.astype(times.dtype)
+    everywhere = jnp.concatenate([start[None], at.ravel(), times[np.asarray(wanted)]])
+    halo = halo_at(history, everywhere)  # in one go: a program of its own for each would take three times to compile
+    state = equations.halo_state(halo, history.cosmology)
+    n = 1 + at.size
     return Prepared(
-        first=halo_at(history, history.t_start),
-        halo_state=equations.halo_state(halo_at(history, at), history.cosmology),
+        first=jax.tree.map(lambda x: x[0], halo),
+        halo_state=jax.tree.map(lambda x: x[1:n].reshape(at.shape), state),
         pace=pace,
-        shown=shown,
-        halo_state_shown=equations.halo_state(shown, history.cosmology),
+        shown=jax.tree.map(lambda x: x[n:], halo),
+        halo_state_shown=jax.tree.map(lambda x: x[n:], state),
         cosmology=history.cosmology,
         spin=history.spin,
         wanted=wanted,

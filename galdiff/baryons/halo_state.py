@@ -6,10 +6,10 @@ from jaxtyping import Array, ArrayLike, Float
 
 from galdiff import units
 from galdiff.baryons import uv_background
-from galdiff.core.hermite import backward_slopes, hermite
+from galdiff.core.hermite import backward_slopes, hermite, interval
 from galdiff.core.interpolation import monotone_slopes
 from galdiff.core.record import quantity, record
-from galdiff.cosmology import Cosmology, hubble, redshift_at_age
+from galdiff.cosmology import Cosmology, ln_scale_at_ages
 from galdiff.records import HaloHistory
 from galdiff.units import MEAN_WEIGHT
 
@@ -59,29 +59,28 @@ class HaloState:
 def halo_at(history: HaloHistory, time: Float[ArrayLike, "..."]) -> HaloNow:
     """One halo at any times [Gyr], by the rule that its history names (see `HaloHistory`)."""
     time = jnp.asarray(time)
-    names = ("m_vir", "mdot_vir", "r_vir", "v_vir", "c_nfw")
+    ln_t, nodes = jnp.log(time), jnp.log(history.time)
+    index = interval(ln_t, nodes)
+    # Redshifts are exact at the nodes, and a Hermite cubic in ln t with exact slopes between them.
+    ln_scale, growth = ln_scale_at_ages(history.cosmology, history.time)
+    names = ("r_vir", "v_vir", "c_nfw", "m_vir")
+    values = jnp.log(jnp.stack([getattr(history, name) for name in names], -1))
     if history.interpolation == "backward":
-        values = jnp.log10(jnp.stack([getattr(history, name) for name in names], -1))
-        found = 10 ** hermite(time, history.time, values, backward_slopes(values, history.time))[0]
-        read = {name: found[..., i] for i, name in enumerate(names)}
+        ln_a = hermite(ln_t, nodes, ln_scale, growth, index)[0]
+        values = jnp.concatenate([values, jnp.log(history.mdot_vir)[:, None]], -1)
+        slopes = backward_slopes(values, history.time)
+        read = jnp.exp(hermite(time, history.time, values, slopes, index)[0])
+        mdot = read[..., 4]
     else:
-        ln_t, nodes = jnp.log(time), jnp.log(history.time)
-        growth = history.mdot_vir * history.time / history.m_vir
-        ln_m, slope = hermite(ln_t, nodes, jnp.log(history.m_vir), growth)
-        others = jnp.log(jnp.stack([history.r_vir, history.v_vir, history.c_nfw], -1))
-        slopes = jnp.stack([monotone_slopes(others[..., i], nodes) for i in range(3)], -1)
-        found = jnp.exp(hermite(ln_t, nodes, others, slopes)[0])
-        m, slope = jnp.exp(ln_m), jnp.maximum(slope, 0.0)
-        read = dict(zip(names, (m, m * slope / time, *jnp.moveaxis(found, -1, 0)), strict=True))
+        accretion = history.mdot_vir * history.time / history.m_vir
+        slopes = [*(monotone_slopes(values[:, i], nodes) for i in range(3)), accretion, growth]
+        curves = jnp.concatenate([values, ln_scale[:, None]], -1)
+        found, slope = hermite(ln_t, nodes, curves, jnp.stack(slopes, -1), index)
+        read, ln_a = jnp.exp(found[..., :4]), found[..., 4]
+        mdot = read[..., 3] * jnp.maximum(slope[..., 3], 0.0) / time
     spin = None if history.spin is None else jnp.broadcast_to(history.spin, time.shape)
-    return HaloNow(time=time, redshift=_redshift(history, time), spin=spin, **read)
-
-
-def _redshift(history: HaloHistory, time: Array) -> Array:
-    """Redshift at times: exact at the nodes of the history, a Hermite cubic in ln t with exact slopes between them."""
-    z = redshift_at_age(history.cosmology, history.time)
-    slopes = -hubble(history.cosmology, z) / units.MPC_KMS_PER_GYR * history.time
-    return jnp.expm1(hermite(jnp.log(time), jnp.log(history.time), jnp.log1p(z), slopes)[0])
+    named = {name: read[..., i] for i, name in enumerate(names)}
+    return HaloNow(time=time, redshift=jnp.expm1(-ln_a), mdot_vir=mdot, spin=spin, **named)
 
 
 def halo_state_at(halo: HaloNow, cosmology: Cosmology, sharp: bool = False) -> HaloState:

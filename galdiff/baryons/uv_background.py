@@ -6,9 +6,9 @@ from jaxtyping import Array, ArrayLike, Float
 
 from galdiff.cosmology import Cosmology
 
-ALPHA, Z_OVERLAP, Z_REIONISED = 6.0, 9.0, 3.5  # Kravtsov, Gnedin & Klypin 2004, ApJ 609, 482, appendix B
+ALPHA, Z_OVERLAP, Z_REIONISED = 6, 9.0, 3.5  # Kravtsov, Gnedin & Klypin 2004, ApJ 609, 482, appendix B
 JEANS_MASS = 0.0933 * 2.5e11  # Msun h^-1 Omega_m^-1/2 mu^-3/2
-SUPPRESSION = 2.0  # alpha of Okamoto, Gao & Theuns 2008, MNRAS 390, 920, eq. 3
+SUPPRESSION = 2  # alpha of Okamoto, Gao & Theuns 2008, MNRAS 390, 920, eq. 3
 BLEND = 0.04  # width in ln(1+z) over which the smooth form passes z = 3.5
 
 
@@ -28,27 +28,27 @@ def filtering_mass(
     late = _late(a, a_o, a_r)
     # Clamped arguments keep the branch that is not taken finite.
     early = 3 * a / ((2 + ALPHA) * (5 + 2 * ALPHA)) * jnp.minimum(a / a_o, 1.0) ** ALPHA
-    middle = 3 / a * a_o**2 * _overlap(a, a_o) + a**2 / 10 - a_o**2 / 10 * (5 - 4 * (a / a_o) ** -0.5)
+    middle = 3 / a * a_o**2 * _overlap(a, a_o) + a**2 / 10 - a_o**2 / 10 * (5 - 4 * jnp.sqrt(a_o / a))
     before = jnp.where(a < a_o, early, middle)
     if sharp:
         f = jnp.where(a > a_r, late, before)
     else:
         f = before + (late - before) * jax.nn.sigmoid(jnp.log(a / a_r) / BLEND) * jnp.where(a < a_o, 0.0, 1.0)
     jeans = JEANS_MASS / (cosmology.h0 / 100) * cosmology.omega_m**-0.5 * mean_weight**-1.5
-    return jeans * f**1.5
+    return jeans * f * jnp.sqrt(f)  # a power costs ten times a root
 
 
 def _overlap(a: Array, a_o: float) -> Array:
-    return 1 / (2 + ALPHA) - 2 * (a / a_o) ** -0.5 / (5 + 2 * ALPHA)
+    return 1 / (2 + ALPHA) - 2 * jnp.sqrt(a_o / a) / (5 + 2 * ALPHA)
 
 
 def _late(a: Array, a_o: float, a_r: float) -> Array:
-    heated = a_r**2 / 10 * (5 - 4 * (a / a_r) ** -0.5) - a_o**2 / 10 * (5 - 4 * (a / a_o) ** -0.5)
-    cooled = a * a_r / 3 - a_r**2 / 3 * (3 - 2 * (a / a_r) ** -0.5)
+    heated = a_r**2 / 10 * (5 - 4 * jnp.sqrt(a_r / a)) - a_o**2 / 10 * (5 - 4 * jnp.sqrt(a_o / a))
+    cooled = a * a_r / 3 - a_r**2 / 3 * (3 - 2 * jnp.sqrt(a_r / a))
     return 3 / a * (a_o**2 * _overlap(a, a_o) + heated + cooled)
 
 
 def suppression(m_vir: Float[ArrayLike, "..."], filtering: Float[ArrayLike, "..."]) -> Float[Array, "..."]:
     """Share of its baryons a halo of m_vir [Msun] can hold, 1/2 at the filtering mass (Okamoto et al. 2008)."""
     ratio = jnp.asarray(filtering) / m_vir
-    return (1 + (2 ** (SUPPRESSION / 3) - 1) * ratio**SUPPRESSION) ** (-3 / SUPPRESSION)
+    return jnp.exp(-3 / SUPPRESSION * jnp.log1p((2 ** (SUPPRESSION / 3) - 1) * ratio**SUPPRESSION))

@@ -5,7 +5,7 @@ Unlike `interpolation`, which hands out weights of table nodes, these are curves
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, ArrayLike, Float, Int
 
 from galdiff.errors import InputError
 
@@ -22,6 +22,7 @@ def hermite(
     nodes: Float[ArrayLike, "n"],
     values: Float[ArrayLike, "n *item"],
     slopes: Float[ArrayLike, "n *item"],
+    index: Int[Array, "..."] | None = None,
 ) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
     """Cubic Hermite spline and its derivative, continued as straight lines beyond the ends.
 
@@ -30,6 +31,7 @@ def hermite(
       nodes: places of the nodes [unit of x], strictly increasing, at least two, of any spacing.
       values: values at the nodes [any unit]; further axes are further curves on the same nodes.
       slopes: derivatives at the nodes [unit of values per unit of x], shape of values.
+      index: number of the interval of each x, where it is known (`interval`).
 
     Returns:
       Value and derivative, shapes x.shape + values.shape[1:]; on a node they are the node's value and slope exactly.
@@ -46,9 +48,7 @@ def hermite(
         )
     # Unlike jnp.clip, this keeps the inner derivative at exactly the ends.
     inside = jnp.where(x < nodes[0], nodes[0], jnp.where(x > nodes[-1], nodes[-1], x))
-    # A loop, as the compiler would repeat an unrolled search in every use of its result: it compiles in half the time.
-    found = jnp.searchsorted(*jax.lax.stop_gradient((nodes[1:-1], inside)), side="right", method="scan")
-    index = found.astype(jnp.int32)
+    index = interval(inside, nodes) if index is None else index
     width = nodes[index + 1] - nodes[index]
     item = (...,) + (None,) * (values.ndim - 1)
     u, width, beyond = ((inside - nodes[index]) / width)[item], width[item], (x - inside)[item]
@@ -57,6 +57,13 @@ def hermite(
     value = low * (1 - upper) + high * upper + width * u * (1 - u) * (s_low * (1 - u) - s_high * u)
     derivative = 6 * u * (1 - u) * (high - low) / width + s_low * (1 - u) * (1 - 3 * u) - s_high * u * (2 - 3 * u)
     return value + beyond * derivative, derivative
+
+
+def interval(x: Float[Array, "..."], nodes: Float[Array, "n"]) -> Int[Array, "..."]:
+    """Number of the interval between nodes in which each x lies, the outermost ones reaching to infinity."""
+    # A loop, as the compiler would repeat an unrolled search in every use of its result: it compiles in half the time.
+    found = jnp.searchsorted(*jax.lax.stop_gradient((nodes[1:-1], x)), side="right", method="scan")
+    return found.astype(jnp.int32)
 
 
 def backward_slopes(values: Float[ArrayLike, "n *item"], nodes: Float[ArrayLike, "n"]) -> Float[Array, "n *item"]:
