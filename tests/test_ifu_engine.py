@@ -19,7 +19,7 @@ from galdiff.errors import InputError
 from galdiff.ifu.direct import DirectSpectrograph
 from galdiff.ifu.engine import choose_engine, ifu_stages
 from galdiff.ifu.instrument import output_wave
-from galdiff.ifu.psf import psf_kernel
+from galdiff.ifu.psf import blur_kernel
 from galdiff.ifu.rubix_rule import rubix_cube
 from galdiff.ifu.spread_functions import psf_fwhm
 from galdiff.ifu.stages import Deposit, Spectrograph
@@ -146,8 +146,10 @@ def test_the_psf_acts_on_light_from_outside_the_field_too(synthetic, kind):
     margin = plan.margin[0]
     wide = dataclasses.replace(sharp, n_x=5 + 2 * margin, n_y=5 + 2 * margin)
     unblurred = observe(synthetic.plan(instrument=wide, rank=24, h_v_kms=40), synthetic.stars, synthetic.placement)
-    kernel = np.asarray(psf_kernel(blurred, 1.5, plan.margin))
-    windows = np.lib.stride_tricks.sliding_window_view(np.asarray(unblurred.flux), kernel.shape, axis=(0, 1))
+    kernel = np.asarray(blur_kernel(blurred, 1.5, plan.wings, plan.precision.kernel))
+    beyond = [(r - margin,) * 2 for r in plan.wings.radius]  # where nothing is rendered
+    padded = np.pad(unblurred.flux, (*beyond, (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, kernel.shape, axis=(0, 1))
     expected = np.einsum("yxkij,ij->yxk", windows, kernel)
     found = observe(plan, synthetic.stars, synthetic.placement).flux
     np.testing.assert_allclose(found, expected, atol=1e-9 * expected.max())

@@ -1,23 +1,33 @@
 """Point and line spread functions: moments, parity with reference kernels, gradients, margins and warnings."""
 
+import dataclasses
+import functools
+import pathlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import yaml
 from scipy.signal import convolve2d
 
-from galdiff.core.kernels import VARIANCE, bspline_weights
-from galdiff.ifu.instrument import from_mapping
+from galdiff.build import build
+from galdiff.core.kernels import VARIANCE, bspline_weights, unshared
+from galdiff.ifu.instrument import from_mapping, output_wave
 from galdiff.ifu.lsf import added_sigma, fwhm_instrument, warn_deficient
 from galdiff.ifu.psf import (
+    Wings,
     anchor_waves,
     anchor_weights,
+    blur_kernel,
     convolve,
     fwhm_at,
     kernel_radius,
     psf_kernel,
-    variance_to_subtract,
+    wings_of,
+    wings_of_tile,
 )
+from galdiff.ifu.spread_functions import psf_fwhm
 
 BASE = {
     "name": "test",
@@ -69,29 +79,37 @@ def test_half_of_the_peak_lies_at_half_of_the_width():
         assert kernel[40, 60] / kernel[40, 40] == pytest.approx(0.5, abs=2e-3)
 
 
+@pytest.mark.parametrize("assignment", sorted(VARIANCE))
+def test_what_undoes_the_sharing_takes_its_variance_off_any_profile(assignment):
+    values = np.outer(unshared(41, assignment)[20], [1.0])[:, 0]  # the image of a point
+    offset = np.arange(-20, 21)
+    assert values.sum() == pytest.approx(1.0, rel=1e-9)
+    assert (values * offset**2).sum() == pytest.approx(-VARIANCE[assignment], abs=1e-7)
+
+
 def test_assignment_and_kernel_together_have_the_variance_that_was_asked_for():
     instr = instrument(fwhm=2.0, y=0.5, x=0.5)
-    less = variance_to_subtract(instr, "cubic")
-    assert less == pytest.approx((0.25 * VARIANCE["cubic"],) * 2)
     bare = moment(psf_kernel(instr, 2.0, (12, 12)), 0.5, 0.5)[0]
-    narrowed = moment(psf_kernel(instr, 2.0, (12, 12), less=less), 0.5, 0.5)[0]
+    narrowed = moment(blur_kernel(instr, 2.0, Wings((12, 12), np.inf), "cubic"), 0.5, 0.5)[0]
     index, weight = bspline_weights(jnp.asarray(5.5), "cubic")
     shared = float((weight * (index - 5) ** 2).sum()) * 0.25  # variance of the shares of a point
     assert narrowed + shared == pytest.approx(float(bare), rel=1e-5)
-    assert variance_to_subtract(instrument("moffat"), "cubic") == (0.0, 0.0)
 
 
 def test_a_psf_narrower_than_the_assignment_becomes_a_point_with_finite_gradients():
     instr = instrument(fwhm=0.5)
-    kernel = lambda f: psf_kernel(instr, f, (2, 2), less=variance_to_subtract(instr, "cubic"))  # noqa: E731
+    kernel = lambda f: blur_kernel(instr, f, wings_of(instr, (2, 2)), "cubic")  # noqa: E731
     assert kernel(0.5)[2, 2] > 0.9
+    assert kernel(0.5).min() > -0.1  # a deconvolved point would be at -0.3
     assert jnp.isfinite(jax.jacfwd(kernel)(0.5)).all()
 
 
+@pytest.mark.parametrize("make", [psf_kernel, blur_kernel])
 @pytest.mark.parametrize("kind", ["gaussian", "moffat"])
-def test_gradients_in_width_and_exponent_match_differences(kind):
+def test_gradients_in_width_and_exponent_match_differences(kind, make):
     instr, weight = instrument(kind), np.random.default_rng(1).normal(size=(9, 9))
-    value = lambda f, b: (weight * psf_kernel(instr, f, (4, 4), beta=b)).sum()  # noqa: E731
+    how = ((4, 4),) if make is psf_kernel else (Wings((4, 4), 3.0), "cubic")
+    value = lambda f, b: (weight * make(instr, f, *how, beta=b)).sum()  # noqa: E731
     got, h = jax.grad(value, (0, 1))(1.7, 2.6), 1e-5
     want = (value(1.7 + h, 2.6) - value(1.7 - h, 2.6)) / (2 * h), (value(1.7, 2.6 + h) - value(1.7, 2.6 - h)) / (2 * h)
     np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-10)
@@ -103,6 +121,88 @@ def test_the_radius_of_a_moffat_is_three_widths_in_the_spaxels_of_each_axis():
     assert kernel_radius(instrument("gaussian", fwhm=2.0)) == (5, 5)
     chromatic = instrument("moffat", fwhm=0.8, y=0.2, wave_ref_angstrom=9000.0, power=-0.2)
     assert kernel_radius(chromatic)[0] == 14  # the blue end is wider
+
+
+def energy_in_spaxels(instr, fwhm, py, px, fine=10):
+    """Energy of a point source in each spaxel, summed over fine points; its place is in spaxels from the corner."""
+    sub = (np.arange(fine) + 0.5) / fine
+    y = (np.arange(instr.n_y)[:, None] + sub - py).ravel() * instr.spaxel_y_arcsec
+    x = (np.arange(instr.n_x)[:, None] + sub - px).ravel() * instr.spaxel_x_arcsec
+    if instr.psf.kind == "gaussian":
+        sigma2 = (fwhm / 2.3548200450309493) ** 2
+        ey, ex = (np.exp(-(v**2) / (2 * sigma2)).reshape(-1, fine).sum(1) for v in (y, x))
+        profile = np.outer(ey, ex) / (2 * np.pi * sigma2)
+    else:
+        beta = instr.psf.beta
+        alpha2 = fwhm**2 / (4 * (2 ** (1 / beta) - 1))
+        profile = (1 + np.add.outer(y**2, x**2) / alpha2) ** -beta * (beta - 1) / (np.pi * alpha2)
+        profile = profile.reshape(instr.n_y, fine, instr.n_x, fine).sum((1, 3))
+    return profile * instr.spaxel_y_arcsec * instr.spaxel_x_arcsec / fine**2
+
+
+def image_of_a_point(instr, fwhm, py, px, margin, wings):
+    """The same by shares and the kernel."""
+    (iy, wy), (ix, wx) = (bspline_weights(jnp.asarray(p + m), "cubic") for p, m in zip((py, px), margin, strict=True))
+    image = jnp.zeros((instr.n_y + 2 * margin[0], instr.n_x + 2 * margin[1]))
+    image = image.at[iy[:, None], ix[None]].add(wy[:, None] * wx[None])
+    return np.asarray(convolve(image, blur_kernel(instr, fwhm, wings, "cubic"), margin))
+
+
+def width_of(image, truth):
+    """FWHM [arcsec] for which `truth` fits the image best, amplitude free."""
+
+    def misfit(fwhm):
+        model = truth(fwhm)
+        return ((image - model * (image * model).sum() / (model**2).sum()) ** 2).sum()
+
+    middle = np.array([0.96, 1.0, 1.04])
+    fit = np.polyfit(middle, [misfit(m) for m in middle], 2)
+    return -fit[1] / (2 * fit[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "tiled"),
+    [("muse_wfm_ao", False), ("muse_wfm_ao", True), ("bluemuse", False), ("califa_v500", True), ("kmos_h", False)],
+)
+def test_a_point_source_has_the_width_and_the_encircled_energy_of_the_psf(name, tiled):
+    path = pathlib.Path(__file__).parent.parent / "conf" / "instrument" / f"{name}.yaml"
+    whole = build(yaml.safe_load(path.read_text(encoding="utf-8")), path=f"instrument={name}")
+    instr = dataclasses.replace(whole, n_y=min(whole.n_y, 49), n_x=min(whole.n_x, 47), aperture="square")
+    fwhm, margin = float(psf_fwhm(instr.psf, output_wave(instr)[-1])), kernel_radius(instr, 1.3)
+    wings = wings_of(instr, margin, 1.3)
+    if tiled:
+        wings = wings_of_tile(instr, margin)
+        margin = wings.radius
+    for dy, dx in ((0.5, 0.5), (0.0, 0.0), (0.2, 0.85)):  # at the centre, the corner and elsewhere in a spaxel
+        py, px = instr.n_y // 2 + dy, instr.n_x // 2 + dx
+        truth = functools.partial(lambda f, py, px: energy_in_spaxels(instr, f * fwhm, py, px), py=py, px=px)
+        found, true = image_of_a_point(instr, fwhm, py, px, margin, wings), truth(1.0)
+        assert width_of(found, truth) == pytest.approx(1.0, abs=0.01)
+        y, x = (np.arange(instr.n_y) + 0.5 - py), (np.arange(instr.n_x) + 0.5 - px)
+        r = np.hypot(y[:, None] * instr.spaxel_y_arcsec, x * instr.spaxel_x_arcsec) / fwhm
+        lost = 0.02 if tiled and name == "califa_v500" else 0.005  # half of the light of beta = 2 lies far out
+        for radius in (0.75, 1.0, 1.5, 2.0, 3.0):
+            assert found[r < radius].sum() == pytest.approx(true[r < radius].sum(), abs=lost)
+        assert found.min() > -1e-4 * found.max()
+
+
+@pytest.mark.parametrize("beta", [1.5, 2.8, 4.765])
+def test_wings_fade_in_a_circle_without_an_edge_and_hold_the_energy(beta):
+    instr = instrument("moffat", fwhm=1.6, y=0.5, x=0.5, beta=beta)
+    wide = dataclasses.replace(instr, n_x=400, n_y=400)
+    wings = wings_of(wide, kernel_radius(wide))
+    kernel = np.asarray(blur_kernel(wide, 1.6, wings, "nearest"))
+    row, middle = kernel[wings.radius[0], wings.radius[1] :], kernel.max()
+    if beta > 2:
+        assert kernel.sum() == pytest.approx(1.0, abs=1e-4)
+        assert row[-1] < 1e-9 * middle
+        diagonal = np.diagonal(kernel)[wings.radius[0] :]
+        floor = 1e-10 * middle
+        reach = 0.5 * np.array([np.flatnonzero(row > floor)[-1], np.sqrt(2) * np.flatnonzero(diagonal > floor)[-1]])
+        np.testing.assert_allclose(reach, 1.15 * wings.fade, atol=1.0)
+        assert row[row > floor][-1] < 1e-6 * middle
+        assert -np.diff(row)[int(wings.fade / 0.5) :].min() < 1e-6 * middle
+    assert (np.diff(row) <= 0.0).all()
 
 
 def test_one_point_per_spaxel_samples_the_centres():
@@ -125,6 +225,9 @@ def test_convolution_is_exact_inside_the_margin_for_either_order_of_axes():
     np.testing.assert_allclose(convolve(jnp.asarray(cube), jnp.asarray(kernel), (2, 1), (0, 1)), expected, rtol=1e-12)
     planes = convolve(jnp.moveaxis(jnp.asarray(cube), -1, 0), jnp.asarray(kernel), (2, 1))
     np.testing.assert_allclose(planes, np.moveaxis(expected, -1, 0), rtol=1e-12)
+    wide = rng.random((19, 9))  # reaches further than the margin
+    expected = convolve2d(cube[..., 0], wide, "same")[2:-2, 1:-1]
+    np.testing.assert_allclose(convolve(jnp.asarray(cube[..., 0]), jnp.asarray(wide), (2, 1)), expected, rtol=1e-12)
 
 
 def test_convolution_of_light_in_the_middle_keeps_all_of_it_in_float32():

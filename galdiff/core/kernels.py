@@ -5,6 +5,7 @@ B-spline is the next of the same family.
 """
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 TAPS = {"nearest": 1, "linear": 2, "quadratic": 3, "cubic": 4}
@@ -40,3 +41,23 @@ def bspline_weights(g: Float[Array, "..."], kernel: str) -> tuple[Int[Array, "..
         raise ValueError(f"kernel is '{kernel}'; choose one of {', '.join(TAPS)}")
     index = first.astype(jnp.int32)[..., None] + jnp.arange(TAPS[kernel], dtype=jnp.int32)
     return index, jnp.stack(weights, -1)
+
+
+def unshared(size: int, kernel: str) -> np.ndarray:
+    """Matrix (size, size) that undoes, on values at cell centres, the widening by shares [1]; float64.
+
+    The inverse of the filter (v/2, 1 - v, v/2) with the kernel's VARIANCE v. For quadratic and cubic that filter is
+    the B-spline at the cells' centres, so it gives the coefficients of the spline through the values (Unser 1999, IEEE
+    Signal Process. Mag. 16, 22). A cubic spline through a function with the fourth derivative d is too small by
+    d u^2 (1 - u)^2 / 24 at the fraction u of a cell; the mean of that, d / 720, is added, which halves the largest
+    difference. Zero is assumed beyond the ends.
+    """
+    v = VARIANCE[kernel]
+    inverse = np.linalg.inv(_filter(size, 1 - v, v / 2))
+    return _filter(size, 1 + 6 / 720, -4 / 720, 1 / 720) @ inverse if kernel == "cubic" else inverse
+
+
+def _filter(size: int, *taps: float) -> np.ndarray:
+    """Symmetric filter as a matrix: taps at offset 0, 1, 2..."""
+    offset = np.abs(np.subtract.outer(np.arange(size), np.arange(size)))
+    return np.select([offset == k for k in range(len(taps))], taps, 0.0)

@@ -15,12 +15,13 @@ from galdiff.ifu.basis import Attenuation, Basis, build_basis, no_attenuation, s
 from galdiff.ifu.deposit import Bins
 from galdiff.ifu.finegrid import FineGrid, fine_grid, resample
 from galdiff.ifu.instrument import Instrument, output_wave, output_wave_vacuum, pixel_edges_vacuum
-from galdiff.ifu.psf import kernel_radius
+from galdiff.ifu.psf import Wings, kernel_radius, widest_fwhm, wings_of
 from galdiff.ifu.response import REACH, PixelPlan, plan_pixels
 from galdiff.ifu.spread_functions import lsf_fwhm
 from galdiff.records import SSPGrid
 
 MAX_WIDER = 1.3  # factor on LSF and PSF widths up to which kernels are not cut short
+MAX_MARGIN_BYTES = 1 << 30  # of the mass distribution of a field smaller than its PSF
 SAMPLES_PER_NATIVE = 3  # fine samples per native sample of the library
 
 
@@ -61,6 +62,7 @@ class Plan:
     wave_vacuum: np.ndarray  # the same in vacuum [Angstrom]
     fwhm_template: np.ndarray  # rest-frame FWHM of the library at each pixel [Angstrom]
     margin: tuple[int, int]  # spaxels (y, x) rendered around the field for the PSF
+    wings: Wings  # how far the PSF's kernel reaches
     bins: Bins  # of the field with its margin
     layout: PixelPlan
     basis: Basis
@@ -93,7 +95,8 @@ def make_plan(
         precision.a_v_max > 0.
 
     Raises:
-      InputError: the library does not cover the instrument's range at this redshift.
+      InputError: the library does not cover the instrument's range at this redshift, or the PSF is wider than the
+        field and its margin would not fit in memory.
     """
     precision = precision or Precision()
     pixels = _covered(ssp, instrument, redshift, precision)
@@ -106,6 +109,8 @@ def make_plan(
     total = np.maximum(fwhm_inst, (1 + redshift) * fwhm_template) / units.FWHM_PER_SIGMA
     h_v = precision.h_v_kms or 1.3 * float(np.min(total / wave_vacuum)) * units.C_KMS
     v_nodes = velocity_nodes(precision.v_max_kms, h_v)
+    margin = kernel_radius(instrument, MAX_WIDER)
+    _check_margin(instrument, margin, len(v_nodes) * ssp.ssp_flux.shape[0] * ssp.ssp_flux.shape[1])
     grid, use = _fine_axis(ssp, edges, REACH * widest, redshift, v_nodes)
     native = np.asarray(ssp.ssp_wave, np.float64)[use]
     flux = np.asarray(ssp.ssp_flux)[..., use]
@@ -113,7 +118,6 @@ def make_plan(
     attenuation = _attenuation(attenuation_curve, native, precision)
     n_fit = flux.shape[0] * flux.shape[1]
     basis = build_basis(nodes, n_fit, min(precision.rank, n_fit, len(native)), attenuation)
-    margin = kernel_radius(instrument, MAX_WIDER)
     return Plan(
         instrument=instrument,
         precision=precision,
@@ -123,6 +127,7 @@ def make_plan(
         wave_vacuum=wave_vacuum,
         fwhm_template=fwhm_template,
         margin=margin,
+        wings=wings_of(instrument, margin, MAX_WIDER),
         bins=_bins(ssp, instrument, margin, v_nodes, precision, attenuation),
         layout=plan_pixels(edges, _widths(instrument)[pixels], widest, redshift, grid),
         basis=basis,
@@ -161,6 +166,22 @@ def _bins(
         kernel=precision.kernel,
         attenuation=attenuation,
     )
+
+
+def _check_margin(instrument: Instrument, margin: tuple[int, int], per_spaxel: int) -> None:
+    """A PSF wider than the field must not ask for a margin whose mass distribution is larger than MAX_MARGIN_BYTES."""
+    if instrument.psf.kind == "none":
+        return
+    width, y, x = widest_fwhm(instrument), instrument.n_y, instrument.n_x
+    field = y * instrument.spaxel_y_arcsec, x * instrument.spaxel_x_arcsec
+    rendered = y + 2 * margin[0], x + 2 * margin[1]
+    needed = rendered[0] * rendered[1] * per_spaxel * np.dtype(np.float32).itemsize
+    if width > max(field) and needed > MAX_MARGIN_BYTES:
+        raise InputError(
+            f"instrument.psf.fwhm_arcsec is {instrument.psf.fwhm_arcsec:g} arcsec (widest {width:.3g}), wider than"
+            f" the field of {field[1]:.3g} x {field[0]:.3g} arcsec: light of {rendered[1]} x {rendered[0]} spaxels"
+            f" reaches it, {needed / 1e9:.3g} GB; give a narrower PSF, larger spaxels or a larger field"
+        )
 
 
 def _widths(instrument: Instrument) -> np.ndarray:

@@ -13,7 +13,7 @@ from galdiff.errors import InputError
 from galdiff.ifu.instrument import aperture_mask
 from galdiff.ifu.lsf import added_sigma, fwhm_instrument
 from galdiff.ifu.plan import MAX_WIDER, Plan
-from galdiff.ifu.psf import anchor_waves, anchor_weights, convolve, fwhm_at, psf_kernel, variance_to_subtract
+from galdiff.ifu.psf import anchor_waves, anchor_weights, blur_kernel, convolve, fwhm_at
 from galdiff.records import ObservedCube, Placement
 from galdiff.units import FLUX_OF_ONE_LSUN_AT_ONE_MPC
 
@@ -91,12 +91,12 @@ def blur(plan: Plan, channels: Float[Array, "y x c"], scale: Float[Array, ""]) -
         return
     anchors = anchor_waves(instr)
     weights = anchor_weights(plan.wave, anchors)
-    less = variance_to_subtract(instr, precision.kernel)
     planes = jnp.moveaxis(channels, -1, 0)
     for anchor, weight in zip(anchors, weights, strict=True):
         served = weight.nonzero()[0]
         band = slice(int(served[0]), int(served[-1]) + 1)
-        kernel = psf_kernel(instr, fwhm_at(instr.psf, jnp.asarray(anchor, scale.dtype), scale), plan.margin, less=less)
+        fwhm = fwhm_at(instr.psf, jnp.asarray(anchor, scale.dtype), scale)
+        kernel = blur_kernel(instr, fwhm, plan.wings, precision.kernel)
         yield (
             jnp.moveaxis(convolve(planes, kernel.astype(planes.dtype), plan.margin), 0, -1),
             band,

@@ -12,6 +12,7 @@ from galdiff.ifu.engine import choose_engine, ifu_stages
 from galdiff.ifu.instrument import Instrument
 from galdiff.ifu.lsf import warn_deficient
 from galdiff.ifu.plan import Plan, Precision, make_plan
+from galdiff.ifu.psf import wings_of_tile
 from galdiff.ifu.spread_functions import lsf_fwhm
 from galdiff.ifu.stages import Deposit
 from galdiff.ifu.tiles import TILE, tile_instrument
@@ -96,7 +97,8 @@ def engine_of(setup: Setup, plan: Plan, n_stars: int) -> str:
 
 
 def with_field(plan: Plan, instrument: Instrument) -> Plan:
-    """The same plan for another field of the same spectrograph: wavelengths, basis and nodes do not depend on it."""
-    y, x = plan.margin
+    """The same plan for a tile of the field: wavelengths, basis and nodes do not depend on it."""
+    wings = wings_of_tile(instrument, plan.margin)
+    y, x = wings.radius
     bins = dataclasses.replace(plan.bins, n_y=instrument.n_y + 2 * y, n_x=instrument.n_x + 2 * x)
-    return dataclasses.replace(plan, instrument=instrument, bins=bins)
+    return dataclasses.replace(plan, instrument=instrument, margin=(y, x), wings=wings, bins=bins)
