@@ -304,6 +304,13 @@ def test_few_stars_take_the_direct_engine_and_many_the_compressed_one(shared):
         ifu_stages(plan=plan, engine="fast")
 
 
+def test_a_psf_far_wider_than_the_field_is_an_error_with_the_memory_it_would_need(synthetic):
+    sharp = synthetic.instrument(synthetic.fwhm)
+    wide = dataclasses.replace(sharp, psf=dataclasses.replace(sharp.psf, kind="moffat", fwhm_arcsec=500.0))
+    with pytest.raises(InputError, match=r"instrument\.psf\.fwhm_arcsec is 500 arcsec .* field of .* [\d.]+ GB; give"):
+        synthetic.plan(instrument=wide)
+
+
 def test_a_library_that_does_not_cover_the_band_is_an_error(shared):
     instr = dataclasses.replace(shared.instrument(shared.fwhm), wave_start=3000.0, n_wave=2000)
     with pytest.raises(InputError, match=r"covers .* at redshift"):

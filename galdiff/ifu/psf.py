@@ -163,19 +163,17 @@ def blur_kernel(
     if kind == "none":
         return jnp.ones((1, 1), fwhm.dtype)
     spaxel = instr.spaxel_y_arcsec, instr.spaxel_x_arcsec
-    uy, ux = (jnp.asarray(unshared(2 * r + 1, assignment), fwhm.dtype) for r in wings.radius)
+    dtype = fwhm.dtype
+    uy, ux = (jnp.asarray(unshared(2 * r + 1, assignment), dtype) for r in wings.radius)
     if kind == "gaussian":
-
-        def gaussian(radius: int, spaxel: float) -> Array:
-            return _gaussian(_sub_points(radius, spaxel, SUB).astype(fwhm.dtype), jnp.maximum(fwhm, MIN_FWHM * spaxel))
-
+        points = (_sub_points(r, s, SUB).astype(dtype) for r, s in zip(wings.radius, spaxel, strict=True))
         ky, kx = (
-            jnp.matmul(u, gaussian(r, s), precision="highest")
-            for u, r, s in zip((uy, ux), wings.radius, spaxel, strict=True)
+            jnp.matmul(u, _gaussian(p, jnp.maximum(fwhm, MIN_FWHM * s)), precision="highest")
+            for u, p, s in zip((uy, ux), points, spaxel, strict=True)
         )
         return (ky / ky.sum())[:, None] * (kx / kx.sum())[None, :]
     fwhm = jnp.maximum(fwhm, MIN_FWHM * max(spaxel))
-    beta = jnp.asarray(instr.psf.beta if beta is None else beta, fwhm.dtype)
+    beta = jnp.asarray(instr.psf.beta if beta is None else beta, dtype)
     image = _moffat_image(fwhm, beta, wings, spaxel)
     return jnp.matmul(jnp.matmul(uy, image, precision="highest"), ux, precision="highest")
 
