@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 
 from galdiff import runtime
-from galdiff.plotting.calibration import plot_population_spectra, plot_population_trends
+from galdiff.plotting.calibration_figure import plot_population_spectra, plot_population_trends
 from galdiff.sps.analytic import coefficients, kroupa, kroupa_revised
 from galdiff.sps.analytic.calibration import (
     C_A_S,

@@ -25,7 +25,7 @@ from galdiff.baryons.cooling_fit import (
     residuals,
 )
 from galdiff.io.cooling_tables import load_sd93_csv
-from galdiff.plotting.cooling import plot_cooling_fit
+from galdiff.plotting.cooling_figure import plot_cooling_fit
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DATA = pathlib.Path(os.environ.get("GALDIFF_DATA", ROOT.parent / "shared" / "data")) / "cooling" / "sd93_cie.csv"

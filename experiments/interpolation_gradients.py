@@ -15,7 +15,7 @@ from galdiff.core.interpolation import TAPS
 from galdiff.errors import InputError
 from galdiff.io.folder import as_json, write_files
 from galdiff.io.preflight import check_output
-from galdiff.plotting.derivatives import plot_derivatives
+from galdiff.plotting.derivatives_figure import plot_derivatives
 from galdiff.sps.derivatives import compare_derivatives
 from galdiff.sps.interpolate import node_table, spectrum
 from galdiff.sps.library import load_ssp

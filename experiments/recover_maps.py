@@ -34,7 +34,7 @@ from galdiff.inference.recovered_maps import (
 )
 from galdiff.io.folder import as_json, text, write_files
 from galdiff.io.preflight import check_output
-from galdiff.plotting.recovered_maps import plot_recovered_maps
+from galdiff.plotting.recovered_maps_figure import plot_recovered_maps
 
 FILES = ("recover_maps.png", "maps.npz", "metrics.json", "config.yaml")
 

@@ -27,7 +27,7 @@ from galdiff.inference.one_spaxel import (
 )
 from galdiff.io.folder import as_json, text, write_files
 from galdiff.io.preflight import check_output
-from galdiff.plotting.recovered_spectrum import plot_recovered_spectrum
+from galdiff.plotting.recovered_spectrum_figure import plot_recovered_spectrum
 
 FILES = ("recover_spectrum.png", "metrics.json", "config.yaml")
 

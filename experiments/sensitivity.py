@@ -25,7 +25,12 @@ from galdiff.io.folder import as_json, text, write_files
 from galdiff.io.jacobians import ROW, survey_tables
 from galdiff.io.preflight import check_output
 from galdiff.io.progress import Steps
-from galdiff.plotting.survey import plot_survey_agreement, plot_survey_halo, plot_survey_masses, plot_survey_means
+from galdiff.plotting.survey_figure import (
+    plot_survey_agreement,
+    plot_survey_halo,
+    plot_survey_masses,
+    plot_survey_means,
+)
 from galdiff.records import HaloHistory
 
 FILES = ("heat_map.png", "mass_dependence.png", "agreement.png", "one_halo.png", "jacobians.csv.gz", "means.csv")

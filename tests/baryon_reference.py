@@ -66,7 +66,7 @@ def equations(stage: Pandya23, values) -> Equations:
             dataclasses.replace(halo, redshift=jnp.minimum(halo.redshift, Z_TABLE)), cosmology, stage.sharp
         )
 
-    return stage.equations(p)._replace(force=force)
+    return stage.equations(p)._replace(halo_state=force)
 
 
 def outputs(n_steps: int) -> Outputs:

@@ -10,7 +10,7 @@ from diffmah.diffmah_kernels import mah_singlehalo
 from galdiff.core import nfw
 from galdiff.cosmology import Cosmology, radiation_density
 from galdiff.errors import InputError
-from galdiff.halo import concentration, diffmah, population, spin, virial
+from galdiff.halo import concentration, diffmah, diffmah_population, spin, virial
 
 PLANCK = Cosmology(h0=67.74, omega_m=0.3075, omega_b=0.0486)
 TODAY = 13.8  # Gyr
@@ -139,7 +139,7 @@ def test_population_has_the_published_mean_and_scatter():
     }
     time = np.array([1.0, 2.0, 4.0, 8.0])
     for log10_m0, (mean, scatter) in golden.items():
-        params = population.sample_params(jax.random.key(1), jnp.full(8000, log10_m0))
+        params = diffmah_population.sample_params(jax.random.key(1), jnp.full(8000, log10_m0))
         growth = jax.vmap(lambda p: diffmah.log10_mass(p, time, TODAY))(params) - log10_m0
         np.testing.assert_allclose(growth.mean(0), mean, atol=0.02)
         np.testing.assert_allclose(growth.std(0), scatter, atol=0.02)
@@ -154,7 +154,7 @@ def test_population_agrees_with_the_present_package_in_the_mean():
     peer = mc_cenpop(
         DEFAULT_DIFFMAHPOP_PARAMS, time, jnp.full(n, 12.0), jnp.full(n, TODAY), jax.random.key(0), np.log10(TODAY)
     ).log_mah
-    params = population.sample_params(jax.random.key(2), jnp.full(n, 12.0))
+    params = diffmah_population.sample_params(jax.random.key(2), jnp.full(n, 12.0))
     ours = jax.vmap(lambda p: diffmah.log10_mass(p, time[:3], TODAY))(params) - 12.0
     # Another calibration (other simulations, centrals with a time of peak mass): 0.1 dex in the mean.
     np.testing.assert_allclose(ours.mean(0), (peer[:, :3] - peer[:, 3:]).mean(0), atol=0.12)
@@ -162,14 +162,15 @@ def test_population_agrees_with_the_present_package_in_the_mean():
 
 def test_populations_repeat_with_their_key_and_vary_smoothly_with_mass():
     key, mass = jax.random.key(3), jnp.full(5, 12.0)
-    first, second = population.sample_params(key, mass), population.sample_params(key, mass)
+    first, second = diffmah_population.sample_params(key, mass), diffmah_population.sample_params(key, mass)
     assert all((a == b).all() for a, b in zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True))
-    slope = jax.jacobian(lambda m: population.sample_params(key, m).early_index)(mass)
+    slope = jax.jacobian(lambda m: diffmah_population.sample_params(key, m).early_index)(mass)
     step = (
-        population.sample_params(key, mass + 1e-6).early_index - population.sample_params(key, mass - 1e-6).early_index
+        diffmah_population.sample_params(key, mass + 1e-6).early_index
+        - diffmah_population.sample_params(key, mass - 1e-6).early_index
     )
     np.testing.assert_allclose(jnp.diagonal(slope), step / 2e-6, rtol=1e-6)
-    assert population.sample_params(key, mass.astype(jnp.float32)).logtc.dtype == jnp.float32
+    assert diffmah_population.sample_params(key, mass.astype(jnp.float32)).logtc.dtype == jnp.float32
 
 
 def test_spins_are_log_normal():

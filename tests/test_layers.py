@@ -5,6 +5,7 @@ import builtins
 import dis
 import functools
 import graphlib
+import importlib.util
 import io
 import json
 import os
@@ -208,6 +209,15 @@ def all_code(text: str):
 @pytest.mark.parametrize("path", [*FILES, *SCRIPTS, *BENCHMARKS], ids=label)
 def test_no_name_is_used_that_nobody_defines(path):
     assert undefined(path.read_text(encoding="utf-8")) == set()
+
+
+@pytest.mark.parametrize("path", [*SCRIPTS, *BENCHMARKS], ids=label)
+def test_what_scripts_import_from_the_package_is_there(path):
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "galdiff":
+            home = importlib.import_module(node.module)
+            for name in (alias.name for alias in node.names):
+                assert name in dir(home) or importlib.util.find_spec(f"{node.module}.{name}"), f"{node.module}.{name}"
 
 
 def test_a_name_that_a_renaming_left_behind_is_found():

@@ -42,4 +42,5 @@ def cooling_time(function: Callable[[Array, Array], Array], halo_state: HaloStat
     z_cgm = contents["metals"]["cgm"] * gas.per_cgm
     log10_lambda = function(gas.log10_t, jnp.log10(z_cgm * (1 / Z_SUN)))
     radiated = jnp.exp(LN_10 * (log10_lambda + halo_state.log10_radiated)) * cgm  # per mass
-    return jnp.minimum(gas.per_mass / (radiated * halo_state.t_dyn), LONGEST)
+    # The divisor is held, not the ratio: else its gradient is 0 times infinity where nothing is radiated.
+    return gas.per_mass / jnp.maximum(radiated * halo_state.t_dyn, gas.per_mass * (1 / LONGEST))

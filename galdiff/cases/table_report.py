@@ -8,7 +8,7 @@ import numpy as np
 
 from galdiff.cases.table_rows import TableRows
 from galdiff.io.atomic import atomic_path
-from galdiff.plotting.tables import plot_pulls, plot_targets
+from galdiff.plotting.tables_figure import plot_pulls, plot_targets
 
 
 def report(
