@@ -29,7 +29,7 @@ class Bins:
 
     n_y: int
     n_x: int
-    spaxel_arcsec: tuple[float, float]  # (x, y)
+    spaxel_arcsec: tuple[float, float]  # (x, y); cells of spaxels where the PSF is narrow
     v_nodes: np.ndarray  # uniform [km/s]
     lg_ages: np.ndarray  # [dex, Gyr]
     lgmets: np.ndarray  # [dex]

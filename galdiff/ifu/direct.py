@@ -131,7 +131,6 @@ class DirectSpectrograph(Stage):
         operator = response(plan.layout, sigma, placement.redshift)
         recorded = apply_response(operator, fine, (0,), plan.layout.n_pixel, offset=reach(plan))[0]
         planes = recorded.reshape(plan.bins.n_y, plan.bins.n_x, -1)
-        lum = sum_bands(
-            (blurred[..., band] * weight, band) for blurred, band, weight in blur(plan, planes, self.psf_scale.bounded)
-        )
+        parts = blur(plan, planes, self.psf_scale.bounded, of_all=False)
+        lum = sum_bands((blurred * weight, band) for blurred, band, weight in parts)
         return to_flux(plan, of_wave(self.throughput, lum, plan), placement)

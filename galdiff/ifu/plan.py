@@ -63,7 +63,7 @@ class Plan:
     fwhm_template: np.ndarray  # rest-frame FWHM of the library at each pixel [Angstrom]
     margin: tuple[int, int]  # spaxels (y, x) rendered around the field for the PSF
     wings: Wings  # how far the PSF's kernel reaches
-    bins: Bins  # of the field with its margin
+    bins: Bins  # of the field with its margin; the cells of its spaxels on the sky
     layout: PixelPlan
     basis: Basis
     nodes: np.ndarray  # spectra of the population nodes, shape (node, native wave)
@@ -110,6 +110,7 @@ def make_plan(
     h_v = precision.h_v_kms or 1.3 * float(np.min(total / wave_vacuum)) * units.C_KMS
     v_nodes = velocity_nodes(precision.v_max_kms, h_v)
     margin = kernel_radius(instrument, MAX_WIDER)
+    wings = wings_of(instrument, margin, MAX_WIDER)
     _check_margin(instrument, margin, len(v_nodes) * ssp.ssp_flux.shape[0] * ssp.ssp_flux.shape[1])
     grid, use = _fine_axis(ssp, edges, REACH * widest, redshift, v_nodes)
     native = np.asarray(ssp.ssp_wave, np.float64)[use]
@@ -127,8 +128,8 @@ def make_plan(
         wave_vacuum=wave_vacuum,
         fwhm_template=fwhm_template,
         margin=margin,
-        wings=wings_of(instrument, margin, MAX_WIDER),
-        bins=_bins(ssp, instrument, margin, v_nodes, precision, attenuation),
+        wings=wings,
+        bins=_bins(ssp, instrument, margin, wings.cells, v_nodes, precision, attenuation),
         layout=plan_pixels(edges, _widths(instrument)[pixels], widest, redshift, grid),
         basis=basis,
         nodes=nodes,
@@ -152,13 +153,19 @@ def _fine_axis(
 
 
 def _bins(
-    ssp: SSPGrid, instrument: Instrument, margin: Any, v_nodes: Any, precision: Precision, attenuation: Attenuation
+    ssp: SSPGrid,
+    instrument: Instrument,
+    margin: tuple[int, int],
+    cells: tuple[int, int],
+    v_nodes: np.ndarray,
+    precision: Precision,
+    attenuation: Attenuation,
 ) -> Bins:
     """Bins of the field with its margin."""
     return Bins(
-        n_y=instrument.n_y + 2 * margin[0],
-        n_x=instrument.n_x + 2 * margin[1],
-        spaxel_arcsec=(instrument.spaxel_x_arcsec, instrument.spaxel_y_arcsec),
+        n_y=(instrument.n_y + 2 * margin[0]) * cells[0],
+        n_x=(instrument.n_x + 2 * margin[1]) * cells[1],
+        spaxel_arcsec=(instrument.spaxel_x_arcsec / cells[1], instrument.spaxel_y_arcsec / cells[0]),
         v_nodes=v_nodes,
         lg_ages=np.asarray(ssp.ssp_lg_age_gyr, float),
         lgmets=np.asarray(ssp.ssp_lgmet, float),

@@ -12,6 +12,7 @@ from galdiff.errors import InputError
 from galdiff.ifu.bank import velocity_nodes
 from galdiff.ifu.basis import no_attenuation
 from galdiff.ifu.deposit import Bins
+from galdiff.ifu.field import spaxel_bins
 from galdiff.ifu.instrument import Instrument
 from galdiff.ifu.plan import Plan, Precision
 from galdiff.kinematics.maps import MapMaker, node_tables
@@ -82,9 +83,7 @@ def map_maker(plan: Plan, ssp: SSPGrid, *, weight: str, h_v_kms: float, gauss_he
         weight=light if weight == "light" else None,
     )
     bins = dataclasses.replace(
-        plan.bins,
-        n_y=plan.instrument.n_y,
-        n_x=plan.instrument.n_x,
+        spaxel_bins(plan),
         v_nodes=velocity_nodes(plan.precision.v_max_kms, h_v_kms),
         attenuation=no_attenuation(1),
     )
