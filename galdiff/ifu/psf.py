@@ -107,7 +107,8 @@ def anchor_waves(instr: Instrument) -> np.ndarray:
     """
     if not instr.psf.chromatic:
         return np.array([instr.psf.wave_ref])
-    wave = np.geomspace(*output_wave(instr)[[0, -1]], 512)
+    first, last = (float(w) for w in output_wave(instr)[[0, -1]])
+    wave = np.geomspace(first, last, 512)
     width = np.hypot(psf_fwhm(instr.psf, wave), 0.4 * min(instr.spaxel_y_arcsec, instr.spaxel_x_arcsec))
     change = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(np.log(width))))])
     count = 2 + math.floor(change[-1] / ANCHOR_STEP)
