@@ -1,7 +1,7 @@
 """B-spline assignment kernels: how a point is shared between the cells of a uniform grid.
 
-Hockney & Eastwood (1988), Computer Simulation Using Particles, ch. 5, for nearest, linear and quadratic; the cubic
-B-spline is the next of the same family.
+Hockney & Eastwood (1988), Computer Simulation Using Particles, ch. 5, for nearest, linear and quadratic; the cubic and
+quintic B-splines are of the same family.
 """
 
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ def bspline_weights(g: Float[Array, "..."], kernel: str) -> tuple[Int[Array, "..
 
     Args:
       g: position in units of the cell, measured from the lower edge of cell 0 (the centre of cell k is k + 1/2).
-      kernel: nearest, linear, quadratic or cubic.
+      kernel: nearest, linear, quadratic or cubic; and quintic, with six taps, which is not for the sky.
 
     Returns:
       Cell numbers (int32; may lie outside the grid: the caller drops those) and weights, last axis TAPS[kernel].
@@ -37,10 +37,30 @@ def bspline_weights(g: Float[Array, "..."], kernel: str) -> tuple[Int[Array, "..
         first = jnp.floor(g - 0.5) - 1
         u = g - 0.5 - (first + 1)  # in [0, 1)
         weights = [(1 - u) ** 3 / 6, (3 * u**3 - 6 * u**2 + 4) / 6, (-3 * u**3 + 3 * u**2 + 3 * u + 1) / 6, u**3 / 6]
+    elif kernel == "quintic":
+        first = jnp.floor(g - 0.5) - 2
+        u = g - 0.5 - (first + 2)  # in [0, 1)
+        weights = [_quintic_far(1 - u), _quintic_middle(1 + u), _quintic_near(u)]
+        weights += [_quintic_near(1 - u), _quintic_middle(2 - u), _quintic_far(u)]
     else:
         raise ValueError(f"kernel is '{kernel}'; choose one of {', '.join(TAPS)}")
-    index = first.astype(jnp.int32)[..., None] + jnp.arange(TAPS[kernel], dtype=jnp.int32)
+    index = first.astype(jnp.int32)[..., None] + jnp.arange(len(weights), dtype=jnp.int32)
     return index, jnp.stack(weights, -1)
+
+
+def _quintic_near(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Quintic B-spline at distances up to 1."""
+    return (66 - 60 * x**2 + 30 * x**4 - 10 * x**5) / 120
+
+
+def _quintic_middle(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Quintic B-spline at distances from 1 to 2."""
+    return ((3 - x) ** 5 - 6 * (2 - x) ** 5) / 120
+
+
+def _quintic_far(u: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Quintic B-spline at the distance 3 - u, from 2 to 3."""
+    return u**5 / 120
 
 
 def unshared(size: int, kernel: str) -> np.ndarray:

@@ -63,7 +63,7 @@ def coadd(
       Luminosity per sample [Lsun], shape (spaxel, reach + samples + reach) with `reach(plan)` more at each end.
     """
     bins, extra = plan.bins, reach(plan)
-    v_max = bins.v_nodes[-3]
+    v_max = bins.v_max
 
     @functools.partial(jax.checkpoint, prevent_cse=False)
     def add(total: Any, star: Any) -> tuple:
@@ -89,7 +89,7 @@ def coadd(
 
 def reach(plan: Plan) -> int:
     """Samples by which the fastest star is shifted, and room for the spline."""
-    return int(np.ceil(plan.bins.v_nodes[-3] / plan.grid.step_kms)) + EDGE
+    return int(np.ceil(plan.bins.v_max / plan.grid.step_kms)) + EDGE
 
 
 class DirectSpectrograph(Stage):

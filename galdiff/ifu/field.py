@@ -27,7 +27,10 @@ def with_a_v(stars: SkyStars, bins: Bins) -> SkyStars:
 
 
 def spaxel_bins(plan: Plan) -> Bins:
-    """Bins of the spaxels of the instrument, without the margin and the cells that its PSF needs."""
+    """Bins of the spaxels of the instrument, without the margin and the cells that its PSF needs.
+
+    Stars are shared between velocity nodes by the cubic kernel, whose width `galdiff.kinematics` takes off.
+    """
     instr = plan.instrument
     spaxel = instr.spaxel_x_arcsec, instr.spaxel_y_arcsec
-    return dataclasses.replace(plan.bins, n_y=instr.n_y, n_x=instr.n_x, spaxel_arcsec=spaxel)
+    return dataclasses.replace(plan.bins, n_y=instr.n_y, n_x=instr.n_x, spaxel_arcsec=spaxel, v_kernel="cubic")

@@ -10,7 +10,7 @@ import numpy as np
 from galdiff import units
 from galdiff.core.interpolation import expand_nodes
 from galdiff.errors import InputError
-from galdiff.ifu.bank import velocity_nodes
+from galdiff.ifu.bank import BEYOND, velocity_nodes
 from galdiff.ifu.basis import Attenuation, Basis, build_basis, no_attenuation, separate_attenuation
 from galdiff.ifu.deposit import Bins
 from galdiff.ifu.finegrid import FineGrid, fine_grid, resample
@@ -22,6 +22,7 @@ from galdiff.records import SSPGrid
 
 MAX_WIDER = 1.3  # factor on LSF and PSF widths up to which kernels are not cut short
 MAX_MARGIN_BYTES = 1 << 30  # of the mass distribution of a field smaller than its PSF
+NODE_SPACING = 1.0  # of the velocity nodes by default, in units of the smallest total sigma in the band
 SAMPLES_PER_NATIVE = 3  # fine samples per native sample of the library
 
 
@@ -30,8 +31,8 @@ class Precision:
     """How finely the mass distribution is binned and the library compressed.
 
     Args:
-      rank: templates kept: 32 for a quick look, 64 by default, 96 to 128 for gradients in age and metallicity.
-      h_v_kms: spacing of the velocity nodes; by default 1.3 times the smallest total sigma in the band.
+      rank: templates kept: 32 for a quick look, 72 by default, 96 to 128 for gradients in age and metallicity.
+      h_v_kms: spacing of the velocity nodes; by default NODE_SPACING times the smallest total sigma in the band.
       v_max_kms: largest line-of-sight velocity expected; faster stars are kept at this velocity.
       kernel: how a star is shared between spaxels: nearest, linear, quadratic or cubic.
       interpolation: of the library in log age and log Z: linear or cubic (monotone, continuous slopes).
@@ -40,7 +41,7 @@ class Precision:
       coverage: what to do with pixels outside the library: "error", or "crop" the wavelength range.
     """
 
-    rank: int = 64
+    rank: int = 72
     h_v_kms: float | None = None
     v_max_kms: float = 600.0
     kernel: str = "cubic"
@@ -107,7 +108,7 @@ def make_plan(
     fwhm_inst = lsf_fwhm(instrument.lsf, wave_vacuum)
     widest = MAX_WIDER * fwhm_inst / units.FWHM_PER_SIGMA
     total = np.maximum(fwhm_inst, (1 + redshift) * fwhm_template) / units.FWHM_PER_SIGMA
-    h_v = precision.h_v_kms or 1.3 * float(np.min(total / wave_vacuum)) * units.C_KMS
+    h_v = precision.h_v_kms or NODE_SPACING * float(np.min(total / wave_vacuum)) * units.C_KMS
     v_nodes = velocity_nodes(precision.v_max_kms, h_v)
     margin = kernel_radius(instrument, MAX_WIDER)
     wings = wings_of(instrument, margin, MAX_WIDER)
@@ -143,7 +144,7 @@ def _fine_axis(
     ssp: SSPGrid, edges: np.ndarray, reach: Any, redshift: float, v_nodes: np.ndarray
 ) -> tuple[FineGrid, slice]:
     """Fine axis that serves the pixels at all velocities, and the library's samples that it needs."""
-    shift = np.exp((v_nodes[-1] + 50.0) / units.C_KMS)
+    shift = np.exp((v_nodes[-1] + BEYOND * (v_nodes[1] - v_nodes[0]) + 50.0) / units.C_KMS)
     lo = max((edges[0, 0] - reach[0]) / (1 + redshift) / shift, float(ssp.ssp_wave[0]))
     hi = min((edges[-1, 1] + reach[-1]) / (1 + redshift) * shift, float(ssp.ssp_wave[-1]))
     use = slice(max(np.searchsorted(ssp.ssp_wave, lo) - 4, 0), np.searchsorted(ssp.ssp_wave, hi) + 4)

@@ -98,7 +98,7 @@ def count_stars(stars: SkyStars, inside: np.ndarray, plan: Plan, ssp: SSPGrid, e
     report = clip_report(age, metallicity, formed, ssp)
     warn_clipped(report)
     mass = np.asarray(stars.mass, np.float64)
-    v_max, a_v_max = plan.bins.v_nodes[-3], plan.precision.a_v_max
+    v_max, a_v_max = plan.bins.v_max, plan.precision.a_v_max
     fast = inside & (np.abs(np.asarray(stars.v_los)) > v_max)
     dim = inside & (False if stars.a_v is None or engine == "direct" else np.asarray(stars.a_v) > a_v_max + 1e-3)
     for which, words in ((fast, f"faster than {v_max:.0f} km/s"), (dim, f"behind more than {a_v_max:g} mag of dust")):
