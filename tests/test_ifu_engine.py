@@ -16,10 +16,10 @@ from galdiff.core.variables import Physical
 from galdiff.dust.curves.ccm89 import CCM89
 from galdiff.dust.curves.power_law import PowerLaw
 from galdiff.errors import InputError
+from galdiff.ifu.blur import blur_kernel
 from galdiff.ifu.direct import DirectSpectrograph
 from galdiff.ifu.engine import choose_engine, ifu_stages
 from galdiff.ifu.instrument import output_wave
-from galdiff.ifu.psf import psf_kernel
 from galdiff.ifu.rubix_rule import rubix_cube
 from galdiff.ifu.spread_functions import psf_fwhm
 from galdiff.ifu.stages import Deposit, Spectrograph
@@ -141,16 +141,33 @@ def test_dust_of_each_star_is_in_the_compressed_cube(shared):
 def test_the_psf_acts_on_light_from_outside_the_field_too(synthetic, kind):
     """The blurred field equals the convolution of a larger sharp field, cut to the field."""
     sharp = synthetic.instrument(synthetic.fwhm)
-    blurred = dataclasses.replace(sharp, psf=dataclasses.replace(sharp.psf, kind=kind, fwhm_arcsec=1.5))
+    blurred = dataclasses.replace(sharp, psf=dataclasses.replace(sharp.psf, kind=kind, fwhm_arcsec=2.5))
     plan = synthetic.plan(instrument=blurred, rank=24, h_v_kms=40)
     margin = plan.margin[0]
     wide = dataclasses.replace(sharp, n_x=5 + 2 * margin, n_y=5 + 2 * margin)
     unblurred = observe(synthetic.plan(instrument=wide, rank=24, h_v_kms=40), synthetic.stars, synthetic.placement)
-    kernel = np.asarray(psf_kernel(blurred, 1.5, plan.margin))
-    windows = np.lib.stride_tricks.sliding_window_view(np.asarray(unblurred.flux), kernel.shape, axis=(0, 1))
+    kernel = np.asarray(blur_kernel(blurred, 2.5, plan.wings, plan.precision.kernel))
+    beyond = [(r - margin,) * 2 for r in plan.wings.radius]  # where nothing is rendered
+    padded = np.pad(unblurred.flux, (*beyond, (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, kernel.shape, axis=(0, 1))
     expected = np.einsum("yxkij,ij->yxk", windows, kernel)
     found = observe(plan, synthetic.stars, synthetic.placement).flux
     np.testing.assert_allclose(found, expected, atol=1e-9 * expected.max())
+
+
+@pytest.mark.parametrize(("kind", "fwhm"), [("gaussian", 0.5), ("gaussian", 1.3), ("moffat", 1.0)])
+def test_wide_spaxels_hold_the_light_of_the_narrow_ones_that_they_cover(synthetic, kind, fwhm):
+    """A PSF that the spaxels do not resolve is as good as one that smaller spaxels resolve."""
+    sharp = synthetic.instrument(synthetic.fwhm)
+    wide = dataclasses.replace(sharp, psf=dataclasses.replace(sharp.psf, kind=kind, fwhm_arcsec=fwhm))
+    k = 6
+    narrow = dataclasses.replace(wide, n_x=5 * k, n_y=5 * k, spaxel_x_arcsec=1 / k, spaxel_y_arcsec=1 / k)
+    few = jax.tree.map(lambda x: x[:6], synthetic.stars)  # of many, errors would average out
+    plan, fine = (synthetic.plan(instrument=i, rank=4, kernel="cubic", v_max_kms=300.0) for i in (wide, narrow))
+    found = observe(plan, few, synthetic.placement).flux.sum(-1)
+    true = observe(fine, few, synthetic.placement).flux.sum(-1).reshape(5, k, 5, k).sum((1, 3))
+    assert plan.wings.cells[0] > 1 == fine.wings.cells[0]
+    np.testing.assert_allclose(found, true, atol=0.005 * float(true.max()))
 
 
 def test_a_chromatic_psf_is_exact_at_its_anchors(synthetic):
@@ -290,7 +307,7 @@ def test_mass_is_conserved_and_losses_are_counted(synthetic):
     expected, _, _ = np.histogram2d(stars.y, stars.x, [synthetic.data["kpc_edges"]] * 2, weights=stars.mass)
     np.testing.assert_allclose(light.mass.sum((2, 3, 4)), expected, rtol=1e-9)
     inside = (np.abs(stars.x) < synthetic.data["kpc_edges"][-1]) & (np.abs(stars.y) < synthetic.data["kpc_edges"][-1])
-    limit = plan.bins.v_nodes[-3]
+    limit = plan.bins.v_max
     np.testing.assert_allclose(light.clipped, stars.mass[inside & (np.abs(stars.v_los) > limit)].sum(), rtol=1e-9)
 
 
@@ -300,6 +317,13 @@ def test_few_stars_take_the_direct_engine_and_many_the_compressed_one(shared):
     assert choose_engine(1_000_000, plan) == "compressed"
     with pytest.raises(InputError, match="engine is 'fast'; choose one of"):
         ifu_stages(plan=plan, engine="fast")
+
+
+def test_a_psf_far_wider_than_the_field_is_an_error_with_the_memory_it_would_need(synthetic):
+    sharp = synthetic.instrument(synthetic.fwhm)
+    wide = dataclasses.replace(sharp, psf=dataclasses.replace(sharp.psf, kind="moffat", fwhm_arcsec=500.0))
+    with pytest.raises(InputError, match=r"instrument\.psf\.fwhm_arcsec is 500 arcsec .* field of .* [\d.]+ GB; give"):
+        synthetic.plan(instrument=wide)
 
 
 def test_a_library_that_does_not_cover_the_band_is_an_error(shared):

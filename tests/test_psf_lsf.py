@@ -1,23 +1,18 @@
 """Point and line spread functions: moments, parity with reference kernels, gradients, margins and warnings."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.signal import convolve2d
 
-from galdiff.core.kernels import VARIANCE, bspline_weights
+from galdiff.core.kernels import VARIANCE, bspline_weights, unshared
+from galdiff.ifu.blur import blur_kernel, convolve, convolve_separable, psf_kernel
 from galdiff.ifu.instrument import from_mapping
 from galdiff.ifu.lsf import added_sigma, fwhm_instrument, warn_deficient
-from galdiff.ifu.psf import (
-    anchor_waves,
-    anchor_weights,
-    convolve,
-    fwhm_at,
-    kernel_radius,
-    psf_kernel,
-    variance_to_subtract,
-)
+from galdiff.ifu.psf import Wings, anchor_waves, anchor_weights, fwhm_at, kernel_radius, wings_of
 
 BASE = {
     "name": "test",
@@ -69,29 +64,37 @@ def test_half_of_the_peak_lies_at_half_of_the_width():
         assert kernel[40, 60] / kernel[40, 40] == pytest.approx(0.5, abs=2e-3)
 
 
+@pytest.mark.parametrize("assignment", sorted(VARIANCE))
+def test_what_undoes_the_sharing_takes_its_variance_off_any_profile(assignment):
+    values = np.outer(unshared(41, assignment)[20], [1.0])[:, 0]  # the image of a point
+    offset = np.arange(-20, 21)
+    assert values.sum() == pytest.approx(1.0, rel=1e-9)
+    assert (values * offset**2).sum() == pytest.approx(-VARIANCE[assignment], abs=1e-7)
+
+
 def test_assignment_and_kernel_together_have_the_variance_that_was_asked_for():
     instr = instrument(fwhm=2.0, y=0.5, x=0.5)
-    less = variance_to_subtract(instr, "cubic")
-    assert less == pytest.approx((0.25 * VARIANCE["cubic"],) * 2)
-    bare = moment(psf_kernel(instr, 2.0, (12, 12)), 0.5, 0.5)[0]
-    narrowed = moment(psf_kernel(instr, 2.0, (12, 12), less=less), 0.5, 0.5)[0]
+    bare = moment(psf_kernel(instr, 2.0, (12, 12), sub=101), 0.5, 0.5)[0]
+    narrowed = moment(blur_kernel(instr, 2.0, Wings((12, 12), np.inf), "cubic"), 0.5, 0.5)[0]
     index, weight = bspline_weights(jnp.asarray(5.5), "cubic")
     shared = float((weight * (index - 5) ** 2).sum()) * 0.25  # variance of the shares of a point
     assert narrowed + shared == pytest.approx(float(bare), rel=1e-5)
-    assert variance_to_subtract(instrument("moffat"), "cubic") == (0.0, 0.0)
 
 
 def test_a_psf_narrower_than_the_assignment_becomes_a_point_with_finite_gradients():
     instr = instrument(fwhm=0.5)
-    kernel = lambda f: psf_kernel(instr, f, (2, 2), less=variance_to_subtract(instr, "cubic"))  # noqa: E731
+    kernel = lambda f: blur_kernel(instr, f, Wings((2, 2), np.inf), "cubic")  # noqa: E731
     assert kernel(0.5)[2, 2] > 0.9
+    assert kernel(0.5).min() > -0.1  # a deconvolved point would be at -0.3
     assert jnp.isfinite(jax.jacfwd(kernel)(0.5)).all()
 
 
+@pytest.mark.parametrize("make", [psf_kernel, blur_kernel])
 @pytest.mark.parametrize("kind", ["gaussian", "moffat"])
-def test_gradients_in_width_and_exponent_match_differences(kind):
+def test_gradients_in_width_and_exponent_match_differences(kind, make):
     instr, weight = instrument(kind), np.random.default_rng(1).normal(size=(9, 9))
-    value = lambda f, b: (weight * psf_kernel(instr, f, (4, 4), beta=b)).sum()  # noqa: E731
+    how = ((4, 4),) if make is psf_kernel else (Wings((4, 4), 3.0), "cubic")
+    value = lambda f, b: (weight * make(instr, f, *how, beta=b)).sum()  # noqa: E731
     got, h = jax.grad(value, (0, 1))(1.7, 2.6), 1e-5
     want = (value(1.7 + h, 2.6) - value(1.7 - h, 2.6)) / (2 * h), (value(1.7, 2.6 + h) - value(1.7, 2.6 - h)) / (2 * h)
     np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-10)
@@ -103,6 +106,45 @@ def test_the_radius_of_a_moffat_is_three_widths_in_the_spaxels_of_each_axis():
     assert kernel_radius(instrument("gaussian", fwhm=2.0)) == (5, 5)
     chromatic = instrument("moffat", fwhm=0.8, y=0.2, wave_ref_angstrom=9000.0, power=-0.2)
     assert kernel_radius(chromatic)[0] == 14  # the blue end is wider
+
+
+@pytest.mark.parametrize("cells", [(1, 1), (1, 2), (3, 2)])
+def test_light_of_cells_reaches_spaxels_by_fft_and_by_matrices_as_by_hand(cells):
+    rng, margin, radius, size = np.random.default_rng(2), (1, 2), (1, 2), (5, 7)
+    image = rng.random([(n + 2 * m) * c for n, m, c in zip(size, margin, cells, strict=True)])
+    ky, kx = (rng.random((2 * r + 1) * c) for r, c in zip(radius, cells, strict=True))
+    expected = np.zeros(size)
+    for (y, x), light in np.ndenumerate(image):
+        centre = (y + 0.5) / cells[0] - 0.5 - margin[0], (x + 0.5) / cells[1] - 0.5 - margin[1]  # [spaxel]
+        for s, t in np.ndindex(size):
+            i = round((s - centre[0]) * cells[0] + (ky.size - 1) / 2)
+            j = round((t - centre[1]) * cells[1] + (kx.size - 1) / 2)
+            if 0 <= i < ky.size and 0 <= j < kx.size:
+                expected[s, t] += light * ky[i] * kx[j]
+    kernel = jnp.asarray(np.outer(ky, kx))
+    np.testing.assert_allclose(convolve(jnp.asarray(image), kernel, margin, cells=cells), expected, rtol=1e-10)
+    kernels = jnp.asarray(ky), jnp.asarray(kx)
+    separable = convolve_separable(jnp.asarray(image)[..., None], kernels, margin, cells)[..., 0]
+    np.testing.assert_allclose(separable, expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("beta", [1.5, 2.8, 4.765])
+def test_wings_fade_in_a_circle_without_an_edge_and_hold_the_energy(beta):
+    instr = instrument("moffat", fwhm=1.6, y=0.5, x=0.5, beta=beta)
+    wide = dataclasses.replace(instr, n_x=400, n_y=400)
+    wings = wings_of(wide, kernel_radius(wide))
+    kernel = np.asarray(blur_kernel(wide, 1.6, wings, "nearest"))
+    row, middle = kernel[wings.radius[0], wings.radius[1] :], kernel.max()
+    if beta > 2:
+        assert kernel.sum() == pytest.approx(1.0, abs=1e-4)
+        assert row[-1] < 1e-9 * middle
+        diagonal = np.diagonal(kernel)[wings.radius[0] :]
+        floor = 1e-10 * middle
+        reach = 0.5 * np.array([np.flatnonzero(row > floor)[-1], np.sqrt(2) * np.flatnonzero(diagonal > floor)[-1]])
+        np.testing.assert_allclose(reach, 1.15 * wings.fade, atol=1.0)
+        assert row[row > floor][-1] < 1e-6 * middle
+        assert -np.diff(row)[int(wings.fade / 0.5) :].min() < 1e-6 * middle
+    assert (np.diff(row) <= 0.0).all()
 
 
 def test_one_point_per_spaxel_samples_the_centres():
@@ -125,6 +167,9 @@ def test_convolution_is_exact_inside_the_margin_for_either_order_of_axes():
     np.testing.assert_allclose(convolve(jnp.asarray(cube), jnp.asarray(kernel), (2, 1), (0, 1)), expected, rtol=1e-12)
     planes = convolve(jnp.moveaxis(jnp.asarray(cube), -1, 0), jnp.asarray(kernel), (2, 1))
     np.testing.assert_allclose(planes, np.moveaxis(expected, -1, 0), rtol=1e-12)
+    wide = rng.random((19, 9))  # reaches further than the margin
+    expected = convolve2d(cube[..., 0], wide, "same")[2:-2, 1:-1]
+    np.testing.assert_allclose(convolve(jnp.asarray(cube[..., 0]), jnp.asarray(wide), (2, 1)), expected, rtol=1e-12)
 
 
 def test_convolution_of_light_in_the_middle_keeps_all_of_it_in_float32():
@@ -151,7 +196,7 @@ def test_a_chromatic_width_follows_its_power_and_its_slope():
 
 def test_anchors_cover_the_range_and_their_weights_sum_to_one():
     instr, wave = instrument("moffat", power=-0.2), np.linspace(5000, 9000, 101)
-    anchors = anchor_waves(instr, 4)
+    anchors = anchor_waves(instr)
     weights = anchor_weights(wave, anchors)
     assert (anchors[0], anchors[-1]) == pytest.approx((5000.0, 9000.0))
     np.testing.assert_allclose(weights.sum(0), 1.0, rtol=1e-12)

@@ -73,9 +73,9 @@ def halo_at(history: HaloHistory, time: Float[ArrayLike, "..."]) -> HaloNow:
         mdot = read[..., 4]
     else:
         accretion = history.mdot_vir * history.time / history.m_vir
-        slopes = [*(monotone_slopes(values[:, i], nodes) for i in range(3)), accretion, growth]
+        of_curves = [*(monotone_slopes(values[:, i], nodes) for i in range(3)), accretion, growth]
         curves = jnp.concatenate([values, ln_scale[:, None]], -1)
-        found, slope = hermite(ln_t, nodes, curves, jnp.stack(slopes, -1), index)
+        found, slope = hermite(ln_t, nodes, curves, jnp.stack(of_curves, -1), index)
         read, ln_a = jnp.exp(found[..., :4]), found[..., 4]
         mdot = read[..., 3] * jnp.maximum(slope[..., 3], 0.0) / time
     spin = None if history.spin is None else jnp.broadcast_to(history.spin, time.shape)

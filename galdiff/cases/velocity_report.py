@@ -9,7 +9,7 @@ from flax import nnx
 from jaxtyping import Array
 
 from galdiff.core.correction import NoCorrection
-from galdiff.ifu.field import without_margin
+from galdiff.ifu.field import spaxel_bins
 from galdiff.ifu.instrument import spaxel_centres
 from galdiff.ifu.stages import Deposit
 from galdiff.kinematics.maps import kinematic_maps, node_tables
@@ -20,12 +20,12 @@ SNR_MIN = 10.0  # per pixel
 
 def velocity_maps(case: Any, models: dict[str, nnx.Module]) -> dict[str, np.ndarray]:
     """Mean line-of-sight velocity of the light in each spaxel, before the PSF [km/s], shape (y, x); NaN where none."""
-    bins = case.plan.bins
+    bins = spaxel_bins(case.plan)
     tables = node_tables(bins.lg_ages, bins.lgmets, weight=case.plan.nodes.mean(1))
 
     @nnx.jit
     def made(model: nnx.Module) -> Array:
-        light = without_margin(Deposit(bins=bins)(model(case.stars), case.placement), case.plan.margin)
+        light = Deposit(bins=bins)(model(case.stars), case.placement)
         return kinematic_maps(light, tables, gauss_hermite=False).v
 
     return {name: np.asarray(made(model)) for name, model in models.items()}

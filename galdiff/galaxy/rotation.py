@@ -62,7 +62,8 @@ def disc_velocity2(
     """
     radius, mass, r_disc = jnp.broadcast_arrays(radius, mass, r_disc)
     ln_y, value, slope = _freeman_table()
-    shape, _ = hermite(jnp.log(radius / r_disc) - np.log(2), *(x.astype(radius.dtype) for x in (ln_y, value, slope)))
+    ln_y, value, slope = (jnp.asarray(x, radius.dtype) for x in (ln_y, value, slope))
+    shape, _ = hermite(jnp.log(radius / r_disc) - np.log(2), ln_y, value, slope)
     return units.G_KPC_KMS2_MSUN * mass * radius / r_disc**2 * jnp.exp(shape)
 
 

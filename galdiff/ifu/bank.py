@@ -1,7 +1,8 @@
 """Velocity nodes and the bank: every basis template, at every node, as the spectrograph records it.
 
-Between nodes, spectra are cubic B-splines in velocity. The bank is prefiltered so that the spline interpolates the
-exact spectra at the nodes: solve (c[m-1] + 4 c[m] + c[m+1]) / 6 = exact[m] (Unser 1999, IEEE SPM 16, 22).
+Between nodes, spectra are quintic B-splines in velocity. The bank is prefiltered so that the spline interpolates the
+exact spectra at the nodes: solve (c[m-2] + 26 c[m-1] + 66 c[m] + 26 c[m+1] + c[m+2]) / 120 = exact[m] (Unser 1999, IEEE
+SPM 16, 22).
 """
 
 import math
@@ -14,6 +15,7 @@ from galdiff.ifu.response import PixelPlan, apply_response, response
 from galdiff.records import Bank
 
 SPARE = 3  # nodes beyond the velocity range on each side
+BEYOND = 3  # and beyond those, which have spectra, with coefficients that are not used: the ends of the spline
 
 
 def velocity_nodes(v_max: float, h_v: float) -> np.ndarray:
@@ -23,11 +25,19 @@ def velocity_nodes(v_max: float, h_v: float) -> np.ndarray:
 
 
 def prefilter(n: int) -> np.ndarray:
-    """Matrix from spectra at n nodes to cubic B-spline coefficients [1], shape (n, n)."""
-    band = (np.diag(np.full(n, 4.0)) + np.diag(np.ones(n - 1), 1) + np.diag(np.ones(n - 1), -1)) / 6
-    band[0, :2] = band[-1, -2:] = [1.0, 0.0]
-    band[-1, -2:] = [0.0, 1.0]
-    return np.linalg.inv(band)
+    """Matrix from spectra at n nodes, and BEYOND more at each end, to quintic B-spline coefficients of the n nodes [1].
+
+    Its shape is (n, n + 2 BEYOND). The two coefficients at each end are those of a parabola through the last three
+    nodes.
+    """
+    n += 2 * BEYOND
+    apart = np.abs(np.subtract.outer(np.arange(n), np.arange(n)))
+    band = np.select([apart == 0, apart == 1, apart == 2], [66.0, 26.0, 1.0], 0.0) / 120
+    given, bend = np.eye(n), np.array([1.0, -2.0, 1.0]) / 4  # a B-spline widens by the variance 1/2
+    for row, near in ((0, slice(0, 3)), (1, slice(0, 3)), (n - 2, slice(n - 3, n)), (n - 1, slice(n - 3, n))):
+        band[row] = np.eye(n)[row]
+        given[row, near] -= bend
+    return np.linalg.solve(band, given)[BEYOND:-BEYOND]
 
 
 def build_bank(
@@ -46,7 +56,7 @@ def build_bank(
       sigma: line-spread sigma to add [Angstrom], shape (wave,).
       redshift: systemic redshift.
     """
-    half = n_nodes // 2
+    half = n_nodes // 2 + BEYOND
     shifts = tuple(plan.grid.stride * m for m in range(-half, half + 1))
     exact = apply_response(response(plan, sigma, redshift), templates, shifts, plan.n_pixel)
     matrix = jnp.asarray(prefilter(n_nodes), exact.dtype)

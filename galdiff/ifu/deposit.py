@@ -20,6 +20,7 @@ from galdiff.core.kernels import TAPS, bspline_weights
 from galdiff.ifu.basis import Attenuation, attenuation_weights
 from galdiff.records import SkyStars
 
+V_TAPS = {"cubic": 4, "quintic": 6}
 CHUNK_SCALARS = 1 << 18  # weights held at once, per chunk
 
 
@@ -29,13 +30,19 @@ class Bins:
 
     n_y: int
     n_x: int
-    spaxel_arcsec: tuple[float, float]  # (x, y)
+    spaxel_arcsec: tuple[float, float]  # (x, y); cells of spaxels where the PSF is narrow
     v_nodes: np.ndarray  # uniform [km/s]
     lg_ages: np.ndarray  # [dex, Gyr]
     lgmets: np.ndarray  # [dex]
     interpolation: str  # of the library: linear or cubic
     kernel: str  # of the sky: nearest, linear, quadratic or cubic
     attenuation: Attenuation
+    v_kernel: str = "quintic"  # between velocity nodes; cubic or quintic
+
+    @property
+    def v_max(self) -> float:
+        """Largest velocity served [km/s]: the spline needs coefficients beyond the nodes it lies between."""
+        return float(self.v_nodes[-1 - V_TAPS[self.v_kernel] // 2])
 
     @property
     def n_nodes(self) -> int:
@@ -50,7 +57,12 @@ class Bins:
     @property
     def taps(self) -> int:
         """Bins touched by one star."""
-        return TAPS[self.kernel] ** 2 * 4 * (16 if self.interpolation == "cubic" else 4) * self.shape[-1]
+        return (
+            TAPS[self.kernel] ** 2
+            * V_TAPS[self.v_kernel]
+            * (16 if self.interpolation == "cubic" else 4)
+            * self.shape[-1]
+        )
 
 
 def sky_weights(gx: Float[Array, "star"], gy: Float[Array, "star"], bins: Bins) -> tuple[Array, Array]:
@@ -63,17 +75,14 @@ def sky_weights(gx: Float[Array, "star"], gy: Float[Array, "star"], bins: Bins) 
     return spaxel.reshape(*gx.shape, -1), share.reshape(*gx.shape, -1)
 
 
-def velocity_weights(v_los: Float[Array, "star"], v_nodes: np.ndarray) -> tuple[Array, Array]:
-    """The four velocity nodes of each star, and cubic B-spline weights; velocities beyond the range count as its edge.
+def velocity_weights(v_los: Float[Array, "star"], bins: Bins) -> tuple[Array, Array]:
+    """Velocity nodes of each star, and B-spline weights [1]; velocities [km/s] beyond the range count as its edge.
 
-    Velocities are in [km/s], weights in [1], both results of the shape (star, 4).
-
-    The B-spline that interpolates needs one coefficient beyond the nodes it lies between, so the range starts
-    two nodes after the first one and ends two before the last.
+    Both results have the shape (star, tap).
     """
-    h_v = v_nodes[1] - v_nodes[0]
-    v = jnp.clip(v_los, v_nodes[2], v_nodes[-3])
-    return bspline_weights((v - v_nodes[0]) / h_v + 0.5, "cubic")
+    first, h_v = bins.v_nodes[0], bins.v_nodes[1] - bins.v_nodes[0]
+    v = jnp.clip(v_los, -bins.v_max, bins.v_max)
+    return bspline_weights((v - first) / h_v + 0.5, bins.v_kernel)
 
 
 def population_weights(stars: SkyStars, bins: Bins) -> tuple[Array, Array]:
@@ -95,7 +104,7 @@ def add_stars(total: Float[Array, "bin"], stars: SkyStars, gx: Array, gy: Array,
     Taps lie on a leading axis or apart, and stars on the last: loops over stars vectorise, loops over taps do not.
     """
     spaxel, a = (jnp.moveaxis(x, -1, 0) for x in sky_weights(gx, gy, bins))
-    node_v, b = (jnp.moveaxis(x, -1, 0) for x in velocity_weights(stars.v_los, bins.v_nodes))
+    node_v, b = (jnp.moveaxis(x, -1, 0) for x in velocity_weights(stars.v_los, bins))
     node, w = population_weights(stars, bins)
     taps = range(node.shape[-1])
     n_pop = bins.shape[3] * bins.shape[4]

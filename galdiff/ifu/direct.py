@@ -63,7 +63,7 @@ def coadd(
       Luminosity per sample [Lsun], shape (spaxel, reach + samples + reach) with `reach(plan)` more at each end.
     """
     bins, extra = plan.bins, reach(plan)
-    v_max = bins.v_nodes[-3]
+    v_max = bins.v_max
 
     @functools.partial(jax.checkpoint, prevent_cse=False)
     def add(total: Any, star: Any) -> tuple:
@@ -89,7 +89,7 @@ def coadd(
 
 def reach(plan: Plan) -> int:
     """Samples by which the fastest star is shifted, and room for the spline."""
-    return int(np.ceil(plan.bins.v_nodes[-3] / plan.grid.step_kms)) + EDGE
+    return int(np.ceil(plan.bins.v_max / plan.grid.step_kms)) + EDGE
 
 
 class DirectSpectrograph(Stage):
@@ -131,7 +131,6 @@ class DirectSpectrograph(Stage):
         operator = response(plan.layout, sigma, placement.redshift)
         recorded = apply_response(operator, fine, (0,), plan.layout.n_pixel, offset=reach(plan))[0]
         planes = recorded.reshape(plan.bins.n_y, plan.bins.n_x, -1)
-        lum = sum_bands(
-            (blurred[..., band] * weight, band) for blurred, band, weight in blur(plan, planes, self.psf_scale.bounded)
-        )
+        parts = blur(plan, planes, self.psf_scale.bounded, of_all=False)
+        lum = sum_bands((blurred * weight, band) for blurred, band, weight in parts)
         return to_flux(plan, of_wave(self.throughput, lum, plan), placement)

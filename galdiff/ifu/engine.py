@@ -40,7 +40,8 @@ def choose_engine(n_stars: int, plan: Plan) -> str:
     if plan.instrument.psf.kind != "none":
         blur_one = y * x * len(anchor_waves(plan.instrument)) * NS_PER_BLUR
         direct, products = direct + blur_one * len(plan.wave), products + blur_one * v * rank
-    if direct < products + n_stars * bins.taps * NS_PER_TAP:
+    spectra = y * x * plan.grid.n * 4  # bytes that the direct engine holds
+    if spectra < MAX_DISTRIBUTION_BYTES and direct < products + n_stars * bins.taps * NS_PER_TAP:
         return "direct"
     return "per_star" if channels * node * av * 4 > MAX_DISTRIBUTION_BYTES else "compressed"
 

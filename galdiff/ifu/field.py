@@ -6,7 +6,8 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from galdiff.ifu.deposit import Bins
-from galdiff.records import MassDistribution, Placement, SkyStars
+from galdiff.ifu.plan import Plan
+from galdiff.records import Placement, SkyStars
 
 Pair = tuple[Array, Array]
 
@@ -25,8 +26,11 @@ def with_a_v(stars: SkyStars, bins: Bins) -> SkyStars:
     return dataclasses.replace(stars, a_v=jnp.zeros_like(stars.mass))
 
 
-def without_margin(mass_distribution: MassDistribution, margin: tuple[int, int]) -> MassDistribution:
-    """The mass distribution inside the field of the instrument alone; margin (y, x) in spaxels."""
-    my, mx = margin
-    inner = mass_distribution.mass[my : mass_distribution.mass.shape[0] - my, mx : mass_distribution.mass.shape[1] - mx]
-    return dataclasses.replace(mass_distribution, mass=inner)
+def spaxel_bins(plan: Plan) -> Bins:
+    """Bins of the spaxels of the instrument, without the margin and the cells that its PSF needs.
+
+    Stars are shared between velocity nodes by the cubic kernel, whose width `galdiff.kinematics` takes off.
+    """
+    instr = plan.instrument
+    spaxel = instr.spaxel_x_arcsec, instr.spaxel_y_arcsec
+    return dataclasses.replace(plan.bins, n_y=instr.n_y, n_x=instr.n_x, spaxel_arcsec=spaxel, v_kernel="cubic")

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 from galdiff.core.stage import Stage
 from galdiff.core.variables import Table, table
 from galdiff.ifu.deposit import (
+    V_TAPS,
     Bins,
     chunk_size,
     empty_sum,
@@ -40,7 +41,7 @@ def add_rows(
     D [Lsun/Angstrom] and `coefficients` [Lsun/Angstrom/Msun] have the shapes (bin, rank) and (node, rank).
     """
     spaxel, a = sky_weights((stars.x - corner[0]) / size[0], (stars.y - corner[1]) / size[1], bins)
-    node_v, b = velocity_weights(stars.v_los, bins.v_nodes)
+    node_v, b = velocity_weights(stars.v_los, bins)
     node, w = population_weights(stars, bins)
     rows = stars.mass[:, None] * jnp.einsum("st,str->sr", w, coefficients[node], precision="highest")
     index = (spaxel[:, :, None] * len(bins.v_nodes) + node_v[:, None, :]).reshape(len(rows), -1)
@@ -71,7 +72,7 @@ class PerStar(Stage):
         def add(total: Any, chunk: Any) -> tuple:
             return add_rows(total, chunk, corner, size, bins, coefficients), None
 
-        n_taps = bins.taps // 4 + rank * 4
+        n_taps = bins.taps // V_TAPS[bins.v_kernel] + rank * 4
         empty = empty_sum((bins.n_y * bins.n_x * len(bins.v_nodes), rank), stars.mass)
         total = jax.lax.scan(add, empty, in_chunks(stars, chunk_size(len(stars.mass), n_taps)))[0]
         return SpectralCube(coef=total.reshape(bins.n_y, bins.n_x, len(bins.v_nodes), rank))

@@ -10,17 +10,19 @@ import numpy as np
 from galdiff import units
 from galdiff.core.interpolation import expand_nodes
 from galdiff.errors import InputError
-from galdiff.ifu.bank import velocity_nodes
+from galdiff.ifu.bank import BEYOND, velocity_nodes
 from galdiff.ifu.basis import Attenuation, Basis, build_basis, no_attenuation, separate_attenuation
 from galdiff.ifu.deposit import Bins
 from galdiff.ifu.finegrid import FineGrid, fine_grid, resample
 from galdiff.ifu.instrument import Instrument, output_wave, output_wave_vacuum, pixel_edges_vacuum
-from galdiff.ifu.psf import kernel_radius
+from galdiff.ifu.psf import Wings, kernel_radius, widest_fwhm, wings_of
 from galdiff.ifu.response import REACH, PixelPlan, plan_pixels
 from galdiff.ifu.spread_functions import lsf_fwhm
 from galdiff.records import SSPGrid
 
 MAX_WIDER = 1.3  # factor on LSF and PSF widths up to which kernels are not cut short
+MAX_MARGIN_BYTES = 1 << 30  # of the mass distribution of a field smaller than its PSF
+NODE_SPACING = 1.0  # of the velocity nodes by default, in units of the smallest total sigma in the band
 SAMPLES_PER_NATIVE = 3  # fine samples per native sample of the library
 
 
@@ -29,8 +31,8 @@ class Precision:
     """How finely the mass distribution is binned and the library compressed.
 
     Args:
-      rank: templates kept: 32 for a quick look, 64 by default, 96 to 128 for gradients in age and metallicity.
-      h_v_kms: spacing of the velocity nodes; by default 1.3 times the smallest total sigma in the band.
+      rank: templates kept: 32 for a quick look, 72 by default, 96 to 128 for gradients in age and metallicity.
+      h_v_kms: spacing of the velocity nodes; by default NODE_SPACING times the smallest total sigma in the band.
       v_max_kms: largest line-of-sight velocity expected; faster stars are kept at this velocity.
       kernel: how a star is shared between spaxels: nearest, linear, quadratic or cubic.
       interpolation: of the library in log age and log Z: linear or cubic (monotone, continuous slopes).
@@ -39,7 +41,7 @@ class Precision:
       coverage: what to do with pixels outside the library: "error", or "crop" the wavelength range.
     """
 
-    rank: int = 64
+    rank: int = 72
     h_v_kms: float | None = None
     v_max_kms: float = 600.0
     kernel: str = "cubic"
@@ -61,7 +63,8 @@ class Plan:
     wave_vacuum: np.ndarray  # the same in vacuum [Angstrom]
     fwhm_template: np.ndarray  # rest-frame FWHM of the library at each pixel [Angstrom]
     margin: tuple[int, int]  # spaxels (y, x) rendered around the field for the PSF
-    bins: Bins  # of the field with its margin
+    wings: Wings  # how far the PSF's kernel reaches
+    bins: Bins  # of the field with its margin; the cells of its spaxels on the sky
     layout: PixelPlan
     basis: Basis
     nodes: np.ndarray  # spectra of the population nodes, shape (node, native wave)
@@ -93,7 +96,8 @@ def make_plan(
         precision.a_v_max > 0.
 
     Raises:
-      InputError: the library does not cover the instrument's range at this redshift.
+      InputError: the library does not cover the instrument's range at this redshift, or the PSF is wider than the
+        field and its margin would not fit in memory.
     """
     precision = precision or Precision()
     pixels = _covered(ssp, instrument, redshift, precision)
@@ -104,8 +108,11 @@ def make_plan(
     fwhm_inst = lsf_fwhm(instrument.lsf, wave_vacuum)
     widest = MAX_WIDER * fwhm_inst / units.FWHM_PER_SIGMA
     total = np.maximum(fwhm_inst, (1 + redshift) * fwhm_template) / units.FWHM_PER_SIGMA
-    h_v = precision.h_v_kms or 1.3 * float(np.min(total / wave_vacuum)) * units.C_KMS
+    h_v = precision.h_v_kms or NODE_SPACING * float(np.min(total / wave_vacuum)) * units.C_KMS
     v_nodes = velocity_nodes(precision.v_max_kms, h_v)
+    margin = kernel_radius(instrument, MAX_WIDER)
+    wings = wings_of(instrument, margin, MAX_WIDER)
+    _check_margin(instrument, margin, len(v_nodes) * ssp.ssp_flux.shape[0] * ssp.ssp_flux.shape[1])
     grid, use = _fine_axis(ssp, edges, REACH * widest, redshift, v_nodes)
     native = np.asarray(ssp.ssp_wave, np.float64)[use]
     flux = np.asarray(ssp.ssp_flux)[..., use]
@@ -113,7 +120,6 @@ def make_plan(
     attenuation = _attenuation(attenuation_curve, native, precision)
     n_fit = flux.shape[0] * flux.shape[1]
     basis = build_basis(nodes, n_fit, min(precision.rank, n_fit, len(native)), attenuation)
-    margin = kernel_radius(instrument, MAX_WIDER)
     return Plan(
         instrument=instrument,
         precision=precision,
@@ -123,7 +129,8 @@ def make_plan(
         wave_vacuum=wave_vacuum,
         fwhm_template=fwhm_template,
         margin=margin,
-        bins=_bins(ssp, instrument, margin, v_nodes, precision, attenuation),
+        wings=wings,
+        bins=_bins(ssp, instrument, margin, wings.cells, v_nodes, precision, attenuation),
         layout=plan_pixels(edges, _widths(instrument)[pixels], widest, redshift, grid),
         basis=basis,
         nodes=nodes,
@@ -137,7 +144,7 @@ def _fine_axis(
     ssp: SSPGrid, edges: np.ndarray, reach: Any, redshift: float, v_nodes: np.ndarray
 ) -> tuple[FineGrid, slice]:
     """Fine axis that serves the pixels at all velocities, and the library's samples that it needs."""
-    shift = np.exp((v_nodes[-1] + 50.0) / units.C_KMS)
+    shift = np.exp((v_nodes[-1] + BEYOND * (v_nodes[1] - v_nodes[0]) + 50.0) / units.C_KMS)
     lo = max((edges[0, 0] - reach[0]) / (1 + redshift) / shift, float(ssp.ssp_wave[0]))
     hi = min((edges[-1, 1] + reach[-1]) / (1 + redshift) * shift, float(ssp.ssp_wave[-1]))
     use = slice(max(np.searchsorted(ssp.ssp_wave, lo) - 4, 0), np.searchsorted(ssp.ssp_wave, hi) + 4)
@@ -147,13 +154,19 @@ def _fine_axis(
 
 
 def _bins(
-    ssp: SSPGrid, instrument: Instrument, margin: Any, v_nodes: Any, precision: Precision, attenuation: Attenuation
+    ssp: SSPGrid,
+    instrument: Instrument,
+    margin: tuple[int, int],
+    cells: tuple[int, int],
+    v_nodes: np.ndarray,
+    precision: Precision,
+    attenuation: Attenuation,
 ) -> Bins:
     """Bins of the field with its margin."""
     return Bins(
-        n_y=instrument.n_y + 2 * margin[0],
-        n_x=instrument.n_x + 2 * margin[1],
-        spaxel_arcsec=(instrument.spaxel_x_arcsec, instrument.spaxel_y_arcsec),
+        n_y=(instrument.n_y + 2 * margin[0]) * cells[0],
+        n_x=(instrument.n_x + 2 * margin[1]) * cells[1],
+        spaxel_arcsec=(instrument.spaxel_x_arcsec / cells[1], instrument.spaxel_y_arcsec / cells[0]),
         v_nodes=v_nodes,
         lg_ages=np.asarray(ssp.ssp_lg_age_gyr, float),
         lgmets=np.asarray(ssp.ssp_lgmet, float),
@@ -161,6 +174,22 @@ def _bins(
         kernel=precision.kernel,
         attenuation=attenuation,
     )
+
+
+def _check_margin(instrument: Instrument, margin: tuple[int, int], per_spaxel: int) -> None:
+    """A PSF wider than the field must not ask for a margin whose mass distribution is larger than MAX_MARGIN_BYTES."""
+    if instrument.psf.kind == "none":
+        return
+    width, y, x = widest_fwhm(instrument), instrument.n_y, instrument.n_x
+    field = y * instrument.spaxel_y_arcsec, x * instrument.spaxel_x_arcsec
+    rendered = y + 2 * margin[0], x + 2 * margin[1]
+    needed = rendered[0] * rendered[1] * per_spaxel * np.dtype(np.float32).itemsize
+    if width > max(field) and needed > MAX_MARGIN_BYTES:
+        raise InputError(
+            f"instrument.psf.fwhm_arcsec is {instrument.psf.fwhm_arcsec:g} arcsec (widest {width:.3g}), wider than"
+            f" the field of {field[1]:.3g} x {field[0]:.3g} arcsec: light of {rendered[1]} x {rendered[0]} spaxels"
+            f" reaches it, {needed / 1e9:.3g} GB; give a narrower PSF, larger spaxels or a larger field"
+        )
 
 
 def _widths(instrument: Instrument) -> np.ndarray:

@@ -131,7 +131,7 @@ def apply_response(
     length = resp.kernel.shape[-1]
     reach = max(abs(min(shifts)), abs(max(shifts)))
     margin = length + reach
-    padded = jnp.pad(fine, ((0, 0), (margin, margin)))
+    padded = jnp.pad(fine, ((0, 0), (margin, margin)), mode="edge")  # an end would ring in velocity
 
     def one_block(_: None, block: Any) -> tuple[None, Array]:
         kernel, start = block

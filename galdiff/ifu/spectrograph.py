@@ -6,15 +6,17 @@ from collections.abc import Iterable, Iterator
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from galdiff.core.correction import Correction, Hook, NoCorrection
 from galdiff.core.variables import Physical, physical
 from galdiff.errors import InputError
+from galdiff.ifu.blur import blur_kernel, convolve, convolve_separable, gaussian_kernels
 from galdiff.ifu.instrument import aperture_mask
 from galdiff.ifu.lsf import added_sigma, fwhm_instrument
 from galdiff.ifu.plan import MAX_WIDER, Plan
-from galdiff.ifu.psf import anchor_waves, anchor_weights, convolve, fwhm_at, psf_kernel, variance_to_subtract
+from galdiff.ifu.psf import anchor_waves, anchor_weights, fwhm_at
 from galdiff.records import ObservedCube, Placement
 from galdiff.units import FLUX_OF_ONE_LSUN_AT_ONE_MPC
 
@@ -83,29 +85,67 @@ def sum_bands(parts: Iterable[tuple[Array, slice]]) -> Float[Array, "y x wave"]:
     return functools.reduce(jnp.add, padded)
 
 
-def blur(plan: Plan, channels: Float[Array, "y x c"], scale: Float[Array, ""]) -> Iterator[tuple[Array, slice, Array]]:
+def blur(
+    plan: Plan, channels: Float[Array, "y x c"], scale: Float[Array, ""], of_all: bool = True
+) -> Iterator[tuple[Array, slice, Array]]:
     """Blur by the PSF at its anchor wavelengths and cut the margin.
 
-    Yields, for each anchor, the blurred channels [their unit], shape (y_in, x_in, c), the pixels it serves (a slice)
-    and its weight there.
+    Args:
+      plan: the observation.
+      channels: of the field with its margin, in the cells of the PSF [any unit].
+      scale: factor on the FWHM.
+      of_all: whether every channel is seen at all wavelengths; or the channels are the pixels themselves.
+
+    Yields:
+      For each anchor, the blurred channels, shape (y_in, x_in, c), the pixels it serves (a slice) and its weight there.
     """
-    instr, precision = plan.instrument, plan.precision
+    instr = plan.instrument
     if instr.psf.kind == "none":
         yield channels, slice(0, len(plan.wave)), jnp.ones(len(plan.wave), channels.dtype)
         return
-    anchors = anchor_waves(instr)
-    weights = anchor_weights(plan.wave, anchors)
-    less = variance_to_subtract(instr, precision.kernel)
-    planes = jnp.moveaxis(channels, -1, 0)
-    for anchor, weight in zip(anchors, weights, strict=True):
+    for anchor, weight in zip(anchor_waves(instr), weights_of(plan), strict=True):
         served = weight.nonzero()[0]
         band = slice(int(served[0]), int(served[-1]) + 1)
-        kernel = psf_kernel(instr, fwhm_at(instr.psf, jnp.asarray(anchor, scale.dtype), scale), plan.margin, less=less)
-        yield (
-            jnp.moveaxis(convolve(planes, kernel.astype(planes.dtype), plan.margin), 0, -1),
-            band,
-            jnp.asarray(weight[band], channels.dtype),
-        )
+        seen = channels if of_all else channels[..., band]
+        yield _blurred(plan, seen, anchor, scale), band, jnp.asarray(weight[band], channels.dtype)
+
+
+def _blurred(plan: Plan, channels: Float[Array, "y x c"], anchor: float, scale: Float[Array, ""]) -> Array:
+    """Channels [any unit], blurred by the PSF at a wavelength [Angstrom], without the margin."""
+    if plan.instrument.psf.kind == "gaussian":
+        fwhm = fwhm_at(plan.instrument.psf, jnp.asarray(anchor, scale.dtype), scale)
+        kernels = gaussian_kernels(plan.instrument, fwhm, plan.wings, plan.precision.kernel)
+        return convolve_separable(channels, kernels, plan.margin, plan.wings.cells)
+    kernel = _kernel(plan, anchor, scale).astype(channels.dtype)
+    return jnp.moveaxis(convolve(jnp.moveaxis(channels, -1, 0), kernel, plan.margin, cells=plan.wings.cells), 0, -1)
+
+
+def weights_of(plan: Plan) -> np.ndarray:
+    """Weights of the PSF's anchor wavelengths at each pixel [1], shape (anchor, wave)."""
+    return anchor_weights(plan.wave, anchor_waves(plan.instrument))
+
+
+def blur_recorded(
+    plan: Plan, recorded: Float[Array, "y x wave"], scale: Float[Array, ""], weights: Float[Array, "anchor wave"]
+) -> Float[Array, "y x wave"]:
+    """Blur a few wavelengths of what is recorded already, each by its own PSF, and cut the margin.
+
+    Args:
+      plan: the observation.
+      recorded: of the field with its margin, in its cells [any unit].
+      scale: factor on the FWHM.
+      weights: of the anchors at those wavelengths [1].
+    """
+    planes = jnp.moveaxis(recorded, -1, 0)
+    kernels = jnp.stack([_kernel(plan, anchor, scale) for anchor in anchor_waves(plan.instrument)])
+    kernel = kernels[0] if len(kernels) == 1 else jnp.einsum("aw,ayx->wyx", weights, kernels, precision="highest")
+    return jnp.moveaxis(convolve(planes, kernel.astype(planes.dtype), plan.margin, cells=plan.wings.cells), 0, -1)
+
+
+def _kernel(plan: Plan, wave: float, scale: Float[Array, ""]) -> Float[Array, "ky kx"]:
+    """Kernel of the PSF at an observed wavelength [Angstrom]."""
+    fwhm = fwhm_at(plan.instrument.psf, jnp.asarray(wave, scale.dtype), scale)
+    return blur_kernel(plan.instrument, fwhm, plan.wings, plan.precision.kernel)
 
 
 def never_negative(lum: Float[Array, "y x wave"]) -> Float[Array, "y x wave"]:

@@ -45,7 +45,7 @@ class Deposit(Stage):
         stars = with_a_v(observed_stars, bins)
         gx, gy = (stars.x - corner[0]) / size[0], (stars.y - corner[1]) / size[1]
         inside = (gx >= 0) & (gx < bins.n_x) & (gy >= 0) & (gy < bins.n_y)
-        beyond = jnp.abs(stars.v_los) > bins.v_nodes[-3]
+        beyond = jnp.abs(stars.v_los) > bins.v_max
         if bins.attenuation.a_v_max > 0:
             beyond |= jnp.asarray(stars.a_v) > bins.attenuation.a_v_max
         return MassDistribution(

@@ -12,6 +12,8 @@ import numpy as np
 from galdiff.ifu.deposit import Bins
 from galdiff.ifu.field import field_corner
 from galdiff.ifu.instrument import Instrument
+from galdiff.ifu.plan import Plan
+from galdiff.ifu.spread_functions import PSF
 from galdiff.records import Placement, SkyStars
 
 Made = TypeVar("Made")
@@ -29,21 +31,40 @@ class Tile:
 
 
 def tile_instrument(instr: Instrument, size: int = TILE) -> Instrument:
-    """The same spectrograph with the field of one tile and a square aperture."""
+    """The same spectrograph with the field of one tile, of at most `size` spaxels on a side, and a square aperture."""
+    n_y, n_x = _step(instr.n_y, size), _step(instr.n_x, size)
+    return dataclasses.replace(instr, n_x=n_x, n_y=n_y, aperture="square", aperture_arcsec=0.0)
+
+
+def sharp_instrument(plan: Plan) -> Instrument:
+    """The same spectrograph without its PSF: the field with the margin and in the cells that its PSF needs."""
+    instr, (my, mx), (cy, cx) = plan.instrument, plan.margin, plan.wings.cells
     return dataclasses.replace(
-        instr, n_x=min(size, instr.n_x), n_y=min(size, instr.n_y), aperture="square", aperture_arcsec=0.0
+        instr,
+        n_y=(instr.n_y + 2 * my) * cy,
+        n_x=(instr.n_x + 2 * mx) * cx,
+        spaxel_y_arcsec=instr.spaxel_y_arcsec / cy,
+        spaxel_x_arcsec=instr.spaxel_x_arcsec / cx,
+        aperture="square",
+        aperture_arcsec=0.0,
+        psf=PSF(kind="none"),
     )
 
 
 def tiles_of(instr: Instrument, size: int = TILE) -> Iterator[Tile]:
     """Tiles that cover the field; those at the far edges overlap their neighbours rather than leave the field."""
-    step_y, step_x = min(size, instr.n_y), min(size, instr.n_x)
+    step_y, step_x = _step(instr.n_y, size), _step(instr.n_x, size)
     for i in range(math.ceil(instr.n_y / step_y)):
         for j in range(math.ceil(instr.n_x / step_x)):
             y0, x0 = min(i * step_y, instr.n_y - step_y), min(j * step_x, instr.n_x - step_x)
             east = (x0 + step_x / 2 - instr.n_x / 2) * instr.spaxel_x_arcsec
             north = (y0 + step_y / 2 - instr.n_y / 2) * instr.spaxel_y_arcsec
             yield Tile(y=slice(y0, y0 + step_y), x=slice(x0, x0 + step_x), pointing=(east, north))
+
+
+def _step(n: int, size: int) -> int:
+    """Spaxels of a tile along an axis of n: as few as give no more tiles than those of `size`."""
+    return math.ceil(n / math.ceil(n / size))
 
 
 def point_at(placement: Placement, tile: Tile) -> Placement:

@@ -12,6 +12,7 @@ from galdiff.errors import InputError
 from galdiff.ifu.bank import velocity_nodes
 from galdiff.ifu.basis import no_attenuation
 from galdiff.ifu.deposit import Bins
+from galdiff.ifu.field import spaxel_bins
 from galdiff.ifu.instrument import Instrument
 from galdiff.ifu.plan import Plan, Precision
 from galdiff.kinematics.maps import MapMaker, node_tables
@@ -82,9 +83,7 @@ def map_maker(plan: Plan, ssp: SSPGrid, *, weight: str, h_v_kms: float, gauss_he
         weight=light if weight == "light" else None,
     )
     bins = dataclasses.replace(
-        plan.bins,
-        n_y=plan.instrument.n_y,
-        n_x=plan.instrument.n_x,
+        spaxel_bins(plan),
         v_nodes=velocity_nodes(plan.precision.v_max_kms, h_v_kms),
         attenuation=no_attenuation(1),
     )
@@ -99,7 +98,7 @@ def count_stars(stars: SkyStars, inside: np.ndarray, plan: Plan, ssp: SSPGrid, e
     report = clip_report(age, metallicity, formed, ssp)
     warn_clipped(report)
     mass = np.asarray(stars.mass, np.float64)
-    v_max, a_v_max = plan.bins.v_nodes[-3], plan.precision.a_v_max
+    v_max, a_v_max = plan.bins.v_max, plan.precision.a_v_max
     fast = inside & (np.abs(np.asarray(stars.v_los)) > v_max)
     dim = inside & (False if stars.a_v is None or engine == "direct" else np.asarray(stars.a_v) > a_v_max + 1e-3)
     for which, words in ((fast, f"faster than {v_max:.0f} km/s"), (dim, f"behind more than {a_v_max:g} mag of dust")):

@@ -12,9 +12,10 @@ from galdiff.ifu.engine import choose_engine, ifu_stages
 from galdiff.ifu.instrument import Instrument
 from galdiff.ifu.lsf import warn_deficient
 from galdiff.ifu.plan import Plan, Precision, make_plan
+from galdiff.ifu.psf import Wings
 from galdiff.ifu.spread_functions import lsf_fwhm
 from galdiff.ifu.stages import Deposit
-from galdiff.ifu.tiles import TILE, tile_instrument
+from galdiff.ifu.tiles import TILE, sharp_instrument, tile_instrument
 from galdiff.observing.field import map_maker
 from galdiff.observing.seen_maps import seen_stages
 from galdiff.records import SSPGrid
@@ -57,13 +58,21 @@ class Setup:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Layout:
-    """Plans of the whole field and of a tile, and the stages that make a cube and maps of a tile."""
+    """Plans of the whole field and of a tile, and the stages that make a cube and maps of a tile.
+
+    Where the tile has no PSF but the field has one, the cube is blurred when all tiles are there.
+    """
 
     whole: Plan
     tile: Plan
     engine: str
     cube: dict[str, Stage]
     maps: dict[str, Stage]
+
+    @property
+    def blurs_late(self) -> bool:
+        """Whether tiles are rendered without the PSF."""
+        return self.tile.instrument.psf != self.whole.instrument.psf
 
 
 def lay_out(setup: Setup, precision: Precision, n_stars: int, tiled: bool = True) -> Layout:
@@ -78,18 +87,21 @@ def lay_out(setup: Setup, precision: Precision, n_stars: int, tiled: bool = True
     Raises:
       InputError: the library does not cover the instrument's range.
     """
-    whole = tile = make_plan(setup.ssp, setup.instrument, setup.redshift, precision, setup.curve)
+    whole = tile = seen_tile = make_plan(setup.ssp, setup.instrument, setup.redshift, precision, setup.curve)
     warn_deficient(whole.wave, setup.fwhm(whole.wave_vacuum) < (1 + setup.redshift) * whole.fwhm_template)
     bins, maker = map_maker(whole, setup.ssp, **setup.maps)
     engine = engine_of(setup, whole, n_stars)
     held = math.prod(bins.shape) if engine == "direct" else max(math.prod(whole.bins.shape), math.prod(bins.shape))
     if tiled and 4 * held > MAX_DISTRIBUTION:
-        tile = with_field(whole, tile_instrument(setup.instrument, TILE))
-        bins, maker = map_maker(tile, setup.ssp, **setup.maps)
+        part = tile_instrument(setup.instrument, TILE)
+        bins, maker = map_maker(dataclasses.replace(whole, instrument=part), setup.ssp, **setup.maps)
+        late = whole.wings.radius != whole.margin  # wings reach over several tiles
+        seen_tile = with_field(whole, part)
+        tile = with_field(whole, tile_instrument(sharp_instrument(whole), TILE)) if late else seen_tile
         engine = engine_of(setup, tile, n_stars)
     stages = ifu_stages(plan=tile, engine=engine, curve=setup.curve, **setup.spectrograph)
     seen = {name: setup.maps[name] for name in ("h_v_kms", "gauss_hermite")}
-    of_light = seen_stages(tile, setup.ssp, **seen, psf_scale=setup.spectrograph["psf_scale"])
+    of_light = seen_stages(seen_tile, setup.ssp, **seen, psf_scale=setup.spectrograph["psf_scale"])
     return Layout(whole, tile, engine, stages, {"mass_distribution": Deposit(bins=bins), "maps": maker, **of_light})
 
 
@@ -99,7 +111,9 @@ def engine_of(setup: Setup, plan: Plan, n_stars: int) -> str:
 
 
 def with_field(plan: Plan, instrument: Instrument) -> Plan:
-    """The same plan for another field of the same spectrograph: wavelengths, basis and nodes do not depend on it."""
-    y, x = plan.margin
-    bins = dataclasses.replace(plan.bins, n_y=instrument.n_y + 2 * y, n_x=instrument.n_x + 2 * x)
-    return dataclasses.replace(plan, instrument=instrument, bins=bins)
+    """The same plan for a tile of the field, with or without PSF: wavelengths, basis and nodes do not depend on it."""
+    sharp = instrument.psf.kind == "none"
+    wings = Wings((0, 0), math.inf) if sharp else plan.wings
+    (y, x), (cy, cx) = wings.radius, wings.cells
+    bins = dataclasses.replace(plan.bins, n_y=(instrument.n_y + 2 * y) * cy, n_x=(instrument.n_x + 2 * x) * cx)
+    return dataclasses.replace(plan, instrument=instrument, margin=(y, x), wings=wings, bins=bins)
