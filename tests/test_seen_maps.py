@@ -10,9 +10,9 @@ from test_recorded_lsf import library  # noqa: F401
 from galdiff.core.compiled import compiled
 from galdiff.core.pipeline import Pipeline
 from galdiff.ifu.basis import MAG
+from galdiff.ifu.blur import psf_kernel
 from galdiff.ifu.instrument import make_instrument
 from galdiff.ifu.plan import Precision, make_plan
-from galdiff.ifu.psf import psf_kernel
 from galdiff.ifu.stages import Deposit
 from galdiff.observing.field import map_maker
 from galdiff.observing.seen_maps import seen_stages
@@ -58,17 +58,17 @@ def seen(plan, ssp, stars):
 
 
 def test_the_psf_mixes_stars_by_their_light(library):  # noqa: F811
-    plan = plan_of(library, dict(kind="gaussian", fwhm_arcsec=FWHM))
+    plan = plan_of(library, dict(kind="gaussian", fwhm_arcsec=FWHM), kernel="cubic")
     maps = seen(plan, library, two_stars())["seen_maps"]
     share = np.asarray(psf_kernel(plan.instrument, FWHM, (4, 4)))
     one, other = share[4 - 1 : 8 - 1, 4 - 1 : 9 - 1], share[4 - 2 : 8 - 2, 4 - 3 : 9 - 3]
     light = one + 3 * other
-    np.testing.assert_allclose(maps.flux / maps.flux.sum(), light / light.sum(), rtol=1e-4)
-    np.testing.assert_allclose(maps.v, (-120 * one + 3 * 80 * other) / light, atol=0.05)
-    np.testing.assert_allclose(maps.age, (one + 10 * 3 * other) / light, rtol=1e-3)
-    np.testing.assert_allclose(maps.metallicity, (10**-2.0 * one + 10**-1.7 * 3 * other) / light, rtol=1e-3)
+    np.testing.assert_allclose(maps.flux / maps.flux.sum(), light / light.sum(), atol=2e-3)  # as good as the PSF
+    np.testing.assert_allclose(maps.v, (-120 * one + 3 * 80 * other) / light, atol=2.0)
+    np.testing.assert_allclose(maps.age, (one + 10 * 3 * other) / light, rtol=0.02)
+    np.testing.assert_allclose(maps.metallicity, (10**-2.0 * one + 10**-1.7 * 3 * other) / light, rtol=0.01)
     spread = np.sqrt((120**2 * one + 3 * 80**2 * other) / light - np.asarray(maps.v) ** 2)
-    np.testing.assert_allclose(maps.sigma[1:3, 2], spread[1:3, 2], rtol=0.01)
+    np.testing.assert_allclose(maps.sigma[1:3, 2], spread[1:3, 2], rtol=0.02)
 
 
 def test_without_a_psf_the_maps_are_the_bare_ones(library):  # noqa: F811

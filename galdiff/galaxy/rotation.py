@@ -61,8 +61,7 @@ def disc_velocity2(
       radius: R > 0 [kpc]; mass: of the disc [Msun]; r_disc: scale length > 0 [kpc]; all broadcast.
     """
     radius, mass, r_disc = jnp.broadcast_arrays(radius, mass, r_disc)
-    ln_y, value, slope = _freeman_table()
-    ln_y, value, slope = (jnp.asarray(x, radius.dtype) for x in (ln_y, value, slope))
+    ln_y, value, slope = (jnp.asarray(x, radius.dtype) for x in _freeman_table())
     shape, _ = hermite(jnp.log(radius / r_disc) - np.log(2), ln_y, value, slope)
     return units.G_KPC_KMS2_MSUN * mass * radius / r_disc**2 * jnp.exp(shape)
 

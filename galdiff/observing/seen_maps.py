@@ -34,7 +34,8 @@ def seen_stages(plan: Plan, ssp: SSPGrid, *, h_v_kms: float, gauss_hermite: bool
       gauss_hermite: whether V, sigma, h3 and h4 are those of a fit, or V and sigma moments.
       psf_scale: factor on the FWHM of the PSF.
     """
-    bins = dataclasses.replace(plan.bins, v_nodes=velocity_nodes(plan.precision.v_max_kms, h_v_kms))
+    v_nodes = velocity_nodes(plan.precision.v_max_kms, h_v_kms)
+    bins = dataclasses.replace(plan.bins, v_nodes=v_nodes, v_kernel="cubic")  # that of the maps, whose fits know it
     band = slice(*np.searchsorted(plan.node_wave, plan.wave_vacuum[[0, -1]] / (1 + plan.redshift)))
     dimmed = plan.nodes[:, None, band] * bins.attenuation.modes[:, band]
     tables = node_tables(
