@@ -314,7 +314,7 @@ def untrue(found, true, promise):
         if changed and promise.rows is None:
             continue
         keep = np.ones(len(theirs[name]), bool)
-        if changed or promise.fewer:
+        if changed or (promise.fewer and name.startswith("stars")):
             keep[list(promise.rows or ())] = False
         if len(ours[name]) != len(keep):
             if promise.fewer and len(ours[name]) == keep.sum():

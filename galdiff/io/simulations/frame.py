@@ -72,8 +72,8 @@ def check_values(kind: str, columns: Columns, raw: Raw, signed: tuple[str, ...] 
             raise _complain(
                 raw,
                 key,
-                f"{bad} values exceed {limit:.4g} (highest {top:.4g}); expected {unit} that a particle can have: repair"
-                " the column or its unit, or drop these particles",
+                f"{bad} values exceed {limit:.4g} (highest {top:.4g}); expected {unit}: inconsistent"
+                f"{' mass' if name == 'mass' else ''} unit, repair it, or drop these particles",
             )
 
 
