@@ -138,18 +138,29 @@ def ln_scale_at_ages(cosmo: Cosmology, time: Float[ArrayLike, "node"]) -> tuple[
     t = jnp.asarray(time)
     # Four points hold 1e-9 over half an e-fold; few nodes are far apart and take more.
     rule = np.polynomial.legendre.leggauss(max(4, -(-512 // t.shape[0])))
-    nodes, weights = (np.asarray(x / 2, t.dtype) for x in rule)
+    nodes, weights = np.asarray((rule[0] + 1) / 2, t.dtype), np.asarray(rule[1] / 2, t.dtype)
 
-    def closer(cosmo: Cosmology, t: Array, x: Array) -> Array:
-        step = jnp.diff(x)[:, None]
-        between = jnp.sum(step * weights * _time_per_ln_scale(cosmo, x[:-1, None] + step * (nodes + 0.5)), -1)
-        ages = jnp.cumsum(jnp.concatenate([age(cosmo, jnp.expm1(-x[:1])), between]))
+    fixed = jax.lax.stop_gradient((cosmo, t))
+    start = _ln_scale_guess(*fixed)
+    first = age(cosmo, jnp.expm1(-start[:1]))
+
+    def closer(cosmo: Cosmology, t: Array, first: Array, x: Array) -> Array:
+        ends = jnp.concatenate([start[:1], x])
+        step = jnp.diff(ends)
+        between = step * jnp.sum(weights[:, None] * _time_per_ln_scale(cosmo, ends[:-1] + step * nodes[:, None]), 0)
+        ages = first + jnp.cumsum(between)
         return x + jnp.log(t / ages) * ages / _time_per_ln_scale(cosmo, x)
 
     # Newton in (ln t, ln a), nearly a line; the last step alone carries the right first derivative.
-    fixed = jax.lax.stop_gradient((cosmo, t))
-    x = jax.lax.fori_loop(0, 3, lambda _, x: closer(*fixed, x), _ln_scale_guess(*fixed))
-    x = closer(cosmo, t, jax.lax.stop_gradient(x))
+    close = float(jnp.finfo(t.dtype).eps) ** 0.4  # squared by the last step
+
+    def step(state: tuple) -> tuple:
+        n, x, _ = state
+        found = closer(*fixed, jax.lax.stop_gradient(first), x)
+        return n + 1, found, jnp.max(jnp.abs(found - x))
+
+    _, x, _ = jax.lax.while_loop(lambda s: (s[0] < 6) & (s[2] > close), step, (0, start, jnp.ones((), t.dtype)))
+    x = closer(cosmo, t, first, jax.lax.stop_gradient(x))
     return x, t / _time_per_ln_scale(cosmo, x)
 
 

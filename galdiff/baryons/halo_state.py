@@ -63,24 +63,32 @@ def halo_at(history: HaloHistory, time: Float[ArrayLike, "..."]) -> HaloNow:
     index = interval(ln_t, nodes)
     # Redshifts are exact at the nodes, and a Hermite cubic in ln t with exact slopes between them.
     ln_scale, growth = ln_scale_at_ages(history.cosmology, history.time)
-    names = ("r_vir", "v_vir", "c_nfw", "m_vir")
-    values = jnp.log(jnp.stack([getattr(history, name) for name in names], -1))
+    ln_m, others = jnp.log(history.m_vir), jnp.log(jnp.stack([history.r_vir, history.v_vir, history.c_nfw], -1))
     if history.interpolation == "backward":
         ln_a = hermite(ln_t, nodes, ln_scale, growth, index)[0]
-        values = jnp.concatenate([values, jnp.log(history.mdot_vir)[:, None]], -1)
+        values = jnp.concatenate([others, ln_m[:, None], jnp.log(history.mdot_vir)[:, None]], -1)
         slopes = backward_slopes(values, history.time)
         read = jnp.exp(hermite(time, history.time, values, slopes, index)[0])
-        mdot = read[..., 4]
+        m, mdot = read[..., 3], read[..., 4]
     else:
         accretion = history.mdot_vir * history.time / history.m_vir
-        of_curves = [*(monotone_slopes(values[:, i], nodes) for i in range(3)), accretion, growth]
-        curves = jnp.concatenate([values, ln_scale[:, None]], -1)
-        found, slope = hermite(ln_t, nodes, curves, jnp.stack(of_curves, -1), index)
-        read, ln_a = jnp.exp(found[..., :4]), found[..., 4]
-        mdot = read[..., 3] * jnp.maximum(slope[..., 3], 0.0) / time
+        ln_m, slope = hermite(ln_t, nodes, ln_m, accretion, index)
+        m = jnp.exp(ln_m)
+        mdot = m * jnp.maximum(slope, 0.0) / time
+        slopes = jnp.stack([*(monotone_slopes(others[:, i], nodes) for i in range(3)), growth], -1)
+        found = hermite(ln_t, nodes, jnp.concatenate([others, ln_scale[:, None]], -1), slopes, index)[0]
+        read, ln_a = jnp.exp(found[..., :3]), found[..., 3]
     spin = None if history.spin is None else jnp.broadcast_to(history.spin, time.shape)
-    named = {name: read[..., i] for i, name in enumerate(names)}
-    return HaloNow(time=time, redshift=jnp.expm1(-ln_a), mdot_vir=mdot, spin=spin, **named)
+    return HaloNow(
+        time=time,
+        redshift=jnp.expm1(-ln_a),
+        m_vir=m,
+        mdot_vir=mdot,
+        r_vir=read[..., 0],
+        v_vir=read[..., 1],
+        c_nfw=read[..., 2],
+        spin=spin,
+    )
 
 
 def halo_state_at(halo: HaloNow, cosmology: Cosmology, sharp: bool = False) -> HaloState:

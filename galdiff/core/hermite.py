@@ -50,13 +50,26 @@ def hermite(
     inside = jnp.where(x < nodes[0], nodes[0], jnp.where(x > nodes[-1], nodes[-1], x))
     index = interval(inside, nodes) if index is None else index
     width = nodes[index + 1] - nodes[index]
-    item = (...,) + (None,) * (values.ndim - 1)
-    u, width, beyond = ((inside - nodes[index]) / width)[item], width[item], (x - inside)[item]
-    low, high, s_low, s_high = values[index], values[index + 1], slopes[index], slopes[index + 1]
-    upper = u * u * (3 - 2 * u)
-    value = low * (1 - upper) + high * upper + width * u * (1 - u) * (s_low * (1 - u) - s_high * u)
-    derivative = 6 * u * (1 - u) * (high - low) / width + s_low * (1 - u) * (1 - 3 * u) - s_high * u * (2 - 3 * u)
-    return value + beyond * derivative, derivative
+    u, beyond = (inside - nodes[index]) / width, x - inside
+
+    def value(at: Array, slope_at: Array) -> Array:
+        low, high, s_low, s_high = at[index], at[index + 1], slope_at[index], slope_at[index + 1]
+        upper = u * u * (3 - 2 * u)
+        inner = low * (1 - upper) + high * upper + width * u * (1 - u) * (s_low * (1 - u) - s_high * u)
+        return inner + beyond * (s_low * (1 - u) + s_high * u)  # beyond the ends u is 0 or 1
+
+    def derivative(at: Array, slope_at: Array) -> Array:
+        low, high, s_low, s_high = at[index], at[index + 1], slope_at[index], slope_at[index + 1]
+        return 6 * u * (1 - u) * (high - low) / width + s_low * (1 - u) * (1 - 3 * u) - s_high * u * (2 - 3 * u)
+
+    if values.ndim == 1:
+        return value(values, slopes), derivative(values, slopes)
+    # Loops over curves, each with all x: fused, the compiler would find the place in the interval again for each. There
+    # are two, so that one that is not asked for vanishes.
+    curves = tuple(jnp.moveaxis(v.reshape(len(nodes), -1), 0, 1) for v in (values, slopes))
+    both = (jnp.moveaxis(jax.lax.map(lambda c, f=f: f(*c), curves), 0, -1) for f in (value, derivative))
+    first, second = (f.reshape(*x.shape, *values.shape[1:]) for f in both)
+    return first, second
 
 
 def interval(x: Float[Array, "..."], nodes: Float[Array, "n"]) -> Int[Array, "..."]:
