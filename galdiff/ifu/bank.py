@@ -15,7 +15,9 @@ from galdiff.ifu.response import PixelPlan, apply_response, response
 from galdiff.records import Bank
 
 SPARE = 3  # nodes beyond the velocity range on each side
-BEYOND = 3  # and beyond those, which have spectra, but whose coefficients are not used: they bear the ends of the spline
+BEYOND = (
+    3  # and beyond those, which have spectra, but whose coefficients are not used: they bear the ends of the spline
+)
 
 
 def velocity_nodes(v_max: float, h_v: float) -> np.ndarray:
@@ -27,7 +29,8 @@ def velocity_nodes(v_max: float, h_v: float) -> np.ndarray:
 def prefilter(n: int) -> np.ndarray:
     """Matrix from spectra at n nodes, and BEYOND more at each end, to quintic B-spline coefficients of the n nodes [1].
 
-    Its shape is (n, n + 2 BEYOND). The two coefficients at each end are those of a parabola through the last three nodes.
+    Its shape is (n, n + 2 BEYOND). The two coefficients at each end are those of a parabola through the last three
+    nodes.
     """
     n += 2 * BEYOND
     apart = np.abs(np.subtract.outer(np.arange(n), np.arange(n)))

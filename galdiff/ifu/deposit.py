@@ -57,7 +57,12 @@ class Bins:
     @property
     def taps(self) -> int:
         """Bins touched by one star."""
-        return TAPS[self.kernel] ** 2 * V_TAPS[self.v_kernel] * (16 if self.interpolation == "cubic" else 4) * self.shape[-1]
+        return (
+            TAPS[self.kernel] ** 2
+            * V_TAPS[self.v_kernel]
+            * (16 if self.interpolation == "cubic" else 4)
+            * self.shape[-1]
+        )
 
 
 def sky_weights(gx: Float[Array, "star"], gy: Float[Array, "star"], bins: Bins) -> tuple[Array, Array]:
