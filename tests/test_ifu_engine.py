@@ -16,6 +16,7 @@ from galdiff.core.variables import Physical
 from galdiff.dust.curves.ccm89 import CCM89
 from galdiff.dust.curves.power_law import PowerLaw
 from galdiff.errors import InputError
+from galdiff.ifu.accuracy import sampled_accuracy
 from galdiff.ifu.blur import blur_kernel
 from galdiff.ifu.direct import DirectSpectrograph
 from galdiff.ifu.engine import choose_engine, ifu_stages
@@ -334,3 +335,39 @@ def test_a_library_that_does_not_cover_the_band_is_an_error(shared):
         plan = shared.plan(instrument=instr, coverage="crop")
     assert plan.wave[0] > 3541 * 1.05
     assert DirectSpectrograph(plan=plan) is not None
+
+
+@pytest.mark.parametrize("dusty", [False, True])
+def test_the_accuracy_of_a_sample_is_that_of_the_engines(shared, dusty):
+    """Each star alone in its spaxel: the estimate has the error that the two engines differ by."""
+    curve, n = (MILKY_WAY if dusty else None), 9
+    instr = dataclasses.replace(shared.instrument(shared.fwhm), n_x=3, n_y=3)
+    plan = shared.plan(instrument=instr, curve=curve, h_v_kms=110.0, rank=24, a_v_max=1.0 if dusty else 0.0)
+    size = float(shared.placement.kpc_per_arcsec)
+    y, x = (jnp.asarray(v.ravel() * size, float) for v in np.mgrid[-1:2, -1:2])
+    stars = dataclasses.replace(jax.tree.map(lambda v: v[:n], shared.stars), x=x, y=y, mass=jnp.ones(n))
+    stars = dataclasses.replace(stars, a_v=jnp.linspace(0.0, 0.9, n) if dusty else None)
+    made, exact = (observe(plan, stars, shared.placement, e, curve).flux for e in ("compressed", "direct"))
+    scale = exact.max(-1, keepdims=True)
+    found = sampled_accuracy(plan, stars, curve)
+    rms = jnp.sqrt(jnp.mean(((made - exact) / scale) ** 2) / jnp.mean((exact / scale) ** 2))
+    assert found["stars"] == n
+    assert found["rms"] == pytest.approx(float(rms), rel=0.2)
+    assert found["largest"] == pytest.approx(float(jnp.abs(made / exact - 1).max()), rel=0.3)
+
+
+def test_the_defaults_are_as_accurate_as_is_documented(shared):
+    plan = shared.plan(kernel="cubic")
+    run, exact, weight = (
+        engine_of(plan), engine_of(plan, "direct"), np.random.default_rng(7).normal(size=(8, 8, len(plan.wave)))
+    )  # fmt: skip
+    rms, _, pixel = errors(*(np.asarray(e(shared.stars, shared.placement).flux) for e in (run, exact)))
+    assert rms < 1e-4
+    assert pixel < 2e-3
+    found, true = (
+        jax.grad(lambda s, e=e: jnp.sum(weight * e(s, shared.placement).flux))(shared.stars) for e in (run, exact)
+    )
+    logs = {"age": shared.stars.age, "metallicity": shared.stars.metallicity}
+    for name, limit in dict(x=1e-3, y=1e-3, mass=1e-3, age=5e-3, metallicity=5e-3, v_los=0.02).items():
+        a, b = (getattr(g, name) * logs.get(name, 1.0) for g in (found, true))
+        assert jnp.abs(a - b).max() < limit * jnp.abs(b).max(), name

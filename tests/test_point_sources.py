@@ -19,6 +19,7 @@ from galdiff.ifu.plan import Precision
 from galdiff.ifu.psf import anchor_waves, anchor_weights, kernel_radius, wings_of
 from galdiff.ifu.spread_functions import psf_fwhm
 from galdiff.observing import layout as laying
+from galdiff.observing.field import served_precision
 from galdiff.observing.render import render
 from galdiff.records import Placement, SkyStars, SSPGrid
 
@@ -152,3 +153,13 @@ def test_tiles_make_the_cube_and_the_maps_of_the_whole_field(kind, fwhm, monkeyp
     np.testing.assert_allclose(parts.flux.sum(), whole.flux.sum(), rtol=1e-6)
     for one, other in zip(jax.tree.leaves(maps), jax.tree.leaves(part_maps), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5)
+
+
+def test_fast_stars_widen_the_range_of_velocities():
+    zero, fast = jnp.zeros(3), jnp.asarray([10.0, -3210.0, 9e4])
+    stars = SkyStars(x=zero, y=zero, z=zero, v_los=fast, mass=zero + 1, age=zero + 1, metallicity=zero + 0.01)
+    asked = dict(v_max_kms=None, a_v_max=0.0, rank=4, a_v_modes=2)
+    served = lambda *inside: served_precision(asked, stars, np.array(inside)).v_max_kms  # noqa: E731
+    assert served(True, False, False) == 200.0
+    assert served(True, True, False) == 3250.0
+    assert served(True, True, True) == 10_000.0  # no part of a galaxy; counted, with a warning

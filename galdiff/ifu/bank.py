@@ -15,7 +15,9 @@ from galdiff.ifu.response import PixelPlan, apply_response, response
 from galdiff.records import Bank
 
 SPARE = 3  # nodes beyond the velocity range on each side
-BEYOND = 3  # and beyond those, which have spectra, with coefficients that are not used: the ends of the spline
+BEYOND = (
+    3  # and beyond those, which have spectra, but whose coefficients are not used: they bear the ends of the spline
+)
 
 
 def velocity_nodes(v_max: float, h_v: float) -> np.ndarray:

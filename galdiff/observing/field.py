@@ -19,6 +19,8 @@ from galdiff.kinematics.maps import MapMaker, node_tables
 from galdiff.records import Placement, SkyStars, SSPGrid
 from galdiff.sps.clip import clip_report, warn_clipped
 
+V_LIMIT = 10_000.0  # km/s; stars that are faster are no part of a galaxy
+
 
 def cut_field(instrument: Instrument, max_spaxels: int | None) -> Instrument:
     """The central part of a field that has more than max_spaxels on a side."""
@@ -56,8 +58,8 @@ def served_precision(precision: Mapping[str, Any], stars: SkyStars, inside: np.n
     """
     asked = dict(precision)
     if asked["v_max_kms"] is None:
-        fastest = np.quantile(np.abs(np.asarray(stars.v_los))[inside], 0.9999)
-        asked["v_max_kms"] = float(min(max(50 * math.ceil(fastest / 50), 200), 2000))
+        fastest = np.abs(np.asarray(stars.v_los))[inside].max()
+        asked["v_max_kms"] = float(min(max(50 * math.ceil(fastest / 50), 200), V_LIMIT))
     if asked["a_v_max"] is None:
         most = 0.0 if stars.a_v is None else float(np.asarray(stars.a_v)[inside].max())
         asked["a_v_max"] = min(0.5 * math.ceil(most / 0.5), 6.0)

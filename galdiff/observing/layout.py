@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from galdiff.core.stage import Stage
+from galdiff.ifu.accuracy import sampled_accuracy, some_of
 from galdiff.ifu.engine import choose_engine, ifu_stages
 from galdiff.ifu.instrument import Instrument
 from galdiff.ifu.lsf import warn_deficient
@@ -18,7 +19,7 @@ from galdiff.ifu.stages import Deposit
 from galdiff.ifu.tiles import TILE, sharp_instrument, tile_instrument
 from galdiff.observing.field import map_maker
 from galdiff.observing.seen_maps import seen_stages
-from galdiff.records import SSPGrid
+from galdiff.records import SkyStars, SSPGrid
 
 MAX_DISTRIBUTION = 1 << 30  # bytes of a mass distribution; larger fields go in tiles
 
@@ -103,6 +104,14 @@ def lay_out(setup: Setup, precision: Precision, n_stars: int, tiled: bool = True
     seen = {name: setup.maps[name] for name in ("h_v_kms", "gauss_hermite")}
     of_light = seen_stages(seen_tile, setup.ssp, **seen, psf_scale=setup.spectrograph["psf_scale"])
     return Layout(whole, tile, engine, stages, {"mass_distribution": Deposit(bins=bins), "maps": maker, **of_light})
+
+
+def accuracy_of(layout: Layout, setup: Setup, stars: SkyStars, inside: np.ndarray) -> dict[str, float]:
+    """Errors of the engine's spectra of some of the stars inside (bool, star), see `sampled_accuracy`."""
+    some = some_of(stars, inside)
+    if layout.engine == "direct":
+        return {"stars": len(some.mass), "rms": 0.0, "largest": 0.0}  # is the measure
+    return sampled_accuracy(layout.whole, some, setup.curve, setup.spectrograph["lsf_scale"])
 
 
 def engine_of(setup: Setup, plan: Plan, n_stars: int) -> str:

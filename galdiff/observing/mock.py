@@ -8,7 +8,7 @@ import numpy as np
 
 from galdiff.core.stage import Stage
 from galdiff.observing.field import count_stars, served_precision, stars_in_field
-from galdiff.observing.layout import Layout, Setup, lay_out
+from galdiff.observing.layout import Layout, Setup, accuracy_of, lay_out
 from galdiff.observing.noise import level_of, with_noise
 from galdiff.observing.render import render
 from galdiff.observing.sky import look
@@ -18,7 +18,10 @@ from galdiff.records import Galaxy, KinematicMaps, ObservedCube, Placement, SkyS
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Observation:
-    """What an observation gave and how it was laid out; `counts` are numbers and formed masses [Msun] of stars."""
+    """What an observation gave and how it was laid out; `counts` are numbers and formed masses [Msun] of stars.
+
+    `accuracy` has the errors of the spectra of some of the stars [1], see `sampled_accuracy`.
+    """
 
     setup: Setup
     layout: Layout
@@ -28,6 +31,7 @@ class Observation:
     maps: KinematicMaps
     seen_maps: KinematicMaps
     counts: dict[str, dict[str, float]]
+    accuracy: dict[str, float]
 
 
 def observe(galaxy: Galaxy, sky: Mapping[str, Stage], setup: Setup, step: Step = quiet) -> Observation:
@@ -49,7 +53,10 @@ def observe(galaxy: Galaxy, sky: Mapping[str, Stage], setup: Setup, step: Step =
     with step("lay out the observation"):
         layout = lay_out(setup, precision, int(np.sum(inside)))
         counts = count_stars(stars, inside, layout.whole, setup.ssp, layout.engine)
+        accuracy = accuracy_of(layout, setup, stars, inside)
+    with step("accuracy: rms {rms:.1e}, worst pixel {largest:.1e}, spectra of {stars} stars".format(**accuracy)):
+        pass  # a line of the report
     cube, maps, seen = render(layout, stars, placement, step)
     with step("add noise"):
         cube = jax.block_until_ready(with_noise(cube, seed=setup.seed, **level_of(setup.noise, layout.whole)))
-    return Observation(setup, layout, stars, placement, cube, maps, seen, counts)
+    return Observation(setup, layout, stars, placement, cube, maps, seen, counts, accuracy)

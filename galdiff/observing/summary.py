@@ -39,6 +39,7 @@ def summary_of(seen: Observation) -> dict[str, Any]:
             "velocity_nodes_kms": [plan.bins.v_nodes[0], plan.bins.v_nodes[-1], len(plan.bins.v_nodes)],
             "rank": len(plan.templates),
             "basis_rms": plan.basis.rms,
+            "accuracy": seen.accuracy,
             "a_v_max": plan.precision.a_v_max,
         },
     }

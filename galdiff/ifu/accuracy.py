@@ -1,0 +1,107 @@
+"""How well velocity nodes and templates of a plan render spectra, measured on some of the stars that are observed."""
+
+from collections.abc import Callable
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+from scipy.ndimage import shift
+
+from galdiff.core.interpolation import node_weights
+from galdiff.ifu.bank import BEYOND, prefilter
+from galdiff.ifu.basis import MAG
+from galdiff.ifu.deposit import population_weights, velocity_weights
+from galdiff.ifu.field import with_a_v
+from galdiff.ifu.finegrid import resample
+from galdiff.ifu.lsf import added_sigma
+from galdiff.ifu.plan import Plan
+from galdiff.ifu.response import response
+from galdiff.ifu.spread_functions import lsf_fwhm
+from galdiff.ifu.tiles import take
+from galdiff.records import SkyStars
+
+LIT = 1e-3  # of the peak of a spectrum; fainter pixels do not count in the largest error
+
+
+def sampled_accuracy(
+    plan: Plan, stars: SkyStars, curve: Callable[[np.ndarray], np.ndarray] | None = None, lsf_scale: float = 1.0
+) -> dict[str, float]:
+    """Errors of the compressed engine against each star's own spectrum, as the direct engine has it, before the PSF.
+
+    Args:
+      plan: the observation.
+      stars: a few, on the sky, concrete.
+      curve: A_wave / A_V, where the plan has dust.
+      lsf_scale: factor on the instrument's FWHM.
+
+    Returns:
+      stars: their number; rms: of the error over that of the spectra; largest: relative error of a pixel of at least
+      LIT of the peak of its spectrum.
+    """
+    stars = with_a_v(stars, plan.bins)
+    exact, made = _exact(plan, stars, curve), _compressed(plan, stars)
+    scale = np.abs(exact).max(1, keepdims=True)  # every star counts alike
+    true, error = (_recorded(plan, spectra / scale, lsf_scale) for spectra in (exact, made - exact))
+    lit = true > LIT * true.max(1, keepdims=True)
+    return {
+        "stars": len(true),
+        "rms": float(np.sqrt(np.mean(error**2) / np.mean(true**2))),
+        "largest": float(np.abs(error / np.where(lit, true, np.inf)).max()),
+    }
+
+
+def some_of(stars: SkyStars, inside: np.ndarray, n: int = 48) -> SkyStars:
+    """At most n of the stars inside (bool, star), spread over their velocities; the fastest are among them."""
+    index = np.flatnonzero(inside)
+    order = index[np.argsort(np.asarray(stars.v_los)[index], kind="stable")]
+    return take(stars, order[np.unique(np.linspace(0, len(order) - 1, n).round().astype(int))])
+
+
+def _exact(plan: Plan, stars: SkyStars, curve: Callable | None) -> Float[np.ndarray, "star sample"]:
+    """Shifted spectra on the fine axis, of unit mass [Lsun per sample]."""
+    bins, grid = plan.bins, plan.grid
+    lg_age, lgmet = (np.log10(np.maximum(np.asarray(x, np.float64), 1e-30)) for x in (stars.age, stars.metallicity))
+    node, weight = (np.asarray(v) for v in node_weights(lg_age, lgmet, bins.lg_ages, bins.lgmets, bins.interpolation))
+    spectra = resample(plan.node_wave, np.einsum("st,stw->sw", weight, plan.nodes[node]), grid)
+    if curve is not None and plan.precision.a_v_max > 0:
+        spectra = spectra * np.exp(-MAG * np.asarray(stars.a_v)[:, None] * np.asarray(curve(grid.wave)))
+    samples = np.clip(np.asarray(stars.v_los, np.float64), -bins.v_max, bins.v_max) / grid.step_kms
+    return np.stack([shift(row, by, order=5, mode="nearest") for row, by in zip(spectra, samples, strict=True)])
+
+
+def _compressed(plan: Plan, stars: SkyStars) -> Float[np.ndarray, "star sample"]:
+    """The same from templates at velocity nodes: the weights of a star, through the prefilter, on shifted spectra."""
+    bins, n_nodes = plan.bins, len(plan.bins.v_nodes)
+    spectra = _coefficients(plan, stars) @ plan.templates
+    tap, share = (np.asarray(v, np.float64) for v in velocity_weights(jnp.asarray(stars.v_los), bins))
+    of_node = np.zeros((len(share), n_nodes))
+    np.put_along_axis(of_node, tap.astype(int), share, 1)
+    of_node = of_node @ prefilter(n_nodes)
+    half, size = n_nodes // 2 + BEYOND, spectra.shape[1]
+    reach = half * plan.grid.stride
+    padded = np.pad(spectra, ((0, 0), (reach, reach)), mode="edge")
+    total = np.zeros_like(spectra)
+    for m in range(-half, half + 1):
+        first = reach - m * plan.grid.stride
+        total += of_node[:, m + half, None] * padded[:, first : first + size]
+    return total
+
+
+def _coefficients(plan: Plan, stars: SkyStars) -> Float[np.ndarray, "star rank"]:
+    """Coefficients of the templates of each star, of unit mass."""
+    node, weight = (np.asarray(v) for v in population_weights(stars, plan.bins))
+    return np.einsum("st,str->sr", weight, plan.basis.coefficients.reshape(-1, len(plan.templates))[node])
+
+
+def _recorded(plan: Plan, fine: np.ndarray, lsf_scale: float) -> Float[np.ndarray, "star wave"]:
+    """Spectra as the spectrograph records them."""
+    fwhm = jnp.asarray(lsf_fwhm(plan.instrument.lsf, plan.wave_vacuum) * lsf_scale)
+    variance, _ = added_sigma(jnp.asarray(plan.wave_vacuum), fwhm, jnp.asarray(plan.fwhm_template), plan.redshift)
+    operator = response(plan.layout, jnp.sqrt(variance), jnp.asarray(plan.redshift, fwhm.dtype))
+    length = plan.layout.length
+    padded = np.pad(fine, ((0, 0), (length, length)), mode="edge")
+    blocks = [
+        padded[:, start + length : start + 2 * length] @ kernel.T
+        for start, kernel in zip(np.asarray(operator.start), np.asarray(operator.kernel, np.float64), strict=True)
+    ]
+    return np.concatenate(blocks, 1)[:, : plan.layout.n_pixel]
