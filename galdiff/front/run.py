@@ -10,6 +10,7 @@ from galdiff.baryons.laws.yields import YieldsLaw
 from galdiff.core.stage import Stage
 from galdiff.front.products import Mock, Target
 from galdiff.front.settings import RunSettings
+from galdiff.galaxy.neighbours import smoothing_of
 from galdiff.ifu.engine import IFU_HOOKS
 from galdiff.ifu.instrument import Instrument
 from galdiff.imf import warn_recycling
@@ -50,7 +51,13 @@ def run(
     target = target_of(settings, source, steps) if target is None else target
     redshift = redshift_of(asked, target.galaxy)
     setup = setup_of(settings, instrument, ssp, curve, redshift)
-    return Mock(target, mock.observe(target.galaxy, sky_of(settings, redshift), setup, steps), settings, steps, said)
+    return Mock(
+        target,
+        mock.observe(target.galaxy, sky_of(settings, redshift, target.galaxy), setup, steps),
+        settings,
+        steps,
+        said,
+    )
 
 
 def target_of(
@@ -79,10 +86,11 @@ def library_of(settings: RunSettings) -> SSPGrid:
     return ssp if settings.plain("spectra.correction") is None else settings.build("spectra")(ssp)
 
 
-def sky_of(settings: RunSettings, redshift: float) -> dict[str, Stage]:
-    """Stages that put stars on the sky, behind their dust, at a redshift."""
+def sky_of(settings: RunSettings, redshift: float, galaxy: Galaxy | None = None) -> dict[str, Stage]:
+    """Stages that put stars on the sky, behind their dust, at a redshift; as wide as those of `galaxy` are apart."""
+    known = {} if galaxy is None else {"smoothing": smoothing_of(galaxy.stars, **settings.plain("smoothing"))}
     return {
-        "sky_stars": settings.build("view", _target_="galdiff.galaxy.view.StarView"),
+        "sky_stars": settings.build("view", _target_="galdiff.galaxy.view.StarView", **known),
         "sky_gas": settings.build("view", _target_="galdiff.galaxy.view.GasView"),
         "observed_stars": settings.build("dust.stage"),
         "placement": settings.build("placement", _target_="galdiff.ifu.placement.AtRedshift", redshift=redshift),

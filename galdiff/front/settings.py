@@ -12,6 +12,7 @@ from galdiff.cli import check_kinds
 from galdiff.core.correction import Hook
 from galdiff.core.kernels import TAPS
 from galdiff.errors import InputError
+from galdiff.galaxy.neighbours import KINDS
 from galdiff.ifu.engine import ENGINES, IFU_HOOKS
 from galdiff.ifu.noise import MODES, REFERENCES
 from galdiff.io.products import config_hash
@@ -21,13 +22,14 @@ CHOICES = {
     "precision.interpolation": ("linear", "cubic"),
     "precision.coverage": ("error", "crop"),
     "engine": ENGINES,
+    "smoothing.kind": KINDS,
     "noise.mode": MODES,
     "noise.reference": REFERENCES,
     "maps.weight": ("light", "mass"),
 }
 POSITIVE = (
     *(f"precision.{name}" for name in ("rank", "h_v_kms", "v_max_kms", "a_v_modes")),
-    *("max_spaxels", "lsf_scale", "psf_scale", "noise.snr", "noise.wave_ref", "maps.h_v_kms"),
+    *("max_spaxels", "smoothing.neighbours", "lsf_scale", "psf_scale", "noise.snr", "noise.wave_ref", "maps.h_v_kms"),
 )
 OPTIONAL = ("max_spaxels", "noise.snr", "noise.wave_ref", "precision.h_v_kms", "precision.v_max_kms")
 PLACES = ("output", "overwrite")  # where results go changes none of them
