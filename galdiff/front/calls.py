@@ -96,7 +96,7 @@ def pipeline(galaxy: Target | Galaxy, **keywords: Any) -> Pipeline:
     redshift = redshift_of(found.config.placement.redshift, target.galaxy)
     setup = setup_of(found, instrument_of(found), library_of(found), found.build("dust.curve"), redshift)
     growth = None if target.halo is None else {"history": found.build("baryons"), "galaxy": found.build("input")}
-    return stages_of(target.galaxy, sky_of(found, redshift), setup, growth)
+    return stages_of(target.galaxy, sky_of(found, redshift, target.galaxy), setup, growth)
 
 
 def _source(kind: str, keywords: dict[str, Any]) -> Target:

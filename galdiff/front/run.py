@@ -14,6 +14,7 @@ from galdiff.errors import InputError
 from galdiff.front.noise import noise_of
 from galdiff.front.products import Mock, Target
 from galdiff.front.settings import RunSettings
+from galdiff.galaxy.neighbours import smoothing_of
 from galdiff.ifu.engine import IFU_HOOKS
 from galdiff.ifu.instrument import Instrument
 from galdiff.imf import warn_recycling
@@ -57,7 +58,13 @@ def run(
     target = target_of(settings, source, parents, steps) if target is None else target
     redshift = redshift_of(asked, target.galaxy)
     setup = setup_of(settings, instrument, ssp, curve, redshift)
-    return Mock(target, mock.observe(target.galaxy, sky_of(settings, redshift), setup, steps), settings, steps, said)
+    return Mock(
+        target,
+        mock.observe(target.galaxy, sky_of(settings, redshift, target.galaxy), setup, steps),
+        settings,
+        steps,
+        said,
+    )
 
 
 def parents_of(settings: RunSettings) -> tuple[HaloHistory, BaryonCycle]:
@@ -104,10 +111,13 @@ def library_of(settings: RunSettings) -> SSPGrid:
     return ssp if settings.plain("spectra.correction") is None else settings.build("spectra")(ssp)
 
 
-def sky_of(settings: RunSettings, redshift: float) -> dict[str, Stage]:
-    """Stages that put stars on the sky, behind their dust, at a redshift."""
+def sky_of(settings: RunSettings, redshift: float, galaxy: Galaxy | None = None) -> dict[str, Stage]:
+    """Stages that put stars on the sky, behind their dust, at a redshift; as wide as those of `galaxy` are apart."""
+    known: dict[str, Any] = (
+        {} if galaxy is None else {"smoothing": smoothing_of(galaxy.stars, **settings.plain("smoothing"))}
+    )
     return {
-        "sky_stars": settings.build("view", _target_=SECTIONS["view"]),
+        "sky_stars": settings.build("view", _target_=SECTIONS["view"], **known),
         "sky_gas": settings.build("view", _target_="galdiff.galaxy.view.GasView"),
         "observed_stars": settings.build("dust.stage"),
         "placement": settings.build("placement", _target_=SECTIONS["placement"], redshift=redshift),

@@ -11,6 +11,7 @@ from galdiff.build import build
 from galdiff.core.correction import Hook
 from galdiff.core.kernels import TAPS
 from galdiff.errors import InputError
+from galdiff.galaxy.neighbours import KINDS
 from galdiff.ifu.engine import ENGINES, IFU_HOOKS
 from galdiff.ifu.noise import MODES, REFERENCES
 from galdiff.ifu.spectrograph import FACTORS
@@ -23,6 +24,7 @@ CHOICES = {
     "precision.interpolation": ("linear", "cubic"),
     "precision.coverage": ("error", "crop"),
     "engine": ENGINES,
+    "smoothing.kind": KINDS,
     "noise.mode": (*MODES, EXPOSURE),
     "noise.reference": REFERENCES,
     "maps.weight": ("light", "mass"),
@@ -30,7 +32,7 @@ CHOICES = {
 }
 POSITIVE = (
     *(f"precision.{name}" for name in ("rank", "h_v_kms", "v_max_kms", "a_v_modes")),
-    *("max_spaxels", "maps.h_v_kms"),
+    *("max_spaxels", "smoothing.neighbours", "maps.h_v_kms"),
     *(f"noise.{name}" for name in ("snr", "wave_ref", "background", "exposure_s", "n_exposures")),
 )
 OPTIONAL = ("max_spaxels", "noise.snr", "noise.wave_ref", "precision.h_v_kms", "precision.v_max_kms")

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from galdiff.core.stage import Stage
-from galdiff.core.variables import physical
+from galdiff.core.variables import physical, table
 from galdiff.errors import InputError
 from galdiff.galaxy.centre import CENTRES, find_centre
 from galdiff.galaxy.orientation import ORIENTATIONS, find_frame
@@ -113,7 +113,16 @@ class _View(Stage):
 
 
 class StarView(_View):
-    """Stars of a galaxy as the observer sees them; settings as in `_View`."""
+    """Stars of a galaxy as the observer sees them.
+
+    Args:
+      smoothing: by which stars are spread [kpc], shape (star,), from `galaxy.neighbours`; None for what they bring.
+      settings: as in `_View`.
+    """
+
+    def __init__(self, *, smoothing: Float[ArrayLike, "star"] | None = None, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.smoothing = None if smoothing is None else table(jnp.asarray(smoothing, jnp.result_type(float)))
 
     def __call__(self, galaxy: Galaxy) -> SkyStars:
         stars = galaxy.stars
@@ -124,7 +133,7 @@ class StarView(_View):
             age=stars.age,
             metallicity=stars.metallicity,
             a_v=stars.a_v,
-            smoothing=stars.smoothing,
+            smoothing=stars.smoothing if self.smoothing is None else self.smoothing[...],
         )
 
 

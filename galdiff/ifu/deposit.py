@@ -8,6 +8,7 @@ The cost does not know the wavelength axis, and memory is that of H: particles p
 import dataclasses
 import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -18,6 +19,7 @@ from jaxtyping import Array, Float
 from galdiff.core.interpolation import node_weights
 from galdiff.core.kernels import TAPS, bspline_weights
 from galdiff.ifu.basis import Attenuation, attenuation_weights
+from galdiff.ifu.smoothing import n_cells, refine, spread
 from galdiff.records import SkyStars
 
 V_TAPS = {"cubic": 4, "quintic": 6}
@@ -38,11 +40,17 @@ class Bins:
     kernel: str  # of the sky: nearest, linear, quadratic or cubic
     attenuation: Attenuation
     v_kernel: str = "quintic"  # between velocity nodes; cubic or quintic
+    levels: int = 0  # doublings of the smoothing length above the plain deposit; 0: stars are points
 
     @property
     def v_max(self) -> float:
         """Largest velocity served [km/s]: the spline needs coefficients beyond the nodes it lies between."""
         return float(self.v_nodes[-1 - V_TAPS[self.v_kernel] // 2])
+
+    @property
+    def n_cells(self) -> int:
+        """Cells of the sky on all levels."""
+        return n_cells(self.n_y, self.n_x, self.levels)
 
     @property
     def n_nodes(self) -> int:
@@ -98,18 +106,45 @@ def population_weights(stars: SkyStars, bins: Bins) -> tuple[Array, Array]:
     return node.reshape(*n.shape[:-1], -1), (w[..., :, None] * f[..., None, :]).reshape(*n.shape[:-1], -1)
 
 
-def add_stars(total: Float[Array, "bin"], stars: SkyStars, gx: Array, gy: Array, bins: Bins) -> Float[Array, "bin"]:
-    """Add one chunk of stars to the flat bins [Msun]; `gx`, `gy` [spaxels] have the shape (star,).
+def over_cells(total: Any, add: Callable, stars: SkyStars, corner: tuple, size: tuple, bins: Bins) -> Any:
+    """Add a chunk of stars by `add(total, cells (star, tap), shares (star, tap) [1])`, on all levels of smoothing.
+
+    `corner` and `size` are those of `field_corner` [kpc].
+    """
+    gx, gy = (stars.x - corner[0]) / size[0], (stars.y - corner[1]) / size[1]
+    plain = sky_weights(gx, gy, bins)
+    sigma = widths(stars, bins)
+    if sigma is None:
+        return add(total, *plain)
+    return spread(total, add, plain, (gx, gy, sigma / jnp.sqrt(size[0] * size[1])), bins)
+
+
+def widths(stars: SkyStars, bins: Bins) -> Float[Array, "star"] | None:
+    """Smoothing length by which stars are spread [kpc], None where they are points."""
+    return stars.smoothing if bins.levels > 0 else None
+
+
+def by_smoothing(stars: SkyStars, bins: Bins) -> SkyStars:
+    """Stars in the order of their smoothing length, so that few chunks need several levels."""
+    sigma = widths(stars, bins)
+    if sigma is None:
+        return stars
+    order = jnp.argsort(jax.lax.stop_gradient(sigma))
+    return jax.tree.map(lambda x: x[order], stars)
+
+
+def add_stars(total: Float[Array, "bin"], stars: SkyStars, spaxel: Array, a: Array, bins: Bins) -> Float[Array, "bin"]:
+    """Add one chunk of stars to the flat bins [Msun], at cells `spaxel` with shares `a` [1], both (star, tap).
 
     Taps lie on a leading axis or apart, and stars on the last: loops over stars vectorise, loops over taps do not.
     """
-    spaxel, a = (jnp.moveaxis(x, -1, 0) for x in sky_weights(gx, gy, bins))
+    spaxel, a = (jnp.moveaxis(x, -1, 0) for x in (spaxel, a))
     node_v, b = (jnp.moveaxis(x, -1, 0) for x in velocity_weights(stars.v_los, bins))
     node, w = population_weights(stars, bins)
     taps = range(node.shape[-1])
     n_pop = bins.shape[3] * bins.shape[4]
-    first = ((spaxel[:, None] * bins.shape[2] + node_v) * n_pop).reshape(-1, len(gx))
-    share = (stars.mass * a[:, None] * b).reshape(-1, len(gx))
+    first = ((spaxel[:, None] * bins.shape[2] + node_v) * n_pop).reshape(-1, len(stars.mass))
+    share = (stars.mass * a[:, None] * b).reshape(-1, len(stars.mass))
 
     def add(total: Any, tap: Any) -> tuple:
         first, share = tap
@@ -153,12 +188,14 @@ def deposit(stars: SkyStars, origin: tuple, size: tuple, bins: Bins) -> Float[Ar
     Returns:
       Mass [Msun], shape bins.shape. Mass outside the field is left out.
     """
-    folded = in_chunks(stars, chunk_size(len(stars.mass), bins.taps))
+    folded = in_chunks(by_smoothing(stars, bins), chunk_size(len(stars.mass), bins.taps))
 
     @functools.partial(jax.checkpoint, prevent_cse=False)
     def add(total: Any, chunk: Any) -> tuple:
-        gx, gy = (chunk.x - origin[0]) / size[0], (chunk.y - origin[1]) / size[1]
-        return add_stars(total, chunk, gx, gy, bins), None
+        return over_cells(
+            total, lambda t, spaxel, a: add_stars(t, chunk, spaxel, a, bins), chunk, origin, size, bins
+        ), None
 
-    empty = empty_sum((math.prod(bins.shape),), stars.mass)
-    return jax.lax.scan(add, empty, folded)[0].reshape(bins.shape)
+    empty = empty_sum((bins.n_cells * math.prod(bins.shape[2:]),), stars.mass)
+    total = jax.lax.scan(add, empty, folded)[0].reshape(-1, *bins.shape[2:])
+    return refine(total, bins)

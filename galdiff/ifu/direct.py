@@ -19,11 +19,12 @@ from galdiff.core.kernels import bspline_weights
 from galdiff.core.stage import Stage
 from galdiff.core.variables import Table, table
 from galdiff.ifu.basis import MAG
-from galdiff.ifu.deposit import in_chunks, sky_weights
+from galdiff.ifu.deposit import in_chunks, over_cells
 from galdiff.ifu.field import field_corner, with_a_v
 from galdiff.ifu.finegrid import resample
 from galdiff.ifu.plan import Plan
 from galdiff.ifu.response import apply_response, response
+from galdiff.ifu.smoothing import refine
 from galdiff.ifu.spectrograph import (
     LSF_HOOK,
     THROUGHPUT_HOOK,
@@ -76,15 +77,19 @@ def coadd(
         samples = jnp.clip(one.v_los, -v_max, v_max) / (C_KMS * plan.grid.step)
         first, b = bspline_weights(samples + 0.5, "cubic")
         shifted = functools.reduce(jnp.add, [b[t] * spectrum[3 - t : spectrum.size - t] for t in range(4)])
-        spaxel, a = sky_weights((one.x - corner[0]) / size[0], (one.y - corner[1]) / size[1], bins)
-        for s, share in zip(spaxel, a, strict=True):
-            start = (s, first[0] + extra)
-            row = jax.lax.dynamic_slice(total, start, (1, shifted.size))
-            total = jax.lax.dynamic_update_slice(total, row + share * shifted, start)
-        return total, None
 
-    empty = jnp.zeros((bins.n_y * bins.n_x, plan.grid.n + 2 * extra), stars.mass.dtype)
-    return jax.lax.scan(add, empty, in_chunks(stars, 1))[0]
+        def at_cells(total: Any, spaxel: Array, a: Array) -> Array:
+            for s, share in zip(spaxel[0], a[0], strict=True):
+                start = (s, first[0] + extra)
+                row = jax.lax.dynamic_slice(total, start, (1, shifted.size))
+                total = jax.lax.dynamic_update_slice(total, row + share * shifted, start)
+            return total
+
+        return over_cells(total, at_cells, star, corner, size, bins), None
+
+    empty = jnp.zeros((bins.n_cells, plan.grid.n + 2 * extra), stars.mass.dtype)
+    total = jax.lax.scan(add, empty, in_chunks(stars, 1))[0]
+    return refine(total, bins).reshape(bins.n_y * bins.n_x, -1)
 
 
 def reach(plan: Plan) -> int:

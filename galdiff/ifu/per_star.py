@@ -16,15 +16,17 @@ from galdiff.core.variables import Table, table
 from galdiff.ifu.deposit import (
     V_TAPS,
     Bins,
+    by_smoothing,
     chunk_size,
     empty_sum,
     in_chunks,
+    over_cells,
     population_weights,
-    sky_weights,
     velocity_weights,
 )
 from galdiff.ifu.field import field_corner, with_a_v
 from galdiff.ifu.plan import Plan
+from galdiff.ifu.smoothing import refine
 from galdiff.records import Placement, SkyStars, SpectralCube
 
 
@@ -40,18 +42,20 @@ def add_rows(
 
     D [Lsun/Angstrom] and `coefficients` [Lsun/Angstrom/Msun] have the shapes (bin, rank) and (node, rank).
     """
-    spaxel, a = sky_weights((stars.x - corner[0]) / size[0], (stars.y - corner[1]) / size[1], bins)
     node_v, b = velocity_weights(stars.v_los, bins)
     node, w = population_weights(stars, bins)
     rows = stars.mass[:, None] * jnp.einsum("st,str->sr", w, coefficients[node], precision="highest")
-    index = (spaxel[:, :, None] * len(bins.v_nodes) + node_v[:, None, :]).reshape(len(rows), -1)
-    share = (a[:, :, None] * b[:, None, :]).reshape(len(rows), -1)
 
     def add(total: Any, tap: Any) -> tuple:
         index, share = tap
         return total.at[index].add(share[:, None] * rows, mode="promise_in_bounds"), None
 
-    return jax.lax.scan(add, total, (index.T, share.T))[0]
+    def at_cells(total: Any, spaxel: Array, a: Array) -> Array:
+        index = (spaxel[:, :, None] * len(bins.v_nodes) + node_v[:, None, :]).reshape(len(rows), -1)
+        share = (a[:, :, None] * b[:, None, :]).reshape(len(rows), -1)
+        return jax.lax.scan(add, total, (index.T, share.T))[0]
+
+    return over_cells(total, at_cells, stars, corner, size, bins)
 
 
 class PerStar(Stage):
@@ -66,13 +70,13 @@ class PerStar(Stage):
         corner, size = field_corner(bins, placement)
         coefficients = self.coefficients[...].reshape(bins.shape[3] * bins.shape[4], -1)
         rank = coefficients.shape[-1]
-        stars = with_a_v(observed_stars, bins)
+        stars = by_smoothing(with_a_v(observed_stars, bins), bins)
 
         @functools.partial(jax.checkpoint, prevent_cse=False)
         def add(total: Any, chunk: Any) -> tuple:
             return add_rows(total, chunk, corner, size, bins, coefficients), None
 
         n_taps = bins.taps // V_TAPS[bins.v_kernel] + rank * 4
-        empty = empty_sum((bins.n_y * bins.n_x * len(bins.v_nodes), rank), stars.mass)
+        empty = empty_sum((bins.n_cells * len(bins.v_nodes), rank), stars.mass)
         total = jax.lax.scan(add, empty, in_chunks(stars, chunk_size(len(stars.mass), n_taps)))[0]
-        return SpectralCube(coef=total.reshape(bins.n_y, bins.n_x, len(bins.v_nodes), rank))
+        return SpectralCube(coef=refine(total.reshape(-1, len(bins.v_nodes), rank), bins))

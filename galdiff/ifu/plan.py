@@ -39,6 +39,7 @@ class Precision:
       a_v_max: largest attenuation [mag]; 0 leaves dust out.
       a_v_modes: rank of the separation of attenuation in A_V and wavelength.
       coverage: what to do with pixels outside the library: "error", or "crop" the wavelength range.
+      levels: doublings of the smoothing length of stars that are told apart (`ifu.smoothing`); 0: stars are points.
     """
 
     rank: int = 72
@@ -49,6 +50,7 @@ class Precision:
     a_v_max: float = 0.0
     a_v_modes: int = 6
     coverage: str = "error"
+    levels: int = 0
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -173,6 +175,7 @@ def _bins(
         interpolation=precision.interpolation,
         kernel=precision.kernel,
         attenuation=attenuation,
+        levels=precision.levels,
     )
 
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from galdiff.ifu.deposit import Bins
+from galdiff.ifu.deposit import Bins, widths
 from galdiff.ifu.field import field_corner
 from galdiff.ifu.instrument import Instrument
 from galdiff.ifu.plan import Plan
@@ -19,6 +19,7 @@ from galdiff.records import Placement, SkyStars
 Made = TypeVar("Made")
 TILE = 48  # spaxels on a side
 REACH = 2  # spaxels by which a kernel shares a star beyond its own spaxel
+SMOOTHED = 9  # smoothing lengths by which a star above one spaxel is shared at most
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +85,12 @@ def stars_of(stars: SkyStars, bins: Bins, placement: Placement) -> np.ndarray:
     """
     corner, size = field_corner(bins, placement)
     gx, gy = (np.asarray((stars.x - corner[0]) / size[0]), np.asarray((stars.y - corner[1]) / size[1]))
-    near = (gx > -REACH) & (gx < bins.n_x + REACH) & (gy > -REACH) & (gy < bins.n_y + REACH)
+    reach = np.full(gx.shape, REACH, gx.dtype)
+    width = widths(stars, bins)
+    if width is not None:
+        sigma = np.asarray(width / jnp.sqrt(size[0] * size[1]))
+        reach += np.where(sigma > 1, SMOOTHED * sigma, 0)
+    near = (gx > -reach) & (gx < bins.n_x + reach) & (gy > -reach) & (gy < bins.n_y + reach)
     index = np.flatnonzero(near)
     full = 1 << max(len(index) - 1, 0).bit_length()
     return np.concatenate([index, np.full(full - len(index), -1)]).astype(np.int32)

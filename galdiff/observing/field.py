@@ -15,6 +15,8 @@ from galdiff.ifu.deposit import Bins
 from galdiff.ifu.field import spaxel_bins
 from galdiff.ifu.instrument import Instrument
 from galdiff.ifu.plan import Plan, Precision
+from galdiff.ifu.psf import cells_of
+from galdiff.ifu.smoothing import levels_needed
 from galdiff.kinematics.maps import MapMaker, node_tables
 from galdiff.records import Placement, SkyStars, SSPGrid
 from galdiff.sps.clip import clip_report, warn_clipped
@@ -47,14 +49,18 @@ def stars_in_field(stars: SkyStars, placement: Placement, instrument: Instrument
     return inside
 
 
-def served_precision(precision: Mapping[str, Any], stars: SkyStars, inside: np.ndarray) -> Precision:
+def served_precision(
+    precision: Mapping[str, Any], stars: SkyStars, inside: np.ndarray, placement: Placement, instrument: Instrument
+) -> Precision:
     """Precision, with the ranges of velocity [km/s] and attenuation [mag] that the stars in the field have where it
-    says None.
+    says None, and as many levels of smoothing as they need where it names none.
 
     Args:
       precision: arguments of `Precision`; v_max_kms and a_v_max may be None.
       stars: on the sky, concrete.
       inside: which count, bool (star,).
+      placement: gives the size of a spaxel.
+      instrument: likewise.
     """
     asked = dict(precision)
     if asked["v_max_kms"] is None:
@@ -63,6 +69,11 @@ def served_precision(precision: Mapping[str, Any], stars: SkyStars, inside: np.n
     if asked["a_v_max"] is None:
         most = 0.0 if stars.a_v is None else float(np.asarray(stars.a_v)[inside].max())
         asked["a_v_max"] = min(0.5 * math.ceil(most / 0.5), 6.0)
+    if stars.smoothing is not None and "levels" not in asked:
+        y, x = cells_of(instrument)
+        area = instrument.spaxel_x_arcsec * instrument.spaxel_y_arcsec / (y * x)
+        sigma = np.asarray(stars.smoothing)[inside] / (float(placement.kpc_per_arcsec) * math.sqrt(area))
+        asked["levels"] = levels_needed(sigma, instrument.n_y * y, instrument.n_x * x)
     return Precision(**{**asked, "rank": int(asked["rank"]), "a_v_modes": int(asked["a_v_modes"])})
 
 

@@ -49,7 +49,7 @@ def observe(galaxy: Galaxy, sky: Mapping[str, Stage], setup: Setup, step: Step =
     with step("turn it to the line of sight (compiles)"):
         stars, placement = look(sky, galaxy)
         inside = stars_in_field(stars, placement, setup.instrument)
-        precision = served_precision(setup.precision, stars, inside)
+        precision = served_precision(setup.precision, stars, inside, placement, setup.instrument)
     with step("lay out the observation"):
         layout = lay_out(setup, precision, int(np.sum(inside)))
         counts = count_stars(stars, inside, layout.whole, setup.ssp, layout.engine)

@@ -28,6 +28,7 @@ def pipeline(
     """
     stars, placement = look(sky, galaxy)
     inside = stars_in_field(stars, placement, setup.instrument)
-    layout = lay_out(setup, served_precision(setup.precision, stars, inside), int(np.sum(inside)), tiled=False)
+    precision = served_precision(setup.precision, stars, inside, placement, setup.instrument)
+    layout = lay_out(setup, precision, int(np.sum(inside)), tiled=False)
     inputs = {"galaxy": Galaxy} if growth is None else {"halo": HaloHistory}
     return Pipeline(stages={**(growth or {}), **visible(sky, galaxy), **layout.cube}, inputs=inputs)

@@ -1,0 +1,52 @@
+"""Smoothing lengths of stars: their own, or half the distance to the k-th neighbour.
+
+With k neighbours inside r_k, a Gaussian of sigma = r_k/2 holds about k stars of a thin disc (4 pi sigma^2 times their
+surface density), so the noise of the smoothed surface density is about 1/sqrt(k).
+"""
+
+import numpy as np
+from jaxtyping import Float
+from scipy.spatial import cKDTree
+
+from galdiff.errors import InputError
+from galdiff.records import StarParticles
+
+KINDS = ("auto", "neighbours", "none")
+WIDTH = 0.5  # sigma over the distance to the k-th neighbour
+
+
+def smoothing_lengths(pos: Float[np.ndarray, "star dim"], neighbours: int) -> Float[np.ndarray, "star"]:
+    """Half the distance to the k-th neighbour, shape (star,) [unit of pos].
+
+    Args:
+      pos: positions in space, or on the sky.
+      neighbours: k; at most all other stars are taken.
+    """
+    pos = np.asarray(pos, np.float64)
+    k = min(neighbours, len(pos) - 1)
+    return WIDTH * cKDTree(pos).query(pos, k=[k + 1])[0][:, 0] if k > 0 else np.zeros(len(pos))
+
+
+def smoothing_of(stars: StarParticles, *, kind: str = "auto", neighbours: int = 32) -> Float[np.ndarray, "star"]:
+    """Gaussian sigma by which each star is spread on the sky [kpc], shape (star,).
+
+    Args:
+      stars: concrete.
+      kind: auto (their own smoothing length where the snapshot has it, else neighbours), neighbours (in space), none.
+      neighbours: which neighbour's distance counts.
+
+    Raises:
+      InputError: unknown kind, a k below 1, or own lengths that are negative or not finite.
+    """
+    if kind not in KINDS:
+        raise InputError(f"smoothing.kind is '{kind}'; choose one of {', '.join(KINDS)}")
+    if neighbours < 1:
+        raise InputError(f"smoothing.neighbours is {neighbours}; give a whole number of at least 1")
+    if kind == "none":
+        return np.zeros(len(stars.mass))
+    if kind == "auto" and stars.smoothing is not None:
+        own = np.asarray(stars.smoothing)
+        if bad := int((~(np.isfinite(own) & (own >= 0))).sum()):
+            raise InputError(f"smoothing of {bad} stars is negative or not finite; mend it, or set smoothing.kind=none")
+        return own
+    return smoothing_lengths(np.asarray(stars.pos), neighbours)
