@@ -1,6 +1,7 @@
 """The IFU engines against the reference cubes, each other, and finite differences."""
 
 import dataclasses
+import re
 
 import jax
 import jax.flatten_util
@@ -11,6 +12,7 @@ from flax import nnx
 from ifu_reference import SHARPEST, load_reference
 
 from galdiff.core.compiled import compiled
+from galdiff.core.one_thread import one_thread, thread_functions
 from galdiff.core.pipeline import Pipeline
 from galdiff.core.variables import Physical
 from galdiff.dust.curves.ccm89 import CCM89
@@ -25,7 +27,7 @@ from galdiff.ifu.rubix_rule import rubix_cube
 from galdiff.ifu.spread_functions import psf_fwhm
 from galdiff.ifu.stages import Deposit, Spectrograph
 from galdiff.ifu.uncompressed import LibraryTemplates, NodeSpectra
-from galdiff.records import Placement, SkyStars, SSPGrid
+from galdiff.records import Bank, Placement, SkyStars, SpectralCube, SSPGrid
 from galdiff.units import FLUX_OF_ONE_LSUN_AT_ONE_MPC
 
 pytestmark = pytest.mark.filterwarnings(
@@ -182,6 +184,33 @@ def test_a_chromatic_psf_is_exact_at_its_anchors(synthetic):
         same = observe(synthetic.plan(instrument=plain, rank=24, h_v_kms=40), synthetic.stars, synthetic.placement).flux
         # margins differ, so kernels are cut at other radii
         np.testing.assert_allclose(flux[..., k], same[..., k], rtol=1e-4)
+
+
+def test_a_bank_that_is_closed_over_stays_one_constant(synthetic):
+    psf = dataclasses.replace(synthetic.instrument(synthetic.fwhm).psf, kind="gaussian", fwhm_arcsec=1.5, power=-2.0)
+    chromatic = dataclasses.replace(synthetic.instrument(synthetic.fwhm), psf=psf)
+    plan = synthetic.plan(instrument=chromatic, rank=24, h_v_kms=40)
+    y, x, v = plan.bins.shape[:3]
+    bank = Bank(response=jnp.arange(v * 24.0 * len(plan.wave)).reshape(v, 24, -1))
+    render, spectra = Spectrograph(plan=plan), SpectralCube(coef=jnp.ones((y, x, v, 24)))
+    program = jax.jit(lambda s: render(s, bank, synthetic.placement).flux).lower(spectra).compile().as_text()
+    shapes = re.findall(r" f64\[([\d,]+)\]\S* constant\(", program)
+    sizes = [np.prod([int(n) for n in shape.split(",")]) for shape in shapes]
+    assert 1 <= sum(sizes) / bank.response.size < 1.5  # the bands of the anchors, multiplied out, are as many again
+
+
+def test_the_basis_is_made_on_one_thread_which_is_undone_afterwards():
+    functions = thread_functions()
+    if functions is None:
+        pytest.skip("NumPy's linear algebra is not OpenBLAS")
+    count, set_count = functions
+    before = count()
+    set_count(2)
+    with one_thread():
+        inside = count()
+    after = count()
+    set_count(before)
+    assert (inside, after) == (1, 2)
 
 
 def test_rows_equal_deposit_and_synthesis(synthetic):

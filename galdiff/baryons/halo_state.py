@@ -65,18 +65,18 @@ def halo_at(history: HaloHistory, time: Float[ArrayLike, "..."]) -> HaloNow:
     ln_scale, growth = ln_scale_at_ages(history.cosmology, history.time)
     ln_m, others = jnp.log(history.m_vir), jnp.log(jnp.stack([history.r_vir, history.v_vir, history.c_nfw], -1))
     if history.interpolation == "backward":
-        ln_a = hermite(ln_t, nodes, ln_scale, growth, index)[0]
+        ln_a = hermite(ln_t, nodes, ln_scale, growth, index=index)[0]
         values = jnp.concatenate([others, ln_m[:, None], jnp.log(history.mdot_vir)[:, None]], -1)
         slopes = backward_slopes(values, history.time)
-        read = jnp.exp(hermite(time, history.time, values, slopes, index)[0])
+        read = jnp.exp(hermite(time, history.time, values, slopes, index=index)[0])
         m, mdot = read[..., 3], read[..., 4]
     else:
         accretion = history.mdot_vir * history.time / history.m_vir
-        ln_m, slope = hermite(ln_t, nodes, ln_m, accretion, index)
+        ln_m, slope = hermite(ln_t, nodes, ln_m, accretion, index=index)
         m = jnp.exp(ln_m)
         mdot = m * jnp.maximum(slope, 0.0) / time
         slopes = jnp.stack([*(monotone_slopes(others[:, i], nodes) for i in range(3)), growth], -1)
-        found = hermite(ln_t, nodes, jnp.concatenate([others, ln_scale[:, None]], -1), slopes, index)[0]
+        found = hermite(ln_t, nodes, jnp.concatenate([others, ln_scale[:, None]], -1), slopes, index=index)[0]
         read, ln_a = jnp.exp(found[..., :3]), found[..., 3]
     spin = None if history.spin is None else jnp.broadcast_to(history.spin, time.shape)
     return HaloNow(

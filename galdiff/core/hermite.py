@@ -22,6 +22,7 @@ def hermite(
     nodes: Float[ArrayLike, "n"],
     values: Float[ArrayLike, "n *item"],
     slopes: Float[ArrayLike, "n *item"],
+    *,
     index: Int[Array, "..."] | None = None,
 ) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
     """Cubic Hermite spline and its derivative, continued as straight lines beyond the ends.

@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from galdiff.core.one_thread import one_thread
+
 MAG = 0.4 * np.log(10.0)  # A_V in mag to optical depth
 DEGREE = 12  # of the Chebyshev polynomials f_q
 
@@ -30,6 +32,7 @@ def no_attenuation(n_wave: int) -> Attenuation:
     return Attenuation(modes=np.ones((1, n_wave)), weights=np.ones((1, 1)), a_v_max=0.0)
 
 
+@one_thread()
 def separate_attenuation(k: np.ndarray, a_v_max: float, n_modes: int) -> Attenuation:
     """Separate attenuation in A_V and wavelength.
 
@@ -66,6 +69,7 @@ class Basis:
     rms: float  # residual of the node spectra, relative to their means
 
 
+@one_thread()
 def build_basis(nodes: np.ndarray, n_fit: int, rank: int, attenuation: Attenuation) -> Basis:
     """Compress a library.
 

@@ -10,6 +10,7 @@ A bank made once can be passed to the pipeline as an input, which spares its com
 
 from typing import ClassVar
 
+import jax
 import jax.numpy as jnp
 
 from galdiff.core.correction import Correction, NoCorrection
@@ -112,7 +113,8 @@ class Spectrograph(Stage):
         plan = self.plan
         y, x = spectra.coef.shape[:2]
         channels = spectra.coef.reshape(y, x, -1)
-        response = bank.response.reshape(channels.shape[-1], -1)
+        # The barrier keeps a bank that was closed over, hence a constant, from being multiplied out by the compiler.
+        response = jax.lax.optimization_barrier(bank.response).reshape(channels.shape[-1], -1)
         lum = sum_bands(
             (jnp.einsum("yxc,ck->yxk", blurred, response[:, band] * weight, precision="highest"), band)
             for blurred, band, weight in blur(plan, channels, self.psf_scale.bounded)
