@@ -88,7 +88,9 @@ def library_of(settings: RunSettings) -> SSPGrid:
 
 def sky_of(settings: RunSettings, redshift: float, galaxy: Galaxy | None = None) -> dict[str, Stage]:
     """Stages that put stars on the sky, behind their dust, at a redshift; as wide as those of `galaxy` are apart."""
-    known = {} if galaxy is None else {"smoothing": smoothing_of(galaxy.stars, **settings.plain("smoothing"))}
+    known: dict[str, Any] = (
+        {} if galaxy is None else {"smoothing": smoothing_of(galaxy.stars, **settings.plain("smoothing"))}
+    )
     return {
         "sky_stars": settings.build("view", _target_="galdiff.galaxy.view.StarView", **known),
         "sky_gas": settings.build("view", _target_="galdiff.galaxy.view.GasView"),

@@ -49,4 +49,4 @@ def smoothing_of(stars: StarParticles, *, kind: str = "auto", neighbours: int = 
         if bad := int((~(np.isfinite(own) & (own >= 0))).sum()):
             raise InputError(f"smoothing of {bad} stars is negative or not finite; mend it, or set smoothing.kind=none")
         return own
-    return smoothing_lengths(stars.pos, neighbours)
+    return smoothing_lengths(np.asarray(stars.pos), neighbours)

@@ -104,19 +104,14 @@ def over_cells(total: Any, add: Callable, stars: SkyStars, corner: tuple, size: 
     """
     gx, gy = (stars.x - corner[0]) / size[0], (stars.y - corner[1]) / size[1]
     plain = sky_weights(gx, gy, bins)
-    if not smoothed(stars, bins):
+    if bins.levels == 0 or stars.smoothing is None:
         return add(total, *plain)
     return spread(total, add, plain, (gx, gy, stars.smoothing / jnp.sqrt(size[0] * size[1])), bins)
 
 
-def smoothed(stars: SkyStars, bins: Bins) -> bool:
-    """Whether stars are spread by their smoothing length."""
-    return bins.levels > 0 and stars.smoothing is not None
-
-
 def by_smoothing(stars: SkyStars, bins: Bins) -> SkyStars:
     """Stars in the order of their smoothing length, so that few chunks need several levels."""
-    if not smoothed(stars, bins):
+    if bins.levels == 0 or stars.smoothing is None:
         return stars
     order = jnp.argsort(jax.lax.stop_gradient(stars.smoothing))
     return jax.tree.map(lambda x: x[order], stars)
@@ -181,7 +176,10 @@ def deposit(stars: SkyStars, origin: tuple, size: tuple, bins: Bins) -> Float[Ar
 
     @functools.partial(jax.checkpoint, prevent_cse=False)
     def add(total: Any, chunk: Any) -> tuple:
-        return over_cells(total, lambda t, *at: add_stars(t, chunk, *at, bins), chunk, origin, size, bins), None
+        def at_cells(total: Any, cell: Array, share: Array) -> Array:
+            return add_stars(total, chunk, cell, share, bins)
+
+        return over_cells(total, at_cells, chunk, origin, size, bins), None
 
     empty = empty_sum((bins.n_cells * math.prod(bins.shape[2:]),), stars.mass)
     total = jax.lax.scan(add, empty, folded)[0].reshape(-1, *bins.shape[2:])

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from galdiff.ifu.deposit import Bins, smoothed
+from galdiff.ifu.deposit import Bins
 from galdiff.ifu.field import field_corner
 from galdiff.ifu.instrument import Instrument
 from galdiff.records import Placement, SkyStars
@@ -65,7 +65,7 @@ def stars_of(stars: SkyStars, bins: Bins, placement: Placement) -> np.ndarray:
     corner, size = field_corner(bins, placement)
     gx, gy = (np.asarray((stars.x - corner[0]) / size[0]), np.asarray((stars.y - corner[1]) / size[1]))
     reach = np.full(gx.shape, REACH, gx.dtype)
-    if smoothed(stars, bins):
+    if bins.levels and stars.smoothing is not None:
         sigma = np.asarray(stars.smoothing / jnp.sqrt(size[0] * size[1]))
         reach += np.where(sigma > 1, SMOOTHED * sigma, 0)
     near = (gx > -reach) & (gx < bins.n_x + reach) & (gy > -reach) & (gy < bins.n_y + reach)
