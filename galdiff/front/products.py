@@ -151,6 +151,7 @@ class Mock:
             config=self.settings.text(output=str(folder), overwrite=overwrite),
             lsf=(plan.wave, self.observation.setup.fwhm(plan.wave)),
             figures=figures,
+            spaxels={"NSTARS": self.observation.effective, "QUALITY": self.observation.quality},
             overwrite=overwrite,
         )
 

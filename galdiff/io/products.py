@@ -72,6 +72,7 @@ def write_products(
     config: str,
     lsf: tuple,
     figures: Mapping[str, Any],
+    spaxels: Mapping[str, np.ndarray] | None = None,
     overwrite: bool = False,
 ) -> None:
     """Write cube.fits, maps.fits, the pictures, config.yaml and summary.json.
@@ -84,6 +85,7 @@ def write_products(
       config: the resolved config as text.
       lsf: (wave, fwhm) [Angstrom] of the instrument.
       figures: {file name: matplotlib figure}.
+      spaxels: further images (y, x) of maps.fits by extension.
       overwrite: replace existing files.
 
     Raises:
@@ -92,7 +94,7 @@ def write_products(
     folder, said = pathlib.Path(folder), summary()
     options: dict[str, Any] = dict(provenance=provenance_of(said), redshift=said["redshift"], overwrite=overwrite)
     write_cube(folder / "cube.fits", cube, lsf=lsf, **options)
-    write_maps(folder / "maps.fits", maps, spaxel_arcsec=cube.spaxel_size, **options)
+    write_maps(folder / "maps.fits", maps, spaxel_arcsec=cube.spaxel_size, spaxels=spaxels, **options)
     for name, figure in figures.items():
         with atomic_path(folder / name, overwrite) as path:
             figure.savefig(path, dpi=150)

@@ -11,6 +11,7 @@ from galdiff.observing.field import count_stars, served_precision, stars_in_fiel
 from galdiff.observing.layout import Layout, Setup, lay_out
 from galdiff.observing.noise import with_noise
 from galdiff.observing.render import render
+from galdiff.observing.sampling import count_in_spaxels, counts_of, quality_of, warn_few
 from galdiff.observing.sky import look
 from galdiff.observing.steps import Step, quiet
 from galdiff.records import Galaxy, KinematicMaps, ObservedCube, Placement, SkyStars
@@ -27,6 +28,9 @@ class Observation:
     cube: ObservedCube
     maps: KinematicMaps
     counts: dict[str, dict[str, float]]
+    effective: np.ndarray  # stars in each spaxel, shape (y, x)
+    quality: np.ndarray  # bits of each spaxel, see `observing.sampling`
+    light: np.ndarray  # weight of each star in the maps, shape (star,)
 
 
 def observe(galaxy: Galaxy, sky: Mapping[str, Stage], setup: Setup, step: Step = quiet) -> Observation:
@@ -49,6 +53,10 @@ def observe(galaxy: Galaxy, sky: Mapping[str, Stage], setup: Setup, step: Step =
         layout = lay_out(setup, precision, int(np.sum(inside)))
         counts = count_stars(stars, inside, layout.whole, setup.ssp, layout.engine)
     cube, maps = render(layout, stars, placement, step)
+    with step("count stars in spaxels (compiles)"):
+        effective, light = count_in_spaxels(setup, layout, stars, placement)
+        quality = quality_of(maps, effective, np.asarray(cube.inside))
+        warn_few(counts_of(quality, effective))
     with step("add noise"):
         cube = jax.block_until_ready(with_noise(cube, seed=setup.seed, **setup.noise))
-    return Observation(setup, layout, stars, placement, cube, maps, counts)
+    return Observation(setup, layout, stars, placement, cube, maps, counts, effective, quality, light)
