@@ -102,7 +102,10 @@ def test_maps_and_pictures_show_the_galaxy(small):
     with fits.open(small / "maps.fits") as file:
         names = [hdu.name for hdu in file[1:]]
         maps = ("FLUX", "V", "SIGMA", "H3", "H4", "AGE", "Z")
-        assert names == [f"{name}_{kind}" for kind in ("L", "PSF") for name in maps]
+        assert names == [f"{name}_{kind}" for kind in ("L", "PSF") for name in maps] + ["NSTARS", "QUALITY"]
+        assert (file["NSTARS"].data >= 0).all()
+        unfit = (file["QUALITY"].data & 2) > 0
+        np.testing.assert_array_equal(unfit, np.isnan(file["V_L"].data) | np.isnan(file["SIGMA_L"].data))
         assert file["V_L"].header["BUNIT"] == file["V_PSF"].header["BUNIT"] == "km/s"
         assert np.isfinite(file["FLUX_L"].data).all()
 

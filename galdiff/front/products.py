@@ -161,6 +161,7 @@ class Mock:
             lsf=(plan.wave, recorded_fwhm(plan, **self.observation.setup.spectrograph), library_fwhm(plan)),
             figures=figures,
             extensions=self.settings.config.extensions,
+            spaxels={"NSTARS": self.observation.effective, "QUALITY": self.observation.quality},
         )
         write_products(folder, made, overwrite)
 

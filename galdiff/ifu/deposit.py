@@ -192,9 +192,10 @@ def deposit(stars: SkyStars, origin: tuple, size: tuple, bins: Bins) -> Float[Ar
 
     @functools.partial(jax.checkpoint, prevent_cse=False)
     def add(total: Any, chunk: Any) -> tuple:
-        return over_cells(
-            total, lambda t, spaxel, a: add_stars(t, chunk, spaxel, a, bins), chunk, origin, size, bins
-        ), None
+        def at_cells(total: Any, cell: Array, share: Array) -> Array:
+            return add_stars(total, chunk, cell, share, bins)
+
+        return over_cells(total, at_cells, chunk, origin, size, bins), None
 
     empty = empty_sum((bins.n_cells * math.prod(bins.shape[2:]),), stars.mass)
     total = jax.lax.scan(add, empty, folded)[0].reshape(-1, *bins.shape[2:])

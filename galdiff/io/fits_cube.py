@@ -134,6 +134,7 @@ def write_maps(
     spaxel_arcsec: float | tuple[float, float],
     provenance: Mapping,
     redshift: float,
+    spaxels: Mapping[str, np.ndarray] | None = None,
     overwrite: bool = False,
 ) -> None:
     """Write one image per map, with unit and sky coordinates; NaN marks empty spaxels.
@@ -145,9 +146,14 @@ def write_maps(
       spaxel_arcsec: spaxel size, or that along (x, y) [arcsec].
       provenance: as in `write_cube`.
       redshift: of the source.
+      spaxels: further images (y, x) without unit by extension; whole numbers stay so.
       overwrite: replace an existing file.
     """
     images = _map_images(maps, spaxel_arcsec)
+    for name, data in (spaxels or {}).items():
+        kind = data.dtype if data.dtype.kind == "u" else ">f4"
+        header = sky_header(data.shape[0], data.shape[1], spaxel_arcsec)
+        images.append(_image(np.ascontiguousarray(data[:, ::-1], dtype=kind), header, name, ""))
     check_space(path, sum(image.data.nbytes + 2 * BLOCK for image in images))
     _write(path, [_primary(provenance, redshift), *images], overwrite)
 

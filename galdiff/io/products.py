@@ -90,6 +90,7 @@ class Products:
       lsf: arguments of `lsf_table`: wavelength, FWHM of the data, that of the library [Angstrom].
       figures: {file name: matplotlib figure}.
       extensions: names in cube.fits, see `write_cube`.
+      spaxels: further images (y, x) of maps.fits by extension.
     """
 
     cube: ObservedCube
@@ -100,6 +101,7 @@ class Products:
     lsf: tuple
     figures: Mapping[str, Any]
     extensions: str = "muse"
+    spaxels: Mapping[str, np.ndarray] | None = None
 
 
 def write_products(folder: str | os.PathLike, made: Products, overwrite: bool = False) -> None:
@@ -117,7 +119,8 @@ def write_products(folder: str | os.PathLike, made: Products, overwrite: bool = 
     options: dict[str, Any] = dict(provenance=provenance_of(said), redshift=said["redshift"], overwrite=overwrite)
     tables = (lsf_table(*made.lsf), config_table(made.stored))
     write_cube(folder / "cube.fits", made.cube, tables=tables, extensions=made.extensions, **options)
-    write_maps(folder / "maps.fits", made.maps, spaxel_arcsec=made.cube.spaxel_size, **options)
+    size = made.cube.spaxel_size
+    write_maps(folder / "maps.fits", made.maps, spaxel_arcsec=size, spaxels=made.spaxels, **options)
     for name, figure in made.figures.items():
         with atomic_path(folder / name, overwrite) as path:
             figure.savefig(path, dpi=150)

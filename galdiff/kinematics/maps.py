@@ -17,10 +17,11 @@ from galdiff.core.record import quantity, record, static
 from galdiff.core.stage import Stage
 from galdiff.core.variables import table
 from galdiff.errors import InputError
-from galdiff.kinematics.gauss_hermite import fit_gauss_hermite
+from galdiff.kinematics.gauss_hermite import SIGMA_MIN, fit_gauss_hermite
 from galdiff.kinematics.moments import blank, losvd, moments
 from galdiff.records import KinematicMaps, MassDistribution
 
+ON_FLOOR = 1e-4  # relative distance from the smallest dispersion below which a fit has found none
 AVERAGES = ("linear", "log")
 
 
@@ -131,7 +132,8 @@ def kinematic_maps(
     Args:
       mass_distribution: mass in bins.
       tables: weights of the nodes, from `node_tables`.
-      gauss_hermite: V, sigma, h3 and h4 of a Gauss-Hermite fit, as pPXF reports them; else V and sigma are moments
+      gauss_hermite: V, sigma, h3 and h4 of a Gauss-Hermite fit, as pPXF reports them, NaN where the dispersion
+        is on its floor of half a node; else V and sigma are moments
         and h3 and h4 are NaN.
 
     Raises:
@@ -147,6 +149,8 @@ def kinematic_maps(
     profile = losvd(mass_distribution, tables.weight.astype(mass_distribution.mass.dtype))
     if gauss_hermite:
         _, v, sigma, h3, h4 = fit_gauss_hermite(profile, mass_distribution.v_nodes)
+        floor = SIGMA_MIN * (mass_distribution.v_nodes[1] - mass_distribution.v_nodes[0])
+        v, sigma, h3, h4 = (blank(values, sigma > floor * (1 + ON_FLOOR)) for values in (v, sigma, h3, h4))
     else:
         _, v, sigma = moments(profile, mass_distribution.v_nodes)
         h3 = h4 = jnp.full_like(v, jnp.nan)

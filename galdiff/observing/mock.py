@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import numpy as np
@@ -11,6 +12,7 @@ from galdiff.observing.field import count_stars, served_precision, stars_in_fiel
 from galdiff.observing.layout import Layout, Setup, accuracy_of, lay_out
 from galdiff.observing.noise import level_of, with_noise
 from galdiff.observing.render import render
+from galdiff.observing.sampling import count_in_spaxels, counts_of, quality_of, warn_few
 from galdiff.observing.sky import look
 from galdiff.observing.steps import Step, quiet
 from galdiff.records import Galaxy, KinematicMaps, ObservedCube, Placement, SkyStars
@@ -32,6 +34,9 @@ class Observation:
     seen_maps: KinematicMaps
     counts: dict[str, dict[str, float]]
     accuracy: dict[str, float]
+    effective: np.ndarray  # stars in each spaxel, shape (y, x)
+    quality: np.ndarray  # bits of each spaxel, see `observing.sampling`
+    light: np.ndarray  # weight of each star in the maps, shape (star,)
 
 
 def observe(galaxy: Galaxy, sky: Mapping[str, Stage], setup: Setup, step: Step = quiet) -> Observation:
@@ -57,6 +62,12 @@ def observe(galaxy: Galaxy, sky: Mapping[str, Stage], setup: Setup, step: Step =
     with step("accuracy: rms {rms:.1e}, worst pixel {largest:.1e}, spectra of {stars} stars".format(**accuracy)):
         pass  # a line of the report
     cube, maps, seen = render(layout, stars, placement, step)
+    with step("count stars in spaxels (compiles)"):
+        effective, light = count_in_spaxels(setup, layout, stars, placement)
+        quality = quality_of(maps, effective, np.asarray(cube.inside))
+        warn_few(counts_of(quality, effective))
     with step("add noise"):
         cube = jax.block_until_ready(with_noise(cube, seed=setup.seed, **level_of(setup.noise, layout.whole)))
-    return Observation(setup, layout, stars, placement, cube, maps, seen, counts, accuracy)
+    facts: dict[str, Any] = {"counts": counts, "accuracy": accuracy}
+    facts |= {"effective": effective, "quality": quality, "light": light}
+    return Observation(setup, layout, stars, placement, cube, maps, seen, **facts)
