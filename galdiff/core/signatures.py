@@ -44,7 +44,8 @@ def expected(value: Any, hint: Any) -> str | None:
       hint: annotation.
     """
     plain = value is None or isinstance(value, bool | int | float | str | list | dict)
-    later = value == "???" or (isinstance(value, str) and "${" in value) or (isinstance(value, dict) and _built(value))
+    later = isinstance(value, str) and (value == "???" or "${" in value)
+    later = later or (isinstance(value, dict) and "_target_" in value)
     if not plain or later or any(kind.fits(value) for kind in _kinds(hint)):
         return None
     return words(hint)
@@ -54,10 +55,6 @@ def words(hint: Any) -> str:
     """An annotation as a user reads it, such as 'a number or null'."""
     said = list(dict.fromkeys(kind.words for kind in _kinds(hint)))
     return " or ".join(word for word in said if not (word == NUMBER and NUMBERS in said))
-
-
-def _built(node: Mapping) -> bool:
-    return "_target_" in node
 
 
 def _kinds(hint: Any) -> list[Kind]:
