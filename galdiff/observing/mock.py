@@ -12,7 +12,7 @@ from galdiff.observing.field import count_stars, served_precision, stars_in_fiel
 from galdiff.observing.layout import Layout, Setup, accuracy_of, lay_out
 from galdiff.observing.noise import level_of, with_noise
 from galdiff.observing.render import render
-from galdiff.observing.sampling import count_in_spaxels, counts_of, quality_of, warn_few
+from galdiff.observing.sampling import count_in_spaxels, counts_of, measure_stars, quality_of, warn_few
 from galdiff.observing.sky import look
 from galdiff.observing.steps import Step, quiet
 from galdiff.records import Galaxy, KinematicMaps, ObservedCube, Placement, SkyStars
@@ -36,7 +36,7 @@ class Observation:
     accuracy: dict[str, float]
     effective: np.ndarray  # stars in each spaxel, shape (y, x)
     quality: np.ndarray  # bits of each spaxel, see `observing.sampling`
-    light: np.ndarray  # weight of each star in the maps, shape (star,)
+    of_stars: dict[str, Any]  # rotation with uncertainties, see `measure_stars`
 
 
 def observe(galaxy: Galaxy, sky: Mapping[str, Stage], setup: Setup, step: Step = quiet) -> Observation:
@@ -66,8 +66,9 @@ def observe(galaxy: Galaxy, sky: Mapping[str, Stage], setup: Setup, step: Step =
         effective, light = count_in_spaxels(setup, layout, stars, placement)
         quality = quality_of(maps, effective, np.asarray(cube.inside))
         warn_few(counts_of(quality, effective))
+        of_stars = measure_stars(layout, stars, placement, light, setup.spectrograph["psf_scale"])
     with step("add noise"):
         cube = jax.block_until_ready(with_noise(cube, seed=setup.seed, **level_of(setup.noise, layout.whole)))
     facts: dict[str, Any] = {"counts": counts, "accuracy": accuracy}
-    facts |= {"effective": effective, "quality": quality, "light": light}
+    facts |= {"effective": effective, "quality": quality, "of_stars": of_stars}
     return Observation(setup, layout, stars, placement, cube, maps, seen, **facts)
