@@ -215,3 +215,16 @@ def test_the_closing_line_gives_uncertainties_and_says_what_is_unresolved(small)
         assert f"{label} = {found[name]:.2f} \N{PLUS-MINUS SIGN} {found[f'{name}_error']:.2g}" in said
     assert "unresolved" not in said
     assert "arcsec, unresolved" in script().closing({**facts, "kinematics": {**found, "resolved": False}})
+
+
+def test_maps_in_bins_are_constant_where_each_bin_holds_enough_stars(tmp_path):
+    folder = run(tmp_path / "bins", *SMALL, "maps.bin_stars=30", "noise.snr=null")
+    with fits.open(folder / "maps.fits") as file:
+        label = file["BIN"].data
+        lit = label > 0
+        assert 1 < label.max() < lit.sum()
+        assert file["NSTARS"].data[lit].min() >= 30
+        for name in ("FLUX_L", "V_L", "SIGMA_L", "AGE_L", "V_PSF"):
+            values = file[name].data
+            assert all(np.ptp(values[label == k]) == 0 for k in range(1, label.max() + 1)), name
+        assert np.isfinite(file["V_L"].data[lit]).all()
