@@ -54,10 +54,17 @@ def closing(summary: dict) -> str:
     shift = summary.get("grown", {}).get("log10_mstar_shift")
     corrected = "" if shift is None else f"corrections shift log10 M* by {shift:+.3f} dex; "
     return (
-        f"{n['in_field']['number']} of {n['all']['number']} stars, r_half = {k['r_half']:.2f} kpc"
-        f" ({k['r_half_arcsec']:.2f} arcsec), lambda_R = {k['lambda_r']:.2f}, V/sigma = {k['v_over_sigma']:.2f};"
+        f"{n['in_field']['number']} of {n['all']['number']} stars, r_half = {with_error(k, 'r_half')} kpc"
+        f" ({k['r_half_arcsec']:.2f} arcsec{'' if k['resolved'] else ', unresolved'}), ellipticity ="
+        f" {with_error(k, 'ellipticity')}, lambda_R = {with_error(k, 'lambda_r')},"
+        f" V/sigma = {with_error(k, 'v_over_sigma')};"
         f" {corrected}{seconds['total']:.1f} s, of which {compiling:.1f} s to compile"
     )
+
+
+def with_error(facts: dict, name: str) -> str:
+    """A number and its uncertainty."""
+    return f"{facts[name]:.2f} \N{PLUS-MINUS SIGN} {facts[f'{name}_error']:.2g}"
 
 
 if __name__ == "__main__":

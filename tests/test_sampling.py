@@ -1,6 +1,7 @@
 """Effective stars behind a spaxel, and what its quality says."""
 
 import dataclasses
+import types
 
 import jax.numpy as jnp
 import numpy as np
@@ -8,8 +9,9 @@ import pytest
 
 from galdiff.ifu.basis import no_attenuation
 from galdiff.ifu.deposit import Bins
+from galdiff.ifu.instrument import make_instrument
 from galdiff.ifu.star_counts import effective_stars
-from galdiff.observing.sampling import counts_of, quality_of, warn_few
+from galdiff.observing.sampling import counts_of, measure_stars, quality_of, warn_few
 from galdiff.records import KinematicMaps, Placement, SkyStars
 
 BINS = Bins(
@@ -53,3 +55,23 @@ def test_quality_tells_empty_spaxels_failed_fits_and_few_stars_and_most_of_them_
     assert counts["spaxels_with_light"] == 3
     with pytest.warns(UserWarning, match="2 of 3 spaxels with light hold fewer than 10 effective stars"):
         warn_few(counts)
+
+
+def test_a_galaxy_smaller_than_the_psf_is_called_unresolved_and_one_cut_by_the_field_is_not():
+    instrument = make_instrument(
+        name="small",
+        n_x=8,
+        n_y=8,
+        spaxel_x_arcsec=0.2,
+        wave=dict(grid="linear", start_angstrom=5000.0, end_angstrom=5010.0, step_angstrom=2.0, medium="air"),
+        lsf=dict(kind="constant", fwhm_angstrom=5.0),
+        psf=dict(kind="gaussian", fwhm_arcsec=2.0),
+    )
+    layout = types.SimpleNamespace(whole=types.SimpleNamespace(instrument=instrument, wave=np.array([5000.0, 5010.0])))
+    x, y = jnp.asarray(np.random.default_rng(0).normal(size=(2, 400)))
+    found = measure_stars(layout, stars_at(4 * x, 4 * y), PLACE, np.ones(400), 1.0)
+    assert found["resolved"]
+    assert found["r_half_error"] > 0
+    with pytest.warns(UserWarning, match="the galaxy is unresolved: .* the PSF's FWHM 2"):
+        assert not measure_stars(layout, stars_at(0.1 * x, 0.1 * y), PLACE, np.ones(400), 1.0)["resolved"]
+    assert measure_stars(layout, stars_at(0.1 * x, 0.1 * y), PLACE, np.ones(400), 0.01)["resolved"]

@@ -12,7 +12,7 @@ from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
 from omegaconf import OmegaConf
 from scipy.interpolate import RegularGridInterpolator
-from simulate_run import SMALL, command, compose, library, rerun, run
+from simulate_run import SMALL, command, compose, library, rerun, run, script
 
 from galdiff.front.repeat import repeated
 from galdiff.front.run import instrument_of
@@ -205,3 +205,26 @@ def test_oblong_spaxels_reach_the_files(tmp_path):
     folder = run(tmp_path, *SMALL, "instrument.spaxel_y_arcsec=0.5", "noise.snr=null")
     for header in (fits.getheader(folder / "cube.fits", "DATA"), fits.getheader(folder / "maps.fits", "V_L")):
         np.testing.assert_allclose([-header["CD1_1"] * 3600, header["CD2_2"] * 3600], [0.2, 0.5], rtol=1e-9)
+
+
+def test_the_closing_line_gives_uncertainties_and_says_what_is_unresolved(small):
+    facts = summary_of(small)
+    found = facts["kinematics"]
+    said = script().closing(facts)
+    for name, label in (("r_half", "r_half"), ("lambda_r", "lambda_R"), ("v_over_sigma", "V/sigma")):
+        assert f"{label} = {found[name]:.2f} \N{PLUS-MINUS SIGN} {found[f'{name}_error']:.2g}" in said
+    assert "unresolved" not in said
+    assert "arcsec, unresolved" in script().closing({**facts, "kinematics": {**found, "resolved": False}})
+
+
+def test_maps_in_bins_are_constant_where_each_bin_holds_enough_stars(tmp_path):
+    folder = run(tmp_path / "bins", *SMALL, "maps.bin_stars=30", "noise.snr=null")
+    with fits.open(folder / "maps.fits") as file:
+        label = file["BIN"].data
+        lit = label > 0
+        assert 1 < label.max() < lit.sum()
+        assert file["NSTARS"].data[lit].min() >= 30
+        for name in ("FLUX_L", "V_L", "SIGMA_L", "AGE_L", "V_PSF"):
+            values = file[name].data
+            assert all(np.ptp(values[label == k]) == 0 for k in range(1, label.max() + 1)), name
+        assert np.isfinite(file["V_L"].data[lit]).all()

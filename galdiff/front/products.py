@@ -7,6 +7,8 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from galdiff import runtime
 from galdiff.errors import InputError
 from galdiff.front.settings import RunSettings
@@ -143,6 +145,8 @@ class Mock:
         from galdiff.plotting.maps_figure import plot_maps
         from galdiff.plotting.spectra_figure import plot_spectra
 
+        seen = self.observation
+        bins = {} if seen.label is None else {"BIN": (seen.label + 1).astype(np.uint16)}
         said, plan, history = self.summary, self.observation.layout.whole, self.history
         title = f"{self.target.name or 'galaxy'}, {plan.instrument.name}, z = {plan.redshift:.4g}"
         figures = {
@@ -161,7 +165,7 @@ class Mock:
             lsf=(plan.wave, recorded_fwhm(plan, **self.observation.setup.spectrograph), library_fwhm(plan)),
             figures=figures,
             extensions=self.settings.config.extensions,
-            spaxels={"NSTARS": self.observation.effective, "QUALITY": self.observation.quality},
+            spaxels={"NSTARS": seen.effective, "QUALITY": seen.quality, **bins},
         )
         write_products(folder, made, overwrite)
 

@@ -128,6 +128,9 @@ def setup_of(settings: RunSettings, instrument: Instrument, ssp: SSPGrid, curve:
     """What a galaxy is observed with."""
     cfg = settings.config
     corrections = {name: settings.build(name, hook=hook) for name, hook in IFU_HOOKS.items()}
+    maps = settings.plain("maps")
+    if (bin_stars := maps.pop("bin_stars", None)) is not None:
+        maps["gauss_hermite"] = False  # moments of bins follow from those of spaxels
     return Setup(
         instrument=instrument,
         ssp=ssp,
@@ -136,7 +139,8 @@ def setup_of(settings: RunSettings, instrument: Instrument, ssp: SSPGrid, curve:
         curve=curve,
         engine=cfg.engine,
         spectrograph={"lsf_scale": cfg.lsf_scale, "psf_scale": cfg.psf_scale, **corrections},
-        maps=settings.plain("maps"),
+        maps=maps,
+        bin_stars=bin_stars,
         noise=noise_of(cfg.noise, instrument),
         seed=int(cfg.seed),
     )

@@ -32,10 +32,10 @@ CHOICES = {
 }
 POSITIVE = (
     *(f"precision.{name}" for name in ("rank", "h_v_kms", "v_max_kms", "a_v_modes")),
-    *("max_spaxels", "smoothing.neighbours", "maps.h_v_kms"),
+    *("max_spaxels", "smoothing.neighbours", "maps.h_v_kms", "maps.bin_stars"),
     *(f"noise.{name}" for name in ("snr", "wave_ref", "background", "exposure_s", "n_exposures")),
 )
-OPTIONAL = ("max_spaxels", "noise.snr", "noise.wave_ref", "precision.h_v_kms", "precision.v_max_kms")
+OPTIONAL = ("max_spaxels", "noise.snr", "noise.wave_ref", "precision.h_v_kms", "precision.v_max_kms", "maps.bin_stars")
 MOST_A_V = 100.0  # mag
 MOST = 1e6  # of any of them
 PLACES = ("output", "overwrite", "from")  # where results go and settings come from changes none of them

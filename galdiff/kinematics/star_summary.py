@@ -60,7 +60,7 @@ def star_summary(
     """
     x, y, v, light = (np.asarray(a, np.float64) for a in (x, y, v, light))
     light = light / light.mean()
-    r_half, ellipticity, radius = _size(x, y, light)
+    r_half, ellipticity, radius = size_of(x, y, light)
     inside = radius <= r_half
     label = np.full(len(x), -1)
     label[inside] = kd_bins(x[inside], y[inside], ENOUGH, smallest)
@@ -71,14 +71,17 @@ def star_summary(
     for _ in range(RESAMPLES if len(x) <= MANY else RESAMPLES // 4):
         again = light * rng.poisson(1.0, len(x))
         if again.any():
-            drawn.append((*_size(x, y, again)[:2], *_rotation(x, y, v, again, label, n_bins)))
+            drawn.append((*size_of(x, y, again)[:2], *_rotation(x, y, v, again, label, n_bins)))
     values = {name: float(value) for name, value in zip(NAMES, found, strict=True)}
     errors = {f"{name}_error": float(np.std(column)) for name, column in zip(NAMES, np.transpose(drawn), strict=True)}
     return {**values, **errors, "bins": n_bins, "stars_per_bin": float(np.median(np.bincount(label[inside])))}
 
 
-def _size(x: np.ndarray, y: np.ndarray, light: np.ndarray) -> tuple[float, float, np.ndarray]:
-    """Half-light semi-major axis, ellipticity, and elliptical radius of each star, by second moments."""
+def size_of(x: np.ndarray, y: np.ndarray, light: np.ndarray) -> tuple[float, float, np.ndarray]:
+    """Half-light semi-major axis, ellipticity [1], and elliptical radius of each star, by second moments.
+
+    x and y are offsets (star,) [any unit, that of the radii], light the weight of each star [any unit].
+    """
     total = light.sum()
     dx, dy = x - light @ x / total, y - light @ y / total
     moments = np.array([[light @ dx**2, light @ (dx * dy)], [0.0, light @ dy**2]]) / total

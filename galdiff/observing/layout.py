@@ -39,6 +39,8 @@ class Setup:
       maps: arguments of `map_maker`: weight, h_v_kms, gauss_hermite.
       noise: mode and sigmas of `with_noise`, with its level; for an exposure exposure_s, n_exposures and sky.
       seed: of the noise.
+      bin_stars: effective stars that each bin of the maps holds at least; None for maps spaxel by spaxel. Maps are then
+        of moments.
     """
 
     instrument: Instrument
@@ -51,6 +53,7 @@ class Setup:
     maps: Mapping[str, Any]
     noise: Mapping[str, Any]
     seed: int
+    bin_stars: float | None = None
 
     def fwhm(self, wave: np.ndarray) -> np.ndarray:
         """FWHM of the instrument [Angstrom] at wavelengths [Angstrom], shape (wave,)."""

@@ -8,11 +8,12 @@ import jax
 import numpy as np
 
 from galdiff.core.stage import Stage
+from galdiff.kinematics.spaxel_bins import bin_maps, bin_spaxels, sum_bins
 from galdiff.observing.field import count_stars, served_precision, stars_in_field
 from galdiff.observing.layout import Layout, Setup, accuracy_of, lay_out
 from galdiff.observing.noise import level_of, with_noise
 from galdiff.observing.render import render
-from galdiff.observing.sampling import count_in_spaxels, counts_of, quality_of, warn_few
+from galdiff.observing.sampling import count_in_spaxels, counts_of, measure_stars, quality_of, warn_few
 from galdiff.observing.sky import look
 from galdiff.observing.steps import Step, quiet
 from galdiff.records import Galaxy, KinematicMaps, ObservedCube, Placement, SkyStars
@@ -34,9 +35,10 @@ class Observation:
     seen_maps: KinematicMaps
     counts: dict[str, dict[str, float]]
     accuracy: dict[str, float]
-    effective: np.ndarray  # stars in each spaxel, shape (y, x)
+    effective: np.ndarray  # stars in each spaxel, or in its bin, shape (y, x)
     quality: np.ndarray  # bits of each spaxel, see `observing.sampling`
-    light: np.ndarray  # weight of each star in the maps, shape (star,)
+    of_stars: dict[str, Any]  # rotation with uncertainties, see `measure_stars`
+    label: np.ndarray | None  # bin of each spaxel in the maps, from 0, -1 for none
 
 
 def observe(galaxy: Galaxy, sky: Mapping[str, Stage], setup: Setup, step: Step = quiet) -> Observation:
@@ -64,10 +66,16 @@ def observe(galaxy: Galaxy, sky: Mapping[str, Stage], setup: Setup, step: Step =
     cube, maps, seen = render(layout, stars, placement, step)
     with step("count stars in spaxels (compiles)"):
         effective, light = count_in_spaxels(setup, layout, stars, placement)
-        quality = quality_of(maps, effective, np.asarray(cube.inside))
-        warn_few(counts_of(quality, effective))
+        held, label = effective, None
+        if setup.bin_stars is not None:
+            label = bin_spaxels(np.where(cube.inside, effective, 0), setup.bin_stars)
+            maps, seen = bin_maps(maps, label), bin_maps(seen, label)
+            held = sum_bins(effective, label)
+        quality = quality_of(maps, held, np.asarray(cube.inside))
+        warn_few(counts_of(quality, held))
+        of_stars = measure_stars(layout, stars, placement, light, setup.spectrograph["psf_scale"])
     with step("add noise"):
         cube = jax.block_until_ready(with_noise(cube, seed=setup.seed, **level_of(setup.noise, layout.whole)))
     facts: dict[str, Any] = {"counts": counts, "accuracy": accuracy}
-    facts |= {"effective": effective, "quality": quality, "light": light}
+    facts |= {"effective": held, "quality": quality, "of_stars": of_stars, "label": label}
     return Observation(setup, layout, stars, placement, cube, maps, seen, **facts)

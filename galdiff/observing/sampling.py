@@ -1,13 +1,16 @@
 """How well stars sample the field: effective stars, quality of each spaxel, a warning where they are few."""
 
 import warnings
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+from galdiff.ifu.spread_functions import psf_fwhm
 from galdiff.ifu.star_counts import effective_stars, star_light
-from galdiff.observing.field import map_maker
+from galdiff.kinematics.star_summary import size_of, star_summary
+from galdiff.observing.field import map_maker, stars_in_field
 from galdiff.observing.layout import Layout, Setup
 from galdiff.records import KinematicMaps, Placement, SkyStars
 
@@ -27,8 +30,8 @@ def count_in_spaxels(
 def quality_of(
     maps: KinematicMaps, effective: Float[np.ndarray, "y x"], inside: Bool[np.ndarray, "y x"]
 ) -> UInt8[np.ndarray, "y x"]:
-    """Bits of each spaxel: 1 outside the aperture or without light, 2 no velocity fit (failed, or at its floor), 4
-    fewer than 10 effective stars.
+    """Bits of each spaxel [1], shape (y, x): 1 outside the aperture or without light, 2 no velocity fit (failed, or at
+    its floor), 4 fewer than 10 effective stars.
     """
     lit = np.asarray(inside) & (np.asarray(maps.flux) > 0)
     fit = np.isfinite(np.asarray(maps.v)) & np.isfinite(np.asarray(maps.sigma))
@@ -37,7 +40,10 @@ def quality_of(
 
 
 def counts_of(quality: UInt8[np.ndarray, "y x"], effective: Float[np.ndarray, "y x"]) -> dict[str, float]:
-    """Numbers of lit spaxels, of those without a fit and with few stars, and the median of effective stars."""
+    """Numbers [1] of lit spaxels, of those without a fit and with few stars, and the median of effective stars.
+
+    `quality` and `effective` are (y, x).
+    """
     lit = (quality & OUTSIDE) == 0
     return {
         "spaxels_with_light": int(lit.sum()),
@@ -57,3 +63,39 @@ def warn_few(counts: dict[str, float]) -> None:
             " (smoothing.neighbours), take larger spaxels, or a galaxy with more particles",
             stacklevel=2,
         )
+
+
+def measure_stars(
+    layout: Layout, stars: SkyStars, placement: Placement, light: Float[np.ndarray, "star"], psf_scale: float
+) -> dict[str, Any]:
+    """lambda_R and V/sigma of the stars in the field, uncertainties, and whether the PSF resolves the galaxy.
+
+    A galaxy is resolved where twice the half-light radius of all of its stars, also of those outside the field, is
+    more than the PSF's smallest FWHM; a warning says where it is not.
+
+    Args:
+      layout: of the observation.
+      stars: on the sky, concrete.
+      placement: of the whole field.
+      light: weight of each star [any unit].
+      psf_scale: factor on the FWHM of the PSF.
+    """
+    instrument, scale = layout.whole.instrument, float(placement.kpc_per_arcsec)
+    inside = stars_in_field(stars, placement, instrument)
+    centre = np.asarray(placement.pointing) * scale
+    x, y, v = (np.asarray(a, np.float64) for a in (stars.x, stars.y, stars.v_los))
+    spaxel = max(instrument.spaxel_x_arcsec, instrument.spaxel_y_arcsec) * scale
+    place = (x[inside] - centre[0], y[inside] - centre[1], v[inside], light[inside])
+    found = star_summary(*place, smallest=spaxel)
+    whole = size_of(x, y, np.asarray(light, np.float64))[0] / scale
+    sharp = instrument.psf.kind == "none"
+    fwhm = 0.0 if sharp else float(np.min(psf_fwhm(instrument.psf, layout.whole.wave))) * psf_scale
+    if not 2 * whole > fwhm:
+        warnings.warn(
+            f"the galaxy is unresolved: its half-light radius is {whole:.3g} arcsec and the PSF's FWHM {fwhm:.3g}, so"
+            " r_half, ellipticity and rotation in the summary cannot be measured in the cube; take a lower redshift or"
+            " a sharper instrument",
+            stacklevel=2,
+        )
+    kept = {name: value for name, value in found.items() if name not in ("r_half", "ellipticity")}
+    return {**kept, "resolved": bool(2 * whole > fwhm)}

@@ -6,10 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from galdiff.ifu.spread_functions import psf_fwhm
-from galdiff.kinematics.star_summary import star_summary
 from galdiff.kinematics.summary import summarise
-from galdiff.observing.field import stars_in_field
 from galdiff.observing.layout import Setup
 from galdiff.observing.mock import Observation
 from galdiff.observing.resolution import library_facts, psf_facts
@@ -29,7 +26,7 @@ def summary_of(seen: Observation) -> dict[str, Any]:
         "instrument": plan.instrument.name,
         "library": setup.ssp.name,
         "imf": setup.ssp.imf,
-        "kinematics": {**dataclasses.asdict(found), **_of_stars(seen), "r_half_arcsec": found.r_half / scale},
+        "kinematics": {**dataclasses.asdict(found), **seen.of_stars, "r_half_arcsec": found.r_half / scale},
         "sampling": counts_of(seen.quality, seen.effective),
         "noise": noise_facts(setup),
         "psf": psf_facts(plan, setup.spectrograph["psf_scale"]),
@@ -55,19 +52,6 @@ def noise_facts(setup: Setup) -> dict[str, Any]:
     said = {name: setup.noise[name] for name in ("snr", "exposure_s", "n_exposures") if name in setup.noise}
     shared = 0.0 if setup.noise.get("sigmas") is None else setup.instrument.correlation_arcsec
     return {**said, "mode": setup.noise["mode"], "seed": setup.seed, "correlation_arcsec": shared}
-
-
-def _of_stars(seen: Observation) -> dict[str, Any]:
-    """lambda_R and V/sigma of the stars in the field, uncertainties, and whether the PSF resolves the galaxy."""
-    instrument, scale = seen.layout.whole.instrument, float(seen.placement.kpc_per_arcsec)
-    inside = stars_in_field(seen.stars, seen.placement, instrument)
-    centre = np.asarray(seen.placement.pointing) * scale
-    x, y, v = (np.asarray(a, float)[inside] for a in (seen.stars.x, seen.stars.y, seen.stars.v_los))
-    spaxel = max(instrument.spaxel_x_arcsec, instrument.spaxel_y_arcsec) * scale
-    found = star_summary(x - centre[0], y - centre[1], v, seen.light[inside], smallest=spaxel)
-    fwhm = 0.0 if instrument.psf.kind == "none" else float(np.min(psf_fwhm(instrument.psf, seen.layout.whole.wave)))
-    kept = {name: value for name, value in found.items() if name not in ("r_half", "ellipticity")}
-    return {**kept, "resolved": bool(2 * found["r_half"] > fwhm * scale * seen.setup.spectrograph["psf_scale"])}
 
 
 def grown_facts(history: BaryonHistory, plain: BaryonHistory | None = None) -> dict[str, float]:
