@@ -53,6 +53,7 @@ def pytest_configure(config):
     """Warnings that say nothing are left out; xdist keeps the order of the files."""
     config.addinivalue_line("filterwarnings", "ignore:.*deprecated by PEP 585")  # beartype, of omegaconf's names
     config.addinivalue_line("filterwarnings", "ignore:Error .*persistent compilation cache")
+    config.addinivalue_line("filterwarnings", "ignore:.*hold fewer than 10 effective stars")  # small galaxies do
     config.option.loadscopereorder = False  # by the number of tests, which are short where there are many
 
 

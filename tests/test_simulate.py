@@ -158,7 +158,13 @@ def test_the_cube_of_a_snapshot_holds_the_light_and_the_maps_the_mass_of_all_sta
     path = data_dir / "sims" / f"SimSpin_example_{name}.hdf5"
     wide = [f"instrument.field_{axis}_arcsec={field}" for axis in "xy"]
     wide += [f"instrument.spaxel_{axis}_arcsec={field / 12}" for axis in "xy"]
-    options = ("runtime.precision=float64", "input=file", f"input.path={path}", "instrument.psf.kind=none")
+    options = (
+        "runtime.precision=float64",
+        "input=file",
+        f"input.path={path}",
+        "instrument.psf.kind=none",
+        "smoothing.kind=none",
+    )
     band = ("instrument.wave.start_angstrom=7000", "instrument.wave.end_angstrom=7400", "precision.rank=24")
     folder = run(tmp_path, *options, *wide, *band, "noise.snr=null", "maps.weight=mass", "engine=compressed")
     facts, cube, galaxy = summary_of(folder), read_cube(folder / "cube.fits"), read_galaxy(path)
