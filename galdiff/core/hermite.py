@@ -74,7 +74,7 @@ def hermite(
 
 
 def interval(x: Float[Array, "..."], nodes: Float[Array, "n"]) -> Int[Array, "..."]:
-    """Number of the interval between nodes in which each x lies, the outermost ones reaching to infinity."""
+    """Number [from 0] of the interval between nodes in which each x lies, the outermost ones reaching to infinity."""
     # A loop, as the compiler would repeat an unrolled search in every use of its result: it compiles in half the time.
     found = jnp.searchsorted(*jax.lax.stop_gradient((nodes[1:-1], x)), side="right", method="scan")
     return found.astype(jnp.int32)

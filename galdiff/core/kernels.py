@@ -64,7 +64,7 @@ def _quintic_far(u: Float[Array, "..."]) -> Float[Array, "..."]:
 
 
 def unshared(size: int, kernel: str) -> np.ndarray:
-    """Matrix (size, size) that undoes, on values at cell centres, the widening by shares [1]; float64.
+    """Matrix, shape (size, size), that undoes, on values at cell centres, the widening by shares [1]; float64.
 
     The inverse of the filter (v/2, 1 - v, v/2) with the kernel's VARIANCE v. For quadratic and cubic that filter is
     the B-spline at the cells' centres, so it gives the coefficients of the spline through the values (Unser 1999, IEEE

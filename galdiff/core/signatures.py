@@ -44,9 +44,8 @@ def expected(value: Any, hint: Any) -> str | None:
       hint: annotation.
     """
     plain = value is None or isinstance(value, bool | int | float | str | list | dict)
-    later = (isinstance(value, str) and (value == "???" or "${" in value)) or (
-        isinstance(value, dict) and _built(value)
-    )
+    later = isinstance(value, str) and (value == "???" or "${" in value)
+    later = later or (isinstance(value, dict) and "_target_" in value)
     if not plain or later or any(kind.fits(value) for kind in _kinds(hint)):
         return None
     return words(hint)

@@ -35,8 +35,8 @@ def sampled_accuracy(
       lsf_scale: factor on the instrument's FWHM.
 
     Returns:
-      stars: their number; rms: of the error over that of the spectra; largest: relative error of a pixel of at least
-      LIT of the peak of its spectrum.
+      Scalars [1]. stars: their number; rms: of the error over that of the spectra; largest: relative error of a pixel
+      of at least LIT of the peak of its spectrum.
     """
     stars = with_a_v(stars, plan.bins)
     exact, made = _exact(plan, stars, curve), _compressed(plan, stars)
@@ -51,7 +51,7 @@ def sampled_accuracy(
 
 
 def some_of(stars: SkyStars, inside: np.ndarray, n: int = 48) -> SkyStars:
-    """At most n of the stars inside (bool, star), spread over their velocities; the fastest are among them."""
+    """At most n of the stars inside [bool], shape (star,), spread over their velocities; the fastest are among them."""
     index = np.flatnonzero(inside)
     order = index[np.argsort(np.asarray(stars.v_los)[index], kind="stable")]
     return take(stars, order[np.unique(np.linspace(0, len(order) - 1, n).round().astype(int))])

@@ -122,7 +122,7 @@ def convolve_separable(
     """The same as `convolve` for the product of two kernels, by two matrix products.
 
     Args:
-      image: rendered with a margin on each side, any unit.
+      image: rendered with a margin on each side [any unit].
       kernels: along y and x, as `gaussian_kernels` makes them.
       margin: spaxels (y, x) around the field.
       cells: of the image and of the kernels in a spaxel (y, x).

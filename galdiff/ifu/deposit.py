@@ -134,7 +134,7 @@ def by_smoothing(stars: SkyStars, bins: Bins) -> SkyStars:
 
 
 def add_stars(total: Float[Array, "bin"], stars: SkyStars, spaxel: Array, a: Array, bins: Bins) -> Float[Array, "bin"]:
-    """Add one chunk of stars to the flat bins [Msun], at cells `spaxel` with shares `a` [1], both (star, tap).
+    """Add one chunk of stars to the flat bins [Msun], at cells `spaxel` with shares `a` [1], of shape (star, tap).
 
     Taps lie on a leading axis or apart, and stars on the last: loops over stars vectorise, loops over taps do not.
     """

@@ -100,7 +100,7 @@ def spread(
 
     Args:
       total: sums over stars, cells of all levels first.
-      add: adds stars at cells (star, tap) with shares (star, tap) [1] to the total.
+      add: adds stars at cells with shares [1], both of shape (star, tap), to the total.
       plain: cells and shares of the plain deposit.
       at: position (x, y) and smoothing length of the stars [spaxel].
       bins: n_y, n_x, kernel and levels of the deposit.

@@ -146,7 +146,7 @@ def write_maps(
       spaxel_arcsec: spaxel size, or that along (x, y) [arcsec].
       provenance: as in `write_cube`.
       redshift: of the source.
-      spaxels: further images (y, x) without unit by extension; whole numbers stay so.
+      spaxels: further images, shape (y, x), without unit by extension; whole numbers stay so.
       overwrite: replace an existing file.
     """
     images = _map_images(maps, spaxel_arcsec)

@@ -49,7 +49,7 @@ def bin_maps(maps: KinematicMaps, label: Int[np.ndarray, "y x"]) -> KinematicMap
 
     Args:
       maps: each (y, x), in units of the record; h3 and h4 have no sum, and become NaN.
-      label: bin of each spaxel, -1 for none; flux is the mean per spaxel of its bin.
+      label: bin of each spaxel [from 0], -1 for none; flux is the mean per spaxel of its bin.
     """
     flux = np.where(label >= 0, np.nan_to_num(np.asarray(maps.flux, np.float64)), 0.0)
     light, number = sum_bins(flux, label), sum_bins(np.ones(label.shape), label)

@@ -110,7 +110,7 @@ def lay_out(setup: Setup, precision: Precision, n_stars: int, tiled: bool = True
 
 
 def accuracy_of(layout: Layout, setup: Setup, stars: SkyStars, inside: np.ndarray) -> dict[str, float]:
-    """Errors of the engine's spectra of some of the stars inside (bool, star), see `sampled_accuracy`."""
+    """Errors of the engine's spectra of some of the stars inside [bool], shape (star,), see `sampled_accuracy`."""
     some = some_of(stars, inside)
     if layout.engine == "direct":
         return {"stars": len(some.mass), "rms": 0.0, "largest": 0.0}  # is the measure

@@ -42,7 +42,7 @@ def quality_of(
 def counts_of(quality: UInt8[np.ndarray, "y x"], effective: Float[np.ndarray, "y x"]) -> dict[str, float]:
     """Numbers [1] of lit spaxels, of those without a fit and with few stars, and the median of effective stars.
 
-    `quality` and `effective` are (y, x).
+    `quality` and `effective` have the shape (y, x).
     """
     lit = (quality & OUTSIDE) == 0
     return {
