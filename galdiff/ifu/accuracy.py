@@ -35,8 +35,8 @@ def sampled_accuracy(
       lsf_scale: factor on the instrument's FWHM.
 
     Returns:
-      Each a scalar [1]. stars: their number; rms: of the error over that of the spectra; largest: relative error of a pixel
-      of at least LIT of the peak of its spectrum.
+      Each a scalar [1]. stars: their number; rms: of the error over that of the spectra; largest: relative error of a
+      pixel of at least LIT of the peak of its spectrum.
     """
     stars = with_a_v(stars, plan.bins)
     exact, made = _exact(plan, stars, curve), _compressed(plan, stars)
