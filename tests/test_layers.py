@@ -256,7 +256,7 @@ def test_habits_to_avoid_stay_out(path):
             settings = any(a.name == "config" for a in node.names) and getattr(node, "module", "") == "jax"
             assert not settings, f"{where} imports jax.config"
         if isinstance(node, ast.Attribute) and ast.unparse(node) == "jax.config.update":
-            assert path.name in ("runtime.py", "cli.py"), f"{where} changes a JAX setting"
+            assert path.name in ("runtime.py", "program_cache.py", "cli.py"), f"{where} changes a JAX setting"
 
 
 def code_lines(text: str) -> int:
