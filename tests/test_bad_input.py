@@ -138,7 +138,7 @@ def test_files_that_cannot_be_read_are_refused(write, words, tmp_path, capsys, n
             "placement.luminosity_distance_mpc is 1e-300 Mpc; give 0.001 to 1e+06 Mpc, or null",
         ),
         (("view.orientation=disc",), "view.orientation is 'disc'; choose one of angular_momentum, shape, none"),
-        (("input.n_stars=many",), "input.n_stars is 'many'; expected a number"),
+        (("input.n_stars=many",), "input.n_stars is 'many'; give a whole number"),
         (("placement.redshift=-0.1",), "placement.redshift is -0.1; give one in (0, 20)"),
         (("placement.pointing_arcsec=[1]",), "give two numbers"),
         (("max_spaxels=0",), "max_spaxels is 0; give a positive number, or null, below 1e+06"),
@@ -202,6 +202,8 @@ def test_existing_results_are_kept(tmp_path, capsys, no_long_work):
 def quick_render(monkeypatch):
     """A ready cube instead of an observation, so that only writing is real."""
     monkeypatch.setattr(mock, "render", lambda *_: (make_cube(), make_maps(), make_maps()))
+    many = np.full(make_maps().v.shape, 50.0)
+    monkeypatch.setattr(mock, "count_in_spaxels", lambda *x: (many, np.ones(len(x[2].mass))))
 
 
 def test_a_disk_that_fills_while_writing_leaves_no_file(tmp_path, capsys, monkeypatch, quick_render):
