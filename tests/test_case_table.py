@@ -199,7 +199,7 @@ class Lost(GasToStars):
 
 
 def test_an_output_of_ones_own_is_made_of_the_whole_history(table):
-    cfg = composed("experiment=own_table", "+baryons@model=regulator", *of(table), "which=physics", "case.n_steps=4")
+    cfg = composed("experiment=own_table", "baryons@model=regulator", *of(table), "which=physics", "case.n_steps=4")
     model, how = build(cfg.model), {key: value for key, value in cfg.case.items() if key != "output"}
 
     def said(output):

@@ -134,7 +134,7 @@ def test_gas_can_be_left_out():
 
 
 def test_impossible_settings_are_refused():
-    with pytest.raises(InputError, match="at least 1 star"):
+    with pytest.raises(InputError, match="n_stars is 0; give 1 to"):
         disc_galaxy(n_stars=0)
     with pytest.raises(InputError, match=r"bulge_fraction is 1\.5; give a share between 0 and 1"):
         disc_galaxy(Disc(bulge_fraction=1.5), n_stars=10)

@@ -131,7 +131,7 @@ def test_every_curve_has_a_file_of_its_own_and_a_preset_of_the_same_name():
 
 
 def test_a_parameter_outside_its_limits_and_the_former_spelling_are_refused():
-    with pytest.raises(InputError, match=r"dust.curve: r_v of the dust curve is 9; give a number from 2 to 6"):
+    with pytest.raises(InputError, match=r"dust.curve.r_v of the dust curve is 9; give a number from 2 to 6"):
         preset("ccm89", r_v=9)
     with pytest.raises(InputError, match=r"dust.curve.slope: .*takes no 'slope'"):
         preset("ccm89", slope=-0.7)

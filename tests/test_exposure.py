@@ -167,7 +167,7 @@ def test_light_is_never_negative_and_keeps_its_derivative():
         ({"detector": DETECTOR | {"throughput": [0.2]}}, {}, "throughput has 1 values for 2 wavelengths"),
         ({"detector": DETECTOR | {"throughput": [0.2, 30.0]}}, {}, "throughput reaches 30; it is a share"),
         ({"detector": DETECTOR | {"read_noise": 3.0}}, {}, "did you mean 'read_noise_electron'"),
-        ({"detector": DETECTOR | {"telescope_area_m2": None}}, {}, "lacks the key 'telescope_area_m2'"),
+        ({"detector": DETECTOR | {"telescope_area_m2": None}}, {}, "telescope_area_m2: a value is required"),
         ({"correlation_arcsec": -1.0}, {}, "correlation_arcsec is -1"),
         ({"detector": DETECTOR}, {"sky": "nowhere.csv"}, "there is no such table"),
     ],
