@@ -12,11 +12,15 @@ from galdiff.errors import InputError
 from galdiff.records import StarParticles
 
 KINDS = ("auto", "neighbours", "none")
+MOST = 100_000  # stars in a search
+LEAST = 4  # neighbours that are looked for
 WIDTH = 0.5  # sigma over the distance to the k-th neighbour
 
 
 def smoothing_lengths(pos: Float[np.ndarray, "star dim"], neighbours: int) -> Float[np.ndarray, "star"]:
     """Half the distance to the k-th neighbour, shape (star,) [unit of pos].
+
+    Of more than `MOST` stars every m-th stands for m of them, and is the (k/m)-th neighbour that counts.
 
     Args:
       pos: positions in space, or on the sky.
@@ -24,7 +28,12 @@ def smoothing_lengths(pos: Float[np.ndarray, "star dim"], neighbours: int) -> Fl
     """
     pos = np.asarray(pos, np.float64)
     k = min(neighbours, len(pos) - 1)
-    return WIDTH * cKDTree(pos).query(pos, k=[k + 1])[0][:, 0] if k > 0 else np.zeros(len(pos))
+    if k < 1:
+        return np.zeros(len(pos))
+    every = max(min(len(pos) // MOST, k // LEAST), 1)
+    found = cKDTree(pos[::every]).query(pos, k=[k // every, k // every + 1])[0]
+    own = np.arange(len(pos)) % every == 0  # finds itself first
+    return WIDTH * np.where(own, found[:, 1], found[:, 0])
 
 
 def smoothing_of(stars: StarParticles, *, kind: str = "auto", neighbours: int = 32) -> Float[np.ndarray, "star"]:
