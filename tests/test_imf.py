@@ -146,7 +146,7 @@ def test_light_and_recycling_of_another_mass_function_warn_once():
 def test_a_library_that_states_another_mass_function_warns_where_it_is_loaded(tmp_path):
     with h5py.File(tmp_path / "chabrier.h5", "w") as file:
         file.update(ssp_wave=np.linspace(4000.0, 5000.0, 9), ssp_lg_age_gyr=[-1.0, 0.0, 1.0], ssp_lgmet=[-2.0, -1.7])
-        file["ssp_flux"] = np.ones((2, 3, 9))
+        file["ssp_flux"] = np.full((2, 3, 9), 1e-16)  # Lsun/Hz/Msun
         file.attrs.update(resolution_fwhm_angstrom=2.5, imf="Chabrier 2003")
     with pytest.warns(UserWarning, match=r"chabrier.h5 has the IMF 'Chabrier 2003', the run 'kroupa'"):
         grid = load_ssp(tmp_path / "chabrier.h5", run_imf=imf.kroupa())

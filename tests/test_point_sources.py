@@ -123,7 +123,8 @@ def setup_of(kind, fwhm):
     instrument = make_instrument(name="made", n_y=17, n_x=13, spaxel_x_arcsec=1.0, wave=band, lsf=lsf, psf=psf)
     return laying.Setup(
         instrument=instrument, ssp=library, redshift=0.05, precision={}, curve=None, engine="compressed",
-        spectrograph={"lsf_scale": 1.0}, maps=dict(weight="mass", h_v_kms=200.0, gauss_hermite=False), noise={}, seed=0,
+        spectrograph={"lsf_scale": 1.0, "psf_scale": 1.0},
+        maps=dict(weight="mass", h_v_kms=200.0, gauss_hermite=False), noise={}, seed=0,
     )  # fmt: skip
 
 
@@ -141,25 +142,25 @@ def test_tiles_make_the_cube_and_the_maps_of_the_whole_field(kind, fwhm, monkeyp
     )
     setup = setup_of(kind, fwhm)
     lay_out = functools.partial(laying.lay_out, setup, Precision(rank=4, v_max_kms=300.0, h_v_kms=200.0), n)
-    whole, maps = render(lay_out(tiled=False), stars, placement)
+    whole, *maps = render(lay_out(tiled=False), stars, placement)
     monkeypatch.setattr(laying, "MAX_DISTRIBUTION", 0)
     monkeypatch.setattr(laying, "TILE", 7)
     tiled = lay_out()
     assert tiled.tile.instrument.n_y <= 7
     assert tiled.blurs_late == (kind == "moffat")
-    parts, part_maps = render(tiled, stars, placement)
+    parts, *part_maps = render(tiled, stars, placement)
     assert parts.spaxel_size == whole.spaxel_size
     np.testing.assert_allclose(parts.flux, whole.flux, atol=2e-7 * whole.flux.max())
     np.testing.assert_allclose(parts.flux.sum(), whole.flux.sum(), rtol=1e-6)
     for one, other in zip(jax.tree.leaves(maps), jax.tree.leaves(part_maps), strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-5)
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
 
 
 def test_fast_stars_widen_the_range_of_velocities():
     zero, fast = jnp.zeros(3), jnp.asarray([10.0, -3210.0, 9e4])
     stars = SkyStars(x=zero, y=zero, z=zero, v_los=fast, mass=zero + 1, age=zero + 1, metallicity=zero + 0.01)
     asked = dict(v_max_kms=None, a_v_max=0.0, rank=4, a_v_modes=2)
-    served = lambda *inside: served_precision(asked, stars, np.array(inside)).v_max_kms  # noqa: E731
+    served = lambda *inside: served_precision(asked, stars, np.array(inside), None, None).v_max_kms  # noqa: E731
     assert served(True, False, False) == 200.0
     assert served(True, True, False) == 3250.0
     assert served(True, True, True) == 10_000.0  # no part of a galaxy; counted, with a warning

@@ -140,11 +140,11 @@ def test_the_rate_of_solving_leaves_out_chunks_in_which_a_method_compiles():
     ("overrides", "message"),
     [
         (["halo.n=0"], "population has n=0"),
-        (["halo.n=many"], "halo.n is 'many'; expected a number, such as 1000"),
+        (["halo.n=many"], "halo.n is 'many'; give a whole number or null"),
         (["halo=diffmah"], "halo has no seed: it makes no population; choose halo=population"),
         (["batch=0"], "batch is 0; give 1 or more"),
         (["chunk=0"], "chunk is 0; give 1 or more"),
-        (["halo.seed=-1"], "halo.seed is -1; give 0 or more"),
+        (["halo.seed=-1"], "halo.seed is -1; give a whole number from 0"),
         (["redshifts=[0.0,1.0]"], r"redshifts are \(0.0, 1.0\); give one or more falling numbers"),
         (["redshifts=[a]"], r"redshifts are \['a'\]; give a list of falling numbers"),
         (["redshifts=null"], "redshifts are None; give a list of falling numbers"),

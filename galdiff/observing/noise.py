@@ -44,7 +44,7 @@ def with_noise(
     if sigmas is not None:
         roots = tuple(root(correlation(n, s)) for n, s in zip(shape, sigmas, strict=True))
         level |= {"shared": averaged(sigmas)} if mode == EXPOSURE else {}
-    words = np.array([seed >> 32 & 0xFFFFFFFF, seed & 0xFFFFFFFF], np.uint32)  # what jax.random.key(seed) holds
+    words = np.array(divmod(seed, 1 << 32), np.uint32)  # what jax.random.key(seed) holds
     flux, known, least = _draw(cube.flux, cube.wave, cube.inside, words, level, roots, mode, reference)
     if not float(least) > 0:
         raise InputError(

@@ -51,7 +51,8 @@ def render(
             flux[part.y, part.x] = cube.flux
             done()
         observe = _Programs(layout.maps, MAPS, "maps", step)
-        for part, made in observe_in_tiles(observe, stars, placement, instrument, bins, map_size):
+        margin: Bins = layout.maps["seen_maps"].plan.bins  # type: ignore[attr-defined]
+        for part, made in observe_in_tiles(observe, stars, placement, instrument, margin, map_size):
             for kind, maps in sets.items():
                 for name, values in maps.items():
                     values[part.y, part.x] = getattr(made[kind], name)
