@@ -21,7 +21,7 @@ from galdiff.observing.field import map_maker
 from galdiff.observing.seen_maps import seen_stages
 from galdiff.records import SkyStars, SSPGrid
 
-MAX_DISTRIBUTION = 1 << 30  # bytes of a mass distribution; larger fields go in tiles
+MAX_DISTRIBUTION = 1 << 31  # bytes of a mass distribution; larger fields go in tiles
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)

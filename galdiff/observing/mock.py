@@ -61,7 +61,7 @@ def observe(galaxy: Galaxy, sky: Mapping[str, Stage], setup: Setup, step: Step =
         layout = lay_out(setup, precision, int(np.sum(inside)))
         counts = count_stars(stars, inside, layout.whole, setup.ssp, layout.engine)
         accuracy = accuracy_of(layout, setup, stars, inside)
-    with step("accuracy: rms {rms:.1e}, worst pixel {largest:.1e}, spectra of {stars} stars".format(**accuracy)):
+    with step("accuracy: rms {rms:.1e}, worst pixel {largest:.1e}".format(**accuracy)):
         pass  # a line of the report
     cube, maps, seen = render(layout, stars, placement, step)
     with step("count stars in spaxels (compiles)"):
