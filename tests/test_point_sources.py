@@ -150,7 +150,7 @@ def test_tiles_make_the_cube_and_the_maps_of_the_whole_field(kind, fwhm, monkeyp
     assert tiled.blurs_late == (kind == "moffat")
     parts, *part_maps = render(tiled, stars, placement)
     assert parts.spaxel_size == whole.spaxel_size
-    np.testing.assert_allclose(parts.flux, whole.flux, atol=2e-7 * whole.flux.max())
+    np.testing.assert_allclose(parts.flux, whole.flux, atol=1e-6 * whole.flux.max())  # float32
     np.testing.assert_allclose(parts.flux.sum(), whole.flux.sum(), rtol=1e-6)
     for one, other in zip(jax.tree.leaves(maps), jax.tree.leaves(part_maps), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
