@@ -41,7 +41,8 @@ def keep_programs(cache_dir: str | pathlib.Path) -> None:
     folder = default_folder() if auto else pathlib.Path(cache_dir).expanduser().resolve()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        limit(folder, MOST_BYTES)
+        if auto:  # a folder of the user may hold other files
+            limit(folder, MOST_BYTES)
     except OSError:
         if auto:
             return
