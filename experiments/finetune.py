@@ -13,7 +13,6 @@ from flax import nnx
 from omegaconf import DictConfig, OmegaConf
 
 from galdiff import runtime
-from galdiff.arguments import check_kinds
 from galdiff.baryons.evolve import Outputs, evolve_prepared, prepare
 from galdiff.build import build
 from galdiff.cases.fit_relations import FitRelations, chosen_points, split_points
@@ -23,6 +22,7 @@ from galdiff.io.atomic import atomic_path
 from galdiff.io.lock import locked
 from galdiff.io.preflight import check_output
 from galdiff.io.relation_files import read_relations, write_relations
+from galdiff.limits import check_experiment
 from galdiff.observables.scaling import Observed, observed_relations
 from galdiff.plotting.corrections import plot_learning
 from galdiff.train.export import bundled
@@ -40,11 +40,9 @@ BUNDLED = "wind_correction"
 
 def check(cfg: DictConfig) -> None:
     """Refuse what would fail late."""
-    check_kinds(cfg, "finetune", ignore=("checkpoint", "data"))
+    check_experiment(cfg, "finetune")
     if not cfg.shares or not all(0 < share <= 1 for share in cfg.shares):
         raise InputError(f"shares are {list(cfg.shares)}; give numbers above 0 and up to 1")
-    if not 0 < cfg.held_out < 1:
-        raise InputError(f"held_out is {cfg.held_out}; give a share of the points between 0 and 1")
 
 
 def patterns(which, new: list[str]) -> str | list[str]:

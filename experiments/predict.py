@@ -14,13 +14,13 @@ from flax import nnx
 from omegaconf import DictConfig, OmegaConf
 
 from galdiff import runtime
-from galdiff.arguments import check_kinds
 from galdiff.baryons.evolve import Outputs, evolve_prepared, prepare
 from galdiff.build import build
 from galdiff.cli import experiment, run_folder
 from galdiff.errors import InputError
 from galdiff.io.atomic import atomic_path
 from galdiff.io.preflight import check_output
+from galdiff.limits import check_experiment
 from galdiff.nn.network import Network
 from galdiff.observables.history_columns import Column, columns
 from galdiff.plotting.ensembles import plot_ensemble
@@ -81,7 +81,7 @@ def write(path: pathlib.Path, mean: dict[str, Column], std: dict[str, np.ndarray
 def main(cfg: DictConfig) -> None:
     started = time.perf_counter()
     runtime.configure(**cfg.runtime)
-    check_kinds(cfg, "predict", ignore=("checkpoint",))
+    check_experiment(cfg, "predict")
     folder = run_folder(cfg)
     check_output(folder, 50_000_000, cfg.overwrite, FILES)
     loaded: list[Loaded] = [load(path) for path in paths_of(cfg)]

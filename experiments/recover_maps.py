@@ -34,6 +34,7 @@ from galdiff.inference.recovered_maps import (
 )
 from galdiff.io.folder import as_json, text, write_files
 from galdiff.io.preflight import check_output
+from galdiff.limits import check_experiment
 from galdiff.plotting.recovered_maps_figure import plot_recovered_maps
 
 FILES = ("recover_maps.png", "maps.npz", "metrics.json", "config.yaml")
@@ -52,6 +53,7 @@ def fit_with_progress(cfg: DictConfig, model, start, data, box):
 @experiment("recover_maps")
 def main(cfg: DictConfig) -> None:
     runtime.configure(**cfg.runtime)
+    check_experiment(cfg, "recover_maps")
     folder, began = pathlib.Path(cfg.output), time.perf_counter()
     check_output(folder, 5_000_000, cfg.overwrite, FILES)
     ssp, instrument, disc = (

@@ -27,6 +27,7 @@ from galdiff.inference.one_spaxel import (
 )
 from galdiff.io.folder import as_json, text, write_files
 from galdiff.io.preflight import check_output
+from galdiff.limits import check_experiment
 from galdiff.plotting.recovered_spectrum_figure import plot_recovered_spectrum
 
 FILES = ("recover_spectrum.png", "metrics.json", "config.yaml")
@@ -35,6 +36,7 @@ FILES = ("recover_spectrum.png", "metrics.json", "config.yaml")
 @experiment("recover_spectrum")
 def main(cfg: DictConfig) -> None:
     runtime.configure(**cfg.runtime)
+    check_experiment(cfg, "recover_spectrum")
     folder = pathlib.Path(cfg.output)
     check_output(folder, 2_000_000, cfg.overwrite, FILES)
     ssp = build(cfg.ssp, path="ssp")

@@ -135,7 +135,7 @@ def test_files_that_cannot_be_read_are_refused(write, words, tmp_path, capsys, n
         (("cosmology.h0=-70",), "galdiff: cosmology.h0 is -70 [km/s/Mpc]; give 10 to 200"),
         (
             ("placement.luminosity_distance_mpc=1e-300",),
-            "placement.luminosity_distance_mpc is 1e-300 Mpc; give 0.001 to 1e+06 Mpc, or null",
+            "placement.luminosity_distance_mpc is 1e-300 [Mpc]; give 0.001 to 1e+06, or null",
         ),
         (("view.orientation=disc",), "view.orientation is 'disc'; choose one of angular_momentum, shape, none"),
         (("input.n_stars=many",), "input.n_stars is 'many'; give a whole number"),

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from galdiff.core.air import air_to_vacuum
 from galdiff.core.buildable import buildable
 from galdiff.errors import InputError
 from galdiff.ifu.config_values import Keys
@@ -230,4 +229,6 @@ def _grid(instr: Instrument, index: np.ndarray) -> np.ndarray:
 
 
 def _to_vacuum(instr: Instrument, wave: np.ndarray) -> np.ndarray:
+    from galdiff.core.air import air_to_vacuum  # here: the command line reads instruments before JAX is loaded
+
     return np.asarray(air_to_vacuum(wave), np.float64) if instr.medium == "air" else wave
