@@ -43,6 +43,10 @@ def check(cfg: DictConfig) -> None:
     check_experiment(cfg, "finetune")
     if not cfg.shares or not all(0 < share <= 1 for share in cfg.shares):
         raise InputError(f"shares are {list(cfg.shares)}; give numbers above 0 and up to 1")
+    TrainingSettings(seed=cfg.seed, **cfg.train)
+    for key in ("optimiser", "halos", *(("mock.truth", "mock.halos") if cfg.data is None else ())):
+        build(OmegaConf.select(cfg, key), path=key)
+    Outputs(redshifts=tuple(cfg.mock.redshifts), n_steps=cfg.n_steps)
 
 
 def patterns(which, new: list[str]) -> str | list[str]:

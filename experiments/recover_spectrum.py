@@ -39,12 +39,11 @@ def main(cfg: DictConfig) -> None:
     check_experiment(cfg, "recover_spectrum")
     folder = pathlib.Path(cfg.output)
     check_output(folder, 2_000_000, cfg.overwrite, FILES)
+    instrument, cosmology = build(cfg.instrument, path="instrument"), build(cfg.cosmology, path="cosmology")
     ssp = build(cfg.ssp, path="ssp")
     box = population_box(ssp, (cfg.age, cfg.metallicity), cfg.starts)
     settings = dict(rank=cfg.rank, interpolation=cfg.interpolation)
-    model, wave = one_spaxel(
-        ssp, build(cfg.instrument, path="instrument"), cfg.redshift, build(cfg.cosmology, path="cosmology"), **settings
-    )
+    model, wave = one_spaxel(ssp, instrument, cfg.redshift, cosmology, **settings)
     truth = np.log10([cfg.age, cfg.metallicity])
     starts = np.log10(np.asarray(OmegaConf.to_container(cfg.starts), float))
     spectra = jax.jit(jax.vmap(model))

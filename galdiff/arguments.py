@@ -52,10 +52,10 @@ def check_kinds(config: DictConfig, group: str = "", ignore: Iterable[str] = ())
       InputError: naming the key, its value and what is expected.
     """
     conf = project_dir("conf")
-    defaults = yaml.safe_load((conf / f"{group}.yaml").read_text(encoding="utf-8"))
+    defaults = _read((conf / f"{group}.yaml").read_text(encoding="utf-8"))
     for group_of in (str(node) for node in config if (conf / str(node)).is_dir()):
         texts = (path.read_text(encoding="utf-8") for path in sorted((conf / group_of).glob("*.yaml")))
-        same = [p for p in map(yaml.safe_load, texts) if p.get("_target_") == config[group_of].get("_target_")]
+        same = [p for p in map(_read, texts) if p.get("_target_") == config[group_of].get("_target_")]
         if same:
             defaults[group_of] = _in_common(same)
     for key in dotted(defaults, ""):
@@ -70,6 +70,11 @@ def check_kinds(config: DictConfig, group: str = "", ignore: Iterable[str] = ())
         if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool) or whole:
             words = {True: "true or false", False: "a whole number" if whole else "a number"}[expected is bool]
             raise InputError(f"{key} is '{value}'; expected {words}, such as {default}")
+
+
+def _read(text: str) -> dict:
+    """Mappings of a YAML text of the project, by the fast reader where it is built."""
+    return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 def _in_common(presets: list[dict]) -> dict:

@@ -7,7 +7,7 @@ and `galdiff describe`. Names to choose from are read from the source that defin
 import contextlib
 import math
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
@@ -20,10 +20,12 @@ from galdiff.errors import InputError
 MOST = 1e6  # of a number that need not be larger
 MOST_STEPS = 1e9
 INSTRUMENT = "galdiff.ifu.instrument.make_instrument"
+TRAINING = {"train": "galdiff.train.task.TrainingSettings", "prior": "galdiff.train.prior.with_prior"}
+OPTIMISER = "galdiff.train.optimisers.adamw"
 SECTIONS: Mapping[str, Mapping[str, str]] = {  # what nodes without a _target_ make, by experiment
     "simulate": {"view": "galdiff.galaxy.view.StarView", "placement": "galdiff.ifu.placement.AtRedshift"},
-    "train": {"train": "galdiff.train.task.TrainingSettings"},
-    "finetune": {"train": "galdiff.train.task.TrainingSettings"},
+    "train": TRAINING,
+    "finetune": TRAINING,
 }
 
 
@@ -76,6 +78,21 @@ class Choice(NamedTuple):
         return f"one of {', '.join(self.names)}"
 
 
+class Place(NamedTuple):
+    """A file or folder, a list of them where there may be `many`, or null."""
+
+    many: bool = False
+
+    def allows(self, value: Any) -> bool:
+        """Whether a value is null or names places."""
+        several = self.many and isinstance(value, Sequence) and all(isinstance(x, str) for x in value)
+        return value is None or isinstance(value, str) or several
+
+    def words(self) -> str:
+        """What is allowed, as a user reads it."""
+        return f"the path of a file or folder{', or a list of them' * self.many}, or null"
+
+
 def _one_of(*places: str) -> Choice:
     return Choice(places)
 
@@ -85,9 +102,10 @@ COUNT, STEPS = Limit(1, MOST_STEPS, closed=True), Limit(2, MOST, closed=True)
 AT_LEAST_ONE, SHARE = Limit(1, closed=True), Limit(0, 1)
 REDSHIFT = Limit(0, 20)
 BELOW_ONE = Limit(0, 1 - 1e-9, closed=True)
-ADAM: dict[str, Limit | Choice] = {"learning_rate": Limit(0, 10), "b1": BELOW_ONE, "b2": BELOW_ONE}
-LIBRARY: dict[str, Limit | Choice] = {"rank": POSITIVE, "interpolation": _one_of("linear", "cubic")}
-LIMITS: Mapping[str, Mapping[str, Limit | Choice]] = {
+PLACE = Place()
+ADAM: dict[str, Limit | Choice | Place] = {"learning_rate": Limit(0, 10), "b1": BELOW_ONE, "b2": BELOW_ONE}
+LIBRARY: dict[str, Limit | Choice | Place] = {"rank": POSITIVE, "interpolation": _one_of("linear", "cubic")}
+LIMITS: Mapping[str, Mapping[str, Limit | Choice | Place]] = {
     "simulate": {
         "precision.kernel": _one_of("galdiff.core.kernels.TAPS"),
         "precision.interpolation": _one_of("linear", "cubic"),
@@ -112,11 +130,24 @@ LIMITS: Mapping[str, Mapping[str, Limit | Choice]] = {
     "sensitivity": {"draws": AT_LEAST_ONE, "chunk": AT_LEAST_ONE, "n_steps": Limit(2, closed=True)}
     | {"compare.n": AT_LEAST_ONE, "compare.step": SHARE, "compare.floor": POSITIVE}
     | {"one_halo.n_times": Limit(2, closed=True), "one_halo.log10_mvir": Limit(6, 17, "dex(Msun)", closed=True)},
-    "predict": {"batch": COUNT, "n_steps": STEPS},
-    "finetune": {"held_out": SHARE, "n_steps": STEPS, "mock.centres": STEPS, "mock.error": Limit(0, 10, "dex")},
+    "train": {"checkpoint": PLACE},
+    "predict": {"checkpoint": Place(many=True), "batch": COUNT, "n_steps": STEPS},
+    "finetune": {
+        "checkpoint": PLACE,
+        "data": PLACE,
+        "held_out": SHARE,
+        "n_steps": STEPS,
+        "mock.centres": STEPS,
+        "mock.error": Limit(0, 10, "dex"),
+    },
     "recover_maps": {
         "redshift": REDSHIFT,
-        "inclination": Limit(-270, 450, "deg"),
+        "inclination": Limit(-90, 90, "deg"),  # of a disc without thickness
+        "disc.r_disc": Limit(1e-3, 1e3, "kpc"),
+        "disc.age_disc": Limit(0, 13, "Gyr"),
+        "disc.age_slope": Limit(-50, 50, "Gyr"),
+        "disc.log10_z_disc": Limit(-8, 0, "dex"),
+        "disc.z_slope": Limit(-10, 10, "dex/kpc"),
         "position_angle": Limit(-360, 720, "deg"),
         "start.age": Limit(0, 20, "Gyr"),
         "start.metallicity": SHARE,
@@ -166,14 +197,20 @@ def check_experiment(config: DictConfig, name: str, given: Iterable[str] = ()) -
     ignored = [place for place in OTHERWISE.get(name, ()) if not place.startswith("galdiff.")]
     ignored += [key for place in OTHERWISE.get(name, ()) if place.startswith("galdiff.") for key in literal(place)]
     check_kinds(config, name, ignore=(*ignored, *given))
-    check_seeds(OmegaConf.to_container(config, resolve=False))
+    plain: Any = OmegaConf.to_container(config, resolve=False)
+    check_seeds(plain)
     for key, limit in LIMITS.get(name, {}).items():
         value = OmegaConf.select(config, key, default=...)
         if value is ... or limit.allows(value):
             continue
         if isinstance(limit, Choice):
             raise InputError(f"{key} is '{value}'; choose {limit.words()}")
-        raise InputError(f"{key} is {value}{f' {limit.unit}' if limit.unit else ''}; give {limit.words()}")
+        unit = f" {limit.unit}" if isinstance(limit, Limit) and limit.unit else ""
+        raise InputError(f"{key} is {value}{unit}; give {limit.words()}")
+    sections = dict(SECTIONS.get(name, {}))
+    for stage in plain.get("stages") or ():  # which say some of it again
+        sections |= {f"stages.{stage}.{key}": target for key, target in (*TRAINING.items(), ("optimiser", OPTIMISER))}
+    check_values(plain, sections)
 
 
 def check_before(config: DictConfig, name: str) -> None:
@@ -188,7 +225,6 @@ def check_before(config: DictConfig, name: str) -> None:
     with contextlib.suppress(MissingMandatoryValue):  # a checkpoint may bring it
         check_experiment(config, name)
     plain = OmegaConf.to_container(config, resolve=False)
-    check_values(plain, SECTIONS.get(name, {}))
     node = plain.get("instrument") if isinstance(plain, dict) else None
     if isinstance(node, dict) and node.get("_target_") == INSTRUMENT:
         from galdiff.ifu.instrument import from_mapping  # numpy

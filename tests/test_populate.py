@@ -139,7 +139,7 @@ def test_the_rate_of_solving_leaves_out_chunks_in_which_a_method_compiles():
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["halo.n=0"], "population has n=0"),
+        (["halo.n=0"], r"halo\.n is 0; give 1 to 1e\+09"),
         (["halo.n=many"], "halo.n is 'many'; give a whole number or null"),
         (["halo=diffmah"], "halo has no seed: it makes no population; choose halo=population"),
         (["batch=0"], "batch is 0; give 1 or more"),

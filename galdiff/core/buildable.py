@@ -8,6 +8,7 @@ belongs to a command line (a case, an optimiser), which a checkpoint may not. Of
 import contextlib
 import contextvars
 import difflib
+import functools
 import importlib
 import importlib.metadata
 import sys
@@ -84,9 +85,15 @@ def trusting(packages: Sequence[str]) -> Iterator[None]:
 
 def trusted() -> tuple[str, ...]:
     """Packages whose definitions are open: those of `trusting`, and installed ones that declare themselves plugins."""
+    return (*_trusted.get(), *(root for root in _plugins(tuple(sys.path)) if not _foreign(root)))
+
+
+@functools.cache
+def _plugins(path: tuple[str, ...]) -> tuple[str, ...]:
+    """Packages that declare themselves plugins; looked for once, as that reads every installed package's metadata."""
+    del path  # where packages are looked for
     plugins = importlib.metadata.entry_points(group=PLUGINS)
-    roots = (plugin.value.split(":")[0].split(".")[0] for plugin in plugins)
-    return (*_trusted.get(), *(root for root in roots if not _foreign(root)))
+    return tuple(plugin.value.split(":")[0].split(".")[0] for plugin in plugins)
 
 
 def packages_in(config: Any) -> tuple[str, ...]:

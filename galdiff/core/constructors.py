@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from galdiff.core.signatures import FROM_HOOK, Within, expected, is_number, shown
 from galdiff.errors import InputError
 
+OPEN = ("redshift",)  # null in a config, where the experiment fills it in
 PACKAGE = pathlib.Path(__file__).resolve().parent.parent
 SIMPLE = {"float": float, "int": int, "str": str, "bool": bool}
 GROUPS = {"tuple": tuple, "list": list, "dict": dict, "Sequence": Sequence, "Mapping": Mapping}
@@ -96,8 +97,8 @@ def check_values(config: Any, sections: Mapping[str, str], path: str = "") -> No
         name = sections.get(path) if section else config.get("_target_")
         if isinstance(name, str) and name.startswith("galdiff.") and (made := written(name)) is not None:
             for key, value in config.items():
-                if section and value is None:
-                    continue  # filled in by the experiment
+                if section and value is None and key in OPEN:
+                    continue
                 _check_one(f"{path}.{key}" if path else str(key), str(key), value, made, config)
     items = config.items() if isinstance(config, Mapping) else enumerate(config) if isinstance(config, list) else ()
     for name, child in items:
