@@ -44,8 +44,8 @@ def check(cfg: DictConfig) -> None:
     if not cfg.shares or not all(0 < share <= 1 for share in cfg.shares):
         raise InputError(f"shares are {list(cfg.shares)}; give numbers above 0 and up to 1")
     TrainingSettings(seed=cfg.seed, **cfg.train)
-    for key in ("optimiser", "halos", *(("mock.truth", "mock.halos") if cfg.data is None else ())):
-        build(OmegaConf.select(cfg, key), path=key)
+    mock = ("mock.truth", "mock.halos") if cfg.data is None else ()
+    _ = [build(OmegaConf.select(cfg, key), path=key) for key in ("optimiser", "halos", *mock)]
     Outputs(redshifts=tuple(cfg.mock.redshifts), n_steps=cfg.n_steps)
 
 
@@ -125,12 +125,10 @@ def finetune(cfg: DictConfig, folder: pathlib.Path) -> None:
     before = case.chi2(loaded.model, test)
     plot_learning(curves, before).savefig(folder / "learning.png")
     write_relations(folder / "data.ecsv", data, z, False)
-    summary = {
-        "unseen_chi2": {**curves, "checkpoint as it is": before},
-        "points": {"unseen": int(unseen.sum()), "seen": list(masks)},
-        "fitted": shown,
-        "seconds": round(time.perf_counter() - started, 1),
-    }
+    seconds = round(time.perf_counter() - started, 1)
+    points = {"unseen": int(unseen.sum()), "seen": list(masks)}
+    chi2 = {**curves, "checkpoint as it is": before}
+    summary = {"unseen_chi2": chi2, "points": points, "fitted": shown, "seconds": seconds}
     for name, text in (("summary.json", json.dumps(summary, indent=2)), ("config.yaml", OmegaConf.to_yaml(cfg))):
         with atomic_path(folder / name, False) as path:
             path.write_text(text + "\n", encoding="utf-8")

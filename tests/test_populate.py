@@ -150,7 +150,7 @@ def test_the_rate_of_solving_leaves_out_chunks_in_which_a_method_compiles():
         (["redshifts=null"], "redshifts are None; give a list of falling numbers"),
         (["redshifts=[19.0,0.0]"], "baryons are asked for at redshift 19"),
         (["tolerance=2"], "tolerance is 2 dex"),
-        (["halo.n=1000000000000"], "no space: .* MB are needed"),
+        (["halo.n=1000000000"], "no space: .* MB are needed"),
     ],
 )
 def test_wrong_settings_end_before_anything_is_solved(script, tmp_path, overrides, message):
