@@ -31,8 +31,8 @@ def masses(log10_mvir: Float[ArrayLike, "..."], n: int | None) -> Float[Array, "
         return given
     if not 1 <= n <= MOST or given.size > 2:
         raise InputError(
-            f"population has n={n} and {given.size} values of log10_mvir [dex(Msun)]; give n from 1 to 1e9 with one mass"
-            " or a range [low, high], or leave n out and give one mass per halo"
+            f"population has n={n} and {given.size} values of log10_mvir [dex(Msun)]; give n from 1 to 1e9 with one"
+            " mass or a range [low, high], or leave n out and give one mass per halo"
         )
     # Midpoints of equal strata: no clumps, and the same range for every n.
     return given[0] + (given[-1] - given[0]) * (jnp.arange(n) + 0.5) / n
