@@ -8,7 +8,6 @@ belongs to a command line (a case, an optimiser), which a checkpoint may not. Of
 import contextlib
 import contextvars
 import difflib
-import functools
 import importlib
 import importlib.metadata
 import sys
@@ -85,15 +84,9 @@ def trusting(packages: Sequence[str]) -> Iterator[None]:
 
 def trusted() -> tuple[str, ...]:
     """Packages whose definitions are open: those of `trusting`, and installed ones that declare themselves plugins."""
-    return (*_trusted.get(), *(root for root in _plugins(tuple(sys.path)) if not _foreign(root)))
-
-
-@functools.cache
-def _plugins(path: tuple[str, ...]) -> tuple[str, ...]:
-    """Packages that declare themselves plugins; looked for once, as that reads every installed package's metadata."""
-    del path  # where packages are looked for
     plugins = importlib.metadata.entry_points(group=PLUGINS)
-    return tuple(plugin.value.split(":")[0].split(".")[0] for plugin in plugins)
+    roots = (plugin.value.split(":")[0].split(".")[0] for plugin in plugins)
+    return (*_trusted.get(), *(root for root in roots if not _foreign(root)))
 
 
 def packages_in(config: Any) -> tuple[str, ...]:
@@ -136,8 +129,9 @@ def located(name: Any, where: str, checkpoint: bool = False) -> Callable:
       InputError: it is not on the list, or not there.
     """
     named = NAMED if checkpoint else NAMED | NAMED_ON_COMMAND
-    packages = trusted()
     top = name.split(".")[0] if isinstance(name, str) else ""
+    ours = top == OWN or (isinstance(name, str) and name in named)
+    packages = () if ours else trusted()  # which reads the metadata of all that is installed
     if name not in named if isinstance(name, str) else True:
         if top not in (OWN, *packages):
             raise InputError(f"{where}: _target_ is {name!r}; {_remedy(top)}")

@@ -124,8 +124,8 @@ def population_maps(
 
 
 def above_floor(fit: tuple[Array, ...], v_nodes: Float[Array, "v"]) -> tuple[Array, ...]:
-    """V, sigma [km/s], h3 and h4 [1] of `fit_gauss_hermite` at nodes [km/s], each (y, x); NaN where the dispersion is
-    on its floor of half a node, which is no fit.
+    """V, sigma [km/s], h3 and h4 [1], each of shape (y, x), of `fit_gauss_hermite` at nodes [km/s]; NaN where the
+    dispersion is on its floor of half a node, which is no fit.
     """
     floor = SIGMA_MIN * (v_nodes[1] - v_nodes[0])
     return tuple(blank(values, fit[2] > floor * (1 + ON_FLOOR)) for values in fit[1:])
