@@ -13,7 +13,6 @@ from flax import nnx
 from omegaconf import DictConfig, OmegaConf
 
 from galdiff import runtime
-from galdiff.arguments import check_kinds
 from galdiff.baryons.evolve import Outputs, evolve_prepared, prepare
 from galdiff.build import build
 from galdiff.cases.fit_relations import FitRelations, chosen_points, split_points
@@ -23,6 +22,7 @@ from galdiff.io.atomic import atomic_path
 from galdiff.io.lock import locked
 from galdiff.io.preflight import check_output
 from galdiff.io.relation_files import read_relations, write_relations
+from galdiff.limits import check_experiment
 from galdiff.observables.scaling import Observed, observed_relations
 from galdiff.plotting.corrections import plot_learning
 from galdiff.train.export import bundled
@@ -40,11 +40,13 @@ BUNDLED = "wind_correction"
 
 def check(cfg: DictConfig) -> None:
     """Refuse what would fail late."""
-    check_kinds(cfg, "finetune", ignore=("checkpoint", "data"))
+    check_experiment(cfg, "finetune")
     if not cfg.shares or not all(0 < share <= 1 for share in cfg.shares):
         raise InputError(f"shares are {list(cfg.shares)}; give numbers above 0 and up to 1")
-    if not 0 < cfg.held_out < 1:
-        raise InputError(f"held_out is {cfg.held_out}; give a share of the points between 0 and 1")
+    TrainingSettings(seed=cfg.seed, **cfg.train)
+    mock = ("mock.truth", "mock.halos") if cfg.data is None else ()
+    _ = [build(OmegaConf.select(cfg, key), path=key) for key in ("optimiser", "halos", *mock)]
+    Outputs(redshifts=tuple(cfg.mock.redshifts), n_steps=cfg.n_steps)
 
 
 def patterns(which, new: list[str]) -> str | list[str]:
@@ -123,12 +125,10 @@ def finetune(cfg: DictConfig, folder: pathlib.Path) -> None:
     before = case.chi2(loaded.model, test)
     plot_learning(curves, before).savefig(folder / "learning.png")
     write_relations(folder / "data.ecsv", data, z, False)
-    summary = {
-        "unseen_chi2": {**curves, "checkpoint as it is": before},
-        "points": {"unseen": int(unseen.sum()), "seen": list(masks)},
-        "fitted": shown,
-        "seconds": round(time.perf_counter() - started, 1),
-    }
+    seconds = round(time.perf_counter() - started, 1)
+    points = {"unseen": int(unseen.sum()), "seen": list(masks)}
+    chi2 = {**curves, "checkpoint as it is": before}
+    summary = {"unseen_chi2": chi2, "points": points, "fitted": shown, "seconds": seconds}
     for name, text in (("summary.json", json.dumps(summary, indent=2)), ("config.yaml", OmegaConf.to_yaml(cfg))):
         with atomic_path(folder / name, False) as path:
             path.write_text(text + "\n", encoding="utf-8")

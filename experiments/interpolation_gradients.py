@@ -15,6 +15,7 @@ from galdiff.core.interpolation import TAPS
 from galdiff.errors import InputError
 from galdiff.io.folder import as_json, write_files
 from galdiff.io.preflight import check_output
+from galdiff.limits import check_experiment
 from galdiff.plotting.derivatives_figure import plot_derivatives
 from galdiff.sps.derivatives import compare_derivatives
 from galdiff.sps.interpolate import node_table, spectrum
@@ -26,6 +27,7 @@ FILES = ("interpolation_gradients.png", "interpolation_gradients.json")
 @experiment("interpolation_gradients")
 def main(cfg: DictConfig) -> None:
     runtime.configure(precision="float64")
+    check_experiment(cfg, "interpolation_gradients")
     if cfg.method not in TAPS:
         raise InputError(f"method is '{cfg.method}'; choose one of {', '.join(TAPS)}")
     folder = pathlib.Path(cfg.output)

@@ -14,7 +14,6 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from galdiff import runtime
-from galdiff.arguments import check_kinds
 from galdiff.baryons.batches import BatchLog, Maker, make_batch, make_batches, watched
 from galdiff.baryons.evolve import Outputs, check_times
 from galdiff.baryons.population import LISTS, Population, Report, merge
@@ -27,11 +26,11 @@ from galdiff.io.folder import as_json, text, write_files
 from galdiff.io.lock import locked
 from galdiff.io.preflight import check_output
 from galdiff.io.progress import Steps
+from galdiff.limits import check_experiment
 from galdiff.plotting.populations_figure import plot_population
 
 FILES = ("catalogue.h5", "population.png", "report.json", "metrics.json", "config.yaml")
 NUMBERS = 50  # of a history at one redshift, at most
-LEAST = {"batch": 1, "chunk": 1, "figure": 2, "halo.seed": 0}
 NEEDED = ("log10_mvir", "n", "seed")  # keywords of a halo node that makes many
 
 
@@ -42,13 +41,9 @@ def plain(config: DictConfig) -> dict[str, typing.Any]:
 
 def check(cfg: DictConfig) -> None:
     """Refuse what would fail late."""
-    check_kinds(cfg, "populate")
     if missing := [name for name in NEEDED if name not in cfg.halo]:
         raise InputError(f"halo has no {', '.join(missing)}: it makes no population; choose halo=population")
-    for key, low in LEAST.items():
-        value = OmegaConf.select(cfg, key)
-        if value is None or value < low:
-            raise InputError(f"{key} is {value}; give {low} or more")
+    check_experiment(cfg, "populate")
     z = OmegaConf.to_object(cfg.redshifts) if OmegaConf.is_list(cfg.redshifts) else None
     if not z or not all(type(x) in (int, float) for x in z):
         raise InputError(f"redshifts are {cfg.redshifts}; give a list of falling numbers, such as [2.0, 0.0]")

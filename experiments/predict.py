@@ -14,13 +14,13 @@ from flax import nnx
 from omegaconf import DictConfig, OmegaConf
 
 from galdiff import runtime
-from galdiff.arguments import check_kinds
 from galdiff.baryons.evolve import Outputs, evolve_prepared, prepare
 from galdiff.build import build
 from galdiff.cli import experiment, run_folder
 from galdiff.errors import InputError
 from galdiff.io.atomic import atomic_path
 from galdiff.io.preflight import check_output
+from galdiff.limits import check_experiment
 from galdiff.nn.network import Network
 from galdiff.observables.history_columns import Column, columns
 from galdiff.plotting.ensembles import plot_ensemble
@@ -43,9 +43,8 @@ def paths_of(cfg: DictConfig) -> list[str]:
     return [cfg.checkpoint] if isinstance(cfg.checkpoint, str) else list(cfg.checkpoint)
 
 
-def of_halos(cfg: DictConfig, halos: HaloHistory, models: list[nnx.Module]) -> Columns:
+def of_halos(cfg: DictConfig, halos: HaloHistory, models: list[nnx.Module], outputs: Outputs) -> Columns:
     """Columns of the histories of a population, and their scatter."""
-    outputs = Outputs(redshifts=tuple(cfg.redshifts), n_steps=cfg.n_steps)
     equations = models[0].equations()  # type: ignore[attr-defined]
     tables = jax.jit(jax.vmap(lambda halo: prepare(equations, halo, outputs)))(halos)
     solve = lambda model, table: evolve_prepared(model.equations(), table)  # noqa: E731
@@ -81,24 +80,25 @@ def write(path: pathlib.Path, mean: dict[str, Column], std: dict[str, np.ndarray
 def main(cfg: DictConfig) -> None:
     started = time.perf_counter()
     runtime.configure(**cfg.runtime)
-    check_kinds(cfg, "predict", ignore=("checkpoint",))
+    check_experiment(cfg, "predict")
     folder = run_folder(cfg)
     check_output(folder, 50_000_000, cfg.overwrite, FILES)
-    loaded: list[Loaded] = [load(path) for path in paths_of(cfg)]
+    paths, outputs = paths_of(cfg), Outputs(redshifts=tuple(cfg.redshifts), n_steps=cfg.n_steps)
+    given = build(cfg.input, path="input")
+    loaded: list[Loaded] = [load(path) for path in paths]
     models = [each.model for each in loaded]
     halos = callable(getattr(models[0], "equations", None))
-    given = build(cfg.input, path="input")
     if halos != isinstance(given, HaloHistory):
         kind = "halos: give input=halos" if halos else "drivers: give input=drivers input.path=FILE"
         raise InputError(f"the model of the checkpoint takes {kind}")
-    mean, std = (of_halos if halos else of_drivers)(cfg, given, models)
+    mean, std = of_halos(cfg, given, models, outputs) if halos else of_drivers(cfg, given, models)
     with atomic_path(folder / FILES[0], cfg.overwrite) as path:
         write(path, mean, std)
     if halos:
         with atomic_path(folder / FILES[1], cfg.overwrite) as path:
             plot_ensemble({n: c.values for n, c in mean.items()}, std, cfg.redshifts).savefig(path)
     summary = {
-        "models": [{"path": p, "step": each.step} for p, each in zip(paths_of(cfg), loaded, strict=True)],
+        "models": [{"path": p, "step": each.step} for p, each in zip(paths, loaded, strict=True)],
         "samples": len(next(iter(mean.values())).values),
         "seconds": round(time.perf_counter() - started, 1),
         "versions": runtime.versions(),

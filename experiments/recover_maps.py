@@ -34,6 +34,7 @@ from galdiff.inference.recovered_maps import (
 )
 from galdiff.io.folder import as_json, text, write_files
 from galdiff.io.preflight import check_output
+from galdiff.limits import check_experiment
 from galdiff.plotting.recovered_maps_figure import plot_recovered_maps
 
 FILES = ("recover_maps.png", "maps.npz", "metrics.json", "config.yaml")
@@ -52,17 +53,15 @@ def fit_with_progress(cfg: DictConfig, model, start, data, box):
 @experiment("recover_maps")
 def main(cfg: DictConfig) -> None:
     runtime.configure(**cfg.runtime)
+    check_experiment(cfg, "recover_maps")
     folder, began = pathlib.Path(cfg.output), time.perf_counter()
     check_output(folder, 5_000_000, cfg.overwrite, FILES)
-    ssp, instrument, disc = (
-        build(cfg.ssp, path="ssp"),
-        build(cfg.instrument, path="instrument"),
-        build(cfg.disc, path="disc"),
-    )
+    instrument, disc = build(cfg.instrument, path="instrument"), build(cfg.disc, path="disc")
     placement = place(build(cfg.cosmology, path="cosmology"), jnp.asarray(cfg.redshift, float))
     view = (float(placement.kpc_per_arcsec), cfg.inclination, cfg.position_angle)
     log10_age, log10_z, mass, motion = disc_maps(disc, instrument, *view)
     settings = dict(rank=cfg.rank, interpolation=cfg.interpolation, kernel="nearest", v_max_kms=fastest(motion))
+    ssp = build(cfg.ssp, path="ssp")
     plan = make_plan(ssp, instrument, cfg.redshift, Precision(**settings))
     truth = populations_of(plan, log10_age, log10_z, mass)
     start = uniform_start(truth, cfg.start.age, cfg.start.metallicity, cfg.start.log10_light)

@@ -27,6 +27,7 @@ from galdiff.inference.one_spaxel import (
 )
 from galdiff.io.folder import as_json, text, write_files
 from galdiff.io.preflight import check_output
+from galdiff.limits import check_experiment
 from galdiff.plotting.recovered_spectrum_figure import plot_recovered_spectrum
 
 FILES = ("recover_spectrum.png", "metrics.json", "config.yaml")
@@ -35,14 +36,14 @@ FILES = ("recover_spectrum.png", "metrics.json", "config.yaml")
 @experiment("recover_spectrum")
 def main(cfg: DictConfig) -> None:
     runtime.configure(**cfg.runtime)
+    check_experiment(cfg, "recover_spectrum")
     folder = pathlib.Path(cfg.output)
     check_output(folder, 2_000_000, cfg.overwrite, FILES)
+    instrument, cosmology = build(cfg.instrument, path="instrument"), build(cfg.cosmology, path="cosmology")
     ssp = build(cfg.ssp, path="ssp")
     box = population_box(ssp, (cfg.age, cfg.metallicity), cfg.starts)
     settings = dict(rank=cfg.rank, interpolation=cfg.interpolation)
-    model, wave = one_spaxel(
-        ssp, build(cfg.instrument, path="instrument"), cfg.redshift, build(cfg.cosmology, path="cosmology"), **settings
-    )
+    model, wave = one_spaxel(ssp, instrument, cfg.redshift, cosmology, **settings)
     truth = np.log10([cfg.age, cfg.metallicity])
     starts = np.log10(np.asarray(OmegaConf.to_container(cfg.starts), float))
     spectra = jax.jit(jax.vmap(model))

@@ -13,7 +13,6 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from galdiff import runtime
-from galdiff.arguments import check_kinds
 from galdiff.baryons.evolve import HOPELESS, Outputs
 from galdiff.build import build
 from galdiff.cli import experiment
@@ -26,6 +25,7 @@ from galdiff.io.folder import as_json, text, write_files
 from galdiff.io.jacobians import ROW, survey_tables
 from galdiff.io.preflight import check_output
 from galdiff.io.progress import Steps
+from galdiff.limits import check_experiment
 from galdiff.plotting.survey_figure import (
     plot_survey_agreement,
     plot_survey_halo,
@@ -66,13 +66,7 @@ def halos_of(cfg: DictConfig) -> HaloHistory:
 
 def check(cfg: DictConfig) -> None:
     """Refuse what would fail late."""
-    check_kinds(cfg, "sensitivity")
-    least = {"draws": 1, "chunk": 1, "n_steps": 2, "compare.n": 1, "one_halo.n_times": 2}
-    for key, low in least.items():
-        if OmegaConf.select(cfg, key) < low:
-            raise InputError(f"{key} is {OmegaConf.select(cfg, key)}; give {low} or more")
-    if not (cfg.compare.step > 0 and cfg.compare.floor > 0):
-        raise InputError(f"compare.step is {cfg.compare.step} and compare.floor {cfg.compare.floor}; give them above 0")
+    check_experiment(cfg, "sensitivity")
     if cfg.main_output not in cfg.outputs:
         raise InputError(f"main_output is '{cfg.main_output}'; choose one of outputs: {', '.join(cfg.outputs)}")
 

@@ -13,11 +13,11 @@ from flax import nnx
 from omegaconf import DictConfig, OmegaConf
 
 from galdiff import runtime
-from galdiff.arguments import check_kinds
 from galdiff.build import build
 from galdiff.cli import experiment, run_folder
 from galdiff.errors import InputError
 from galdiff.io.folder import as_json, write_files
+from galdiff.limits import check_experiment
 from galdiff.train.beginning import completed, first_model
 from galdiff.train.case import Case
 from galdiff.train.folder import claim
@@ -54,7 +54,7 @@ def configs_of(cfg: DictConfig) -> dict[str, DictConfig]:
 def stages_of(cfg: DictConfig) -> dict[str, TrainingStage]:
     """The stages by name, in order; what would fail late is refused."""
     configs, stages = configs_of(cfg), {}
-    check_kinds(cfg, "train", ignore=("prior", "checkpoint", "fills", "runtime.distributed", "case.redshift"))
+    check_experiment(cfg, "train")
     if cfg.part not in ("all", *PARTS):
         raise InputError(f"part is '{cfg.part}'; choose all, {' or '.join(PARTS)}")
     for name, stage in configs.items():

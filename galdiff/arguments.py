@@ -52,27 +52,41 @@ def check_kinds(config: DictConfig, group: str = "", ignore: Iterable[str] = ())
       InputError: naming the key, its value and what is expected.
     """
     conf = project_dir("conf")
-    defaults = yaml.safe_load((conf / f"{group}.yaml").read_text(encoding="utf-8"))
-    for chosen in (p for node in config if (conf / str(node)).is_dir() for p in (conf / str(node)).glob("*.yaml")):
-        preset = yaml.safe_load(chosen.read_text(encoding="utf-8"))
-        if preset.get("_target_") == config[chosen.parent.name].get("_target_"):
-            defaults[chosen.parent.name] = {k: v for k, v in preset.items() if v is not None}
+    defaults = _read((conf / f"{group}.yaml").read_text(encoding="utf-8"))
+    for group_of in (str(node) for node in config if (conf / str(node)).is_dir()):
+        texts = (path.read_text(encoding="utf-8") for path in sorted((conf / group_of).glob("*.yaml")))
+        same = [p for p in map(_read, texts) if p.get("_target_") == config[group_of].get("_target_")]
+        if same:
+            defaults[group_of] = _in_common(same)
     for key in dotted(defaults, ""):
         default = functools.reduce(lambda node, name: node[name], key.split("."), defaults)
+        if key.startswith("hydra") or key in (*ignore, "runtime.cache_dir") or isinstance(default, str | list | dict):
+            continue
         value = OmegaConf.select(config, key)
-        if (
-            key.startswith("hydra")
-            or key in (*ignore, "runtime.cache_dir")
-            or isinstance(default, str | list | dict)
-            or value is None
-            or (OmegaConf.is_dict(value) and "_target_" in value)  # computed: build says what is wrong
-        ):
+        if value is None or (OmegaConf.is_dict(value) and "_target_" in value):  # computed: build says what is wrong
             continue
         expected = bool if isinstance(default, bool) else int | float
         whole = isinstance(default, int) and isinstance(value, float) and not value.is_integer()
         if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool) or whole:
             words = {True: "true or false", False: "a whole number" if whole else "a number"}[expected is bool]
             raise InputError(f"{key} is '{value}'; expected {words}, such as {default}")
+
+
+def _read(text: str) -> dict:
+    """Mappings of a YAML text of the project, by the fast reader where it is built."""
+    return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+
+
+def _in_common(presets: list[dict]) -> dict:
+    """Keys that have one kind of value in all presets that have them, with a value of that kind."""
+    found: dict = {}
+    for name in dict.fromkeys(name for preset in presets for name in preset):
+        values = [preset[name] for preset in presets if preset.get(name) is not None]
+        if values and all(isinstance(value, dict) for value in values):
+            found[name] = _in_common(values)
+        elif len({bool if isinstance(v, bool) else float if isinstance(v, int | float) else str for v in values}) == 1:
+            found[name] = next((value for value in values if isinstance(value, float)), values[0])
+    return found
 
 
 def check_seeds(config: Any, path: str = "") -> None:

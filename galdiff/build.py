@@ -21,13 +21,11 @@ from omegaconf import OmegaConf
 
 from galdiff.core.buildable import located, trusting
 from galdiff.core.correction import Correction, Hook
-from galdiff.core.signatures import annotations, expected, is_whole
+from galdiff.core.signatures import FROM_HOOK, annotations, expected, is_whole, shown
 from galdiff.core.variables import OutOfBounds
 from galdiff.errors import InputError
 
 TOP = "config"  # in messages, where a config has no path
-FROM_HOOK = ("n_in", "n_out", "offset", "scale", "bound")  # null: as the hook says
-MOST_SHOWN = 80  # characters of a wrong value
 
 
 def build(
@@ -70,17 +68,10 @@ def check_targets(config: Any, path: str = "", checkpoint: bool = False) -> None
             hints = annotations(located(name, path or TOP, checkpoint))
             for key in (key for key in config if key in hints and not (config[key] is None and key in FROM_HOOK)):
                 if said := expected(config[key], hints[key]):
-                    raise InputError(f"{_key(path or TOP, str(key))} is {_shown(config[key])}; give {said}")
+                    raise InputError(f"{_key(path or TOP, str(key))} is {shown(config[key])}; give {said}")
     items = config.items() if isinstance(config, Mapping) else enumerate(config) if isinstance(config, list) else ()
     for name, child in items:
         check_targets(child, f"{path}.{name}" if path else str(name), checkpoint)
-
-
-def _shown(value: Any) -> str:
-    """A value of a config as YAML has it, cut where it is long."""
-    text = "null" if value is None else f"'{value}'" if isinstance(value, str) else str(value)
-    text = text.lower() if isinstance(value, bool) else text
-    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
 
 
 def key_of(seed: int, path: str) -> jax.Array:

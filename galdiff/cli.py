@@ -31,6 +31,7 @@ from galdiff.core.buildable import trusting
 from galdiff.endings import Terminated, ending_in_order, silent_where_nobody_reads
 from galdiff.errors import InputError, Lost
 from galdiff.folders import project_dir
+from galdiff.limits import check_before
 from galdiff.presets import checked, folders, groups, listing, packages_of, presets, search_path
 
 USAGE = (
@@ -107,7 +108,7 @@ def _main(argv: Sequence[str] | None) -> None:
 
 
 def _check_keys(name: str, argv: Sequence[str]) -> None:
-    """Compose the config of an experiment ahead of its script, which takes seconds to load; options are left to it."""
+    """Check keys and values of an experiment before its script, which loads slowly; options are left to the script."""
     conf = project_dir("conf")
     if any(text.startswith("-") for text in argv) or not (conf / f"{name}.yaml").is_file():
         return
@@ -115,7 +116,8 @@ def _check_keys(name: str, argv: Sequence[str]) -> None:
     try:
         found = _folders(argv)
         with hydra.initialize_config_dir(str(conf.resolve()), version_base="1.3"):
-            hydra.compose(name, overrides=search_path(found, argv))
+            config = hydra.compose(name, overrides=search_path(found, argv))
+        check_before(config, name)
     except EXPECTED as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise

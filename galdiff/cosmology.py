@@ -5,6 +5,8 @@ distances are those of Hogg (1999, astro-ph/9905116). Neutrinos count as massles
 what 0.06 eV of masses add, 0.14 % of the critical density today, is neither there nor in omega_m.
 """
 
+from typing import Annotated
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +15,7 @@ from jaxtyping import Array, ArrayLike, Float
 from galdiff import units
 from galdiff.core.buildable import buildable
 from galdiff.core.record import quantity, record, unit_of
+from galdiff.core.signatures import Within, check_ranges, ranges
 from galdiff.errors import InputError
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(48)
@@ -33,7 +36,15 @@ class Cosmology:
 
 
 @buildable
-def flat_cosmology(*, h0: float, omega_m: float, omega_b: float, omega_r: float, w: float, wa: float) -> Cosmology:
+def flat_cosmology(
+    *,
+    h0: Annotated[float, Within(10.0, 200.0, "km/s/Mpc")],
+    omega_m: Annotated[float, Within(1e-3, 1.0, "1")],
+    omega_b: Annotated[float, Within(0.0, 1.0, "1")],
+    omega_r: Annotated[float, Within(0.0, 0.1, "1")],
+    w: Annotated[float, Within(-3.0, 0.0, "1")],
+    wa: Annotated[float, Within(-3.0, 3.0, "1")],
+) -> Cosmology:
     """A cosmology from numbers that are checked: what the presets of conf/cosmology build.
 
     Args:
@@ -44,19 +55,11 @@ def flat_cosmology(*, h0: float, omega_m: float, omega_b: float, omega_r: float,
     Raises:
       InputError: naming the number, its value and what is allowed.
     """
-    limits = {
-        "h0": (10.0, 200.0),
-        "omega_m": (1e-3, 1.0),
-        "omega_b": (0.0, omega_m),
-        "omega_r": (0.0, 0.1),
-        "w": (-3, 0),
-    }
-    limits["wa"] = (-3.0, -w)  # else dark energy rules the early universe
     given = {"h0": h0, "omega_m": omega_m, "omega_b": omega_b, "omega_r": omega_r, "w": w, "wa": wa}
-    for name, (low, high) in limits.items():
-        if not low <= given[name] <= high:
-            unit = unit_of(Cosmology, name) or "1"
-            raise InputError(f"{name} is {given[name]} [{unit}]; give {low:g} to {high:g}")
+    check_ranges(flat_cosmology, given)
+    for name, high in (("omega_b", omega_m), ("wa", -w)):  # a positive w + wa: dark energy rules the early universe
+        if not given[name] <= high:
+            raise InputError(f"{name} is {given[name]}{ranges(flat_cosmology)[name]._replace(hi=high).told}")
     if omega_m + omega_r > 1:
         raise InputError(f"omega_m + omega_r is {omega_m + omega_r:g} [1]; give 1 or less, dark energy is the rest")
     return Cosmology(**given)

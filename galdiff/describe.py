@@ -1,5 +1,6 @@
 """What is known of a key of a config before anything is computed: value, kind, unit, range and meaning."""
 
+import contextlib
 import dataclasses
 import difflib
 import functools
@@ -15,14 +16,15 @@ from omegaconf.errors import OmegaConfBaseException
 
 from galdiff.arguments import dotted
 from galdiff.build import build
-from galdiff.core.buildable import located
-from galdiff.core.signatures import annotations, words
+from galdiff.core.buildable import located, type_called
+from galdiff.core.constructors import written
+from galdiff.core.signatures import annotations, ranges, words
 from galdiff.core.variables import Physical
 from galdiff.errors import InputError
+from galdiff.limits import SECTIONS, allowed
 from galdiff.presets import presets, search_path
 
 FIRST = ("simulate",)  # where a key is looked for first
-SECTIONS = {"view": "galdiff.galaxy.view.StarView", "placement": "galdiff.ifu.placement.AtRedshift"}  # without _target_
 
 
 def describe(args: Sequence[str], experiments: Sequence[str], found: Sequence[pathlib.Path]) -> list[str]:
@@ -74,26 +76,39 @@ def described(config: DictConfig, key: str, found: Sequence[pathlib.Path], name:
     lines = [f"{key}: {_shown(value)}"]
     group = [path.stem for path in presets(found, key.replace(".", "/"))]
     lines += [f"  presets: {', '.join(group)}"] if group else []
-    maker = node.get("_target_", SECTIONS.get(outer)) if outer else None
+    sections = SECTIONS.get(name, {})
+    maker = node.get("_target_", sections.get(outer)) if outer else None
+    lines += [f"  {said}" for said in allowed(name, key, value)]
     if isinstance(value, Mapping) and "_target_" in value:
         target = located(value["_target_"], key)
         lines += [f"  made by {value['_target_']}: {_first_line(target)}"]
         lines += [f"  {key}.{inner}: {_shown(v)}" for inner, v in value.items() if inner[0] != "_"]
     if maker is not None:
-        target = located(maker, outer)
-        hint = annotations(target).get(last)
+        target = located(maker, outer) if "_target_" in node else type_called(maker)
+        made = written(maker)
+        hint = annotations(target).get(last, made.hints.get(last) if made is not None else None)
         lines += [f"  {words(hint)}"] if hint is not None else []
-        lines += _bounds(node, outer, last)
+        lines += (
+            [f"  from {inside.lo:g} to {inside.hi:g} {inside.unit}".rstrip()]
+            if (inside := ranges(target).get(last))
+            else []
+        )
+        if inspect.isclass(target) or (made is not None and last in made.bounds):
+            lines += _bounds({"_target_": maker, **node}, outer, last)
         lines += [f"  {said}  ({maker})" for said in _meaning(target, last)]
     lines += [f"  {path}: {said}" for path, said in _comments(found, key, name, plain)]
     return lines
 
 
 def _plain(config: Any) -> dict[str, Any]:
-    try:
-        return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
-    except OmegaConfBaseException:  # a value that is still required, inside another
-        return OmegaConf.to_container(config, resolve=False)  # type: ignore[return-value]
+    """A config as mappings, each part resolved where it can be: the folder of a run and required values cannot yet."""
+    found = OmegaConf.to_container(config, resolve=False)
+    for name in config:
+        if not isinstance(found[name], dict | list):  # type: ignore[index, call-overload]
+            continue
+        with contextlib.suppress(OmegaConfBaseException):
+            found[name] = OmegaConf.to_container(config[name], resolve=True)  # type: ignore[index, call-overload]
+    return found  # type: ignore[return-value]
 
 
 def _shown(value: Any) -> str:
@@ -106,7 +121,7 @@ def _bounds(node: Mapping[str, Any], path: str, name: str) -> list[str]:
     """Unit, range and prior of a parameter, from the object that its node makes."""
     try:
         more = {"redshift": 0.05} if path == "placement" and node["redshift"] is None else {}
-        variable = getattr(build({"_target_": SECTIONS.get(path), **node, **more}, path=path), name, None)
+        variable = getattr(build({**node, **more}, path=path), name, None)
     except (InputError, OSError):
         return []
     if not isinstance(variable, Physical):

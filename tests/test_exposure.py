@@ -68,6 +68,18 @@ def test_bluemuse_has_the_signal_to_noise_of_its_calculator():
     assert 125 * 36000 * counted["sky"] * counted["sensitivity"] == pytest.approx(25534, rel=0.1)
 
 
+@pytest.mark.parametrize("name", ["manga_19", "manga_127_linear"])
+def test_manga_has_the_signal_to_noise_that_its_survey_was_designed_for(name):
+    # Law et al. 2015, AJ 150, 19: 5 per Angstrom and fibre of 2 arcsec in the r band at 23 AB mag/arcsec2; in 3 h,
+    # Bundy et al. 2015, ApJ 798, 7. Fibres see 0.56 of the sky, which is in the throughput of a spaxel.
+    manga = from_mapping(load(name))
+    step = np.gradient(output_wave(manga))[np.argmin(np.abs(output_wave(manga) - 6231.0))]
+    fibre = np.pi / 0.25 / 0.56  # spaxels
+    flux = ab_flux(23.0, 6231.0) * 0.25
+    found, _ = signal_to_noise(manga, 6231.0, flux, fibre, 1 / step, exposure_s=10800.0, n_exposures=12)
+    assert found == pytest.approx(5.0, rel=0.2)
+
+
 def test_twice_the_spaxel_or_the_pixel_counts_twice_the_electrons():
     one, wide = (from_mapping(custom(detector=DETECTOR, spaxel_y_arcsec=s)) for s in (0.5, 1.0))
     finer = from_mapping(custom(detector=DETECTOR, wave={"step_angstrom": 0.625}))

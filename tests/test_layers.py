@@ -37,6 +37,7 @@ LAYERS = [
     {"train"},  # writes through io
     {"cases"},  # what trainings are about, with their figures
     {"arguments", "endings", "presets"},  # of a command; presets are galdiff's and those of trusted packages
+    {"limits"},  # what the keys of experiments may be
     {"describe"},  # a key of a config
     {"cli"},
     {"front"},  # the same as the command line, from Python

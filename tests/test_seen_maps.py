@@ -47,10 +47,11 @@ PLACE = {"redshift": 0.1, "luminosity_distance": 1.0, "kpc_per_arcsec": 1.0, "po
 PLACE = Placement(**{name: jnp.asarray(value) for name, value in PLACE.items()})
 
 
-def seen(plan, ssp, stars):
+def seen(plan, ssp, stars, **changed):
     """Bare maps and maps through the PSF."""
-    bins, maker = map_maker(plan, ssp, weight="light", **MAPS)
-    stages = {"mass_distribution": Deposit(bins=bins), "maps": maker, **seen_stages(plan, ssp, **MAPS, psf_scale=1.0)}
+    how = {**MAPS, **changed}
+    bins, maker = map_maker(plan, ssp, weight="light", **how)
+    stages = {"mass_distribution": Deposit(bins=bins), "maps": maker, **seen_stages(plan, ssp, **how, psf_scale=1.0)}
     run, state = compiled(
         Pipeline(stages=stages, inputs={"observed_stars": SkyStars, "placement": Placement}), ["maps", "seen_maps"]
     )
@@ -95,3 +96,12 @@ def test_light_is_kept(library, kind):  # noqa: F811
     plan = plan_of(library, dict(kind=kind, fwhm_arcsec=0.5))
     made = seen(plan, library, two_stars(x=[0.0, 0.0]))
     np.testing.assert_allclose(made["seen_maps"].flux.sum(), made["maps"].flux.sum(), rtol=0.02)
+
+
+def test_a_dispersion_on_its_floor_is_no_fit_through_the_psf_either(library):  # noqa: F811
+    plan = plan_of(library, dict(kind="gaussian", fwhm_arcsec=FWHM), kernel="cubic")
+    cold = seen(plan, library, two_stars(v_los=[-40.0, -40.0]), gauss_hermite=True)
+    for maps in cold.values():
+        assert np.isnan(maps.sigma).all()
+        assert np.isnan(maps.v).all()
+    assert (np.asarray(cold["seen_maps"].flux) > 0).all()

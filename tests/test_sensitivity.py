@@ -238,7 +238,7 @@ def test_galaxies_above_the_tolerance_are_left_out_with_what_would_keep_them():
         ),
         ("draws=0", "draws is 0; give 1 or more"),
         ("main_output=sfr", "main_output is 'sfr'; choose one of outputs"),
-        ("compare.step=0", "give them above 0"),
+        ("compare.step=0", "give a number above 0 and below 1"),
         ("mode=sideways", "mode is 'sideways'"),
     ],
 )

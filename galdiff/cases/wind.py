@@ -8,7 +8,7 @@ import dataclasses
 import pathlib
 import typing
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import numpy as np
@@ -21,6 +21,7 @@ from galdiff.baryons.parameters import V_0
 from galdiff.cases.cycle_histories import histories_of, solved_histories
 from galdiff.cases.wind_report import report
 from galdiff.core.correction import Correction
+from galdiff.core.signatures import Within, check_ranges
 from galdiff.observables.scaling import chi2, mean_log_likelihood, observed_relations, relations_of
 from galdiff.records import HaloHistory
 from galdiff.train.case import Case
@@ -38,8 +39,16 @@ class HiddenWinds(Correction):
     """
 
     def __init__(
-        self, *, v_saturated: float, slope: float, v_heated: float, heating: float, width: float = 0.05
+        self,
+        *,
+        v_saturated: Annotated[float, Within(1.0, 1e4, "km/s")],
+        slope: Annotated[float, Within(-100.0, 100.0)],
+        v_heated: Annotated[float, Within(1.0, 1e4, "km/s")],
+        heating: Annotated[float, Within(1e-3, 1e3)],
+        width: Annotated[float, Within(1e-3, 10.0, "dex")] = 0.05,
     ) -> None:
+        winds = {"v_saturated": v_saturated, "slope": slope, "v_heated": v_heated, "heating": heating, "width": width}
+        check_ranges(HiddenWinds, winds)
         self.v_saturated, self.v_heated = v_saturated, v_heated
         self.slope, self.heating, self.width = slope, heating, width
 
@@ -77,11 +86,12 @@ class MissingWinds(Case):
         fitted: HaloHistory,
         held_out: HaloHistory,
         redshifts: Sequence[float] = (2.0, 1.0, 0.5, 0.0),
-        centres: int = 12,
-        error: float = 0.03,
+        centres: Annotated[int, Within(2, 1e4)] = 12,
+        error: Annotated[float, Within(0.0, 10.0, "dex")] = 0.03,
         seed: int = 0,
         n_steps: int = 96,
     ) -> None:
+        check_ranges(MissingWinds, {"centres": centres, "error": error})
         self.truth, self.redshifts = truth, tuple(redshifts)
         outputs = Outputs(redshifts=self.redshifts, n_steps=n_steps)
         make = jax.jit(jax.vmap(lambda halo: prepare(truth.equations(), halo, outputs)))

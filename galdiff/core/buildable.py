@@ -129,8 +129,9 @@ def located(name: Any, where: str, checkpoint: bool = False) -> Callable:
       InputError: it is not on the list, or not there.
     """
     named = NAMED if checkpoint else NAMED | NAMED_ON_COMMAND
-    packages = trusted()
     top = name.split(".")[0] if isinstance(name, str) else ""
+    ours = top == OWN or (isinstance(name, str) and name in named)
+    packages = () if ours else trusted()  # which reads the metadata of all that is installed
     if name not in named if isinstance(name, str) else True:
         if top not in (OWN, *packages):
             raise InputError(f"{where}: _target_ is {name!r}; {_remedy(top)}")

@@ -14,9 +14,13 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from galdiff.errors import InputError
+
 LISTS = (list, tuple, set, frozenset, collections.abc.Sequence, collections.abc.Iterable)
 NUMBER, NUMBERS = "a number", "a number or a list of them"
 MAPPINGS = (dict, collections.abc.Mapping)
+FROM_HOOK = ("n_in", "n_out", "offset", "scale", "bound")  # null: as the hook says that a correction is in
+MOST_SHOWN = 80  # characters of a wrong value
 
 
 class Kind(NamedTuple):
@@ -24,6 +28,50 @@ class Kind(NamedTuple):
 
     fits: Callable[[Any], bool]
     words: str
+
+
+class Within(NamedTuple):
+    """Closed range of a number, beside its type: `h0: Annotated[float, Within(10.0, 200.0, "km/s/Mpc")]`."""
+
+    lo: float
+    hi: float
+    unit: str = ""
+    null: bool = False  # whether null may stand in its place; for the message alone, the annotation decides
+
+    def allows(self, value: float) -> bool:
+        """Whether a value [its unit] is inside."""
+        return self.lo <= value <= self.hi
+
+    @property
+    def told(self) -> str:
+        """Unit, and what is allowed, for a message that began with the value."""
+        return f"{f' [{self.unit}]' if self.unit else ''}; give {self.lo:g} to {self.hi:g}{', or null' * self.null}"
+
+
+@functools.cache
+def ranges(target: Callable) -> Mapping[str, Within]:
+    """Ranges of the arguments of a class or function that have one, by name."""
+    try:
+        of = target.__init__ if inspect.isclass(target) else target  # type: ignore[misc]
+        hints = typing.get_type_hints(of, include_extras=True)
+    except (NameError, TypeError, AttributeError):
+        return {}
+    found = {
+        name: [x for x in getattr(hint, "__metadata__", ()) if isinstance(x, Within)] for name, hint in hints.items()
+    }
+    return types.MappingProxyType({name: inside[0] for name, inside in found.items() if inside})
+
+
+def check_ranges(target: Callable, given: Mapping[str, Any], path: str = "") -> None:
+    """Refuse arguments outside of the ranges of their annotations; `path` is that of the node that has them.
+
+    Raises:
+      InputError: naming the argument, its value, its unit and what is allowed.
+    """
+    for name, inside in ranges(target).items():
+        value = given.get(name)
+        if value is not None and not inside.allows(value):
+            raise InputError(f"{f'{path}.' * bool(path)}{name} is {value}{inside.told}")
 
 
 @functools.cache
@@ -97,6 +145,13 @@ def _kind(hint: Any) -> Kind:
     if inspect.isclass(hint) and module.startswith("galdiff."):
         return Kind(lambda x: False, f"a preset or a node with _target_ that makes a {hint.__name__}")
     return Kind(lambda x: True, "any value")
+
+
+def shown(value: Any) -> str:
+    """A value of a config as YAML has it, cut where it is long."""
+    text = "null" if value is None else f"'{value}'" if isinstance(value, str) else str(value)
+    text = text.lower() if isinstance(value, bool) else text
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
 
 
 def is_whole(hint: Any) -> bool:

@@ -9,7 +9,6 @@ import jax
 from galdiff.baryons.cycle import BaryonCycle
 from galdiff.baryons.laws.yields import YieldsLaw
 from galdiff.core.stage import Stage
-from galdiff.describe import SECTIONS
 from galdiff.errors import InputError
 from galdiff.front.noise import noise_of
 from galdiff.front.products import Mock, Target
@@ -19,6 +18,7 @@ from galdiff.ifu.engine import IFU_HOOKS
 from galdiff.ifu.instrument import Instrument
 from galdiff.imf import warn_recycling
 from galdiff.io.progress import Steps
+from galdiff.limits import SECTIONS
 from galdiff.observing import mock
 from galdiff.observing.field import cut_field
 from galdiff.observing.grow import grow, one_halo, uncorrected_history
@@ -117,10 +117,10 @@ def sky_of(settings: RunSettings, redshift: float, galaxy: Galaxy | None = None)
         {} if galaxy is None else {"smoothing": smoothing_of(galaxy.stars, **settings.plain("smoothing"))}
     )
     return {
-        "sky_stars": settings.build("view", _target_=SECTIONS["view"], **known),
+        "sky_stars": settings.build("view", _target_=SECTIONS["simulate"]["view"], **known),
         "sky_gas": settings.build("view", _target_="galdiff.galaxy.view.GasView"),
         "observed_stars": settings.build("dust.stage"),
-        "placement": settings.build("placement", _target_=SECTIONS["placement"], redshift=redshift),
+        "placement": settings.build("placement", _target_=SECTIONS["simulate"]["placement"], redshift=redshift),
     }
 
 

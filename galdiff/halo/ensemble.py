@@ -1,6 +1,7 @@
 """Populations of halo histories: masses, diffmah histories, concentrations and spins with their scatter."""
 
 import dataclasses
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
@@ -8,12 +9,15 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from galdiff.core.buildable import buildable
+from galdiff.core.signatures import Within, check_ranges
 from galdiff.cosmology import Cosmology
 from galdiff.errors import InputError
 from galdiff.halo.diffmah_population import sample_params
 from galdiff.halo.history import HistorySettings, from_diffmah
 from galdiff.halo.spin import sample_spin
 from galdiff.records import HaloHistory
+
+MOST = 1_000_000_000  # haloes
 
 
 def masses(log10_mvir: Float[ArrayLike, "..."], n: int | None) -> Float[Array, "halo"]:
@@ -25,10 +29,10 @@ def masses(log10_mvir: Float[ArrayLike, "..."], n: int | None) -> Float[Array, "
     given = jnp.atleast_1d(jnp.asarray(log10_mvir, float))
     if n is None:
         return given
-    if n < 1 or given.size > 2:
+    if not 1 <= n <= MOST or given.size > 2:
         raise InputError(
-            f"population has n={n} and {given.size} values of log10_mvir [dex(Msun)]; give n >= 1 with one mass or a"
-            " range [low, high], or leave n out and give one mass per halo"
+            f"population has n={n} and {given.size} values of log10_mvir [dex(Msun)]; give n from 1 to 1e9 with one"
+            " mass or a range [low, high], or leave n out and give one mass per halo"
         )
     # Midpoints of equal strata: no clumps, and the same range for every n.
     return given[0] + (given[-1] - given[0]) * (jnp.arange(n) + 0.5) / n
@@ -38,12 +42,12 @@ def masses(log10_mvir: Float[ArrayLike, "..."], n: int | None) -> Float[Array, "
 def diffmah_population(
     *,
     log10_mvir: Float[ArrayLike, "..."],
-    n: int | None = None,
+    n: Annotated[int | None, Within(1, 1e9, "", True)] = None,
     seed: int = 0,
     observed_redshift: float = 0.0,
     cosmology: Cosmology,
     settings: HistorySettings = HistorySettings(),  # noqa: B008 - frozen
-    concentration_scatter: float = 0.11,
+    concentration_scatter: Annotated[float, Within(0.0, 1.0, "dex")] = 0.11,
     spins: bool = True,
 ) -> HaloHistory:
     """Random histories of haloes of given mass today (Hearin et al. 2021), with a leading axis on every leaf.
@@ -60,8 +64,7 @@ def diffmah_population(
     Returns:
       Smooth histories.
     """
-    if not 0.0 <= concentration_scatter <= 1.0:
-        raise InputError(f"concentration_scatter is {concentration_scatter} dex; use 0 to 1 (0.11 is the default)")
+    check_ranges(diffmah_population, {"concentration_scatter": concentration_scatter})
     mass = masses(log10_mvir, n)
     if not np.isfinite(np.asarray(mass)).all():
         raise InputError("population log10_mvir [dex(Msun)] holds values that are not finite; drop them")

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from galdiff.core.air import air_to_vacuum
 from galdiff.core.buildable import buildable
 from galdiff.errors import InputError
 from galdiff.ifu.config_values import Keys
@@ -23,6 +22,7 @@ SHAPES = ("square", "circle", "hexagon")
 GRIDS = ("linear", "log10", "ln")
 MEDIA = ("air", "vacuum")
 OTHERS = ("aperture", "wave", "lsf", "psf", "detector", "correlation_arcsec", "references")
+MAX_SPAXELS = 100_000  # along an axis
 MAX_PIXELS = 200_000  # a longer wavelength grid is a mistake in its step
 
 
@@ -76,6 +76,11 @@ def from_mapping(data: Mapping[str, Any]) -> Instrument:
     spaxel_x = keys.number("spaxel_x_arcsec", lo=0.0)
     spaxel_y = keys.number("spaxel_y_arcsec", spaxel_x, lo=0.0)
     n_x, n_y = _spaxels(keys, "x", spaxel_x), _spaxels(keys, "y", spaxel_y)
+    if max(n_x, n_y) > MAX_SPAXELS:
+        raise InputError(
+            f"instrument has {max(n_x, n_y):.4g} spaxels along an axis; at most {MAX_SPAXELS} are possible: give a"
+            " smaller field_x_arcsec, field_y_arcsec, or larger spaxels"
+        )
     aperture = Keys(
         keys.raw("aperture", {"shape": "square"}),
         "instrument.aperture",
@@ -230,4 +235,6 @@ def _grid(instr: Instrument, index: np.ndarray) -> np.ndarray:
 
 
 def _to_vacuum(instr: Instrument, wave: np.ndarray) -> np.ndarray:
+    from galdiff.core.air import air_to_vacuum  # here: the command line reads instruments before JAX is loaded
+
     return np.asarray(air_to_vacuum(wave), np.float64) if instr.medium == "air" else wave

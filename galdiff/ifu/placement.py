@@ -1,11 +1,13 @@
 """Redshift, distance and pointing of an observation."""
 
 import dataclasses
+from typing import Annotated
 
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike
 
 from galdiff import cosmology, units
+from galdiff.core.signatures import Within, check_ranges
 from galdiff.core.stage import Stage
 from galdiff.core.variables import physical
 from galdiff.cosmology import Cosmology
@@ -13,10 +15,6 @@ from galdiff.errors import InputError
 from galdiff.records import Placement
 
 MAX_REDSHIFT = 20.0
-LIMITS = {  # from the nearest dwarf to far beyond that redshift; a kpc per arcsec is seen at 206 Mpc
-    "luminosity_distance_mpc": ((1e-3, 1e6), "Mpc"),
-    "kpc_per_arcsec": ((1e-6, 1e3), "kpc/arcsec"),
-}
 
 
 def place(cosmo: Cosmology, redshift: ArrayLike, pointing: Array | tuple[float, ...] = (0.0, 0.0)) -> Placement:
@@ -46,8 +44,9 @@ class AtRedshift(Stage):
         *,
         redshift: float,
         cosmology: Cosmology | None = None,
-        luminosity_distance_mpc: float | None = None,
-        kpc_per_arcsec: float | None = None,
+        # from the nearest dwarf to far beyond that redshift; a kpc per arcsec is seen at 206 Mpc
+        luminosity_distance_mpc: Annotated[float | None, Within(1e-3, 1e6, "Mpc", True)] = None,
+        kpc_per_arcsec: Annotated[float | None, Within(1e-6, 1e3, "kpc/arcsec", True)] = None,
         pointing_arcsec: tuple[float, float] = (0.0, 0.0),
     ) -> None:
         if not 0 < redshift < MAX_REDSHIFT:
@@ -55,10 +54,7 @@ class AtRedshift(Stage):
                 f"redshift is {redshift}; give one in (0, {MAX_REDSHIFT:g}), or a small one and"
                 " luminosity_distance_mpc for a nearby galaxy"
             )
-        for name, value in dict(luminosity_distance_mpc=luminosity_distance_mpc, kpc_per_arcsec=kpc_per_arcsec).items():
-            (low, high), unit = LIMITS[name]
-            if value is not None and not low <= value <= high:
-                raise InputError(f"{name} is {value} {unit}; give {low:g} to {high:g} {unit}, or null")
+        check_ranges(AtRedshift, {"luminosity_distance_mpc": luminosity_distance_mpc, "kpc_per_arcsec": kpc_per_arcsec})
         self.redshift = physical(redshift, lo=0.0, hi=MAX_REDSHIFT, unit="1")
         cosmo = cosmology if cosmology is not None else Cosmology()
         self.cosmology = tuple(float(x) for x in dataclasses.astuple(cosmo))

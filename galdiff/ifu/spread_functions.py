@@ -95,6 +95,6 @@ def read_psf(data: Any) -> PSF:
         fwhm_arcsec=keys.number("fwhm_arcsec", lo=0.0),
         beta=keys.number("beta", 2.5, lo=1.0),
         wave_ref=keys.number("wave_ref_angstrom", 6000.0, lo=0.0),
-        power=keys.number("power", 0.0),
+        power=keys.number("power", 0.0, lo=-10.0, hi=10.0),
         slope=keys.number("slope_arcsec_per_angstrom", 0.0),
     )

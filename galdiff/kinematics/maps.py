@@ -123,6 +123,14 @@ def population_maps(
     return sums[0], blank(age, filled), blank(met, filled)
 
 
+def above_floor(fit: tuple[Array, ...], v_nodes: Float[Array, "v"]) -> tuple[Array, ...]:
+    """V, sigma [km/s], h3 and h4 [1], each of shape (y, x), of `fit_gauss_hermite` at nodes [km/s]; NaN where the
+    dispersion is on its floor of half a node, which is no fit.
+    """
+    floor = SIGMA_MIN * (v_nodes[1] - v_nodes[0])
+    return tuple(blank(values, fit[2] > floor * (1 + ON_FLOOR)) for values in fit[1:])
+
+
 @functools.partial(jax.jit, static_argnames="gauss_hermite")
 def kinematic_maps(
     mass_distribution: MassDistribution, tables: NodeTables, *, gauss_hermite: bool = True
@@ -148,9 +156,8 @@ def kinematic_maps(
     flux, age, metallicity = population_maps(mass_distribution, tables)
     profile = losvd(mass_distribution, tables.weight.astype(mass_distribution.mass.dtype))
     if gauss_hermite:
-        _, v, sigma, h3, h4 = fit_gauss_hermite(profile, mass_distribution.v_nodes)
-        floor = SIGMA_MIN * (mass_distribution.v_nodes[1] - mass_distribution.v_nodes[0])
-        v, sigma, h3, h4 = (blank(values, sigma > floor * (1 + ON_FLOOR)) for values in (v, sigma, h3, h4))
+        fit = fit_gauss_hermite(profile, mass_distribution.v_nodes)
+        v, sigma, h3, h4 = above_floor(fit, mass_distribution.v_nodes)
     else:
         _, v, sigma = moments(profile, mass_distribution.v_nodes)
         h3 = h4 = jnp.full_like(v, jnp.nan)

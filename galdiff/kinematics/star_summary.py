@@ -1,17 +1,20 @@
 """lambda_R, V/sigma, half-light radius and ellipticity from stars, with uncertainties, free of the mesh.
 
 Spaxels with few stars take shot noise for rotation: with one star in each, lambda_R is one. Here stars inside the
-half-light ellipse are binned so that each bin holds enough (halved at the median along the longer side), the part of
-V^2 that the finite number leaves, sigma^2/N, is taken off, and uncertainties come from a bootstrap over stars with
-Poisson weights (Efron & Tibshirani 1993).
+half-light ellipse are binned so that each bin holds enough (halved at the median along the longer side), V is a plane
+in each bin, the part of V^2 that the finite number leaves is taken off, and uncertainties come from a bootstrap over
+stars with Poisson weights (Efron & Tibshirani 1993). So numbers depend neither on how many stars there are nor on the
+size of bins, within their uncertainties.
 """
 
+import math
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
-ENOUGH = 25  # stars per bin, at least
+ENOUGH = 25  # stars per bin, at least; and the root of their number, so that bins shrink and fill as it grows
+RIDGE = 1e-6  # of the normal equations, for stars that lie on a line
 RESAMPLES = 64
 MANY = 200_000  # stars above which a quarter of the resamples will do
 ROUND_AT_MOST = 0.95  # ellipticity; keeps the axis ratio of an edge-on disc above zero
@@ -44,6 +47,7 @@ def star_summary(
     *,
     smallest: float = 0.0,
     seed: int = 0,
+    resamples: int | None = None,
 ) -> dict[str, Any]:
     """Summary of the stars of a galaxy as it is seen.
 
@@ -52,7 +56,7 @@ def star_summary(
       v: line-of-sight velocities [km/s].
       light: weight of each star [any unit].
       smallest: no bin is finer than this [kpc]; a spaxel.
-      seed: of the bootstrap.
+      seed: of the bootstrap; resamples: its number, by default 64, and a quarter for many stars; 0 for no errors.
 
     Returns:
       r_half [kpc], ellipticity, lambda_r, v_over_sigma [1], each also with _error; `bins`, their number, and
@@ -63,17 +67,21 @@ def star_summary(
     r_half, ellipticity, radius = size_of(x, y, light)
     inside = radius <= r_half
     label = np.full(len(x), -1)
-    label[inside] = kd_bins(x[inside], y[inside], ENOUGH, smallest)
+    enough = max(ENOUGH, int(np.sqrt(inside.sum())))
+    label[inside] = kd_bins(x[inside], y[inside], enough, smallest)
     n_bins = int(label.max()) + 1
     found = (r_half, ellipticity, *_rotation(x, y, v, light, label, n_bins))
     rng = np.random.default_rng(seed)
     drawn = []
-    for _ in range(RESAMPLES if len(x) <= MANY else RESAMPLES // 4):
+    usual = RESAMPLES if len(x) <= MANY else RESAMPLES // 4
+    for _ in range(usual if resamples is None else resamples):
         again = light * rng.poisson(1.0, len(x))
         if again.any():
             drawn.append((*size_of(x, y, again)[:2], *_rotation(x, y, v, again, label, n_bins)))
-    values = {name: float(value) for name, value in zip(NAMES, found, strict=True)}
-    errors = {f"{name}_error": float(np.std(column)) for name, column in zip(NAMES, np.transpose(drawn), strict=True)}
+    values = {name: max(float(value), 0.0) for name, value in zip(NAMES, found, strict=True)}
+    # at zero, where draws may all fall below, how far they do is how uncertain it is
+    spread = [np.std(np.maximum(column, 0)) or np.std(column) for column in np.transpose(drawn)] if drawn else ()
+    errors = {f"{name}_error": float(error) for name, error in zip(NAMES, spread, strict=bool(drawn))}
     return {**values, **errors, "bins": n_bins, "stars_per_bin": float(np.median(np.bincount(label[inside])))}
 
 
@@ -97,7 +105,12 @@ def size_of(x: np.ndarray, y: np.ndarray, light: np.ndarray) -> tuple[float, flo
 def _rotation(
     x: np.ndarray, y: np.ndarray, v: np.ndarray, light: np.ndarray, label: np.ndarray, n_bins: int
 ) -> tuple[float, float]:
-    """lambda_R and V/sigma over bins; eqs. as in `summary.lambda_r` and `summary.v_over_sigma`."""
+    """lambda_R and V/sigma over bins; eqs. as in `summary.lambda_r` and `summary.v_over_sigma`.
+
+    In each bin the velocity is a plane in (x, y), so that rotation which the bin does not resolve counts as rotation;
+    the variance of its residuals, over n - 3 degrees of freedom, is sigma^2, and what the plane takes up of it, its
+    sampling variance at each star, is taken off V^2. n is the effective number of stars, (sum w)^2 / sum w^2.
+    """
     use = label >= 0
     w, at = light[use], label[use]
     if not w.any():
@@ -109,15 +122,27 @@ def _rotation(
 
     flux = sums(w)
     lit = flux > 0
-    flux = np.where(lit, flux, 1.0)
-    mean = sums(w * speed) / flux
-    spread = np.maximum(sums(w * speed**2) / flux - mean**2, 0)
-    number = np.maximum(flux**2 / np.where(lit, sums(w**2), 1.0), 1.0)
-    spread = spread * number / np.maximum(number - 1, 1.0)
-    rotation = np.maximum(mean**2 - spread / number, 0)
-    distance = sums(w * np.hypot(x, y)[use]) / flux
-    flux = np.where(lit, flux, 0.0)
-    bottom = (flux * distance) @ np.sqrt(rotation + spread)
-    lambda_r = (flux * distance) @ np.sqrt(rotation) / bottom if bottom > 0 else 0.0
-    hot = flux @ spread
-    return float(lambda_r), float(np.sqrt(flux @ rotation / hot)) if hot > 0 else float("nan")
+    whole = np.where(lit, flux, 1.0)
+    places = [np.ones(len(w))]
+    for offset in (x[use], y[use]):
+        offset = offset - (sums(w * offset) / whole)[at]
+        size = np.sqrt(sums(w * offset**2) / whole)
+        places.append(offset / np.where(size > 0, size, 1.0)[at])
+    normal = np.array([[sums(w * a * b) / whole for a in places] for b in places]).transpose(2, 0, 1)
+    normal = np.linalg.inv(normal + RIDGE * np.eye(3))
+    plane = np.einsum("nij,jn->ni", normal, [sums(w * a * speed) / whole for a in places])
+    fitted = sum(plane[at, k] * a for k, a in enumerate(places))
+    number = whole**2 / np.where(lit, sums(w**2), 1.0)
+    left = sums(w * (speed - fitted) ** 2) / whole
+    spread = left * number / np.maximum(number - 3, 1.0)
+    leverage = sum(normal[at, i, j] * a * b for i, a in enumerate(places) for j, b in enumerate(places))
+    square = fitted**2 - (spread / number)[at] * leverage
+    far, rotation = w * np.hypot(x, y)[use], np.maximum(square, 0)
+    bottom, hot = far @ np.sqrt(rotation + spread[at]), flux @ spread
+    lambda_r = far @ np.sqrt(rotation) / bottom if bottom > 0 else 0.0
+    return float(lambda_r), _root(w @ square / hot) if hot > 0 else float("nan")
+
+
+def _root(square: float) -> float:
+    """Square root with the sign of its argument: a square that noise made negative still says how uncertain it is."""
+    return math.copysign(math.sqrt(abs(square)), square)

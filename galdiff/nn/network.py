@@ -17,6 +17,7 @@ from galdiff.core.buildable import buildable
 from galdiff.errors import InputError
 
 FARTHEST = 1e4  # scaled drivers stop here, so that no finite driver overflows
+WIDEST = 1_000_000
 ACTIVATIONS: dict[str, Callable] = {"tanh": jnp.tanh, "silu": jax.nn.silu, "gelu": jax.nn.gelu}
 
 
@@ -96,9 +97,11 @@ def count(net: nnx.Module) -> int:
 
 
 def whole(value: int, name: str) -> int:
-    """A whole number of at least 1, checked."""
+    """A whole number of at least 1, checked; no network has more than `WIDEST` of anything."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise InputError(f"{name} is {value!r}; give a whole number of at least 1")
+    if value > WIDEST:
+        raise InputError(f"{name} is {value:g}; give {WIDEST} or less")
     return value
 
 

@@ -68,7 +68,7 @@ def warn_few(counts: dict[str, float]) -> None:
 def measure_stars(
     layout: Layout, stars: SkyStars, placement: Placement, light: Float[np.ndarray, "star"], psf_scale: float
 ) -> dict[str, Any]:
-    """lambda_R and V/sigma of the stars in the field, uncertainties, and whether the PSF resolves the galaxy.
+    """Size, shape and rotation of the stars in the field, uncertainties, and whether the PSF resolves the galaxy.
 
     A galaxy is resolved where twice the half-light radius of all of its stars, also of those outside the field, is
     more than the PSF's smallest FWHM; a warning says where it is not.
@@ -84,9 +84,7 @@ def measure_stars(
     inside = stars_in_field(stars, placement, instrument)
     centre = np.asarray(placement.pointing) * scale
     x, y, v = (np.asarray(a, np.float64) for a in (stars.x, stars.y, stars.v_los))
-    spaxel = max(instrument.spaxel_x_arcsec, instrument.spaxel_y_arcsec) * scale
-    place = (x[inside] - centre[0], y[inside] - centre[1], v[inside], light[inside])
-    found = star_summary(*place, smallest=spaxel)
+    found = star_summary(x[inside] - centre[0], y[inside] - centre[1], v[inside], light[inside])
     whole = size_of(x, y, np.asarray(light, np.float64))[0] / scale
     sharp = instrument.psf.kind == "none"
     fwhm = 0.0 if sharp else float(np.min(psf_fwhm(instrument.psf, layout.whole.wave))) * psf_scale
@@ -97,5 +95,4 @@ def measure_stars(
             " a sharper instrument",
             stacklevel=2,
         )
-    kept = {name: value for name, value in found.items() if name not in ("r_half", "ellipticity")}
-    return {**kept, "resolved": bool(2 * whole > fwhm)}
+    return {**found, "r_half_arcsec": found["r_half"] / scale, "resolved": bool(2 * whole > fwhm)}

@@ -17,7 +17,7 @@ from galdiff.ifu.per_star import PerStar
 from galdiff.ifu.plan import Plan
 from galdiff.ifu.spectrograph import blur
 from galdiff.kinematics.gauss_hermite import fit_gauss_hermite
-from galdiff.kinematics.maps import node_tables
+from galdiff.kinematics.maps import above_floor, node_tables
 from galdiff.kinematics.moments import blank, moments
 from galdiff.records import KinematicMaps, SpectralCube, SSPGrid
 
@@ -77,7 +77,7 @@ class SeenMaps(Stage):
         lit = flux > DARK * jnp.finfo(flux.dtype).eps * flux.max()
         profile = jnp.where(lit[..., None], profile, 0)
         if self.gauss_hermite:
-            _, v, sigma, h3, h4 = fit_gauss_hermite(profile, v_nodes)
+            v, sigma, h3, h4 = above_floor(fit_gauss_hermite(profile, v_nodes), v_nodes)
         else:
             _, v, sigma = moments(profile, v_nodes)
             h3 = h4 = jnp.full_like(v, jnp.nan)

@@ -26,7 +26,7 @@ def summary_of(seen: Observation) -> dict[str, Any]:
         "instrument": plan.instrument.name,
         "library": setup.ssp.name,
         "imf": setup.ssp.imf,
-        "kinematics": {**dataclasses.asdict(found), **seen.of_stars, "r_half_arcsec": found.r_half / scale},
+        "kinematics": {**dataclasses.asdict(found), **seen.of_stars},
         "sampling": counts_of(seen.quality, seen.effective),
         "noise": noise_facts(setup),
         "psf": psf_facts(plan, setup.spectrograph["psf_scale"]),

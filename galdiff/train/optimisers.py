@@ -1,20 +1,23 @@
 """Optimisers by config: Adam with clipping, warm-up, cosine decay, and weight decay on corrections alone."""
 
+from typing import Annotated
+
 import optax
 
 from galdiff.core.buildable import buildable
+from galdiff.core.signatures import Within, check_ranges
 from galdiff.errors import InputError
 
 
 @buildable(reads=True)
 def adamw(
     *,
-    learning_rate: float,
-    steps: int,
-    warmup: int = 0,
-    final: float = 0.05,
-    clip: float | None = 1.0,
-    weight_decay: float = 0.0,
+    learning_rate: Annotated[float, Within(0.0, 1e3)],
+    steps: Annotated[int, Within(1, 1e9)],
+    warmup: Annotated[int, Within(0, 1e9)] = 0,
+    final: Annotated[float, Within(0.0, 1.0)] = 0.05,
+    clip: Annotated[float | None, Within(0.0, 1e9, "", True)] = 1.0,
+    weight_decay: Annotated[float, Within(0.0, 1e3)] = 0.0,
 ) -> optax.GradientTransformation:
     """AdamW (Loshchilov & Hutter 2019).
 
@@ -25,6 +28,8 @@ def adamw(
       clip: largest norm of a gradient; None for any.
       weight_decay: towards zero, of corrections alone: physics does not belong at zero.
     """
+    given = {"steps": steps, "warmup": warmup, "final": final, "clip": clip, "weight_decay": weight_decay}
+    check_ranges(adamw, {"learning_rate": learning_rate, **given})
     if not learning_rate > 0 or not 0 <= final <= 1 or not 0 <= warmup < steps:
         raise InputError(
             f"optimiser: learning_rate={learning_rate}, final={final}, warmup={warmup}, steps={steps};"

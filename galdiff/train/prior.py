@@ -1,7 +1,7 @@
 """A prior on corrections: small wherever the data do not ask for more."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,7 @@ from jaxtyping import Array
 from scipy.stats import qmc
 
 from galdiff.core.correction import LogGain, SimplexTilt
+from galdiff.core.signatures import Within, check_ranges
 from galdiff.errors import InputError
 
 
@@ -27,11 +28,11 @@ def driver_points(low: Sequence[float], high: Sequence[float], n: int = 256) -> 
 def with_prior(
     loss: Callable,
     *,
-    weight: float,
+    weight: Annotated[float, Within(0.0, 1e9)],
     low: Sequence[float],
     high: Sequence[float],
-    smooth: float = 0.0,
-    n: int = 256,
+    smooth: Annotated[float, Within(0.0, 1e9)] = 0.0,
+    n: Annotated[int, Within(1, 1e6)] = 256,
 ) -> Callable:
     """A loss with a Gaussian prior on all corrections together, over a box of drivers.
 
@@ -40,6 +41,7 @@ def with_prior(
       weight: times the mean square of ln(gain) [1]; smooth: times that of its slope in the drivers [1].
       low, high: ends of the range of each driver [1]; n: points in it.
     """
+    check_ranges(with_prior, {"weight": weight, "smooth": smooth, "n": n}, "prior")
     points = driver_points(low, high, n)
 
     def both(model: nnx.Module, batch: Any, key: Array) -> tuple:

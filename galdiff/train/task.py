@@ -2,12 +2,13 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import optax
 from flax import nnx
 from jaxtyping import Array
 
+from galdiff.core.signatures import Within, check_ranges
 from galdiff.errors import InputError
 from galdiff.train.data import Batch, Source
 from galdiff.train.tensorboard import refuse_without_package
@@ -49,22 +50,19 @@ class TrainingSettings:
       tensorboard: whether metrics also go to event files in the folder tensorboard/ (needs tensorboardX).
     """
 
-    steps: int = 1000
+    steps: Annotated[int, Within(1, 1e9)] = 1000
     seed: int = 0
     average: float = 0.0
-    validate_every: int = 50
-    checkpoint_every: int = 100
-    patience: int | None = None
-    bad_steps: int = 10
-    keep_last: int = 2
-    keep_best: int = 1
+    validate_every: Annotated[int, Within(1, 1e9)] = 50
+    checkpoint_every: Annotated[int, Within(1, 1e9)] = 100
+    patience: Annotated[int | None, Within(1, 1e9, "", True)] = None
+    bad_steps: Annotated[int, Within(1, 1e9)] = 10
+    keep_last: Annotated[int, Within(1, 1e9)] = 2
+    keep_best: Annotated[int, Within(0, 1e9)] = 1
     tensorboard: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("steps", "validate_every", "checkpoint_every", "bad_steps", "patience"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise InputError(f"train.{name} is {value}; give at least 1")
+        check_ranges(TrainingSettings, dataclasses.asdict(self), "train")
         if not 0 <= self.average < 1:
             raise InputError(f"train.average is {self.average}; give a decay in [0, 1)")
         if self.tensorboard:
