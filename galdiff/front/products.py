@@ -150,7 +150,7 @@ class Mock:
         said, plan, history = self.summary, self.observation.layout.whole, self.history
         title = f"{self.target.name or 'galaxy'}, {plan.instrument.name}, z = {plan.redshift:.4g}"
         figures = {
-            "maps.png": plot_maps(self.cube, self.maps, title=title, kpc_per_arcsec=said["kpc_per_arcsec"]),
+            "maps.png": plot_maps(self.cube, self.seen_maps, title=title, kpc_per_arcsec=said["kpc_per_arcsec"]),
             "spectra.png": plot_spectra(self.cube, title=title, redshift=plan.redshift),
         }
         if history is not None:
