@@ -21,6 +21,7 @@ from galdiff.ifu.spread_functions import lsf_fwhm
 from galdiff.io.fits_cube import read_cube
 from galdiff.io.histories import read_history
 from galdiff.io.simulations import read_galaxy
+from galdiff.observing.sky import DEFAULT_REDSHIFT
 
 LSUN_ERG_S, MPC_CM = 3.828e33, 3.0856775814913673e24
 PRODUCTS = ["config.yaml", "cube.fits", "maps.fits", "maps.png", "spectra.png", "summary.json"]
@@ -54,7 +55,7 @@ def test_the_cube_has_coordinates_units_and_provenance(small):
     np.testing.assert_allclose(wcs.pixel_to_world_values(0, 0, [0, 200])[2] * 1e10, [4750, 5000], rtol=1e-9)
     np.testing.assert_allclose(np.array(wcs.celestial.proj_plane_pixel_scales()[0].to_value("arcsec")), 0.2)
     facts = summary_of(small)
-    assert primary["REDSHIFT"] == 0.05
+    assert primary["REDSHIFT"] == DEFAULT_REDSHIFT
     assert primary["INSTRUME"] == "MUSE WFM"
     assert (primary["INC"], primary["PA"], primary["SEED"], primary["SNR"]) == (60, 40, 0, 40)
     assert primary["NPART"] == facts["stars"]["in_field"]["number"] > 50
@@ -169,7 +170,7 @@ def test_the_cube_of_a_snapshot_holds_the_light_and_the_maps_the_mass_of_all_sta
     folder = run(tmp_path, *options, *wide, *band, "noise.snr=null", "maps.weight=mass", "engine=compressed")
     facts, cube, galaxy = summary_of(folder), read_cube(folder / "cube.fits"), read_galaxy(path)
     assert facts["stars"]["outside_field"]["number"] == 0
-    expected_redshift = 0.05 if name == "Colibre" else galaxy.redshift
+    expected_redshift = DEFAULT_REDSHIFT if name == "Colibre" else galaxy.redshift
     np.testing.assert_allclose(facts["redshift"], expected_redshift, rtol=1e-6)
     rest = (np.asarray(cube.wave)[[0, -1]] + [0.625 * -1, 0.625]) * 1.00028 / (1 + expected_redshift)  # air to vacuum
     expected = band_flux(galaxy, np.linspace(*rest, 3000), expected_redshift, facts["luminosity_distance_mpc"])

@@ -93,9 +93,7 @@ def _in_blocks(fit: Callable, data: Array, start: Array) -> tuple[Array, Array]:
     """Fits of all rows, some at a time: each block ends when its own slowest fit has."""
     n = len(data)
     size = min(BLOCK, n)
-    folded = (
-        jnp.pad(x, ((0, -n % size), (0, 0)), mode="edge").reshape(-1, size, x.shape[-1]) for x in (data, start)
-    )
+    folded = (jnp.pad(x, ((0, -n % size), (0, 0)), mode="edge").reshape(-1, size, x.shape[-1]) for x in (data, start))
     found, moved = jax.lax.map(lambda block: fit(*block), tuple(folded))
     return found.reshape(-1, start.shape[-1])[:n], moved.reshape(-1)[:n]
 
