@@ -18,12 +18,12 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 SMALL = (
     "runtime.precision=float64",
     "input=disc",
-    "instrument=muse_wfm",
     "max_spaxels=8",
     "instrument.wave.end_angstrom=5000",
     "input.n_stars=2000",
     "input.n_gas=200",
     "precision.rank=16",
+    "instrument=muse_wfm",
 )
 
 

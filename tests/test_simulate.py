@@ -82,7 +82,7 @@ def test_the_lsf_of_the_file_is_that_of_the_data(small):
     instrument = lsf_fwhm(instrument_of(RunSettings(OmegaConf.load(small / "config.yaml"))).lsf, data["WAVE"])
     assert table["LSFPIXEL"] == "before"
     np.testing.assert_allclose(data["FWHM"], np.maximum(instrument, data["LIBRARY"]), rtol=1e-3)
-    np.testing.assert_allclose(primary["LIBFWHM"] * 1.05, data["LIBRARY"][100], rtol=1e-6)
+    np.testing.assert_allclose(primary["LIBFWHM"] * (1 + DEFAULT_REDSHIFT), data["LIBRARY"][100], rtol=1e-6)
 
 
 def test_the_config_in_the_file_is_that_of_the_run(small):
@@ -154,7 +154,7 @@ def band_flux(galaxy, wave_rest, redshift, distance_mpc) -> float:
     return 1e20 * total * LSUN_ERG_S / (4 * np.pi * (distance_mpc * MPC_CM) ** 2 * (1 + redshift))
 
 
-@pytest.mark.parametrize(("name", "field"), [("Colibre", 120.0), ("EAGLE", 4.0)])
+@pytest.mark.parametrize(("name", "field"), [("Colibre", 390.0), ("EAGLE", 4.0)])
 def test_the_cube_of_a_snapshot_holds_the_light_and_the_maps_the_mass_of_all_stars(name, field, data_dir, tmp_path):
     path = data_dir / "sims" / f"SimSpin_example_{name}.hdf5"
     wide = [f"instrument.field_{axis}_arcsec={field}" for axis in "xy"]
@@ -163,6 +163,7 @@ def test_the_cube_of_a_snapshot_holds_the_light_and_the_maps_the_mass_of_all_sta
         "runtime.precision=float64",
         "input=file",
         f"input.path={path}",
+        "instrument=muse_wfm",
         "instrument.psf.kind=none",
         "smoothing.kind=none",
     )
@@ -225,7 +226,7 @@ def test_the_closing_line_gives_uncertainties_and_says_what_is_unresolved(small)
 
 
 def test_maps_in_bins_are_constant_where_each_bin_holds_enough_stars(tmp_path):
-    folder = run(tmp_path / "bins", *SMALL, "maps.bin_stars=30", "noise.snr=null")
+    folder = run(tmp_path / "bins", *SMALL, "placement.redshift=0.05", "maps.bin_stars=30", "noise.snr=null")
     with fits.open(folder / "maps.fits") as file:
         label = file["BIN"].data
         lit = label > 0
