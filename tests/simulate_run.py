@@ -23,6 +23,7 @@ SMALL = (
     "input.n_stars=2000",
     "input.n_gas=200",
     "precision.rank=16",
+    "instrument=muse_wfm",
 )
 
 

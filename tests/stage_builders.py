@@ -36,6 +36,7 @@ from galdiff.ifu.stages import Deposit, Spectrograph, Synthesis, Templates
 from galdiff.ifu.uncompressed import LibraryTemplates, NodeSpectra
 from galdiff.kinematics.maps import MapMaker, node_tables
 from galdiff.observing.seen_maps import SeenMaps, seen_stages
+from galdiff.observing.star_sums import BareMaps
 from galdiff.records import (
     Galaxy,
     GasParticles,
@@ -44,6 +45,7 @@ from galdiff.records import (
     Placement,
     SkyGas,
     SkyStars,
+    SpectralCube,
     SSPGrid,
     StarParticles,
 )
@@ -127,6 +129,11 @@ def light() -> MassDistribution:
 def maps():
     tables = node_tables(np.linspace(-1.0, 1.0, 3), np.array([-2.5, -1.5]))
     return MapMaker(tables=tables), {"mass_distribution": light()}
+
+
+def bare_maps():
+    bins = dataclasses.replace(plan().bins, v_nodes=np.asarray(light().v_nodes))
+    return BareMaps(bins=bins), {"star_sums": SpectralCube(coef=light().mass[..., :3, 0])}
 
 
 def seen():
@@ -250,6 +257,7 @@ BUILDERS: dict[type[Stage], Callable] = {
         {"library": library(), "placement": placement()},
     ),
     NodeSpectra: lambda: (NodeSpectra(), {"mass_distribution": light()}),
+    BareMaps: bare_maps,
     MapMaker: maps,
     SeenMaps: seen,
     CorrectedSpectra: lambda: (CorrectedSpectra(start=4500.0, end=5500.0, n_wave=20), {"library": library()}),

@@ -28,11 +28,12 @@ from galdiff.ifu.instrument import make_instrument
 DOCS = pathlib.Path(__file__).resolve().parent.parent / "docs" / "simulate.md"
 GROWTH = {"log10_mvir": 11.5, "observed_redshift": 0.1, "n_stars": 1500, "n_gas": 100, "baryons.outputs.n_steps": 64}
 VIEW = {"inclination": 40.0, "max_spaxels": 4, "seed": 3, "precision.rank": 8, "gauss_hermite": False}
-BLUE = {"instrument.wave.end_angstrom": 4900.0}
+BLUE = {"instrument": "muse_wfm", "instrument.wave.end_angstrom": 4900.0}
 ON_THE_COMMAND_LINE = (
     *("runtime.precision=float64", "halo.log10_mvir=11.5", "halo.observed_redshift=0.1", "input.n_stars=1500"),
     *("input.n_gas=100", "baryons.outputs.n_steps=64", "view.inclination=40.0", "max_spaxels=4", "seed=3"),
     *("precision.rank=8", "maps.gauss_hermite=false", "instrument.wave.end_angstrom=4900.0"),
+    "instrument=muse_wfm",
 )
 EDGE = "ignore:.*lie outside the SSP library:UserWarning"  # the first stars are poorer in metals than any library
 

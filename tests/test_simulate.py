@@ -21,6 +21,7 @@ from galdiff.ifu.spread_functions import lsf_fwhm
 from galdiff.io.fits_cube import read_cube
 from galdiff.io.histories import read_history
 from galdiff.io.simulations import read_galaxy
+from galdiff.observing.sky import DEFAULT_REDSHIFT
 
 LSUN_ERG_S, MPC_CM = 3.828e33, 3.0856775814913673e24
 PRODUCTS = ["config.yaml", "cube.fits", "maps.fits", "maps.png", "spectra.png", "summary.json"]
@@ -54,7 +55,7 @@ def test_the_cube_has_coordinates_units_and_provenance(small):
     np.testing.assert_allclose(wcs.pixel_to_world_values(0, 0, [0, 200])[2] * 1e10, [4750, 5000], rtol=1e-9)
     np.testing.assert_allclose(np.array(wcs.celestial.proj_plane_pixel_scales()[0].to_value("arcsec")), 0.2)
     facts = summary_of(small)
-    assert primary["REDSHIFT"] == 0.05
+    assert primary["REDSHIFT"] == DEFAULT_REDSHIFT
     assert primary["INSTRUME"] == "MUSE WFM"
     assert (primary["INC"], primary["PA"], primary["SEED"], primary["SNR"]) == (60, 40, 0, 40)
     assert primary["NPART"] == facts["stars"]["in_field"]["number"] > 50
@@ -81,7 +82,7 @@ def test_the_lsf_of_the_file_is_that_of_the_data(small):
     instrument = lsf_fwhm(instrument_of(RunSettings(OmegaConf.load(small / "config.yaml"))).lsf, data["WAVE"])
     assert table["LSFPIXEL"] == "before"
     np.testing.assert_allclose(data["FWHM"], np.maximum(instrument, data["LIBRARY"]), rtol=1e-3)
-    np.testing.assert_allclose(primary["LIBFWHM"] * 1.05, data["LIBRARY"][100], rtol=1e-6)
+    np.testing.assert_allclose(primary["LIBFWHM"] * (1 + DEFAULT_REDSHIFT), data["LIBRARY"][100], rtol=1e-6)
 
 
 def test_the_config_in_the_file_is_that_of_the_run(small):
@@ -153,7 +154,7 @@ def band_flux(galaxy, wave_rest, redshift, distance_mpc) -> float:
     return 1e20 * total * LSUN_ERG_S / (4 * np.pi * (distance_mpc * MPC_CM) ** 2 * (1 + redshift))
 
 
-@pytest.mark.parametrize(("name", "field"), [("Colibre", 120.0), ("EAGLE", 4.0)])
+@pytest.mark.parametrize(("name", "field"), [("Colibre", 390.0), ("EAGLE", 4.0)])
 def test_the_cube_of_a_snapshot_holds_the_light_and_the_maps_the_mass_of_all_stars(name, field, data_dir, tmp_path):
     path = data_dir / "sims" / f"SimSpin_example_{name}.hdf5"
     wide = [f"instrument.field_{axis}_arcsec={field}" for axis in "xy"]
@@ -162,6 +163,7 @@ def test_the_cube_of_a_snapshot_holds_the_light_and_the_maps_the_mass_of_all_sta
         "runtime.precision=float64",
         "input=file",
         f"input.path={path}",
+        "instrument=muse_wfm",
         "instrument.psf.kind=none",
         "smoothing.kind=none",
     )
@@ -169,7 +171,7 @@ def test_the_cube_of_a_snapshot_holds_the_light_and_the_maps_the_mass_of_all_sta
     folder = run(tmp_path, *options, *wide, *band, "noise.snr=null", "maps.weight=mass", "engine=compressed")
     facts, cube, galaxy = summary_of(folder), read_cube(folder / "cube.fits"), read_galaxy(path)
     assert facts["stars"]["outside_field"]["number"] == 0
-    expected_redshift = 0.05 if name == "Colibre" else galaxy.redshift
+    expected_redshift = DEFAULT_REDSHIFT if name == "Colibre" else galaxy.redshift
     np.testing.assert_allclose(facts["redshift"], expected_redshift, rtol=1e-6)
     rest = (np.asarray(cube.wave)[[0, -1]] + [0.625 * -1, 0.625]) * 1.00028 / (1 + expected_redshift)  # air to vacuum
     expected = band_flux(galaxy, np.linspace(*rest, 3000), expected_redshift, facts["luminosity_distance_mpc"])
@@ -224,7 +226,7 @@ def test_the_closing_line_gives_uncertainties_and_says_what_is_unresolved(small)
 
 
 def test_maps_in_bins_are_constant_where_each_bin_holds_enough_stars(tmp_path):
-    folder = run(tmp_path / "bins", *SMALL, "maps.bin_stars=30", "noise.snr=null")
+    folder = run(tmp_path / "bins", *SMALL, "placement.redshift=0.05", "maps.bin_stars=30", "noise.snr=null")
     with fits.open(folder / "maps.fits") as file:
         label = file["BIN"].data
         lit = label > 0

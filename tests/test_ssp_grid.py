@@ -111,3 +111,7 @@ def test_clipped_stars_are_counted_by_number_and_mass_and_warned_about_once():
     assert len(caught) == 1
     assert "2 younger than 0.1 Gyr (10.71%)" in str(caught[0].message)
     warn_clipped(clip_report(ages[5:].astype(np.float32), mets[5:].astype(np.float32), np.ones(2), grid))
+    masses = np.array([0.1, 1e3])
+    some = clip_report(np.array([0.05, 1.0]), np.full(2, 0.01), masses, grid)  # a part in 10 000 is no news
+    assert some.n_clipped == 1
+    warn_clipped(some)

@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 import re
+import typing
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from galdiff.errors import InputError
 from galdiff.front.settings import RunSettings
 from galdiff.ifu.instrument import Instrument
 from galdiff.ifu.recorded_lsf import library_fwhm, recorded_fwhm
+from galdiff.io.cube_dataset import cube_dataset
 from galdiff.io.histories import write_history
 from galdiff.io.preflight import OUTPUTS, check_output, cube_bytes
 from galdiff.io.products import Products, write_products
@@ -30,6 +32,9 @@ from galdiff.records import (
     ObservedCube,
     StarParticles,
 )
+
+if typing.TYPE_CHECKING:
+    import xarray
 
 GROWN = ("history.h5", "history.png")
 
@@ -126,6 +131,20 @@ class Mock:
             "seconds": self.steps.summary(),
         }
 
+    def to_xarray(self) -> "xarray.Dataset":
+        """Cube (y, x, wave) and maps (y, x) as one labelled Dataset with units.
+
+        Raises:
+          InputError: xarray is not installed.
+        """
+        said = self.summary
+        attributes = {name: said[name] for name in ("galaxy", "instrument", "redshift", "library", "config_hash")}
+        return cube_dataset(self.cube, self._maps(), {**attributes, "galdiff": said["versions"]["galdiff"]})
+
+    def _maps(self) -> dict[str, KinematicMaps]:
+        """Maps by the weight of their stars."""
+        return {self.settings.config.maps.weight: self.maps, "seen": self.seen_maps}
+
     def save(self, folder: str | pathlib.Path, *, overwrite: bool = False) -> None:
         """Write cube.fits, maps.fits, pictures, summary.json, config.yaml, and the history of a grown galaxy.
 
@@ -150,7 +169,7 @@ class Mock:
         said, plan, history = self.summary, self.observation.layout.whole, self.history
         title = f"{self.target.name or 'galaxy'}, {plan.instrument.name}, z = {plan.redshift:.4g}"
         figures = {
-            "maps.png": plot_maps(self.cube, self.maps, title=title, kpc_per_arcsec=said["kpc_per_arcsec"]),
+            "maps.png": plot_maps(self.cube, self.seen_maps, title=title, kpc_per_arcsec=said["kpc_per_arcsec"]),
             "spectra.png": plot_spectra(self.cube, title=title, redshift=plan.redshift),
         }
         if history is not None:
@@ -158,7 +177,7 @@ class Mock:
             write_history(history, pathlib.Path(folder) / "history.h5", overwrite=overwrite)
         made = Products(
             cube=self.cube,
-            maps={self.settings.config.maps.weight: self.maps, "seen": self.seen_maps},
+            maps=self._maps(),
             summary=lambda: {**said, "warnings": lines_of(self.said), "seconds": self.steps.summary()},
             config=self.settings.text(output=str(folder), overwrite=overwrite),
             stored=self.settings.text(output="", overwrite=False),

@@ -58,13 +58,9 @@ def run(
     target = target_of(settings, source, parents, steps) if target is None else target
     redshift = redshift_of(asked, target.galaxy)
     setup = setup_of(settings, instrument, ssp, curve, redshift)
-    return Mock(
-        target,
-        mock.observe(target.galaxy, sky_of(settings, redshift, target.galaxy), setup, steps),
-        settings,
-        steps,
-        said,
-    )
+    with steps("measure how far stars are apart"):
+        sky = sky_of(settings, redshift, target.galaxy)
+    return Mock(target, mock.observe(target.galaxy, sky, setup, steps), settings, steps, said)
 
 
 def parents_of(settings: RunSettings) -> tuple[HaloHistory, BaryonCycle]:

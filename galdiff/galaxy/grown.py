@@ -42,7 +42,8 @@ class GrownGalaxy(Stage):
         275, 16).
       bulge_max, log10_m_bulge, bulge_width: share of the bulge = bulge_max / (1 + 10^((log10_m_bulge - log10 M_*) /
         bulge_width)); round numbers.
-      z_slope: of log10 Z per half-mass radius (Sanchez et al. 2014, A&A 563, A49); z_scatter: of log10 Z [dex].
+      z_slope: of log10 Z per half-mass radius (Sanchez et al. 2014, A&A 563, A49).
+      z_scatter: of log10 Z [dex] at one radius and age, that of gas in discs (Kreckel et al. 2019, ApJ 887, 80).
       correction: of when stars formed and with which metals: a dict of mass [Msun] and metallicity, one row per star.
         All the mass that ever formed, and its metals, stay what the history says.
     """
@@ -71,7 +72,7 @@ class GrownGalaxy(Stage):
         log10_m_bulge: float = 11.0,
         bulge_width: float = 0.8,
         z_slope: float = -0.1,
-        z_scatter: float = 0.1,
+        z_scatter: float = 0.05,
         correction: Correction | None = None,
     ) -> None:
         for name, n, least in (("n_stars", n_stars, 8), ("n_gas", n_gas, 0)):

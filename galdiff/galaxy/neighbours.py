@@ -14,6 +14,7 @@ from galdiff.records import StarParticles
 KINDS = ("auto", "neighbours", "none")
 MOST = 100_000  # stars in a search
 LEAST = 4  # neighbours that are looked for
+CELLS = 64  # along each axis, by which stars are put in order
 WIDTH = 0.5  # sigma over the distance to the k-th neighbour
 
 
@@ -31,9 +32,22 @@ def smoothing_lengths(pos: Float[np.ndarray, "star dim"], neighbours: int) -> Fl
     if k < 1:
         return np.zeros(len(pos))
     every = max(min(len(pos) // MOST, k // LEAST), 1)
-    found = cKDTree(pos[::every]).query(pos, k=[k // every, k // every + 1])[0]
+    order = _near_together(pos)
+    found = np.empty((len(pos), 2))
+    found[order] = cKDTree(pos[::every]).query(pos[order], k=[k // every, k // every + 1])[0]
     own = np.arange(len(pos)) % every == 0  # finds itself first
     return WIDTH * np.where(own, found[:, 1], found[:, 0])
+
+
+def _near_together(pos: np.ndarray) -> np.ndarray:
+    """Order of stars (star,) in which neighbours follow each other: a search then finds the tree in the cache."""
+    low, high = np.percentile(pos, [1, 99], axis=0)
+    cell = np.clip((pos - low) / np.where(high > low, high - low, 1) * CELLS, 0, CELLS - 1).astype(np.uint32)
+    key = np.zeros(len(pos), np.uint32)  # bits of the axes in turn
+    for bit in range(CELLS.bit_length() - 1):
+        for axis, number in enumerate(cell.T):
+            key |= (number >> bit & 1) << (cell.shape[1] * bit + axis)
+    return np.argsort(key, kind="stable")
 
 
 def smoothing_of(stars: StarParticles, *, kind: str = "auto", neighbours: int = 32) -> Float[np.ndarray, "star"]:

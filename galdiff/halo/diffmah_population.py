@@ -62,6 +62,7 @@ def _floating(log10_m0: ArrayLike) -> Array:
     return log10_m0.astype(jnp.result_type(log10_m0, float))
 
 
+@jax.jit
 def mean_params(log10_m0: Float[ArrayLike, "..."]) -> DiffmahParams:
     """The middle history of haloes of one mass: means over both families of (u_early, u_late, log tc).
 

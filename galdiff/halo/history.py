@@ -255,7 +255,7 @@ def _check_diffmah(params: Any, cosmology: Cosmology, observed_redshift: Any, se
         "logtc": ("dex(Gyr)", -10.0, 10.0),
         "early_index": ("1", 0.0, 100.0),
         "late_index": ("1", 0.0, 100.0),
-        "t_peak": ("Gyr", float(age(cosmology, settings.first_redshift)), np.inf),
+        "t_peak": ("Gyr", float(jax.jit(age)(cosmology, settings.first_redshift)), np.inf),
     }
     for name, (unit, low, high) in require.items():
         value = np.asarray(getattr(params, name))
@@ -275,7 +275,7 @@ def _check_diffmah(params: Any, cosmology: Cosmology, observed_redshift: Any, se
             f" {settings.first_redshift}; lower it or raise settings.first_redshift"
         )
     flat = jax.tree.map(lambda leaf: np.asarray(leaf)[..., None], params)
-    final = diffmah.log10_mass(flat, age(cosmology, observed_redshift), age(cosmology, 0.0))
+    final = jax.jit(lambda p, c, z: diffmah.log10_mass(p, age(c, z), age(c, 0.0)))(flat, cosmology, observed_redshift)
     check_final_mass(np.asarray(final), settings)
 
 

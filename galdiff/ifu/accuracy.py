@@ -1,7 +1,9 @@
 """How well velocity nodes and templates of a plan render spectra, measured on some of the stars that are observed."""
 
+import functools
 from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
@@ -15,7 +17,7 @@ from galdiff.ifu.field import with_a_v
 from galdiff.ifu.finegrid import resample
 from galdiff.ifu.lsf import added_sigma
 from galdiff.ifu.plan import Plan
-from galdiff.ifu.response import response
+from galdiff.ifu.response import Response, response
 from galdiff.ifu.spread_functions import lsf_fwhm
 from galdiff.ifu.tiles import take
 from galdiff.records import SkyStars
@@ -41,7 +43,8 @@ def sampled_accuracy(
     stars = with_a_v(stars, plan.bins)
     exact, made = _exact(plan, stars, curve), _compressed(plan, stars)
     scale = np.abs(exact).max(1, keepdims=True)  # every star counts alike
-    true, error = (_recorded(plan, spectra / scale, lsf_scale) for spectra in (exact, made - exact))
+    operator = _operator(plan, lsf_scale)
+    true, error = (_recorded(plan, operator, spectra / scale) for spectra in (exact, made - exact))
     lit = true > LIT * true.max(1, keepdims=True)
     return {
         "stars": len(true),
@@ -60,8 +63,9 @@ def some_of(stars: SkyStars, inside: np.ndarray, n: int = 48) -> SkyStars:
 def _exact(plan: Plan, stars: SkyStars, curve: Callable | None) -> Float[np.ndarray, "star sample"]:
     """Shifted spectra on the fine axis, of unit mass [Lsun per sample]."""
     bins, grid = plan.bins, plan.grid
-    lg_age, lgmet = (np.log10(np.maximum(np.asarray(x, np.float64), 1e-30)) for x in (stars.age, stars.metallicity))
-    node, weight = (np.asarray(v) for v in node_weights(lg_age, lgmet, bins.lg_ages, bins.lgmets, bins.interpolation))
+    lg = (np.log10(np.maximum(np.asarray(x, np.float64), 1e-30)) for x in (stars.age, stars.metallicity))
+    find = jax.jit(functools.partial(node_weights, method=bins.interpolation))
+    node, weight = (np.asarray(v) for v in find(*lg, bins.lg_ages, bins.lgmets))
     spectra = resample(plan.node_wave, np.einsum("st,stw->sw", weight, plan.nodes[node]), grid)
     if curve is not None and plan.precision.a_v_max > 0:
         spectra = spectra * np.exp(-MAG * np.asarray(stars.a_v)[:, None] * np.asarray(curve(grid.wave)))
@@ -73,7 +77,8 @@ def _compressed(plan: Plan, stars: SkyStars) -> Float[np.ndarray, "star sample"]
     """The same from templates at velocity nodes: the weights of a star, through the prefilter, on shifted spectra."""
     bins, n_nodes = plan.bins, len(plan.bins.v_nodes)
     spectra = _coefficients(plan, stars) @ plan.templates
-    tap, share = (np.asarray(v, np.float64) for v in velocity_weights(jnp.asarray(stars.v_los), bins))
+    velocities = jax.jit(lambda v_los: velocity_weights(v_los, bins))
+    tap, share = (np.asarray(v, np.float64) for v in velocities(jnp.asarray(stars.v_los)))
     of_node = np.zeros((len(share), n_nodes))
     np.put_along_axis(of_node, tap.astype(int), share, 1)
     of_node = of_node @ prefilter(n_nodes)
@@ -89,15 +94,24 @@ def _compressed(plan: Plan, stars: SkyStars) -> Float[np.ndarray, "star sample"]
 
 def _coefficients(plan: Plan, stars: SkyStars) -> Float[np.ndarray, "star rank"]:
     """Coefficients of the templates of each star, of unit mass."""
-    node, weight = (np.asarray(v) for v in population_weights(stars, plan.bins))
+    populations = jax.jit(lambda stars: population_weights(stars, plan.bins))
+    node, weight = (np.asarray(v) for v in populations(stars))
     return np.einsum("st,str->sr", weight, plan.basis.coefficients.reshape(-1, len(plan.templates))[node])
 
 
-def _recorded(plan: Plan, fine: np.ndarray, lsf_scale: float) -> Float[np.ndarray, "star wave"]:
+def _operator(plan: Plan, lsf_scale: float) -> Response:
+    """The spectrograph, in one program."""
+
+    def made(fwhm: jax.Array, template: jax.Array, redshift: jax.Array) -> Response:
+        variance, _ = added_sigma(fwhm, fwhm, template, redshift)
+        return response(plan.layout, jnp.sqrt(variance), redshift)
+
+    fwhm = lsf_fwhm(plan.instrument.lsf, plan.wave_vacuum) * lsf_scale
+    return jax.jit(made)(*(jnp.asarray(x, jnp.result_type(float)) for x in (fwhm, plan.fwhm_template, plan.redshift)))
+
+
+def _recorded(plan: Plan, operator: Response, fine: np.ndarray) -> Float[np.ndarray, "star wave"]:
     """Spectra as the spectrograph records them."""
-    fwhm = jnp.asarray(lsf_fwhm(plan.instrument.lsf, plan.wave_vacuum) * lsf_scale)
-    variance, _ = added_sigma(jnp.asarray(plan.wave_vacuum), fwhm, jnp.asarray(plan.fwhm_template), plan.redshift)
-    operator = response(plan.layout, jnp.sqrt(variance), jnp.asarray(plan.redshift, fwhm.dtype))
     length = plan.layout.length
     padded = np.pad(fine, ((0, 0), (length, length)), mode="edge")
     blocks = [

@@ -1,7 +1,7 @@
 """Which engine makes the cube: chosen from the size of the problem, or named.
 
-compressed   Deposit, Synthesis, Templates, Spectrograph: the default
-per_star     the same without the mass distribution, where that would not fit in memory
+compressed   Deposit, Synthesis, Templates, Spectrograph: fastest for many stars in few bins
+per_star     the same without the mass distribution: where that is large against the number of stars, or the memory
 direct       star by star, exact: fastest for few stars
 """
 
@@ -11,6 +11,7 @@ from galdiff.core.correction import Correction
 from galdiff.core.kernels import TAPS
 from galdiff.core.stage import Stage
 from galdiff.errors import InputError
+from galdiff.ifu.deposit import V_TAPS
 from galdiff.ifu.direct import DirectSpectrograph
 from galdiff.ifu.per_star import PerStar
 from galdiff.ifu.plan import Plan
@@ -25,6 +26,9 @@ MAX_DISTRIBUTION_BYTES = 1 << 30  # of a mass distribution
 # Rough cost on one core [ns], measured by benchmarks/ifu.py: their ratio decides, not their size.
 NS_PER_SAMPLE = 0.4  # direct engine: one star, one fine sample, one spaxel (and four times for the spectrum itself)
 NS_PER_TAP = 7.0  # compressed engine: one star, one bin
+NS_PER_ROW = 12.0  # the same star by star: one star, one spaxel and velocity,
+NS_PER_COEFFICIENT = 0.3  # and one template there
+NS_PER_BIN = 4.0  # of what stars are added to: once, and once more for each of two passes where it is refined
 NS_PER_FLOP = 0.006  # matrix products
 NS_PER_BLUR = 30.0  # PSF: one spaxel, one channel, one anchor wavelength
 
@@ -36,14 +40,19 @@ def choose_engine(n_stars: int, plan: Plan) -> str:
     spatial = TAPS[bins.kernel] ** 2
     channels = y * x * v
     direct = n_stars * plan.grid.n * (4 + spatial) * NS_PER_SAMPLE
-    products = channels * rank * (node * av + len(plan.wave)) * 2 * NS_PER_FLOP
+    products = channels * rank * len(plan.wave) * 2 * NS_PER_FLOP
+    per_bin = channels * NS_PER_BIN * (3 if bins.levels else 1)
+    rows = n_stars * spatial * V_TAPS[bins.v_kernel] * (NS_PER_ROW + NS_PER_COEFFICIENT * rank)
+    compressed = n_stars * bins.taps * NS_PER_TAP + node * av * (per_bin + channels * rank * 2 * NS_PER_FLOP)
+    per_star = rows + rank * per_bin
     if plan.instrument.psf.kind != "none":
         blur_one = y * x * len(anchor_waves(plan.instrument)) * NS_PER_BLUR
         direct, products = direct + blur_one * len(plan.wave), products + blur_one * v * rank
     spectra = y * x * plan.grid.n * 4  # bytes that the direct engine holds
-    if spectra < MAX_DISTRIBUTION_BYTES and direct < products + n_stars * bins.taps * NS_PER_TAP:
+    if spectra < MAX_DISTRIBUTION_BYTES and direct < products + min(compressed, per_star):
         return "direct"
-    return "per_star" if channels * node * av * 4 > MAX_DISTRIBUTION_BYTES else "compressed"
+    large = channels * node * av * 4 > MAX_DISTRIBUTION_BYTES
+    return "per_star" if large or per_star < compressed else "compressed"
 
 
 def ifu_stages(

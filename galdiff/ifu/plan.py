@@ -147,10 +147,11 @@ def _fine_axis(
 ) -> tuple[FineGrid, slice]:
     """Fine axis that serves the pixels at all velocities, and the library's samples that it needs."""
     shift = np.exp((v_nodes[-1] + BEYOND * (v_nodes[1] - v_nodes[0]) + 50.0) / units.C_KMS)
-    lo = max((edges[0, 0] - reach[0]) / (1 + redshift) / shift, float(ssp.ssp_wave[0]))
-    hi = min((edges[-1, 1] + reach[-1]) / (1 + redshift) * shift, float(ssp.ssp_wave[-1]))
-    use = slice(max(np.searchsorted(ssp.ssp_wave, lo) - 4, 0), np.searchsorted(ssp.ssp_wave, hi) + 4)
-    native = np.asarray(ssp.ssp_wave, np.float64)[use]
+    wave = np.asarray(ssp.ssp_wave)
+    lo = max((edges[0, 0] - reach[0]) / (1 + redshift) / shift, float(wave[0]))
+    hi = min((edges[-1, 1] + reach[-1]) / (1 + redshift) * shift, float(wave[-1]))
+    use = slice(max(np.searchsorted(wave, lo) - 4, 0), np.searchsorted(wave, hi) + 4)
+    native = wave.astype(np.float64)[use]
     finest = float(np.min(np.diff(native) / native[1:])) * units.C_KMS / SAMPLES_PER_NATIVE
     return fine_grid(lo, hi, v_nodes[1] - v_nodes[0], finest), use
 

@@ -98,8 +98,13 @@ def stars_of(stars: SkyStars, bins: Bins, placement: Placement) -> np.ndarray:
 
 def take(stars: SkyStars, index: np.ndarray) -> SkyStars:
     """Stars by number (n,) [from 0]; -1 gives a massless one."""
-    chosen = jax.tree.map(lambda x: x[jnp.asarray(index)], stars)
-    return dataclasses.replace(chosen, mass=jnp.where(jnp.asarray(index) < 0, 0, chosen.mass))
+    return _take(stars, jnp.asarray(index))
+
+
+@jax.jit
+def _take(stars: SkyStars, index: jax.Array) -> SkyStars:
+    chosen = jax.tree.map(lambda x: x[index], stars)
+    return dataclasses.replace(chosen, mass=jnp.where(index < 0, 0, chosen.mass))
 
 
 def observe_in_tiles(

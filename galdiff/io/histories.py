@@ -20,6 +20,7 @@ from galdiff.core.hdf5 import read_dataset
 from galdiff.core.record import unit_of
 from galdiff.errors import InputError
 from galdiff.io.atomic import atomic_path
+from galdiff.io.cube_dataset import import_xarray
 from galdiff.observables.history_columns import PUBLIC, columns, leaves
 from galdiff.records import LEDGERS, BaryonHistory, Diagnostics
 
@@ -49,10 +50,7 @@ def to_dataset(
     Raises:
       InputError: xarray is not installed, or the arrays have other axes.
     """
-    try:
-        import xarray
-    except ImportError as error:
-        raise InputError("xarray is not installed; install it with: pip install galdiff[xarray]") from error
+    xarray = import_xarray()
     made = columns(history)
     shape = made["time"].values.shape
     if not 1 <= len(shape) <= 2:

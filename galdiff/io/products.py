@@ -123,8 +123,15 @@ def write_products(folder: str | os.PathLike, made: Products, overwrite: bool = 
     write_maps(folder / "maps.fits", made.maps, spaxel_arcsec=size, spaxels=made.spaxels, **options)
     for name, figure in made.figures.items():
         with atomic_path(folder / name, overwrite) as path:
-            figure.savefig(path, dpi=150)
+            _draw(figure, path)
     with atomic_path(folder / "config.yaml", overwrite) as path:
         path.write_text(made.config, encoding="utf-8")
     with atomic_path(folder / "summary.json", overwrite) as path:
         path.write_text(json.dumps(plain(made.summary()), indent=2) + "\n", encoding="utf-8")
+
+
+def _draw(figure: Any, path: pathlib.Path) -> None:
+    """A figure as PNG, drawn once: `savefig` draws twice, to measure what it could cut off."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # Matplotlib takes a second to load
+
+    FigureCanvasAgg(figure).print_png(path)

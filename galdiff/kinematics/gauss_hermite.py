@@ -8,6 +8,7 @@ least squares in a box; its derivative is that of the solution (implicit functio
 
 import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -21,15 +22,35 @@ OVERSAMPLING = 4  # model points per velocity node; sums over a B-spline are the
 SIGMA_MIN = 0.5  # smallest dispersion [node spacing]; below, a velocity distribution has no shape to fit
 H_MAX = 0.3  # bounds of h3 and h4, as in pPXF
 STEP_MAX = 0.05  # a fit that still moves by more in its last step has failed
+DONE = 300.0  # steps end when none moves by more than this many times the round-off [node spacing, 1]
+SLACK = 16.0  # round-offs by which the squared residual may rise in a step
+BLOCK = 32  # fits that end together
 
 
 def gauss_hermite_profile(v: Float[Array, "v"], parameters: Float[Array, "5"]) -> Float[Array, "v"]:
     """L(v) for parameters (gamma, V, sigma, h3, h4) [gamma's unit per unit of v]; eqs. 5 to 9 of the paper."""
     gamma, mean, sigma, h3, h4 = parameters
     w = (v - mean) / sigma
-    third = (2 * math.sqrt(2.0) * w**3 - 3 * math.sqrt(2.0) * w) / math.sqrt(6.0)
-    fourth = (4 * w**4 - 12 * w**2 + 3) / math.sqrt(24.0)
+    third, fourth = _hermite(w)
     return gamma / (sigma * math.sqrt(2 * math.pi)) * jnp.exp(-(w**2) / 2) * (1 + h3 * third + h4 * fourth)
+
+
+def _hermite(w: Array) -> tuple[Array, Array]:
+    """H3 and H4."""
+    third = (2 * math.sqrt(2.0) * w**3 - 3 * math.sqrt(2.0) * w) / math.sqrt(6.0)
+    return third, (4 * w**4 - 12 * w**2 + 3) / math.sqrt(24.0)
+
+
+def _slopes(v: Array, parameters: Array) -> Array:
+    """Derivatives of `gauss_hermite_profile` in its parameters, shape (5, v)."""
+    gamma, mean, sigma, h3, h4 = parameters
+    w = (v - mean) / sigma
+    third, fourth = _hermite(w)
+    gauss, shape = jnp.exp(-(w**2) / 2) / (sigma * math.sqrt(2 * math.pi)), 1 + h3 * third + h4 * fourth
+    slope = h3 * (6 * w**2 - 3) * math.sqrt(2 / 6) + h4 * (16 * w**3 - 24 * w) / math.sqrt(24.0)
+    moved = gamma * gauss / sigma * (w * shape - slope)
+    widened = moved * w - gamma * gauss / sigma * shape
+    return jnp.stack([gauss * shape, moved, widened, gamma * gauss * third, gamma * gauss * fourth])
 
 
 @functools.partial(jax.jit, static_argnames="n_iter")
@@ -61,19 +82,35 @@ def fit_gauss_hermite(
     high = jnp.array([3.0, n_v - 1.0, float(n_v), H_MAX, H_MAX], flat.dtype)
     start = jnp.clip(_start(data, grid), low, high)
     fit = jax.vmap(lambda d, p: _fit_one(d, p, low, high, n_iter))
-    found, moved = fit(data, jax.lax.stop_gradient(start))
+    found, moved = _in_blocks(fit, data, jax.lax.stop_gradient(start))
     good = filled & jnp.isfinite(found).all(-1) & (moved < STEP_MAX)
     gamma, mean, sigma, h3, h4 = jnp.moveaxis(found, -1, 0)
     values = (gamma * total, v_nodes[0] + mean * step, sigma * step, h3, h4)
     return tuple(blank(value, good).reshape(shape) for value in values)
 
 
-def _spread(n_v: int) -> np.ndarray:
-    """Matrix from a profile on a fine grid (OVERSAMPLING points per node) to B-spline weights on n_v nodes."""
-    fine = np.arange(-2 * OVERSAMPLING, (n_v + 1) * OVERSAMPLING + 1) / OVERSAMPLING
-    x = np.abs(np.arange(n_v)[:, None] - fine)
-    weights = np.where(x < 1, (4 - 6 * x**2 + 3 * x**3) / 6, np.clip(2 - x, 0, None) ** 3 / 6)
-    return weights / OVERSAMPLING
+def _in_blocks(fit: Callable, data: Array, start: Array) -> tuple[Array, Array]:
+    """Fits of all rows, some at a time: each block ends when its own slowest fit has."""
+    n = len(data)
+    size = min(BLOCK, n)
+    folded = (jnp.pad(x, ((0, -n % size), (0, 0)), mode="edge").reshape(-1, size, x.shape[-1]) for x in (data, start))
+    found, moved = jax.lax.map(lambda block: fit(*block), tuple(folded))
+    return found.reshape(-1, start.shape[-1])[:n], moved.reshape(-1)[:n]
+
+
+def _fine(n_v: int) -> np.ndarray:
+    """Fine grid from two nodes before the first of n_v nodes to two after the last; OVERSAMPLING points per node."""
+    return np.arange((n_v + 3) * OVERSAMPLING) / OVERSAMPLING - 2
+
+
+def _spread(values: Array, n_v: int) -> Array:
+    """B-spline weights (..., v) of profiles on `_fine` (..., sample): sums over the four intervals around each node."""
+    x = np.abs(_fine(1).reshape(4, OVERSAMPLING))
+    weights = np.where(x < 1, (4 - 6 * x**2 + 3 * x**3) / 6, np.clip(2 - x, 0, None) ** 3 / 6) / OVERSAMPLING
+    intervals = values.reshape(*values.shape[:-1], n_v + 3, OVERSAMPLING)
+    # written out, as one loop over nodes: products of matrices this small take twice as long
+    terms = (intervals[..., k : k + n_v, j] * float(weights[k, j]) for k in range(4) for j in range(OVERSAMPLING))
+    return functools.reduce(jnp.add, terms)
 
 
 def _start(data: Array, grid: Array) -> Array:
@@ -90,20 +127,21 @@ def _start(data: Array, grid: Array) -> Array:
 
 
 def _model(parameters: Array, n_v: int) -> Array:
-    fine = np.arange(-2 * OVERSAMPLING, (n_v + 1) * OVERSAMPLING + 1) / OVERSAMPLING
-    values = gauss_hermite_profile(jnp.asarray(fine, parameters.dtype), parameters)
-    return jnp.matmul(jnp.asarray(_spread(n_v), parameters.dtype), values, precision="highest")
+    return _spread(gauss_hermite_profile(jnp.asarray(_fine(n_v), parameters.dtype), parameters), n_v)
 
 
 def _fit_one(data: Array, start: Any, low: Array, high: Array, n_iter: int) -> Array:
     """Parameters of one profile that sums to 1, in units of the node spacing, and the size of the last step."""
 
+    round_off = float(jnp.finfo(data.dtype).eps)
+    least = DONE * round_off
+
     def residual(p: Any, d: Any) -> Any:
         return _model(p, d.shape[0]) - d
 
     def slope(p: Any, d: Any) -> tuple:
-        r, jac = residual(p, d), jax.jacfwd(residual)(p, d)
-        return jnp.matmul(r, jac, precision="highest"), jac
+        jac = _spread(_slopes(jnp.asarray(_fine(d.shape[0]), p.dtype), p), d.shape[0]).T
+        return jnp.matmul(residual(p, d), jac, precision="highest"), jac
 
     def step(_: Any, state: Any) -> tuple:
         p, damping, _ = state
@@ -114,14 +152,19 @@ def _fit_one(data: Array, start: Any, low: Array, high: Array, n_iter: int) -> A
         normal = jnp.where(held[:, None] | held, jnp.eye(5, dtype=p.dtype), normal)
         delta = -jnp.linalg.solve(normal, jnp.where(held, 0, g))
         trial = jnp.clip(p + delta, low, high)
-        better = jnp.sum(residual(trial, data) ** 2) <= jnp.sum(residual(p, data) ** 2)
+        # near the minimum the squares say nothing more than their round-off, and the slope still does
+        better = jnp.sum(residual(trial, data) ** 2) <= jnp.sum(residual(p, data) ** 2) * (1 + SLACK * round_off)
         moved = jnp.max(jnp.abs(trial - p))
         damping = jnp.where(better, jnp.maximum(damping / 5, 1e-6), jnp.minimum(damping * 5, 1e4))
         return jnp.where(better, trial, p), damping, moved
 
     def solve(_: Any, p: Any) -> tuple:
+        def go_on(state: Any) -> Array:
+            k, (_, _, moved) = state
+            return (k < n_iter) & (moved > least)
+
         begin = (p, jnp.asarray(1e-2, p.dtype), jnp.asarray(jnp.inf, p.dtype))
-        p, _, moved = jax.lax.fori_loop(0, n_iter, step, begin)
+        _, (p, _, moved) = jax.lax.while_loop(go_on, lambda state: (state[0] + 1, step(*state)), (0, begin))
         return p, moved
 
     def optimality(p: Any) -> Any:

@@ -15,13 +15,13 @@ from galdiff.ifu.lsf import warn_deficient
 from galdiff.ifu.plan import Plan, Precision, make_plan
 from galdiff.ifu.psf import Wings
 from galdiff.ifu.spread_functions import lsf_fwhm
-from galdiff.ifu.stages import Deposit
 from galdiff.ifu.tiles import TILE, sharp_instrument, tile_instrument
 from galdiff.observing.field import map_maker
 from galdiff.observing.seen_maps import seen_stages
+from galdiff.observing.star_sums import bare_stages
 from galdiff.records import SkyStars, SSPGrid
 
-MAX_DISTRIBUTION = 1 << 31  # bytes of a mass distribution; larger fields go in tiles
+MAX_DISTRIBUTION = 1 << 30  # bytes of the stars' light; larger fields go in tiles
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -93,12 +93,9 @@ def lay_out(setup: Setup, precision: Precision, n_stars: int, tiled: bool = True
     """
     whole = tile = seen_tile = make_plan(setup.ssp, setup.instrument, setup.redshift, precision, setup.curve)
     warn_deficient(whole.wave, setup.fwhm(whole.wave_vacuum) < (1 + setup.redshift) * whole.fwhm_template)
-    bins, maker = map_maker(whole, setup.ssp, **setup.maps)
     engine = engine_of(setup, whole, n_stars)
-    held = math.prod(bins.shape) if engine == "direct" else max(math.prod(whole.bins.shape), math.prod(bins.shape))
-    if tiled and 4 * held > MAX_DISTRIBUTION:
+    if tiled and 4 * held(whole, engine) > MAX_DISTRIBUTION:
         part = tile_instrument(setup.instrument, TILE)
-        bins, maker = map_maker(dataclasses.replace(whole, instrument=part), setup.ssp, **setup.maps)
         late = whole.wings.radius != whole.margin  # wings reach over several tiles
         seen_tile = with_field(whole, part)
         tile = with_field(whole, tile_instrument(sharp_instrument(whole), TILE)) if late else seen_tile
@@ -106,7 +103,8 @@ def lay_out(setup: Setup, precision: Precision, n_stars: int, tiled: bool = True
     stages = ifu_stages(plan=tile, engine=engine, curve=setup.curve, **setup.spectrograph)
     seen = {name: setup.maps[name] for name in ("h_v_kms", "gauss_hermite")}
     of_light = seen_stages(seen_tile, setup.ssp, **seen, psf_scale=setup.spectrograph["psf_scale"])
-    return Layout(whole, tile, engine, stages, {"mass_distribution": Deposit(bins=bins), "maps": maker, **of_light})
+    bins, maker = map_maker(seen_tile, setup.ssp, **setup.maps)
+    return Layout(whole, tile, engine, stages, {**bare_stages(seen_tile, bins, maker), **of_light})
 
 
 def accuracy_of(layout: Layout, setup: Setup, stars: SkyStars, inside: np.ndarray) -> dict[str, float]:
@@ -115,6 +113,12 @@ def accuracy_of(layout: Layout, setup: Setup, stars: SkyStars, inside: np.ndarra
     if layout.engine == "direct":
         return {"stars": len(some.mass), "rms": 0.0, "largest": 0.0}  # is the measure
     return sampled_accuracy(layout.whole, some, setup.curve, setup.spectrograph["lsf_scale"])
+
+
+def held(plan: Plan, engine: str) -> int:
+    """Numbers that the largest array of the stars' light holds."""
+    y, x, v, node, av = plan.bins.shape
+    return y * x * v * {"compressed": node * av, "per_star": len(plan.templates), "direct": 0}[engine]
 
 
 def engine_of(setup: Setup, plan: Plan, n_stars: int) -> str:

@@ -34,8 +34,8 @@ def render(
       placement: of the whole field.
       step: is told what begins and ends.
     """
-    instrument, plan, deposit = layout.whole.instrument, layout.tile, layout.maps["mass_distribution"]
-    bins: Bins = deposit.bins  # type: ignore[attr-defined]
+    instrument, plan = layout.whole.instrument, layout.tile
+    bins: Bins = layout.maps["maps"].bins  # type: ignore[attr-defined]
     covered = sharp_instrument(layout.whole) if layout.blurs_late else instrument
     size, map_size = max(plan.instrument.n_y, plan.instrument.n_x), max(bins.n_y, bins.n_x)
     total = len(list(tiles_of(covered, size)))

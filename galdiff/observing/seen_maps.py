@@ -12,13 +12,13 @@ import numpy as np
 
 from galdiff.core.stage import Stage
 from galdiff.ifu.bank import velocity_nodes
-from galdiff.ifu.basis import Basis
 from galdiff.ifu.per_star import PerStar
 from galdiff.ifu.plan import Plan
 from galdiff.ifu.spectrograph import blur
 from galdiff.kinematics.gauss_hermite import fit_gauss_hermite
 from galdiff.kinematics.maps import above_floor, node_tables
 from galdiff.kinematics.moments import blank, moments
+from galdiff.observing.star_sums import sums_plan
 from galdiff.records import KinematicMaps, SpectralCube, SSPGrid
 
 DARK = 16  # spaxels fainter than this many times the round-off of the brightest one hold nothing but that
@@ -44,9 +44,7 @@ def seen_stages(plan: Plan, ssp: SSPGrid, *, h_v_kms: float, gauss_hermite: bool
         interpolation=plan.precision.interpolation,
         weight=np.trapezoid(dimmed, plan.node_wave[band], axis=-1),  # Lsun/Msun in the recorded band, behind dust
     )
-    sums = np.stack([np.asarray(x, np.float64) for x in (tables.weight, tables.age, tables.metallicity)], -1)
-    basis = Basis(templates=np.zeros((3, 1)), coefficients=sums, rms=0.0)
-    light = dataclasses.replace(plan, bins=bins, basis=basis)
+    light = sums_plan(plan, bins, tables)
     maker = SeenMaps(plan=light, gauss_hermite=gauss_hermite, psf_scale=psf_scale)
     return {"seen_light": PerStar(plan=light), "seen_maps": maker}
 

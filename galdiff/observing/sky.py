@@ -12,7 +12,7 @@ from galdiff.core.stage import Stage
 from galdiff.records import Galaxy, Placement, SkyStars
 
 NEAR = 0.002  # snapshots below this redshift are observed from DEFAULT_REDSHIFT
-DEFAULT_REDSHIFT = 0.05
+DEFAULT_REDSHIFT = 0.015
 
 
 def redshift_of(asked: float | None, galaxy: Galaxy) -> float:

@@ -3,6 +3,8 @@
 A figure belongs to no window and is not written here: `figure.savefig` inside `io.atomic.atomic_path` does that.
 """
 
+import re
+
 import numpy as np
 from matplotlib.patheffects import withStroke
 
@@ -34,3 +36,8 @@ def robust_limits(values: np.ndarray, cut: float = 0.5, symmetric: bool = False)
 def outline(colour: str = "black", width: float = 1.8) -> list:
     """Path effect that keeps text readable on any image."""
     return [withStroke(linewidth=width, foreground=colour)]
+
+
+def typeset(text: str) -> str:
+    """Text for a figure: masses such as 10^12.1 Msun as formulae, and what would begin a formula as it is."""
+    return re.sub(r"10\^([\d.+-]+) Msun", r"$10^{\1}\\,{\\rm M}_\\odot$", text.replace("$", r"\$"))

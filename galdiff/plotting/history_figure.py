@@ -11,7 +11,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from galdiff.errors import InputError
 from galdiff.observables.history_columns import Column, columns
-from galdiff.plotting.figures import DPI, SMALL, TEXT, TITLE, robust_limits
+from galdiff.plotting.figures import DPI, SMALL, TEXT, TITLE, robust_limits, typeset
 from galdiff.records import BaryonHistory
 from galdiff.units import Z_SUN
 
@@ -113,7 +113,7 @@ def plot_history(history: BaryonHistory, *, title: str, plain: BaryonHistory | N
     rows = (len(panels) + 1) // 2
     figure = Figure(figsize=(11.0, 0.9 + 2.75 * rows), dpi=DPI)
     figure.set_layout_engine(ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.05))
-    figure.suptitle(title, fontsize=TITLE, wrap=True)
+    figure.suptitle(typeset(title), fontsize=TITLE, wrap=True)
     grid = np.atleast_2d(figure.subplots(rows, 2, sharex=True))
     time, redshift = given["time"].values, given["redshift"].values
     for ax, (panel, lines) in zip(grid.flat, panels, strict=False):
@@ -158,7 +158,7 @@ def _draw(ax: Axes, panel: HistoryPanel, lines: list[Line], given: dict[str, Col
         ends.append((line, shown[np.isfinite(shown)][-1:]))
     if panel.logarithmic:
         ax.set_yscale("log")
-        ax.yaxis.set_minor_locator(LogLocator(subs=tuple(range(2, 10)), numticks=12))
+        ax.yaxis.set_minor_locator(LogLocator(subs=(2, 5), numticks=12))
         ax.yaxis.set_minor_formatter(NullFormatter())
     drawn = [g[line.column].values for g in (given, plain) for line in lines if line.column in g]
     _limit(ax, drawn, panel.logarithmic)

@@ -9,10 +9,11 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from galdiff import units
-from galdiff.plotting.figures import DPI, SMALL, TEXT, TITLE, outline, robust_limits
+from galdiff.plotting.figures import DPI, SMALL, TEXT, TITLE, outline, robust_limits, typeset
 from galdiff.records import KinematicMaps, ObservedCube
 
-OUTSIDE = "0.88"  # grey of what is not observed or empty
+OUTSIDE, HATCH = "0.86", "0.62"  # greys of what is not observed or empty; hatched, as no colour map is
+LIT = 1e-4  # of the brightest spaxel: fainter ones show wings of the PSF and no galaxy
 C_ANGSTROM = units.C_KMS * 1e13  # Angstrom/s
 STEPS = (1.0, 2.0, 5.0)  # lengths of scale bars, times a power of ten
 
@@ -58,6 +59,8 @@ def map_panels(cube: ObservedCube, maps: KinematicMaps, higher_moments: bool) ->
         for name in ("v", "sigma", "age", "metallicity", "h3", "h4")
     )
     light, snr = surface_brightness(cube), signal_to_noise(cube)
+    faint = light > np.nanmin(light, initial=np.inf) - 2.5 * math.log10(LIT)
+    light, v, sigma, age, z, h3, h4 = (np.where(faint, np.nan, image) for image in (light, v, sigma, age, z, h3, h4))
     lg_z = np.log10(np.where(z > 0, z, np.nan))
     band = f"white light {cube.wave[0]:.0f}\N{EN DASH}{cube.wave[-1]:.0f} \N{ANGSTROM SIGN}"
     mean = r"$\langle$age$\rangle$", r"$\log_{10}\langle Z\rangle$"
@@ -105,7 +108,7 @@ def plot_maps(
     columns = math.ceil(len(panels) / 2)
     shape = min(max(half_y / half_x, 0.4), 2.5)
     figure = Figure(figsize=(3.75 * columns, 2 * (2.65 * shape + 0.6) + 0.6), layout="constrained", dpi=DPI)
-    figure.suptitle(title, fontsize=TITLE, wrap=True)
+    figure.suptitle(typeset(title), fontsize=TITLE, wrap=True)
     grid = np.atleast_2d(figure.subplots(2, columns, sharex=True, sharey=True))
     for ax, panel in zip(grid.flat, panels, strict=False):
         _draw(figure, ax, panel, (half_x, half_y))
@@ -124,7 +127,7 @@ def plot_maps(
 
 def _draw(figure: Figure, ax: Axes, panel: MapPanel, half: tuple[float, float]) -> None:
     """One map and its colour bar; arrays grow to the East, the picture shows East left."""
-    ax.set_facecolor(OUTSIDE)
+    ax.patch.set(facecolor=OUTSIDE, edgecolor=HATCH, hatch="////")
     limits = Normalize(*panel.limits)
     extent = (-half[0], half[0], -half[1], half[1])
     image = ax.imshow(

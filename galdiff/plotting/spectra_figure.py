@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from galdiff import units
 from galdiff.core.air import air_to_vacuum, vacuum_to_air
-from galdiff.plotting.figures import DPI, SMALL, TEXT, TITLE, robust_limits
+from galdiff.plotting.figures import DPI, SMALL, TEXT, TITLE, robust_limits, typeset
 from galdiff.records import ObservedCube
 
 # Rest wavelengths in air [Angstrom]: NIST Atomic Spectra Database; multiplets by their mean, G band by the centre of
@@ -95,7 +95,7 @@ def plot_spectra(cube: ObservedCube, *, title: str, redshift: float) -> Figure:
     wave = np.asarray(cube.wave, float)
     spectra = spaxel_spectra(cube)
     figure = Figure(figsize=(10.5, 0.9 + 1.95 * len(spectra)), layout="constrained", dpi=DPI)
-    figure.suptitle(title, fontsize=TITLE, wrap=True)
+    figure.suptitle(typeset(title), fontsize=TITLE, wrap=True)
     axes = np.atleast_1d(figure.subplots(len(spectra), 1, sharex=True))
     features = observed_features(wave, cube.medium, redshift)
     for ax, spectrum in zip(axes, spectra, strict=True):

@@ -9,6 +9,7 @@ from jaxtyping import ArrayLike, Float
 
 from galdiff.records import SSPGrid
 
+SMALL = 1e-3  # of the mass formed: less than that outside changes no spectrum that anybody looks at
 EDGE = 1e-6  # relative; a star this close to the edge counts as on it, whatever its precision
 
 
@@ -66,8 +67,10 @@ def clip_report(
 
 
 def warn_clipped(report: ClipReport) -> None:
-    """One warning that says how many stars and how much mass are clamped to the edge of the library; none if none."""
-    if not report.n_clipped:
+    """One warning that says how many stars and how much mass are clamped to the edge of the library; none if less than
+    SMALL of the mass is.
+    """
+    if not report.mass_clipped >= SMALL:
         return
     parts = [
         f"{getattr(report, f'n_{side}')} {word} ({getattr(report, f'mass_{side}'):.2%})"
