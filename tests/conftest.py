@@ -23,6 +23,7 @@ import jaxtyping
 import pytest
 
 jax.config.update("jax_enable_x64", True)
+gc.set_threshold(100_000, 10, 10)  # tracing makes many objects, and searches for garbage among them are slow
 
 # Workers, their children and modules after a clean-up need the same programs: keep them until all ends, in a folder
 # that workers inherit. JAX_COMPILATION_CACHE_DIR=FOLDER keeps them for the next time too.
@@ -61,6 +62,12 @@ def pytest_collection_modifyitems(items):
     """The long files come first."""
     rank = {f"test_{name}": k for k, name in enumerate(LONG)}
     items.sort(key=lambda item: rank.get(item.path.stem, len(LONG)))
+
+
+def pytest_collection_finish():
+    """What is imported stays, so no search for garbage goes through it."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_unconfigure():
