@@ -10,15 +10,6 @@ import shutil
 import sys
 import tempfile
 
-# Workers, their children and modules after a clean-up need the same programs: keep them until all ends, in a folder
-# that workers inherit. JAX_COMPILATION_CACHE_DIR=FOLDER keeps them for the next time too.
-OWN = None if "JAX_COMPILATION_CACHE_DIR" in os.environ else tempfile.mkdtemp(prefix="galdiff-tests-")
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(OWN))
-if sys.dont_write_bytecode:  # else every child reads the sources of JAX and all others anew, which takes it seconds
-    sys.pycache_prefix = str(pathlib.Path(os.environ["JAX_COMPILATION_CACHE_DIR"], "bytecode"))
-    sys.dont_write_bytecode = False
-    os.environ |= {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": sys.pycache_prefix}
-
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Most of the time of the tests is XLA's, which compiles thousands of programs that run once: tell it not to try hard.
 # The numbers change by rounding only. An unknown flag ends the process, and later releases do not know the third.
@@ -35,11 +26,19 @@ import pytest
 jax.config.update("jax_enable_x64", True)
 gc.set_threshold(100_000, 10, 10)  # tracing makes many objects, and searches for garbage among them are slow
 
+# Workers, their children and modules after a clean-up need the same programs: keep them until all ends, in a folder
+# that workers inherit. JAX_COMPILATION_CACHE_DIR=FOLDER keeps them for the next time too.
+OWN = None if "JAX_COMPILATION_CACHE_DIR" in os.environ else tempfile.mkdtemp(prefix="galdiff-tests-")
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(OWN))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
 jax.config.update(
     "jax_persistent_cache_min_compile_time_secs", float(os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"])
 )
+if sys.dont_write_bytecode:  # else every child reads the sources of JAX and all others anew, which takes it seconds
+    sys.pycache_prefix = str(pathlib.Path(os.environ["JAX_COMPILATION_CACHE_DIR"], "bytecode"))
+    sys.dont_write_bytecode = False
+    os.environ |= {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": sys.pycache_prefix}
 # A program that another process is just writing counts as absent, with this warning.
 os.environ["PYTHONWARNINGS"] = ",".join(
     filter(None, (os.environ.get("PYTHONWARNINGS"), "ignore:Error reading persistent compilation cache"))
