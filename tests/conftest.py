@@ -7,6 +7,7 @@ import importlib.metadata
 import os
 import pathlib
 import shutil
+import sys
 import tempfile
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -23,6 +24,7 @@ import jaxtyping
 import pytest
 
 jax.config.update("jax_enable_x64", True)
+gc.set_threshold(100_000, 10, 10)  # tracing makes many objects, and searches for garbage among them are slow
 
 # Workers, their children and modules after a clean-up need the same programs: keep them until all ends, in a folder
 # that workers inherit. JAX_COMPILATION_CACHE_DIR=FOLDER keeps them for the next time too.
@@ -33,6 +35,10 @@ jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE
 jax.config.update(
     "jax_persistent_cache_min_compile_time_secs", float(os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"])
 )
+if sys.dont_write_bytecode:  # else every child reads the sources of JAX and all others anew, which takes it seconds
+    sys.pycache_prefix = str(pathlib.Path(os.environ["JAX_COMPILATION_CACHE_DIR"], "bytecode"))
+    sys.dont_write_bytecode = False
+    os.environ |= {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": sys.pycache_prefix}
 # A program that another process is just writing counts as absent, with this warning.
 os.environ["PYTHONWARNINGS"] = ",".join(
     filter(None, (os.environ.get("PYTHONWARNINGS"), "ignore:Error reading persistent compilation cache"))
@@ -61,6 +67,12 @@ def pytest_collection_modifyitems(items):
     """The long files come first."""
     rank = {f"test_{name}": k for k, name in enumerate(LONG)}
     items.sort(key=lambda item: rank.get(item.path.stem, len(LONG)))
+
+
+def pytest_collection_finish():
+    """What is imported stays, so no search for garbage goes through it."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_unconfigure():

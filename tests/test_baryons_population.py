@@ -164,6 +164,18 @@ def test_without_double_precision_more_steps_are_tried_and_what_fails_is_named(s
     assert histories.solved.sum() == 7
 
 
+def test_cycles_that_differ_in_parameters_alone_share_compiled_programs():
+    plain, windy, finer = (
+        Population(Regulator(eta_mass=PowerLaw(log10_a=a, alpha0=-2.0, log10_a_range=(-2.0, 1.0))), outputs)
+        for a, outputs in ((0.0, OUTPUTS), (0.5, OUTPUTS), (0.0, dataclasses.replace(OUTPUTS, n_steps=49)))
+    )
+    assert plain._on_grid is windy._on_grid is not finer._on_grid
+    halos = jax.tree.map(lambda x: x[:2], population(8))
+    masses = [p._on_grid(p.state, halos).m_star[:, -1] for p in (plain, windy)]
+    assert (masses[1] < 0.9 * masses[0]).all()
+    assert plain._on_grid._cache_size() == 1
+
+
 def test_own_steps_keep_the_precision_of_halos_and_parameters(halos):
     graph, state = nnx.split(Regulator())
     few = jax.tree.map(lambda x: x[2:4], halos)

@@ -39,13 +39,14 @@ SMALL = [
     "case.held_out=3",
     "case.known_to=[0.01,0.01]",
     "case.snr=300.0",
-    "case.exact_steps=20",
+    "case.exact_steps=16",
+    "case.batch_size=2",
     "case.rank=16",
-    "case.fit_steps=200",
+    "case.fit_steps=100",
     "model.start=4740.0",
     "model.end=5560.0",
     "model.n_wave=170",
-    "train={steps: 60, validate_every: 30, checkpoint_every: 60}",
+    "train={steps: 48, validate_every: 24, checkpoint_every: 48}",
     "runtime.precision=float64",
 ]
 
@@ -131,7 +132,7 @@ def test_another_model_is_refused(case):
 
 
 def test_what_is_known_counts_as_exact_at_first(case):
-    first, later = (case.source.batch(step).samples["known_to"] for step in (19, 20))
+    first, later = (case.source.batch(step).samples["known_to"] for step in (15, 16))
     assert (first == 0).all()
     assert (later == 0.01).all()
 
@@ -224,7 +225,7 @@ def test_stars_of_miuscat_are_mended_in_miles(data_dir, tmp_path):
                 f"case.truth.path={data_dir}/ssp/ssp_miuscat_thin.h5",
                 f"case.library.path={data_dir}/ssp/ssp_miles_small.h5",
                 "case.galaxies.age_disc=[3.0,6.0]",
-                "case.fit_steps=200",
+                "case.fit_steps=100",
                 "train={steps: 40, validate_every: 20, checkpoint_every: 40}",
                 f"output={tmp_path / 'run'}",
             ],

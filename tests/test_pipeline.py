@@ -7,6 +7,7 @@ import pytest
 from flax import nnx
 from jaxtyping import Array, Float
 
+from galdiff.core.compiled import compiled
 from galdiff.core.pipeline import Pipeline
 from galdiff.core.record import quantity, record
 from galdiff.core.stage import Stage
@@ -164,3 +165,14 @@ def test_wrong_wiring_is_refused_when_built(stages, inputs, said):
 def test_wrong_calls_are_refused(kwargs, said):
     with pytest.raises(ValueError, match=said):
         whole()(**kwargs)
+
+
+def test_pipelines_that_differ_in_parameters_alone_share_a_compiled_program():
+    (slow, slow_state), (fast, fast_state) = (compiled(whole(tau=tau), ["starlight"]) for tau in (2.0, 4.0))
+    assert slow is fast is not compiled(whole(), ["dimmed"])[0]
+    light, less = (slow(state, gas=GAS, key=KEY)["starlight"].lum for state in (slow_state, fast_state))
+    np.testing.assert_allclose(light, 2 * less)
+    no_hash = whole()
+    no_hash.stages["starlight"].setting = {"unhashable"}
+    run, state = compiled(no_hash, ["starlight"])
+    np.testing.assert_array_equal(run(state, gas=GAS, key=KEY)["starlight"].lum, light)

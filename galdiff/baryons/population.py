@@ -4,6 +4,7 @@ A galaxy is never silently kept when its solution is not: the report names it.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -24,6 +25,7 @@ from galdiff.baryons.evolve import (
     evolve_prepared,
     prepare,
 )
+from galdiff.core.compiled import KEPT, cached
 from galdiff.errors import InputError
 from galdiff.records import BaryonHistory, HaloHistory
 
@@ -72,24 +74,7 @@ class Population:
         self.outputs = outputs = dataclasses.replace(outputs, tolerance=tolerance)
         self.chunk = -(-chunk // jax.device_count()) * jax.device_count()
         graph, self.state = nnx.split(stage)
-        rtol = EXTRA * (tolerance or TOLERANCE)
-
-        def equations(state: Any) -> Equations:
-            return nnx.merge(graph, state).equations()
-
-        def on_grid(state: Any, halos: HaloHistory, times: Any = outputs) -> Any:
-            e = equations(state)
-            return jax.vmap(lambda halo: evolve_prepared(e, prepare(e, halo, times)))(halos)
-
-        def own_steps(state: Any, halos: Any, stiff: Any) -> Any:
-            e = equations(state)
-            solver = "stiff" if stiff else "patankar"
-            return jax.vmap(lambda h: evolve_adaptively(e, h, outputs, rtol, max_steps=MAX_STEPS, solver=solver))(halos)
-
-        self._on_grid = jax.jit(on_all_devices(on_grid))
-        fine = dataclasses.replace(outputs, n_steps=FINER * outputs.n_steps)
-        self._finer = jax.jit(lambda state, halos: on_grid(state, halos, fine))
-        self._own_steps = jax.jit(own_steps, static_argnums=2)
+        self._on_grid, self._finer, self._own_steps = cached(_solvers, graph, outputs, MAX_STEPS, jax.device_count())
 
     def solve(
         self, halos: HaloHistory, ids: Sequence[int] | None = None, done: Callable[[int], None] | None = None
@@ -187,6 +172,31 @@ class Population:
                 f" tolerance={TOLERANCE:g} dex gives them steps of their own"
             )
         return tuple(said)
+
+
+@functools.lru_cache(KEPT)
+def _solvers(
+    graph: nnx.GraphDef, outputs: Outputs, max_steps: int, n_devices: int
+) -> tuple[Callable, Callable, Callable]:
+    """On the grid, on a finer one, and with own steps, compiled once for all stages that differ in parameters alone."""
+    del n_devices  # the grid is compiled for all there are
+    rtol = EXTRA * (outputs.tolerance or TOLERANCE)
+
+    def equations(state: Any) -> Equations:
+        return nnx.merge(graph, state).equations()
+
+    def on_grid(state: Any, halos: HaloHistory, times: Any = outputs) -> Any:
+        e = equations(state)
+        return jax.vmap(lambda halo: evolve_prepared(e, prepare(e, halo, times)))(halos)
+
+    def own_steps(state: Any, halos: Any, stiff: Any) -> Any:
+        e = equations(state)
+        solver = "stiff" if stiff else "patankar"
+        return jax.vmap(lambda h: evolve_adaptively(e, h, outputs, rtol, max_steps=max_steps, solver=solver))(halos)
+
+    fine = dataclasses.replace(outputs, n_steps=FINER * outputs.n_steps)
+    finer = jax.jit(lambda state, halos: on_grid(state, halos, fine))
+    return jax.jit(on_all_devices(on_grid)), finer, jax.jit(own_steps, static_argnums=2)
 
 
 def on_all_devices(solve: Callable) -> Callable:

@@ -1,5 +1,6 @@
 """A pipeline as one compiled function of its parameters and input records."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -7,6 +8,8 @@ import jax
 from flax import nnx
 
 from galdiff.core.pipeline import Pipeline
+
+KEPT = 8  # programs, which hold their tables as long
 
 
 def compiled(pipeline: Pipeline, wanted: Sequence[str]) -> tuple[Callable, nnx.State]:
@@ -18,13 +21,29 @@ def compiled(pipeline: Pipeline, wanted: Sequence[str]) -> tuple[Callable, nnx.S
 
     Returns:
       `run(state, **inputs) -> dict of records`, compiled once for each set of shapes, and the state to pass to it.
+      Pipelines that differ in their parameters alone get the same `run`.
       Its derivative in the state is that in all parameters and tables; merge and split by `nnx` to choose among them.
     """
     graph, state = nnx.split(pipeline)
-    names = tuple(wanted)
+    return cached(_program, graph, tuple(wanted)), state
 
+
+def cached(make: Callable, *key: Any) -> Any:
+    """What a function with `functools.lru_cache` makes of a key; made anew where the key has no hash.
+
+    Stages of the same structure and settings share a program so, whatever their parameters.
+    """
+    try:
+        hash(key)
+    except TypeError:
+        return make.__wrapped__(*key)  # type: ignore[attr-defined]
+    return make(*key)
+
+
+@functools.lru_cache(KEPT)
+def _program(graph: nnx.GraphDef, wanted: tuple[str, ...]) -> Callable:
     @jax.jit
     def run(state: Any, **inputs: Any) -> Any:
-        return nnx.merge(graph, state)(wanted=names, **inputs)
+        return nnx.merge(graph, state)(wanted=wanted, **inputs)
 
-    return run, state
+    return run
