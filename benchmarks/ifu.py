@@ -2,9 +2,11 @@
 
 A MUSE-like cube of 25 x 25 x 3721 at redshift 0.3. Compared in one process:
 
-  rubix     the rule of RUBIX, faithfully, one star after another in lax.scan: look up four spectra of the library,
-            stretch, interpolate at the pixel centres, rescale, add to the nearest spaxel
-  direct    galdiff's own star-by-star engine: look up, shift by index arithmetic, add; one spectrograph operator
+  RUBIX       the package itself, where it is installed (`peer_rubix.py`): one star after another in lax.scan
+  its rule    the same rule restated: look up four spectra of the library, stretch, interpolate at the pixel centres,
+              rescale, add to the nearest spaxel
+  direct      galdiff's own star-by-star engine: look up, shift by index arithmetic, add; one spectrograph operator
+  chunked     the fastest star-by-star code known to us (`per_particle.py`), with the cube of the direct engine
   compressed  deposit, compress, render
 
 Seconds are those of `timing.py`, the least of some repetitions after compilation. The library is MILES where it is at
@@ -22,6 +24,8 @@ import sys
 import jax
 import jax.numpy as jnp
 import numpy as np
+from peer_rubix import installed, real_rubix
+from per_particle import per_particle
 from rich.console import Console
 from rich.table import Table
 from timing import Taken, accelerated, machine, measure, peak_mb, unit
@@ -135,14 +139,15 @@ def accuracy(console: Console, quick: bool) -> None:
 
 
 def peers(console: Console, quick: bool, full: bool) -> None:
-    """Times of the three engines."""
+    """Times of the engines and of the others."""
     plan, placement = layout("nearest")
     ssp = jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), load_ssp(MILES if MILES.exists() else None))
     scale = float(placement.kpc_per_arcsec)
     edge = (np.arange(SPAXELS + 1) - SPAXELS / 2) * 0.2 * scale
     rule = jax.jit(lambda s, ssp: rubix_cube(s, ssp, plan.wave, REDSHIFT, (edge, edge)))
-    runs = {"rubix": lambda s: rule(s, ssp)}
-    runs |= {name: engine_of(plan, name, placement) for name in ("direct", "compressed")}
+    runs = {"RUBIX": real_rubix(ssp, REDSHIFT, edge)} if installed() else {}
+    runs |= {"its rule": lambda s: rule(s, ssp), "direct": engine_of(plan, "direct", placement)}
+    runs |= {"chunked": per_particle(plan, placement), "compressed": engine_of(plan, "compressed", placement)}
     table = Table(title=f"{SPAXELS} x {SPAXELS} x {len(plan.wave)}, {len(plan.nodes)} spectra", title_justify="left")
     for name in ("stars", "engine", "compile + first [s]", f"[{unit()}]", "wall [s]", "times slower than compressed"):
         table.add_column(name, justify="right")
@@ -158,6 +163,8 @@ def peers(console: Console, quick: bool, full: bool) -> None:
                 f"{n:.0e}", name, f"{taken.first:.2f}", f"{taken.seconds:.4f}", f"{taken.wall:.4f}", f"{ratio:.1f}"
             )
     console.print(table)
+    if not installed():
+        console.print("RUBIX itself is not installed: pip install astro-rubix")
     crossing = next(n for n in np.unique(np.geomspace(1, 1e6, 400).astype(int)) if choose_engine(n, plan) != "direct")
     console.print(f"engine=auto takes the direct engine below {crossing} stars here")
 

@@ -1,6 +1,7 @@
 """From the growth of one halo to the history of its baryons, for any model that can state its equations."""
 
 import dataclasses
+import functools
 import itertools
 import typing
 from collections.abc import Callable
@@ -233,6 +234,20 @@ def history_at(
     )
 
 
+def _ages(cosmology: Cosmology, redshifts: tuple[float, float]) -> np.ndarray:
+    """Ages [Gyr] at two redshifts, shape (2,) or (2, universe), in each universe that differs from the others."""
+    columns = np.broadcast_arrays(*(np.atleast_1d(np.asarray(x)) for x in jax.tree.leaves(cosmology)))
+    different = np.unique(np.stack(columns, -1), axis=0)  # halos of a population share theirs
+    each = jax.tree.unflatten(jax.tree.structure(cosmology), list(different.T))
+    with jax.ensure_compile_time_eval():  # a concrete history may be met while something else is traced
+        return np.asarray(_ages_of_many()(each, np.asarray(redshifts))).T
+
+
+@functools.cache
+def _ages_of_many() -> Callable:
+    return jax.jit(jax.vmap(age, (0, None)))
+
+
 def check_times(history: HaloHistory, outputs: Outputs) -> None:
     """Refuse outputs that a concrete history does not reach; a traced one is not looked at."""
     if isinstance(history.t_start, jax.core.Tracer) or isinstance(history.time, jax.core.Tracer):
@@ -244,10 +259,7 @@ def check_times(history: HaloHistory, outputs: Outputs) -> None:
         )
     if outputs.redshifts is None:
         return
-    ends = np.array([outputs.redshifts[0], outputs.redshifts[-1]])
-    ages = age if np.ndim(history.t_start) == 0 else jax.vmap(age, (0, None))
-    with jax.ensure_compile_time_eval():  # a concrete history may be met while something else is traced
-        first, last = np.asarray(ages(history.cosmology, ends)).T
+    first, last = _ages(history.cosmology, (outputs.redshifts[0], outputs.redshifts[-1]))
     if np.min(first) <= start:
         raise InputError(
             f"halo starts at {start:.4g} Gyr, but its baryons are asked for at redshift {outputs.redshifts[0]:g}"

@@ -29,7 +29,8 @@ from galdiff.core.compiled import KEPT, cached
 from galdiff.errors import InputError
 from galdiff.records import BaryonHistory, HaloHistory
 
-GROUP = 64  # galaxies that are solved again together
+LANES = 256  # halos side by side on a device: the tables of more would not stay in a processor's cache
+GROUP = 16  # galaxies that are solved again together
 FINER = 8  # times the steps of the grid, before steps of their own, which cost some hundred times more
 MAX_STEPS = 4096
 LISTS = ("refined", "stiff", "failed", "double", "flagged")  # of ids in a report
@@ -63,7 +64,7 @@ class Population:
       stage: a baryon cycle (`Pandya23`, `Regulator`).
       outputs: when histories are wanted.
       tolerance: error of the masses [dex] above which a galaxy takes more steps; None keeps the grid's.
-      chunk: halos solved together, in equal parts on all devices; memory goes with it.
+      chunk: halos solved together, in equal parts on all devices (multiples of 256 above that); memory goes with it.
     """
 
     def __init__(
@@ -72,7 +73,8 @@ class Population:
         if chunk < 1:
             raise InputError(f"chunk is {chunk} halos; give at least 1")
         self.outputs = outputs = dataclasses.replace(outputs, tolerance=tolerance)
-        self.chunk = -(-chunk // jax.device_count()) * jax.device_count()
+        each = -(-chunk // jax.device_count())
+        self.chunk = jax.device_count() * (each if each <= LANES else -(-each // LANES) * LANES)
         graph, self.state = nnx.split(stage)
         self._on_grid, self._finer, self._own_steps = cached(_solvers, graph, outputs, MAX_STEPS, jax.device_count())
 
@@ -104,8 +106,9 @@ class Population:
         first = 0
         for batch in batches:
             n_batch = batch.t_start.shape[0]
+            on_host = jax.tree.map(np.asarray, batch)  # where slices need no program
             for begin in range(0, n_batch, self.chunk):
-                halos = jax.tree.map(lambda x, b=begin: x[b : b + self.chunk], batch)
+                halos = jax.tree.map(lambda x, b=begin: x[b : b + self.chunk], on_host)
                 n = halos.t_start.shape[0]
                 names = np.arange(first, first + n) if ids is None else np.asarray(ids[first : first + n])
                 yield self._solve_chunk(halos, names)
@@ -187,7 +190,7 @@ def _solvers(
 
     def on_grid(state: Any, halos: HaloHistory, times: Any = outputs) -> Any:
         e = equations(state)
-        return jax.vmap(lambda halo: evolve_prepared(e, prepare(e, halo, times)))(halos)
+        return side_by_side(lambda halo: evolve_prepared(e, prepare(e, halo, times)), halos)
 
     def own_steps(state: Any, halos: Any, stiff: Any) -> Any:
         e = equations(state)
@@ -197,6 +200,16 @@ def _solvers(
     fine = dataclasses.replace(outputs, n_steps=FINER * outputs.n_steps)
     finer = jax.jit(lambda state, halos: on_grid(state, halos, fine))
     return jax.jit(on_all_devices(on_grid)), finer, jax.jit(own_steps, static_argnums=2)
+
+
+def side_by_side(solve: Callable, halos: HaloHistory) -> Any:
+    """The function of one halo for all of them, `LANES` at once and group after group where those are more."""
+    n = halos.t_start.shape[0]
+    if n <= LANES:
+        return jax.vmap(solve)(halos)
+    groups = jax.tree.map(lambda x: x.reshape(n // LANES, LANES, *x.shape[1:]), halos)
+    found = jax.lax.map(jax.vmap(solve), groups)
+    return jax.tree.map(lambda x: x.reshape(n, *x.shape[2:]), found)
 
 
 def on_all_devices(solve: Callable) -> Callable:
@@ -226,10 +239,15 @@ def in_double(tree: Any) -> Any:
 
 
 def pad(tree: Any, n: int) -> Any:
-    """Repeat the last halo until there are n."""
-    return jax.tree.map(lambda x: jnp.concatenate([x, jnp.repeat(x[-1:], n - x.shape[0], 0)]), tree)
+    """Repeat the last halo until there are n, on the host."""
+    short = n - len(jax.tree.leaves(tree)[0])
+    if short == 0:
+        return tree
+    return jax.tree.map(lambda x: np.concatenate([x, np.repeat(np.asarray(x)[-1:], short, 0)]), tree)
 
 
 def cut(tree: Any, n: int) -> Any:
-    """The first n halos."""
-    return jax.tree.map(lambda x: x[:n], tree)
+    """The first n halos, on the host where there are more."""
+    if len(jax.tree.leaves(tree)[0]) == n:
+        return tree
+    return jax.tree.map(lambda x: np.asarray(x)[:n], tree)
