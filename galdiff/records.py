@@ -1,6 +1,11 @@
 """Records that travel between stages of different packages."""
 
-from jaxtyping import Array, Bool, Float
+import typing
+
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Bool, Float
+
+from galdiff.core.hermite import backward_slopes, hermite
 
 from galdiff.core.record import quantity, record, static
 from galdiff.cosmology import Cosmology
@@ -178,6 +183,35 @@ class HaloHistory:
     spin: Float[Array, ""] | None = quantity("", "spin parameter (Bullock et al. 2001), where known", default=None)
     interpolation: str = static("between the nodes: smooth or backward", default="smooth")
 
+    def log10_mass(self, time: Float[ArrayLike, "..."]) -> Float[Array, "..."]:
+        """log10 of the virial mass [dex(Msun)] at cosmic times [Gyr] of any shape."""
+        return self._ln_mass(time)[0] / jnp.log(10.0)
+
+    def accretion_rate(self, time: Float[ArrayLike, "..."]) -> Float[Array, "..."]:
+        """Derivative of the virial mass [Msun/Gyr] at cosmic times [Gyr] of any shape."""
+        ln_m, slope = self._ln_mass(time)
+        return jnp.exp(ln_m) * slope
+
+    def _ln_mass(self, time: Float[ArrayLike, "..."]) -> tuple[Array, Array]:
+        """ln of the mass and its derivative per Gyr, by the rule that the history names."""
+        time, ln_m = jnp.asarray(time), jnp.log(self.m_vir)
+        if self.interpolation == "backward":
+            return hermite(time, self.time, ln_m, backward_slopes(ln_m, self.time))
+        value, slope = hermite(jnp.log(time), jnp.log(self.time), ln_m, self.mdot_vir * self.time / self.m_vir)
+        return value, slope / time
+
+
+class HaloGrowth(typing.Protocol):
+    """What star formation asks of a halo: `HaloHistory`, or a formula."""
+
+    def log10_mass(self, time: Float[ArrayLike, "..."]) -> Float[Array, "..."]:
+        """log10 of the mass [dex(Msun)] at cosmic times [Gyr] of any shape."""
+        ...
+
+    def accretion_rate(self, time: Float[ArrayLike, "..."]) -> Float[Array, "..."]:
+        """Derivative of the mass [Msun/Gyr] at cosmic times [Gyr] of any shape."""
+        ...
+
 
 @record
 class Diagnostics:
@@ -248,3 +282,46 @@ class BaryonHistory:
         if reservoir not in self.contents["mass"]:
             raise InputError(f"there is no reservoir '{reservoir}'; choose one of {', '.join(self.contents['mass'])}")
         return self.contents["metals"][reservoir] / self.contents["mass"][reservoir]
+
+
+@record
+class Epoch:
+    """When and where from a galaxy is seen."""
+
+    time: Float[Array, ""] = quantity("Gyr", "cosmic time")
+    redshift: Float[Array, ""] = quantity("", "redshift")
+    luminosity_distance: Float[Array, ""] = quantity("Mpc", "luminosity distance")
+
+
+@record
+class StellarHistory:
+    """Stars of a whole galaxy at one time, as points in age that each stand for some mass formed, young to old."""
+
+    age: Float[Array, "point"] = quantity("Gyr", "age")
+    mass: Float[Array, "point"] = quantity("Msun", "mass formed; the sum is all that ever formed")
+    time: Float[Array, ""] = quantity("Gyr", "cosmic time at which the ages are counted")
+
+
+@record
+class PopulationWeights:
+    """Mass formed per node of an SSP library, of a whole galaxy."""
+
+    mass: Float[Array, "met age"] = quantity("Msun", "mass formed")
+    lg_age: Float[Array, "age"] = quantity("dex(Gyr)", "log10 of the age of the nodes")
+
+
+@record
+class Starlight:
+    """Light of the stars of a whole galaxy in its rest frame, before any dust."""
+
+    wave: Float[Array, "wave"] = quantity("Angstrom", "vacuum wavelength, increasing")
+    young: Float[Array, "wave"] = quantity("Lsun/Angstrom", "luminosity density of stars in their birth clouds")
+    old: Float[Array, "wave"] = quantity("Lsun/Angstrom", "luminosity density of all others")
+
+
+@record
+class Spectrum:
+    """Light of a whole galaxy in its rest frame."""
+
+    wave: Float[Array, "wave"] = quantity("Angstrom", "vacuum wavelength, increasing")
+    lum: Float[Array, "wave"] = quantity("Lsun/Angstrom", "luminosity density")

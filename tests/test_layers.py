@@ -30,7 +30,7 @@ LAYERS = [
     {"core"},
     {"cosmology", "imf"},
     {"records", "nn"},
-    {"halo", "baryons", "sfh", "galaxy", "sps", "dust", "kinematics", "ifu"},
+    {"halo", "baryons", "sfh", "galaxy", "sps", "dust", "photometry", "kinematics", "ifu"},
     {"inference", "observables", "observing"},
     {"build"},
     {"io", "plotting"},
