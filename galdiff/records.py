@@ -6,7 +6,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float
 
 from galdiff.core.hermite import backward_slopes, hermite
-
 from galdiff.core.record import quantity, record, static
 from galdiff.cosmology import Cosmology
 from galdiff.errors import InputError

@@ -4,7 +4,6 @@ import dataclasses
 
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from galdiff.halo import diffmah
 from galdiff.sfh.diffstar import BOUNDS, DiffstarParams
@@ -17,6 +16,11 @@ class Reference:
     """The stored arrays, by name."""
 
     arrays: dict
+
+    @classmethod
+    def read(cls, data_dir):
+        with np.load(data_dir / "sps" / "reference_shared.npz") as stored:
+            return cls({name: stored[name] for name in stored.files})
 
     def __getitem__(self, name):
         return self.arrays[name]
@@ -50,9 +54,3 @@ class Formula:
 
     def accretion_rate(self, time):
         return diffmah.accretion_rate(self.p, time, self.t_today)
-
-
-@pytest.fixture(scope="session")
-def reference(data_dir) -> Reference:
-    with np.load(data_dir / "sps" / "reference_shared.npz") as stored:
-        return Reference({name: stored[name] for name in stored.files})

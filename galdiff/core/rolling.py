@@ -1,5 +1,7 @@
 """Building blocks of the diff- models: sigmoids, lines of rolling slope, and a compact stand-in for the normal law."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,22 +10,18 @@ from jaxtyping import Array, ArrayLike, Float
 REACH = 3.0  # where the triweight kernel ends, in standard deviations
 
 
-def sigmoid(
-    x: ArrayLike, x0: ArrayLike, k: ArrayLike, lo: ArrayLike, hi: ArrayLike
-) -> Float[Array, "..."]:
+def sigmoid(x: ArrayLike, x0: Any, k: Any, lo: Any, hi: Any) -> Float[Array, "..."]:
     """From lo to hi [any unit] around x0, k per unit of x; arguments of any shapes that broadcast."""
     return lo + (hi - lo) * jax.nn.sigmoid(k * (jnp.asarray(x) - x0))
 
 
-def unsigmoid(y: ArrayLike, x0: ArrayLike, k: ArrayLike, lo: ArrayLike, hi: ArrayLike) -> Float[Array, "..."]:
+def unsigmoid(y: ArrayLike, x0: Any, k: Any, lo: Any, hi: Any) -> Float[Array, "..."]:
     """The x at which `sigmoid` is y [unit of lo and hi], of any shapes that broadcast; infinite at the ends."""
     y = jnp.asarray(y)
     return x0 + (jnp.log(y - lo) - jnp.log(hi - y)) / k
 
 
-def rolling_line(
-    x: ArrayLike, pivot: tuple[ArrayLike, ArrayLike], x0: ArrayLike, k: ArrayLike, slopes: tuple[ArrayLike, ArrayLike]
-) -> Float[Array, "..."]:
+def rolling_line(x: ArrayLike, pivot: tuple[Any, Any], x0: Any, k: Any, slopes: tuple[Any, Any]) -> Float[Array, "..."]:
     """A line through a pivot whose slope rolls around x0.
 
     Args:
@@ -36,7 +34,7 @@ def rolling_line(
 
 
 def triweight_cdf(z: ArrayLike) -> Float[Array, "..."]:
-    """Share of a triweight kernel of unit variance below z [1], of any shape: 0 below -3, 1 above 3, smooth to order 3."""
+    """Share of a triweight kernel of unit variance below z [1], any shape: 0 below -3, 1 above 3, smooth to order 3."""
     z = jnp.clip(jnp.asarray(z), -REACH, REACH)
     square = z * z
     return 0.5 + z * (35 / 96 + square * (-35 / 864 + square * (7 / 2592 - square * (5 / 69984))))

@@ -1,5 +1,7 @@
 """Dust in front of the stars of a whole galaxy: one screen for all, another around the young."""
 
+from typing import ClassVar
+
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -22,7 +24,7 @@ class GalaxyDust(Stage):
       correction: of the attenuation of the screen [mag] along the wavelength, see `HOOK`.
     """
 
-    hooks = {"correction": HOOK}
+    hooks: ClassVar = {"correction": HOOK}
 
     def __init__(
         self,

@@ -1,5 +1,6 @@
 """Magnitudes of a spectrum: observed, in the rest frame, or of one seen from another redshift."""
 
+import math
 from collections.abc import Sequence
 
 import jax
@@ -17,6 +18,7 @@ FRAMES = ("observed", "rest")
 TEN_PC_MPC = 1e-5
 C_ANGSTROM_S = units.C_KMS * 1e13
 FLUX = units.FLUX_OF_ONE_LSUN_AT_ONE_MPC * units.FLUX_UNIT / C_ANGSTROM_S  # erg/s/cm2/Hz per Lsun Angstrom at 1 Mpc
+ZERO_POINT = units.AB_ZERO_POINT - 2.5 * math.log10(FLUX)  # mag; as a flux it would vanish in single precision
 
 
 @record
@@ -54,7 +56,7 @@ def ab_magnitude(
     lo, hi = band.ends
     covered = (wave[0] * stretch <= lo) & (wave[-1] * stretch >= hi) & (mean > 0)
     modulus = 5 * jnp.log10(distance)
-    mag = -2.5 * jnp.log10(jnp.where(covered, mean, 1.0)) - 2.5 * jnp.log10(FLUX) + modulus + units.AB_ZERO_POINT
+    mag = -2.5 * jnp.log10(jnp.where(covered, mean, 1.0)) + modulus + ZERO_POINT
     return jnp.where(covered, mag, jnp.nan)
 
 
@@ -91,6 +93,7 @@ class Photometry(Stage):
         for band in self.passbands:
             if band.ends[0] < lo or band.ends[1] > hi:
                 raise InputError(
-                    f"passband {band.name} runs from {band.ends[0]:.0f} to {band.ends[1]:.0f} Angstrom, but the spectrum at"
-                    f" redshift {stretch - 1:.4g} from {lo:.0f} to {hi:.0f}; choose another passband, redshift or library"
+                    f"passband {band.name} runs from {band.ends[0]:.0f} to {band.ends[1]:.0f} Angstrom, but the"
+                    f" spectrum at redshift {stretch - 1:.4g} from {lo:.0f} to {hi:.0f}; choose another passband,"
+                    " redshift or library"
                 )

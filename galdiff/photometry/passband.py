@@ -14,7 +14,6 @@ from jaxtyping import Array, Float
 from galdiff.errors import InputError
 
 
-
 @dataclasses.dataclass(frozen=True)
 class Passband:
     """Transmission of a filter, detector and telescope for photons.
@@ -33,7 +32,7 @@ class Passband:
         wave, transmission = np.asarray(self.wave, float), np.asarray(self.transmission, float)
         where = f"passband {self.name}"
         if wave.ndim != 1 or wave.size < 2 or transmission.shape != wave.shape:
-            raise InputError(f"{where} has {wave.shape} wavelengths and {transmission.shape} values; give as many of each")
+            raise InputError(f"{where} has {wave.shape} wavelengths and {transmission.shape} values; give as many")
         if not (np.isfinite(wave).all() and np.isfinite(transmission).all()):
             raise InputError(f"{where} holds non-finite numbers; repair the file")
         if wave[0] <= 0 or (np.diff(wave) <= 0).any():
@@ -85,31 +84,30 @@ def band_weights(band: Passband, wave: Float[Array, "wave"]) -> Float[Array, "wa
     """
     wave = jnp.asarray(wave)
     scale = band.pivot  # of order one inside: single precision keeps the differences
-    first, second = (_antiderivative(band, wave / scale, scale, power) for power in (1, 2))
-    width = jnp.diff(wave) / scale
-    zeroth, tilt = jnp.diff(first), jnp.diff(second)
-    # in each interval: integral of T x (x_1 - x) / width and of T x (x - x_0) / width
-    left = (zeroth * wave[1:] / scale - tilt) / width
-    right = (tilt - zeroth * wave[:-1] / scale) / width
-    none = jnp.zeros(1, wave.dtype)
+    x = wave / scale
+    at, share = np.polynomial.legendre.leggauss(4)
+    between = x[:-1, None] + jnp.diff(x)[:, None] * ((at + 1) / 2).astype(x.dtype)
+    first = _antiderivative(band, x, scale)
+    # Integrated by parts: the mean of the antiderivative inside an interval says how T x is shared between its points.
+    # Second moments would say it too, but cancel in single precision.
+    mean = _antiderivative(band, between, scale) @ (share / 2).astype(x.dtype)
+    none = jnp.zeros(1, x.dtype)
+    left, right = mean - first[:-1], first[1:] - mean
     return (jnp.concatenate([left, none]) + jnp.concatenate([none, right])) * (scale**2 / band.per_wave)
 
 
-def _antiderivative(band: Passband, x: Float[Array, "wave"], scale: float, power: int) -> Float[Array, "wave"]:
-    """Integral of T u^power du up to x, where u and x are wavelengths over `scale`; exact at any x."""
+def _antiderivative(band: Passband, x: Float[Array, "*point"], scale: float) -> Float[Array, "*point"]:
+    """Integral of T u du up to x, where u and x are wavelengths over `scale`; exact at any x."""
     knots, t = band.wave / scale, band.transmission
     slope = np.diff(t) / np.diff(knots)
     base = t[:-1] - slope * knots[:-1]  # T = base + slope u in each interval
     index = jnp.clip(jnp.searchsorted(jnp.asarray(knots, x.dtype), x, side="right") - 1, 0, knots.size - 2)
     low = jnp.asarray(knots[:-1], x.dtype)[index]
-    x = jnp.clip(x, knots[0], knots[-1])
-    at = _moments(band, power) / scale ** (power + 1)
+    half = (jnp.clip(x, knots[0], knots[-1]) - low) / 2
     b, s = (jnp.asarray(values, x.dtype)[index] for values in (base, slope))
     # Gauss points instead of differences of powers, which cancel in narrow intervals
-    points, weights = np.polynomial.legendre.leggauss(2)
-    half = (x - low) / 2
-    inner = 0.0
-    for point, weight in zip(points, weights, strict=True):
-        u = (x + low) / 2 + half * point
-        inner = inner + weight * (b + s * u) * u**power
-    return jnp.asarray(at[:-1], x.dtype)[index] + inner * half
+    inner = jnp.zeros_like(x)
+    for point, weight in zip(*np.polynomial.legendre.leggauss(2), strict=True):
+        u = low + half * (1 + point)
+        inner = inner + weight * (b + s * u) * u
+    return jnp.asarray(_moments(band, 1)[:-1] / scale**2, x.dtype)[index] + inner * half

@@ -32,11 +32,11 @@ def load_passband(name: str, *, medium: str = "vacuum", unit: str | None = None)
     if not path.is_file():
         return _published(name)
     wave, transmission = _columns(path, unit)
-    return Passband(path.stem, air_to_vacuum(wave) if medium == "air" else wave, transmission)
+    return Passband(path.stem, np.asarray(air_to_vacuum(wave) if medium == "air" else wave), transmission)
 
 
 def _published(name: str) -> Passband:
-    from speclite import filters  # noqa: PLC0415 - opens files of its own
+    from speclite import filters
 
     try:
         found = filters.load_filter(name)
@@ -48,15 +48,17 @@ def _published(name: str) -> Passband:
 
 def _columns(path: pathlib.Path, unit: str | None) -> tuple[np.ndarray, np.ndarray]:
     """Wavelengths [Angstrom] and transmissions of a file."""
-    from astropy import units as u  # noqa: PLC0415
-    from astropy.table import Table  # noqa: PLC0415
+    from astropy import units as u
+    from astropy.table import Table
 
     kind = {".ecsv": "ascii.ecsv", ".xml": "votable", ".vot": "votable", ".votable": "votable"}.get(path.suffix.lower())
     try:
         table: Any = Table.read(path, format=kind) if kind else Table.read(path, format="ascii")
         columns = [c for c in table.colnames if table[c].dtype.kind in "fiu"][:2]
         if len(columns) < 2:
-            raise InputError(f"passband {path} has {len(columns)} columns of numbers; it needs wavelength, transmission")
+            raise InputError(
+                f"passband {path} has {len(columns)} columns of numbers; it needs wavelength, transmission"
+            )
         wave = table[columns[0]]
         factor = u.Unit(unit or wave.unit or "Angstrom").to(u.Angstrom)
         return np.asarray(wave, float) * factor, np.asarray(table[columns[1]], float)

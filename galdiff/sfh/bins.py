@@ -14,7 +14,13 @@ from galdiff.records import Epoch
 from galdiff.sfh.model import LOG10_MASS
 from galdiff.sfh.top_hats import Steps, TopHats
 
-EDGES = (0.03, 0.1, 0.33, 1.1, 3.6)  # Gyr of look-back time between bins; the first begins at 0, the last with the galaxy
+EDGES = (
+    0.03,
+    0.1,
+    0.33,
+    1.1,
+    3.6,
+)  # Gyr of look-back time between bins; the first begins at 0, the last with the galaxy
 FIRST_SHARE = 0.05  # of the age of the universe that is before the first star
 
 
@@ -23,7 +29,7 @@ class ContinuityBins(TopHats):
 
     Args of the constructor:
       log10_mformed: all that ever formed [dex(Msun)].
-      log10_ratios: log10 of the rate in a bin over that in the next older one [dex], one fewer than bins; zeros if None.
+      log10_ratios: log10 of the rate in a bin over that in the next older one [dex], one fewer than bins.
       edges: between bins, look-back time [Gyr], increasing.
     """
 

@@ -1,4 +1,4 @@
-"""A recent burst on top of any history: diffburst of diffsky (Hearin et al.), a triweight kernel in log10 of the age."""
+"""A recent burst on top of any history: diffburst of diffsky, a triweight kernel in log10 of the age."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
@@ -15,7 +15,9 @@ class BurstParams:
 
     lgfburst: Float[Array, ""] | float = quantity("dex", "log10 of the share of the mass in the burst", default=-3.0)
     lgyr_peak: Float[Array, ""] | float = quantity("dex(yr)", "log10 of the age at the peak", default=5.5)
-    lgyr_max: Float[Array, ""] | float = quantity("dex(yr)", "log10 of the oldest age, 1 dex or more above", default=7.0)
+    lgyr_max: Float[Array, ""] | float = quantity(
+        "dex(yr)", "log10 of the oldest age, 1 dex or more above", default=7.0
+    )
 
 
 def burst_shape(p: BurstParams, lg_age_gyr: Float[ArrayLike, "..."]) -> Float[Array, "..."]:

@@ -12,7 +12,7 @@ class DelayedTau(SfhLaw):
     """(t - t_start) exp(-(t - t_start) / tau), normalised to the mass formed up to the epoch."""
 
     def __init__(self, *, log10_mformed: float = 10.5, t_start: float = 1.0, tau: float = 3.0) -> None:
-        """log10_mformed: all that ever formed [dex(Msun)]; t_start: cosmic time of the first stars, tau: scale [Gyr]."""
+        """log10_mformed: all that ever formed [dex(Msun)]; t_start: time of the first stars, tau: scale [Gyr]."""
         self.log10_mformed = physical(log10_mformed, lo=LOG10_MASS[0], hi=LOG10_MASS[1], unit="dex(Msun)")
         self.t_start = physical(t_start, lo=0.0, hi=13.0, unit="Gyr")
         self.tau = physical(tau, lo=0.01, hi=100.0, unit="Gyr")

@@ -22,7 +22,7 @@ class DoublePowerLaw(SfhLaw):
     def __init__(
         self, *, log10_mformed: float = 10.5, tau: float = 4.0, rising: float = 2.0, falling: float = 2.0
     ) -> None:
-        """log10_mformed: all that ever formed [dex(Msun)]; tau: time of the turn [Gyr]; powers of time [1], positive."""
+        """log10_mformed: all that ever formed [dex(Msun)]; tau: time of the turn [Gyr]; powers of time [1]."""
         self.log10_mformed = physical(log10_mformed, lo=LOG10_MASS[0], hi=LOG10_MASS[1], unit="dex(Msun)")
         self.tau = physical(tau, lo=0.05, hi=30.0, unit="Gyr")
         self.rising = physical(rising, lo=0.01, hi=1000.0, unit="1")

@@ -55,7 +55,7 @@ class DiffstarGasLag(SfhLaw):
         quenching: bool = True,
         baryon_fraction: float = BARYONS,
     ) -> None:
-        """Parameters as in `DiffstarParams`, but lgy_at_mcrit [dex] a share of the gas; tau_dep: depletion time [Gyr]."""
+        """Parameters as in `DiffstarParams`, but lgy_at_mcrit [dex] a share of gas; tau_dep: depletion time [Gyr]."""
         if not 0.0 < baryon_fraction < 1.0:
             raise InputError(f"baryon_fraction is {baryon_fraction}; give a share above 0 and below 1, as 0.156")
         self.tau_dep = physical(tau_dep, lo=0.01, hi=20.0, unit="Gyr")

@@ -1,4 +1,4 @@
-"""Star formation that is lognormal in cosmic time (Gladders et al. 2013, ApJ 770, 64; Diemer et al. 2017, ApJ 839, 26)."""
+"""Star formation lognormal in cosmic time (Gladders et al. 2013, ApJ 770, 64; Diemer et al. 2017, ApJ 839, 26)."""
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ class Lognormal(SfhLaw):
     """exp(-(ln t - t0)^2 / 2 tau^2) / t, normalised to the mass formed up to the epoch; given by peak and width."""
 
     def __init__(self, *, log10_mformed: float = 10.5, t_peak: float = 4.0, fwhm: float = 5.0) -> None:
-        """log10_mformed: all that ever formed [dex(Msun)]; t_peak: time of the peak, fwhm: full width at half of it [Gyr]."""
+        """log10_mformed: all that ever formed [dex(Msun)]; t_peak: time of the peak, fwhm: full width there [Gyr]."""
         self.log10_mformed = physical(log10_mformed, lo=LOG10_MASS[0], hi=LOG10_MASS[1], unit="dex(Msun)")
         self.t_peak = physical(t_peak, lo=0.05, hi=50.0, unit="Gyr")
         self.fwhm = physical(fwhm, lo=0.05, hi=100.0, unit="Gyr")

@@ -39,7 +39,7 @@ class OneMetallicity(MetallicityLaw):
     """The same mean for all ages: a lognormal distribution."""
 
     def __init__(self, *, lgmet: float = -1.85, scatter: float = 0.1) -> None:
-        """lgmet: mean log10 of the metal mass fraction [dex], not relative to the sun; scatter: standard deviation [dex]."""
+        """lgmet: mean log10 of the metal mass fraction [dex]; scatter: standard deviation [dex]."""
         self.mean = physical(lgmet, lo=-6.0, hi=-0.5, unit="dex")
         self.scatter = physical(scatter, lo=1e-3, hi=2.0, unit="dex")
 
@@ -53,7 +53,7 @@ class OneMetallicity(MetallicityLaw):
 
 
 def log10_formed_before(stars: StellarHistory) -> Float[Array, "point"]:
-    """log10 of the stellar mass that has formed [dex(Msun)] at the birth of each point in age, its own half included."""
+    """log10 of the stellar mass that has formed [dex(Msun)] at the birth of each point in age, half of it included."""
     older = jnp.cumsum(stars.mass[::-1])[::-1] - stars.mass / 2
     return jnp.log10(jnp.maximum(older, 1.0))
 
@@ -129,9 +129,7 @@ def mass_metallicity(
       pivot: mass at which `level` holds [dex(Msun)]: 10.5 for umzr, `centre` for mzr.
       **p: the parameters of `MassMetallicity`, but for the scatter.
     """
-    today = rolling_line(
-        log10_mstar, (pivot, p["level"]), p["centre"], p["sharpness"], (p["slope_lo"], p["slope_hi"])
-    )
+    today = rolling_line(log10_mstar, (pivot, p["level"]), p["centre"], p["sharpness"], (p["slope_lo"], p["slope_hi"]))
     drop = p["drop_at"] + p["drop_mass"] * log10_mstar
     rate = p["rate_at"] + p["rate_mass"] * log10_mstar
     before = jnp.maximum(T_REFERENCE - time, 0.0)

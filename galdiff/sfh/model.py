@@ -37,9 +37,7 @@ class SfhLaw(nnx.Module):
         buildable(cls)
 
     @abc.abstractmethod
-    def sfr(
-        self, time: Float[Array, "..."], epoch: Epoch, halo: HaloGrowth | None = None
-    ) -> Float[Array, "..."]:
+    def sfr(self, time: Float[Array, "..."], epoch: Epoch, halo: HaloGrowth | None = None) -> Float[Array, "..."]:
         """Star formation rate [Msun/yr], zero or positive.
 
         Args:

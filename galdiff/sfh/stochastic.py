@@ -41,8 +41,8 @@ class Stochastic(SfhLaw):
 
     Args of the constructor:
       law: the mean, in log10 of the rate.
-      sigma, tau_in, tau_eq, sigma_gmc, tau_gmc: as in `regulator_covariance`; a tau_in far below tau_eq makes a damped random walk of
-        correlation time tau_eq.
+      sigma, tau_in, tau_eq, sigma_gmc, tau_gmc: as in `regulator_covariance`; with tau_in far below tau_eq
+        the inflow is a damped random walk of correlation time tau_eq.
       latent: standard normal numbers, young to old; zeros if None.
       n_latent: how many, where they are not given.
     """
@@ -62,7 +62,8 @@ class Stochastic(SfhLaw):
         numbers = np.zeros(n_latent) if latent is None else np.asarray(latent, float)
         if numbers.ndim != 1 or not N_LIMITS[0] <= numbers.size <= N_LIMITS[1] or not np.isfinite(numbers).all():
             raise InputError(
-                f"latent numbers have the shape {numbers.shape}; give {N_LIMITS[0]} to {N_LIMITS[1]} finite ones, or n_latent"
+                f"latent numbers have the shape {numbers.shape}; give {N_LIMITS[0]} to {N_LIMITS[1]} finite ones,"
+                " or n_latent"
             )
         self.law = law
         self.sigma = physical(sigma, lo=0.0, hi=3.0, unit="dex")

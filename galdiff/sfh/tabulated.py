@@ -26,7 +26,9 @@ class Tabulated(SfhLaw):
                 f"star formation table has {t.shape} times and {rate.shape} rates; give two or more of each, as many"
             )
         if not np.isfinite(t).all() or t[0] < 0 or (np.diff(t) <= 0).any():
-            raise InputError("times of the star formation table [Gyr] must be finite, from 0 on, and increase; sort them")
+            raise InputError(
+                "times of the star formation table [Gyr] must be finite, from 0 on, and increase; sort them"
+            )
         if not np.isfinite(rate).all() or (rate < 0).any():
             bad = rate[~(rate >= 0)][0]
             raise InputError(f"sfr_table holds {bad:g} Msun/yr; rates are finite and zero or positive: repair it")
