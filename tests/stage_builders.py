@@ -37,24 +37,20 @@ from galdiff.ifu.plan import Plan, Precision, make_plan
 from galdiff.ifu.stages import Deposit, Spectrograph, Synthesis, Templates
 from galdiff.ifu.uncompressed import LibraryTemplates, NodeSpectra
 from galdiff.kinematics.maps import MapMaker, node_tables
+from galdiff.light_records import Epoch, PopulationWeights, Spectrum, Starlight, StellarHistory
 from galdiff.observing.seen_maps import SeenMaps, seen_stages
 from galdiff.photometry.magnitudes import Photometry
 from galdiff.photometry.passband import Passband
 from galdiff.records import (
-    Epoch,
     Galaxy,
     GasParticles,
     HaloHistory,
     MassDistribution,
     Placement,
-    PopulationWeights,
     SkyGas,
     SkyStars,
-    Spectrum,
     SSPGrid,
-    Starlight,
     StarParticles,
-    StellarHistory,
 )
 from galdiff.sfh.burst import RecentBurst
 from galdiff.sfh.delayed_tau import DelayedTau

@@ -29,7 +29,7 @@ LAYERS = [
     {"runtime"},
     {"core"},
     {"cosmology", "imf"},
-    {"records", "nn"},
+    {"records", "light_records", "nn"},
     {"halo", "baryons", "sfh", "galaxy", "sps", "dust", "photometry", "kinematics", "ifu"},
     {"inference", "observables", "observing"},
     {"build"},

@@ -13,10 +13,11 @@ from galdiff.cosmology import Cosmology
 from galdiff.dust.curves.modified_calzetti import ModifiedCalzetti
 from galdiff.dust.galaxy import GalaxyDust, NoGalaxyDust
 from galdiff.errors import InputError
+from galdiff.light_records import PopulationWeights, Spectrum
 from galdiff.photometry.magnitudes import Photometry, ab_magnitude
 from galdiff.photometry.passband import Passband, band_weights
 from galdiff.photometry.read import load_passband
-from galdiff.records import PopulationWeights, Spectrum, SSPGrid
+from galdiff.records import SSPGrid
 from galdiff.sfh.epoch import epoch_at
 from galdiff.sps.galaxy_light import GalaxyLight
 

@@ -12,7 +12,7 @@ from sps_reference import Formula, Reference
 from galdiff.core.correction import LogGain
 from galdiff.errors import InputError
 from galdiff.halo import diffmah
-from galdiff.records import Epoch
+from galdiff.light_records import Epoch
 from galdiff.sfh import dsps_weights
 from galdiff.sfh.bins import ContinuityBins
 from galdiff.sfh.burst import BurstParams, RecentBurst, burst_weights

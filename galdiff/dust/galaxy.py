@@ -9,7 +9,7 @@ from galdiff.core.correction import Correction, Hook, NoCorrection
 from galdiff.core.stage import Stage
 from galdiff.core.variables import physical
 from galdiff.dust.curve import Curve
-from galdiff.records import Spectrum, Starlight
+from galdiff.light_records import Spectrum, Starlight
 
 HOOK = Hook(drivers=("ln wavelength/5500 Angstrom",), offset=(0.0,), scale=(1.0,), n_out=1, bound=0.5)
 

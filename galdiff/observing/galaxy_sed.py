@@ -6,9 +6,10 @@ from typing import Any
 from galdiff.core.pipeline import Pipeline
 from galdiff.core.record import quantity, record
 from galdiff.core.stage import Stage
+from galdiff.light_records import Epoch, PopulationWeights, Spectrum, Starlight, StellarHistory
 from galdiff.photometry.magnitudes import Magnitudes, Photometry
 from galdiff.photometry.passband import Passband
-from galdiff.records import Epoch, PopulationWeights, Spectrum, SSPGrid, Starlight, StellarHistory
+from galdiff.records import SSPGrid
 from galdiff.sfh.metallicity import MetallicityLaw
 from galdiff.sfh.model import FormStars, SfhLaw
 from galdiff.sfh.panels import panels_of

@@ -11,8 +11,8 @@ from galdiff import units
 from galdiff.core.record import quantity, record, static
 from galdiff.core.stage import Stage
 from galdiff.errors import InputError
+from galdiff.light_records import Epoch, Spectrum
 from galdiff.photometry.passband import Passband, band_weights
-from galdiff.records import Epoch, Spectrum
 
 FRAMES = ("observed", "rest")
 TEN_PC_MPC = 1e-5
@@ -44,9 +44,11 @@ def ab_magnitude(
     """AB magnitude, photon counting, exact for straight lines between the points of spectrum and passband.
 
     Args:
-      wave: rest-frame vacuum wavelengths [Angstrom]; lum: luminosity densities there [Lsun/Angstrom].
+      wave: rest-frame vacuum wavelengths [Angstrom].
+      lum: luminosity densities there [Lsun/Angstrom].
       band: passband.
-      redshift: of the source [1]; distance: luminosity distance [Mpc]. At 0 and 10 pc the magnitude is absolute.
+      redshift: of the source [1]; distance: luminosity distance [Mpc]; both of shape (). At 0 and 10 pc the magnitude
+        is absolute.
 
     Returns:
       Magnitudes [mag], NaN where the spectrum ends inside the passband or nothing shines.

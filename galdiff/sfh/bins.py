@@ -10,7 +10,7 @@ import numpy as np
 
 from galdiff.core.variables import Physical, physical
 from galdiff.errors import InputError
-from galdiff.records import Epoch
+from galdiff.light_records import Epoch
 from galdiff.sfh.model import LOG10_MASS
 from galdiff.sfh.top_hats import Steps, TopHats
 

@@ -6,7 +6,7 @@ from jaxtyping import Array, ArrayLike, Float
 from galdiff.core.record import quantity, record
 from galdiff.core.stage import Stage
 from galdiff.core.variables import physical
-from galdiff.records import StellarHistory
+from galdiff.light_records import StellarHistory
 
 
 @record

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 
 from galdiff.core.variables import physical
-from galdiff.records import Epoch
+from galdiff.light_records import Epoch
 from galdiff.sfh.model import LOG10_MASS
 from galdiff.sfh.top_hats import Steps, TopHats
 

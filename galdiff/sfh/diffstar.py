@@ -13,7 +13,8 @@ from galdiff.core.record import quantity, record
 from galdiff.core.rolling import rolling_line, triweight_cdf
 from galdiff.core.variables import physical
 from galdiff.errors import InputError
-from galdiff.records import Epoch, HaloGrowth
+from galdiff.light_records import Epoch
+from galdiff.records import HaloGrowth
 from galdiff.sfh.model import SfhLaw
 
 ROLL = 9.0  # k of the efficiency: its slope changes within some 0.2 dex of the critical mass

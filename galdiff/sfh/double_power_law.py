@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from galdiff.core.variables import physical
-from galdiff.records import Epoch, HaloGrowth
+from galdiff.light_records import Epoch
+from galdiff.records import HaloGrowth
 from galdiff.sfh.model import LOG10_MASS, YR_PER_GYR, SfhLaw
 
 _U, _W = np.polynomial.legendre.leggauss(128)

@@ -45,8 +45,8 @@ def dsps_age_weights(
 
     Args:
       time, sfr: a table of cosmic times [Gyr] and rates [Msun/yr].
-      t_obs: cosmic time of the observation [Gyr].
-      lg_age_gyr: ages of the library [dex(Gyr)].
+      t_obs: cosmic time of the observation [Gyr], a scalar.
+      lg_age_gyr: ages of the library [dex(Gyr)], shape (age,).
     """
     born = jnp.maximum(jnp.asarray(t_obs) - 10 ** dsps_edges(np.asarray(lg_age_gyr)), T_FIRST)
     formed = 10 ** jnp.interp(jnp.log10(born), jnp.log10(time), log10_formed(time, sfr))
@@ -83,8 +83,8 @@ def dsps_joint_weights(
 
     Args:
       time, sfr, lgmet_table: a table of cosmic times [Gyr], rates [Msun/yr] and log10 Z [dex].
-      scatter: of log10 Z [dex]; t_obs: cosmic time of the observation [Gyr].
-      nodes: log10 Z [dex] and log10 age [dex(Gyr)] of the library.
+      scatter: of log10 Z [dex]; t_obs: cosmic time of the observation [Gyr]; scalars.
+      nodes: log10 Z [dex] and log10 age [dex(Gyr)] of the library, shapes (met,) and (age,).
     """
     lgmet, lg_age = nodes
     born = jnp.log10(jnp.maximum(jnp.asarray(t_obs) - 10 ** np.asarray(lg_age), T_FIRST))

@@ -8,7 +8,7 @@ from jaxtyping import ArrayLike
 from galdiff.core.buildable import buildable
 from galdiff.cosmology import Cosmology, age, luminosity_distance
 from galdiff.errors import InputError
-from galdiff.records import Epoch
+from galdiff.light_records import Epoch
 
 TEN_PC_MPC = 1e-5
 HIGHEST = 20.0
@@ -16,7 +16,7 @@ HIGHEST = 20.0
 
 @buildable
 def epoch_at(*, redshift: ArrayLike, cosmology: Cosmology) -> Epoch:
-    """The epoch of a redshift [1]; at redshift 0 the galaxy is seen from 10 pc, so that magnitudes are absolute.
+    """The epoch of a redshift [1], a scalar; at redshift 0 the galaxy is seen from 10 pc: magnitudes are absolute.
 
     Raises:
       InputError: a redshift below 0 or above 20.

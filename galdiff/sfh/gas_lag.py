@@ -11,7 +11,8 @@ from jaxtyping import Array, Float
 from galdiff.core.rolling import triweight_cdf
 from galdiff.core.variables import physical
 from galdiff.errors import InputError
-from galdiff.records import Epoch, HaloGrowth
+from galdiff.light_records import Epoch
+from galdiff.records import HaloGrowth
 from galdiff.sfh.diffstar import BARYONS, BOUNDS, DiffstarParams, log10_efficiency, log10_quenched
 from galdiff.sfh.model import YR_PER_GYR, SfhLaw
 

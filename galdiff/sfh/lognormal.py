@@ -5,7 +5,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from galdiff.core.variables import physical
-from galdiff.records import Epoch, HaloGrowth
+from galdiff.light_records import Epoch
+from galdiff.records import HaloGrowth
 from galdiff.sfh.model import LOG10_MASS, YR_PER_GYR, SfhLaw
 
 

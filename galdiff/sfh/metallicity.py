@@ -11,7 +11,7 @@ from jaxtyping import Array, ArrayLike, Float
 from galdiff.core.buildable import buildable
 from galdiff.core.rolling import rolling_line
 from galdiff.core.variables import physical
-from galdiff.records import StellarHistory
+from galdiff.light_records import StellarHistory
 
 LG_Z_SCALE = math.log10(0.012)  # the fits count from this metallicity
 PIVOT = 10.5  # log10 M_* of the present-day relation

@@ -11,7 +11,8 @@ from galdiff.core.buildable import buildable
 from galdiff.core.correction import Correction, Hook, NoCorrection
 from galdiff.core.stage import Stage
 from galdiff.errors import InputError
-from galdiff.records import Epoch, HaloGrowth, StellarHistory
+from galdiff.light_records import Epoch, StellarHistory
+from galdiff.records import HaloGrowth
 from galdiff.sfh.panels import AgePanels, AgePoints
 
 HOOK = Hook(

@@ -61,12 +61,12 @@ class AgePanels:
 
     @property
     def parts(self) -> np.ndarray:
-        """Number of panels of each stretch between marks, shape (stretch,)."""
+        """Number of panels [1] of each stretch between marks, shape (stretch,)."""
         return np.maximum(np.ceil(np.diff(self.marks) / self.widest - 1e-9), 1).astype(int)
 
     @property
     def below(self) -> np.ndarray:
-        """Number of the library's age at the younger side of each point, shape (point,)."""
+        """Number [from 0] of the library's age at the younger side of each point, shape (point,)."""
         stretch = np.repeat(np.arange(self.parts.size), self.parts * self.points)
         return np.clip(stretch - 1, 0, len(self.lg_age_gyr) - 2)
 

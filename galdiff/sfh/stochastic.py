@@ -11,7 +11,8 @@ from jaxtyping import Array, Float
 
 from galdiff.core.variables import Physical, physical
 from galdiff.errors import InputError
-from galdiff.records import Epoch, HaloGrowth
+from galdiff.light_records import Epoch
+from galdiff.records import HaloGrowth
 from galdiff.sfh.model import SfhLaw
 
 N_LIMITS = (2, 512)

@@ -7,7 +7,8 @@ from jaxtyping import Array, Float
 from galdiff.core.numbers import numeric
 from galdiff.core.variables import table
 from galdiff.errors import InputError
-from galdiff.records import Epoch, HaloGrowth
+from galdiff.light_records import Epoch
+from galdiff.records import HaloGrowth
 from galdiff.sfh.model import YR_PER_GYR, SfhLaw
 from galdiff.sfh.panels import AgePoints
 

@@ -6,7 +6,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from galdiff.core.record import quantity, record
-from galdiff.records import Epoch, HaloGrowth
+from galdiff.light_records import Epoch
+from galdiff.records import HaloGrowth
 from galdiff.sfh.model import YR_PER_GYR, SfhLaw
 from galdiff.sfh.panels import AgePoints
 

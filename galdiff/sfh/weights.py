@@ -7,7 +7,8 @@ from jaxtyping import Array, Float
 from galdiff.core.rolling import normal_hats
 from galdiff.core.stage import Stage
 from galdiff.errors import InputError
-from galdiff.records import PopulationWeights, SSPGrid, StellarHistory
+from galdiff.light_records import PopulationWeights, StellarHistory
+from galdiff.records import SSPGrid
 from galdiff.sfh.metallicity import MetallicityLaw
 from galdiff.sfh.panels import AgePanels
 

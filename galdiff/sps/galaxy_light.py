@@ -6,7 +6,8 @@ import jax.numpy as jnp
 from galdiff.core.stage import Stage
 from galdiff.core.variables import physical
 from galdiff.errors import InputError
-from galdiff.records import PopulationWeights, SSPGrid, Starlight
+from galdiff.light_records import PopulationWeights, Starlight
+from galdiff.records import SSPGrid
 
 
 class GalaxyLight(Stage):
