@@ -1,11 +1,12 @@
 """Speed and accuracy of the baryon cycle: python benchmarks/baryons.py [--halos 1000] [--quick] [--figure FILE].
 
 1000 halos at the baseline, compared in one process with the peer's setting restated (`peer_baryons.py`). Errors are
-those of the seven log10 contents at z = 0 against each model's own converged solution; times are the least of some
-repetitions after compilation. The processor is one JAX device per core: the peer and galdiff run on one of them,
-whose operations may use all cores, and "on N devices" spreads the halos over all, as `Population` does. galdiff's
-tables of the halos are made once and timed apart. Halos are those of the reference set where it is at hand
-(GALDIFF_DATA or ../shared/data), with the published cooling table; else an embedded population and the fit.
+those of the seven log10 contents at z = 0 against each model's own converged solution; seconds are those of
+`timing.py`, the least of some repetitions after compilation. The processor is one JAX device per core: the peer and
+galdiff run on one of them, and "on N devices", which compares by the clock, spreads the halos over all, as `Population`
+does. galdiff's tables of the halos are made once and timed apart; "end to end" counts them, as the peer's time does.
+Halos are those of the reference set where it is at hand (GALDIFF_DATA or ../shared/data), with the published cooling
+table; else an embedded population and the fit. --quick ends within two minutes.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import dataclasses
 import os
 import pathlib
 import time
+from typing import NamedTuple
 
 import diffrax
 import jax
@@ -23,6 +25,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from peer_baryons import STATE, many
 from rich.console import Console
 from rich.table import Table
+from timing import Taken, machine, measure, unit
 
 from galdiff import runtime
 from galdiff.baryons.cooling import SmoothCooling, TableCooling
@@ -80,159 +83,159 @@ def spread(run, p, tables):
     return everywhere, given, jax.device_put(tables, NamedSharding(mesh, PartitionSpec("halo")))
 
 
+class Row(NamedTuple):
+    """One setting of one solver."""
+
+    setting: str
+    median: float  # errors [dex], or of Jacobians
+    p99: float
+    largest: float
+    taken: Taken
+    tables: float = 0.0  # seconds in which the tables of the halos are made
+
+
+class Rows:
+    """What was measured, by solver, and a table of it."""
+
+    def __init__(self, title: str):
+        self.found: dict[str, list[Row]] = {}
+        self.table = Table(title=title, title_justify="left")
+        for name in ("solver", "setting", "median", "99 %", "max", f"{unit()} / 1000", "wall [ms]", "first [s]"):
+            self.table.add_column(name, justify="right")
+
+    def add(self, solver: str, setting: str, state, exact, taken: Taken, tables: float = 0.0) -> None:
+        """Note results and the time they took."""
+        error = np.abs(np.asarray(state, np.float64) - exact)
+        numbers = float(np.median(error)), float(np.quantile(error, 0.99)), float(error.max())
+        self.found.setdefault(solver, []).append(Row(setting, *numbers, taken, tables))
+        seconds = (f"{taken.seconds * 1e3:.1f}", f"{taken.wall * 1e3:.1f}", f"{taken.first:.1f}")
+        self.table.add_row(solver, setting, *(f"{e:.0e}" for e in numbers), *seconds)
+
+
 def ours(stage, halos, n_steps: int, dtype=float):
-    """Compiled log10 states (halo, 7) as a function of (parameters, tables), the tables, and their time [s]."""
+    """Log10 states (halo, 7) as a function of (parameters, tables), the tables, and the function that makes them."""
     make = equations_of(stage)
     outputs = Outputs(redshifts=(0.0,), n_steps=n_steps, land=(3.5,) if stage.sharp else ())
     tables = jax.jit(jax.vmap(lambda h: prepare(make(jnp.asarray(BASELINE)), h, outputs)))
-    made = jax.block_until_ready(tables(halos))
-    begin = time.perf_counter()
-    jax.block_until_ready(tables(halos))
-    cost = time.perf_counter() - begin
-    made = jax.tree.map(lambda x: x.astype(dtype), made)
+    made = jax.tree.map(lambda x: x.astype(dtype), tables(halos))
 
     def run(p, made):
         contents = jax.vmap(lambda t: evolve_prepared(make(p), t))(made).contents
         return jnp.stack([jnp.log10(contents[q][n][:, -1]) for q, n in STATE], -1)
 
-    return run, made, cost
+    return run, made, tables
 
 
-def measure(call, repeat: int) -> tuple[float, float]:
-    """Least wall and CPU seconds."""
-    times = []
-    for _ in range(repeat):
-        wall, cpu = time.perf_counter(), time.process_time()
-        jax.block_until_ready(call())
-        times.append((time.perf_counter() - wall, time.process_time() - cpu))
-    return min(w for w, _ in times), min(c for _, c in times)
-
-
-def compiled(function, *args):
-    """Compiled function and the seconds it took to trace and compile."""
-    begin = time.perf_counter()
-    made = jax.jit(function).lower(*args).compile()
-    return made, time.perf_counter() - begin
-
-
-def curves(console, halos, cooling, quick: bool) -> dict[str, list]:
-    """Error and time of both, for a range of settings; rows (label, median, p99, max, wall)."""
+def curves(halos, cooling, quick: bool) -> Rows:
+    """Error and time of both, for a range of settings."""
     p = jnp.asarray(BASELINE)
-    repeat = 2 if quick else 5
-    rows: dict[str, list] = {}
-    table = Table(title=f"{halos.t_start.shape[0]} halos, float64 unless named", title_justify="left")
-    for name in ("solver", "setting", "median", "99 %", "max [dex]", "wall [ms]", "CPU [ms]", "compile [s]"):
-        table.add_column(name, justify="right")
-
-    def add(solver, setting, state, exact, wall, cpu, compile_s):
-        error = np.abs(np.asarray(state, np.float64) - exact)
-        numbers = np.median(error), np.quantile(error, 0.99), error.max()
-        rows.setdefault(solver, []).append((setting, *numbers, wall))
-        text = (*(f"{e:.0e}" for e in numbers), f"{wall * 1e3:.1f}", f"{cpu * 1e3:.1f}", f"{compile_s:.1f}")
-        table.add_row(solver, setting, *text)
-
+    repeat = 3 if quick else 5
+    rows = Rows(f"{halos.t_start.shape[0]} halos, float64 unless named; errors in dex")
     sharp = Pandya23(sharp=True, cooling=cooling)
     make = equations_of(sharp)
-    run, tables, _ = ours(sharp, halos, 8192)
-    exact = np.asarray(jax.jit(run)(p, tables))
+    fine = {True: 4096 if quick else 8192, False: 2048}  # steps of the converged solution, by whether there are kinks
+    exact = {}
+    for stage in (sharp, Pandya23()):
+        run, tables, _ = ours(stage, halos, fine[stage.sharp])
+        exact[stage.sharp] = np.asarray(jax.jit(run)(p, tables))
     for rtol in (1e-5, 1e-7) if quick else (1e-5, 1e-6, 1e-7, 1e-8):
         solve = many(make, halos, rtol)
-        begin = time.perf_counter()
-        state = jax.block_until_ready(solve(p))
-        first = time.perf_counter() - begin
-        wall, cpu = measure(lambda solve=solve: solve(p), 2)
-        add("peer", f"{rtol:.0e}", state, exact, wall, cpu, first - wall)
-    n_devices = jax.device_count()
+        taken = measure(solve, p, repeat=1 if quick else 2)
+        rows.add("peer", f"{rtol:.0e}", solve(p), exact[True], taken)
+    many_devices = jax.device_count() > 1 and not quick
     for label, stage, dtype, everywhere in (
         ("galdiff sharp", sharp, float, False),
         ("galdiff smooth", Pandya23(), float, False),
-        (f"galdiff smooth on {n_devices} devices", Pandya23(), float, True),
         ("galdiff smooth float32", Pandya23(), np.float32, False),
-        (f"galdiff smooth float32 on {n_devices} devices", Pandya23(), np.float32, True),
+        (f"galdiff smooth on {jax.device_count()} devices", Pandya23(), float, True),
+        (f"galdiff smooth float32 on {jax.device_count()} devices", Pandya23(), np.float32, True),
     ):
-        run, tables, _ = ours(stage, halos, 2048 if not stage.sharp else 8192)
-        exact = np.asarray(jax.jit(run)(p, tables))
-        for n_steps in (64, 96, 128, 256, 512):
-            run, tables, cost = ours(stage, halos, n_steps, dtype)
+        if everywhere and not many_devices:
+            continue
+        for n_steps in (128, 512) if quick else (64, 96, 128, 256, 512):
+            run, tables, make_tables = ours(stage, halos, n_steps, dtype)
+            cost = measure(make_tables, halos).seconds
             given = p.astype(dtype)
             if everywhere:
                 run, given, tables = spread(run, given, tables)
-            solve, compile_s = compiled(run, given, tables)
-            wall, cpu = measure(lambda s=solve, g=given, t=tables: s(g, t), repeat)
-            add(label, f"{n_steps} steps", solve(given, tables), exact, wall, cpu, compile_s)
-        console.print(f"{label}: tables of the halos, once, 512 steps: {cost * 1e3:.0f} ms")
-    console.print(table)
+            solve = jax.jit(run)
+            taken = measure(solve, given, tables, repeat=repeat)
+            rows.add(label, f"{n_steps} steps", solve(given, tables), exact[stage.sharp], taken, cost)
     return rows
 
 
-def at_error(rows: list, error: float) -> float:
-    """Wall seconds at a 99th-percentile error, by interpolation in log-log."""
-    points = sorted((row[2], row[4]) for row in rows)
-    e, t = np.log(points).T
-    return float(np.exp(np.interp(np.log(error), e, t)))
+def at_error(rows: list[Row], error: float, seconds) -> float:
+    """Seconds at a 99th-percentile error, on lines in log-log, the outermost drawn on."""
+    e, t = np.log(sorted((row.p99, seconds(row)) for row in rows)).T
+    k = int(np.clip(np.searchsorted(e, np.log(error)), 1, len(e) - 1))
+    return float(np.exp(t[k] + (t[k] - t[k - 1]) / (e[k] - e[k - 1]) * (np.log(error) - e[k])))
 
 
-def ratios(console, rows) -> None:
-    """Throughput at equal error."""
+def ratios(console, rows: dict[str, list[Row]]) -> None:
+    """Throughput at equal error, of the solve alone and end to end."""
     for error, goal in GOALS.items():
         for label in rows.keys() - {"peer"}:
-            found = at_error(rows["peer"], error) / at_error(rows[label], error)
-            console.print(f"at a 99 % error of {error:.0e} dex: {label} {found:.0f} times the peer (goal {goal:.0f})")
+            counted = (lambda r: r.taken.wall) if "devices" in label else (lambda r: r.taken.seconds)
+            peer, own, whole = (
+                at_error(r, error, s)
+                for r, s in (
+                    (rows["peer"], counted),
+                    (rows[label], counted),
+                    (rows[label], lambda r, c=counted: c(r) + r.tables),
+                )
+            )
+            console.print(
+                f"at a 99 % error of {error:.0e} dex: {label} {peer / own:.0f} times the peer (goal {goal:.0f}),"
+                f" end to end {peer / whole:.1f}"
+            )
 
 
-def jacobians(console, halos, cooling, quick: bool) -> None:
-    """Time and error of the Jacobian of seven log10 contents in eight parameters, of both, at equal error."""
+def jacobians(halos, cooling) -> Rows:
+    """Time and error of the Jacobian of seven log10 contents in eight parameters, of both."""
     p = jnp.asarray(BASELINE)
     sharp = Pandya23(sharp=True, cooling=cooling)
     peer_model = equations_of(sharp)
-    table = Table(title=f"Jacobian of {halos.t_start.shape[0]} halos, 8 parameters", title_justify="left")
-    for name in ("solver", "setting", "median", "99 %", "max", "wall [ms]", "compile [s]"):
-        table.add_column(name, justify="right")
-    rows: dict[str, list] = {}
-
-    def add(solver, setting, found, exact, wall, compile_s):
-        error = np.abs(np.asarray(found, np.float64) - exact)
-        numbers = np.median(error), np.quantile(error, 0.99), error.max()
-        rows.setdefault(solver, []).append((setting, *numbers, wall))
-        table.add_row(solver, setting, *(f"{e:.0e}" for e in numbers), f"{wall * 1e3:.1f}", f"{compile_s:.1f}")
-
+    rows = Rows(f"Jacobian of {halos.t_start.shape[0]} halos, 8 parameters")
     for label, stage, dtype in (
         ("galdiff sharp", sharp, float),
         ("galdiff smooth", Pandya23(), float),
         ("galdiff smooth float32", Pandya23(), np.float32),
     ):
-        run, tables, _ = ours(stage, halos, 2048 if not stage.sharp else 8192)
+        run, tables, _ = ours(stage, halos, 8192 if stage.sharp else 2048)
         exact = np.asarray(jax.jit(jax.jacfwd(run))(p, tables))
         for n_steps in (48, 64, 96, 128, 256):
             run, tables, _ = ours(stage, halos, n_steps, dtype)
-            given = p.astype(dtype)
-            solve, compile_s = compiled(jax.jacfwd(run), given, tables)
-            wall, _ = measure(lambda s=solve, g=given, t=tables: s(g, t), 10)
-            add(label, f"{n_steps} steps", solve(given, tables), exact, wall, compile_s)
+            given, solve = p.astype(dtype), jax.jit(jax.jacfwd(run))
+            taken = measure(solve, given, tables, repeat=10)
+            rows.add(label, f"{n_steps} steps", solve(given, tables), exact, taken)
         if stage is sharp:  # the peer's own model: the same truth
-            for rtol in (1e-5, 1e-7) if quick else (1e-5, 1e-6, 1e-7, 1e-8):
+            for rtol in (1e-5, 1e-6, 1e-7, 1e-8):
                 peer = jax.jit(jax.jacfwd(lambda p, r=rtol: many(peer_model, halos, r, diffrax.ForwardMode())(p)))
-                begin = time.perf_counter()
-                found = jax.block_until_ready(peer(p))
-                first = time.perf_counter() - begin
-                wall, _ = measure(lambda f=peer: f(p), 2)
-                add("peer", f"{rtol:.0e}", found, exact, wall, first - wall)
-    console.print(table)
+                taken = measure(peer, p, repeat=2)
+                rows.add("peer", f"{rtol:.0e}", peer(p), exact, taken)
+    return rows
+
+
+def jacobian_ratios(console, rows: dict[str, list[Row]]) -> None:
+    """Throughput of Jacobians at equal error."""
     for label in rows.keys() - {"peer"}:
-        found = at_error(rows["peer"], JACOBIAN_ERROR) / at_error(rows[label], JACOBIAN_ERROR)
-        console.print(f"Jacobian at a 99 % error of {JACOBIAN_ERROR}: {label} {found:.0f} times the peer (goal 20)")
+        peer, own = (at_error(rows[n], JACOBIAN_ERROR, lambda r: r.taken.seconds) for n in ("peer", label))
+        console.print(
+            f"Jacobian at a 99 % error of {JACOBIAN_ERROR}: {label} {peer / own:.0f} times the peer (goal 20)"
+        )
 
 
-def reverse(console, halos, few) -> None:
+def reverse(console, batches) -> None:
     """Reverse gradients of a sum over the halos, in forward solves."""
     p = jnp.asarray(BASELINE)
-    for some in (few, halos):
-        run, tables, _ = ours(Pandya23(), some, 128)
-        forward, _ = compiled(run, p, tables)
-        solve, compile_s = compiled(jax.grad(lambda p, t, run=run: run(p, t).sum()), p, tables)
-        a, b = (measure(lambda f=f, t=tables: f(p, t), 5)[0] for f in (forward, solve))
-        n = some.t_start.shape[0]
-        console.print(f"reverse gradient, {n} halos: {b * 1e3:.1f} ms, {b / a:.1f} solves; compile {compile_s:.1f} s")
+    for halos in batches:
+        run, tables, _ = ours(Pandya23(), halos, 128)
+        forward = measure(jax.jit(run), p, tables, repeat=5)
+        back = measure(jax.jit(jax.grad(lambda p, t, run=run: run(p, t).sum())), p, tables, repeat=5)
+        console.print(
+            f"reverse gradient, {halos.t_start.shape[0]} halos: {back.seconds * 1e3:.1f} {unit()} / 1000,"
+            f" {back.seconds / forward.seconds:.1f} solves; first {back.first:.1f} s"
+        )
 
 
 def asked_and_got(rows, halos) -> dict[str, list]:
@@ -242,7 +245,7 @@ def asked_and_got(rows, halos) -> dict[str, list]:
     run, tables, _ = ours(stage, halos, 2048)
     p = jnp.asarray(BASELINE)
     exact = np.asarray(jax.jit(run)(p, tables))
-    points = {"peer": [(float(row[0]), row[2]) for row in rows["peer"]]}
+    points = {"peer": [(float(row.setting), row.p99) for row in rows["peer"]]}
     for solver in ("patankar", "stiff"):
         for rtol in (1e-3, 1e-4, 1e-5, 1e-6):
 
@@ -266,12 +269,11 @@ def draw(rows, asked, path: str) -> None:
     left.set(xlabel="relative tolerance asked", ylabel="99th percentile of the error at z = 0 [dex]")
     left.legend(fontsize=8, frameon=False)
     for label, points in rows.items():
-        axes.loglog([r[4] * 1e3 for r in points], [r[2] for r in points], "o-", ms=4, label=label)
+        axes.loglog([r.taken.wall * 1e3 for r in points], [r.p99 for r in points], "o-", ms=4, label=label)
     for label in (next(iter(rows)), list(rows)[-1]):  # the others take the steps of the last
-        for setting, _, p99, _, wall in rows[label]:
-            axes.annotate(
-                setting, (wall * 1e3, p99), textcoords="offset points", xytext=(-5, -9), fontsize=7, ha="right"
-            )
+        for r in rows[label]:
+            place = dict(textcoords="offset points", xytext=(-5, -9), fontsize=7, ha="right")
+            axes.annotate(r.setting, (r.taken.wall * 1e3, r.p99), **place)
     axes.set(xlabel="time for all halos [ms]")
     axes.legend(fontsize=8, frameon=False)
     figure.savefig(path, dpi=120)
@@ -281,20 +283,25 @@ def main() -> None:
     """Run all parts."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--halos", type=int, default=1000)
-    parser.add_argument("--quick", action="store_true", help="fewer settings and repetitions")
+    parser.add_argument("--quick", action="store_true", help="fewer settings, no Jacobians (within two minutes)")
     parser.add_argument("--figure", help="where to draw error against tolerance and time")
     args = parser.parse_args()
     runtime.configure(precision="float64", cpu_devices=os.cpu_count())
-    console = Console(width=130)
-    console.print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, jax {runtime.versions()['jax']}")
+    console, begin = Console(width=130), time.perf_counter()
+    console.print(machine())
     halos, cooling = load_halos(args.halos)
-    rows = curves(console, halos, cooling, args.quick)
-    ratios(console, rows)
+    rows = curves(halos, cooling, args.quick)
+    console.print(rows.table)
+    ratios(console, rows.found)
     few = jax.tree.map(lambda x: x[:: max(1, x.shape[0] // 100)], halos)
-    jacobians(console, few, cooling, args.quick)
-    reverse(console, halos, few)
+    if not args.quick:
+        found = jacobians(few, cooling)
+        console.print(found.table)
+        jacobian_ratios(console, found.found)
+    reverse(console, (halos,) if args.quick else (few, halos))
     if args.figure:
-        draw(rows, asked_and_got(rows, few), args.figure)
+        draw(rows.found, asked_and_got(rows.found, few), args.figure)
+    console.print(f"{time.perf_counter() - begin:.0f} s in all, {time.process_time():.0f} of the processor")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Speed, memory and accuracy of the IFU engines: python benchmarks/ifu.py [--full].
+"""Speed, memory and accuracy of the IFU engines: python benchmarks/ifu.py [--quick | --full].
 
 A MUSE-like cube of 25 x 25 x 3721 at redshift 0.3. Compared in one process:
 
@@ -7,8 +7,8 @@ A MUSE-like cube of 25 x 25 x 3721 at redshift 0.3. Compared in one process:
   direct    galdiff's own star-by-star engine: look up, shift by index arithmetic, add; one spectrograph operator
   compressed  deposit, compress, render
 
-CPU seconds are of the process (all threads), the least of some repetitions after compilation; wall seconds of the same
-call. The library is MILES where it is at hand (GALDIFF_DATA or ../shared/data), else the embedded one.
+Seconds are those of `timing.py`, the least of some repetitions after compilation. The library is MILES where it is at
+hand (GALDIFF_DATA or ../shared/data), else the embedded one. --quick ends within three minutes.
 """
 
 import argparse
@@ -18,13 +18,13 @@ import pathlib
 import resource
 import subprocess
 import sys
-import time
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from timing import Taken, accelerated, machine, measure, peak_mb, unit
 
 from galdiff import runtime
 from galdiff.core.compiled import compiled
@@ -61,18 +61,6 @@ def some_stars(n: int, kpc_per_arcsec: float, seed: int = 0) -> SkyStars:
         age=10 ** rng.uniform(-1.5, 1.1, n), metallicity=10 ** rng.uniform(-4, -1.4, n),
     )  # fmt: skip
     return SkyStars(**{name: jnp.asarray(value, jnp.float32) for name, value in columns.items()})
-
-
-def measure(f, *args, repeat: int = 3) -> tuple[float, float, float]:
-    """First call, then least CPU and wall seconds of a call."""
-    start = time.perf_counter()
-    jax.block_until_ready(f(*args))
-    first, cpu, wall = time.perf_counter() - start, np.inf, np.inf
-    for _ in range(repeat):
-        t, c = time.perf_counter(), time.process_time()
-        jax.block_until_ready(f(*args))
-        cpu, wall = min(cpu, time.process_time() - c), min(wall, time.perf_counter() - t)
-    return first, cpu, wall
 
 
 def engine_of(plan: Plan, engine: str, placement: Placement):
@@ -116,8 +104,8 @@ def child(n: int) -> None:
     imported = high_water_mb()
     plan, placement = layout("nearest")
     stars, run = some_stars(n, float(placement.kpc_per_arcsec)), engine_of(plan, "compressed", placement)
-    first, cpu, wall = measure(run, stars, repeat=1)
-    print(json.dumps(dict(first=first, cpu=cpu, wall=wall, peak_mb=high_water_mb() - imported, imported_mb=imported)))
+    taken = measure(run, stars, repeat=1)
+    print(json.dumps(dict(taken._asdict(), peak_mb=high_water_mb() - imported, imported_mb=imported)))
 
 
 def layout(kernel: str, rank: int = 64, psf: bool = False) -> tuple[Plan, Placement]:
@@ -127,15 +115,17 @@ def layout(kernel: str, rank: int = 64, psf: bool = False) -> tuple[Plan, Placem
     return plan, jax.jit(AtRedshift(redshift=REDSHIFT))()
 
 
-def accuracy(console: Console) -> None:
+def accuracy(console: Console, quick: bool) -> None:
     """Error of the compressed engine against the direct one, by rank."""
-    table = Table(title="compressed against direct, 20000 stars, nearest spaxel", title_justify="left")
+    n, ranks = (2_000, (64,)) if quick else (20_000, (32, 64, 128))
+    table = Table(title=f"compressed against direct, {n} stars, nearest spaxel", title_justify="left")
     for name in ("rank", "rms / rms(cube)", "max / max(cube)", "max relative, lit pixels"):
         table.add_column(name)
-    for rank in (32, 64, 128):
+    exact = None
+    for rank in ranks:
         plan, placement = layout("nearest", rank)
-        stars = some_stars(20_000, float(placement.kpc_per_arcsec))
-        if rank == 32:
+        stars = some_stars(n, float(placement.kpc_per_arcsec))
+        if exact is None:
             exact = np.asarray(engine_of(plan, "direct", placement)(stars), np.float64)
         error = np.asarray(engine_of(plan, "compressed", placement)(stars), np.float64) - exact
         lit = exact > 1e-3 * exact.max()
@@ -144,7 +134,7 @@ def accuracy(console: Console) -> None:
     console.print(table)
 
 
-def peers(console: Console, full: bool) -> None:
+def peers(console: Console, quick: bool, full: bool) -> None:
     """Times of the three engines."""
     plan, placement = layout("nearest")
     ssp = jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), load_ssp(MILES if MILES.exists() else None))
@@ -154,57 +144,63 @@ def peers(console: Console, full: bool) -> None:
     runs = {"rubix": lambda s: rule(s, ssp)}
     runs |= {name: engine_of(plan, name, placement) for name in ("direct", "compressed")}
     table = Table(title=f"{SPAXELS} x {SPAXELS} x {len(plan.wave)}, {len(plan.nodes)} spectra", title_justify="left")
-    for name in ("stars", "engine", "compile + first [s]", "CPU [s]", "wall [s]", "times slower than compressed, CPU"):
+    for name in ("stars", "engine", "compile + first [s]", f"[{unit()}]", "wall [s]", "times slower than compressed"):
         table.add_column(name, justify="right")
     for n in (1_000, 10_000, 100_000, 1_000_000):
         stars, times = some_stars(n, scale), {}
+        most = 1_000_000 if full else 10_000 if quick else 100_000  # stars of the slow ones: their time is linear
         for name, run in runs.items():
-            if n > 100_000 and name != "compressed" and not full:
-                continue
-            times[name] = measure(run, stars, repeat=1 if name != "compressed" and n >= 100_000 else 5)
-        for name, (first, cpu, wall) in times.items():
-            ratio = cpu / times["compressed"][1]
-            table.add_row(f"{n:.0e}", name, f"{first:.2f}", f"{cpu:.3f}", f"{wall:.3f}", f"{ratio:.1f}")
+            if n <= most or name == "compressed":
+                times[name] = measure(run, stars, repeat=1 if name != "compressed" and n >= 10_000 else 5)
+        for name, taken in times.items():
+            ratio = taken.seconds / times["compressed"].seconds
+            table.add_row(
+                f"{n:.0e}", name, f"{taken.first:.2f}", f"{taken.seconds:.4f}", f"{taken.wall:.4f}", f"{ratio:.1f}"
+            )
     console.print(table)
     crossing = next(n for n in np.unique(np.geomspace(1, 1e6, 400).astype(int)) if choose_engine(n, plan) != "direct")
     console.print(f"engine=auto takes the direct engine below {crossing} stars here")
 
 
-def gradients(console: Console) -> None:
+def gradients(console: Console, quick: bool) -> None:
     """Cost of value and gradient over that of the value."""
     table = Table(title="value and gradient of x, y, v_los, mass, age, Z", title_justify="left")
-    for name in ("kernel", "stars", "value CPU [s]", "value and gradient CPU [s]", "ratio"):
+    for name in ("kernel", "stars", f"value [{unit()}]", f"value and gradient [{unit()}]", "ratio"):
         table.add_column(name, justify="right")
-    for kernel in ("nearest", "cubic"):
+    for kernel in ("nearest",) if quick else ("nearest", "cubic"):
         plan, placement = layout(kernel)
         forward, both = engine_of(plan, "compressed", placement), gradient_of(plan, placement)
-        for n in (100_000, 1_000_000):
+        for n in (100_000,) if quick else (100_000, 1_000_000):
             stars = some_stars(n, float(placement.kpc_per_arcsec))
-            a, b = measure(forward, stars)[1], measure(both, stars)[1]
-            table.add_row(kernel, f"{n:.0e}", f"{a:.3f}", f"{b:.3f}", f"{b / a:.2f}")
+            a, b = measure(forward, stars).seconds, measure(both, stars).seconds
+            table.add_row(kernel, f"{n:.0e}", f"{a:.4f}", f"{b:.4f}", f"{b / a:.2f}")
     console.print(table)
 
 
-def other(console: Console) -> None:
+def other(console: Console, quick: bool) -> None:
     """Bank, PSF and memory."""
     plan, placement = layout("nearest")
     stage = ifu_stages(plan=plan, engine="compressed")["bank"]
     run, state = compiled(Pipeline(stages={"bank": stage}, inputs={"placement": Placement}), ["bank"])
-    first, cpu, wall = measure(lambda p: run(state, placement=p), placement)
-    console.print(
-        f"bank, rebuilt only when redshift or LSF move: first {first:.2f} s, CPU {cpu:.3f}, wall {wall:.3f} s"
-    )
+
+    def say(what: str, taken: Taken) -> None:
+        console.print(f"{what}: first {taken.first:.2f} s, {taken.seconds:.4f} {unit()}, wall {taken.wall:.4f} s")
+
+    say("bank, rebuilt only when redshift or LSF move", measure(lambda p: run(state, placement=p), placement))
     plan, placement = layout("nearest", psf=True)
     blurred, stars = engine_of(plan, "compressed", placement), some_stars(100_000, float(placement.kpc_per_arcsec))
-    first, cpu, wall = measure(blurred, stars)
-    console.print(f"1e5 stars, Gaussian PSF of 0.8 arcsec: first {first:.2f} s, CPU {cpu:.3f}, wall {wall:.3f} s")
-    for n in (1_000_000, 10_000_000):
+    say("1e5 stars, Gaussian PSF of 0.8 arcsec", measure(blurred, stars))
+    if accelerated():  # whose memory one process holds
+        console.print(f"peak memory of the device until here: {peak_mb():.0f} MB")
+        return
+    for n in (1_000_000,) if quick else (1_000_000, 10_000_000):
         console.print(f"{n:.0e} stars in a process of its own: {peak_memory(n)}")
 
 
 def main() -> None:
     """Run all parts."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="fewer stars, ranks and kernels (within three minutes)")
     parser.add_argument("--full", action="store_true", help="peers at 1e6 stars too (minutes)")
     parser.add_argument("--only", nargs="*", default=["accuracy", "peers", "gradients", "other"])
     parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
@@ -213,12 +209,10 @@ def main() -> None:
     if args.child:
         return child(args.child)
     console = Console(width=130)
-    console.print(
-        f"{jax.devices()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {runtime.versions()['jax']}"
-    )
+    console.print(machine())
     parts = dict(accuracy=accuracy, gradients=gradients, other=other)
     for name in args.only:
-        peers(console, args.full) if name == "peers" else parts[name](console)
+        peers(console, args.quick, args.full) if name == "peers" else parts[name](console, args.quick)
     return None
 
 
