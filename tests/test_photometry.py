@@ -17,6 +17,7 @@ from galdiff.light_records import PopulationWeights, Spectrum
 from galdiff.photometry.magnitudes import Photometry, ab_magnitude
 from galdiff.photometry.passband import Passband, band_weights
 from galdiff.photometry.read import load_passband
+from galdiff.photometry.tables import band_tables, tabled_magnitudes
 from galdiff.records import SSPGrid
 from galdiff.sfh.epoch import epoch_at
 from galdiff.sps.galaxy_light import GalaxyLight
@@ -182,3 +183,25 @@ def test_a_passband_keeps_one_dark_point_at_each_end():
     wide = Passband("wide", np.arange(1000.0, 1010.0), np.array([0, 0, 0, 0.5, 1, 0.5, 0, 0, 0, 0.0]))
     assert wide.ends == (1002.0, 1006.0)
     assert dataclasses.replace(wide, name="again").ends == wide.ends
+
+
+def test_tables_give_the_magnitudes_of_the_spectrum_behind_dust():
+    rng = np.random.default_rng(1)
+    bumps = 1 + 0.2 * np.cumsum(rng.normal(size=(2, 4, WAVE.size)), -1) / 30
+    grid = SSPGrid(
+        ssp_wave=WAVE, ssp_lg_age_gyr=np.array([-3.0, -2.0, 0.0, 1.0]), ssp_lgmet=np.array([-3.0, -1.7]),
+        ssp_flux=np.abs(bumps) * (WAVE / 5e3) ** np.array([-3.0, -2.0, 0.0, 1.0])[:, None],
+        ssp_fwhm=np.full(WAVE.size, 2.5),
+    )  # fmt: skip
+    populations = PopulationWeights(mass=jnp.full((2, 4), 1e9), lg_age=jnp.asarray(grid.ssp_lg_age_gyr))
+    epoch, light = epoch_at(redshift=0.13, cosmology=Cosmology()), GalaxyLight()
+    starlight, inside = light(populations, grid), light.inside(populations.lg_age)
+    for dust, tolerance in ((None, 1e-9), (GalaxyDust(curve=ModifiedCalzetti(bump=1.0), a_v=2.5), 1e-3)):
+        spectrum = (NoGalaxyDust() if dust is None else dust)(starlight)
+        exact = Photometry(passbands=[HUMP])(spectrum, epoch).mag
+        tables = band_tables(grid, [HUMP], redshift=0.13)
+        np.testing.assert_allclose(
+            tabled_magnitudes(populations, inside, tables, epoch, dust).mag, exact, atol=tolerance
+        )
+    with pytest.raises(InputError, match="passband hump runs from 4500 to 5310 Angstrom, but the library"):
+        band_tables(grid, [HUMP], redshift=2.0)

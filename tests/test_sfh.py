@@ -27,7 +27,7 @@ from galdiff.sfh.model import FormStars
 from galdiff.sfh.panels import AgePanels
 from galdiff.sfh.stochastic import Stochastic, regulator_covariance
 from galdiff.sfh.tabulated import Tabulated
-from galdiff.sfh.weights import age_hats
+from galdiff.sfh.weights import on_ages
 
 AGES = tuple(np.log10([0.001, 0.003, 0.01, 0.03, 0.06, 0.1, 0.2, 0.4, 0.7, 1.0, 1.5, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14]))
 PANELS = AgePanels(lg_age_gyr=AGES)
@@ -98,7 +98,7 @@ def weights_of(reference, panels, dtype):
         points = panels.points_before(time)
         born = time - points.age
         sfr = diffstar_sfr(p, born, diffmah.log10_mass(halo, born, jnp.asarray(reference.t_today, dtype)))
-        mass = sfr * points.width @ age_hats(points.age, panels.below, lg_age)
+        mass = on_ages(sfr * points.width, points.age, panels.below, lg_age)
         return mass / mass.sum()
 
     cast = jax.tree.map(lambda x: jnp.asarray(x, dtype), (reference.galaxies, reference.halos, reference["t_obs"]))

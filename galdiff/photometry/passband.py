@@ -13,6 +13,8 @@ from jaxtyping import Array, Float
 
 from galdiff.errors import InputError
 
+LEAK = 5e-5  # of the response
+
 
 @dataclasses.dataclass(frozen=True)
 class Passband:
@@ -21,7 +23,8 @@ class Passband:
     Attributes:
       name: as users ask for it, e.g. sdss2010-g.
       wave: vacuum wavelength [Angstrom], increasing, shape (knot,).
-      transmission: share of photons that count [1, any scale], shape (knot,), zero outside.
+      transmission: share of photons that count [1, any scale], shape (knot,), zero outside. Far wings that hold less
+        than 5e-5 of it are cut, at either end: leaks of some published curves reach across the optical.
     """
 
     name: str
@@ -39,7 +42,9 @@ class Passband:
             raise InputError(f"{where}: wavelengths [Angstrom] must be positive and increase; sort them")
         if transmission.min() < -1e-3 * transmission.max() or transmission.max() <= 0:
             raise InputError(f"{where}: the transmission is nowhere positive, or negative; repair the file")
-        lit = np.flatnonzero(transmission > 0)
+        middle = np.diff(wave) * (transmission[1:] + transmission[:-1]) / 2
+        response = np.concatenate([[0.0], np.cumsum(middle)])
+        lit = np.flatnonzero((response > LEAK * response[-1]) & (response < (1 - LEAK) * response[-1]))
         keep = slice(max(lit[0] - 1, 0), lit[-1] + 2)
         object.__setattr__(self, "wave", wave[keep])
         object.__setattr__(self, "transmission", np.maximum(transmission[keep], 0.0))
@@ -71,12 +76,15 @@ def _moments(band: Passband, power: int) -> np.ndarray:
     return np.concatenate([[0.0], np.cumsum((t * x**power * weight).sum(-1) * half)])
 
 
-def band_weights(band: Passband, wave: Float[Array, "wave"]) -> Float[Array, "wave"]:
+def band_weights(
+    band: Passband, wave: Float[Array, "wave"], window: tuple[float, float] | None = None
+) -> Float[Array, "wave"]:
     """What each point of a spectrum contributes to the integral of T f wave over that of T / wave.
 
     Args:
       band: the passband.
       wave: points of the spectrum in the observer's frame [Angstrom], increasing, covering the band.
+      window: wavelengths [Angstrom] between which the transmission counts; all of it if None.
 
     Returns:
       Weights [Angstrom^2] for which the sum of weights times f is the mean of f wave^2 over the band: with f a flux
@@ -87,10 +95,11 @@ def band_weights(band: Passband, wave: Float[Array, "wave"]) -> Float[Array, "wa
     x = wave / scale
     at, share = np.polynomial.legendre.leggauss(4)
     between = x[:-1, None] + jnp.diff(x)[:, None] * ((at + 1) / 2).astype(x.dtype)
-    first = _antiderivative(band, x, scale)
+    lo, hi = (edge / scale for edge in (band.ends if window is None else window))
+    first = _antiderivative(band, jnp.clip(x, lo, hi), scale)
     # Integrated by parts: the mean of the antiderivative inside an interval says how T x is shared between its points.
     # Second moments would say it too, but cancel in single precision.
-    mean = _antiderivative(band, between, scale) @ (share / 2).astype(x.dtype)
+    mean = _antiderivative(band, jnp.clip(between, lo, hi), scale) @ (share / 2).astype(x.dtype)
     none = jnp.zeros(1, x.dtype)
     left, right = mean - first[:-1], first[1:] - mean
     return (jnp.concatenate([left, none]) + jnp.concatenate([none, right])) * (scale**2 / band.per_wave)

@@ -13,18 +13,23 @@ from galdiff.sfh.metallicity import MetallicityLaw
 from galdiff.sfh.panels import AgePanels
 
 
-def age_hats(age: Float[Array, "point"], below: np.ndarray, lg_age: np.ndarray) -> Float[Array, "point age"]:
-    """Weights of linear interpolation in log10 age [1]; the ends of the library count beyond them.
+def on_ages(
+    mass: Float[Array, "*met point"], age: Float[Array, "point"], below: np.ndarray, lg_age: np.ndarray
+) -> Float[Array, "*met age"]:
+    """Mass at the ages of a library [unit of mass], by linear interpolation in log10 age; its ends count beyond them.
 
     Args:
-      age: of the points [Gyr], shape (point,); below: number of the library's age at the younger side of each.
+      mass: of the points, shape (..., point).
+      age: of the points [Gyr], shape (point,).
+      below: number of the library's age at the younger side of each point, shape (point,).
       lg_age: ages of the library [dex(Gyr)], shape (age,).
     """
+    dtype = age.dtype
     x = jnp.log10(jnp.maximum(age, 1e-9))
-    width = np.diff(lg_age)[below].astype(age.dtype)
-    older = jnp.clip((x - lg_age[below].astype(age.dtype)) / width, 0.0, 1.0)[:, None]
-    eye = np.eye(lg_age.size, dtype=age.dtype)
-    return (1 - older) * eye[below] + older * eye[below + 1]
+    older = jnp.clip((x - lg_age[below].astype(dtype)) / np.diff(lg_age)[below].astype(dtype), 0.0, 1.0)
+    # Matrices that depend on nothing: for many galaxies this is a product of matrices.
+    eye = np.eye(lg_age.size, dtype=dtype)
+    return (mass * (1 - older)) @ eye[below] + (mass * older) @ eye[below + 1]
 
 
 class Enrich(Stage):
@@ -50,6 +55,7 @@ class Enrich(Stage):
     def __call__(self, stars: StellarHistory) -> PopulationWeights:
         """Mass formed at each node; what is beyond the library counts at its ends."""
         mets = normal_hats(self.law.lgmet(stars), self.law.spread(), np.asarray(self.lgmet))
-        hats = age_hats(stars.age, self.ages.below, np.asarray(self.ages.lg_age_gyr))
+        by_metals = mets.T * stars.mass
+        mass = on_ages(by_metals, stars.age, self.ages.below, np.asarray(self.ages.lg_age_gyr))
         lg_age = jnp.asarray(self.ages.lg_age_gyr, stars.age.dtype)
-        return PopulationWeights(mass=(stars.mass[:, None] * mets).T @ hats, lg_age=lg_age)
+        return PopulationWeights(mass=mass, lg_age=lg_age)

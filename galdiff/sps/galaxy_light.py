@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from galdiff.core.stage import Stage
 from galdiff.core.variables import physical
@@ -26,7 +27,7 @@ class GalaxyLight(Stage):
 
     def __call__(self, populations: PopulationWeights, library: SSPGrid) -> Starlight:
         """Both spectra, on the wavelengths of the library."""
-        inside = jax.nn.sigmoid((jnp.log10(self.t_birth.bounded) - populations.lg_age) / self.width)
+        inside = self.inside(populations.lg_age)
         both = jnp.stack([populations.mass * inside, populations.mass * (1 - inside)])
         flux = jnp.asarray(library.ssp_flux)
         if flux.shape[:2] != populations.mass.shape:
@@ -36,3 +37,7 @@ class GalaxyLight(Stage):
             )
         young, old = both.reshape(2, -1) @ flux.reshape(-1, flux.shape[-1]).astype(both.dtype)
         return Starlight(wave=jnp.asarray(library.ssp_wave), young=young, old=old)
+
+    def inside(self, lg_age: Float[Array, "age"]) -> Float[Array, "age"]:
+        """Share of the stars that are in birth clouds [1] at log10 ages [dex(Gyr)]."""
+        return jax.nn.sigmoid((jnp.log10(self.t_birth.bounded) - lg_age) / self.width)
