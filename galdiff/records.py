@@ -1,7 +1,11 @@
 """Records that travel between stages of different packages."""
 
-from jaxtyping import Array, Bool, Float
+import typing
 
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Bool, Float
+
+from galdiff.core.hermite import backward_slopes, hermite
 from galdiff.core.record import quantity, record, static
 from galdiff.cosmology import Cosmology
 from galdiff.errors import InputError
@@ -177,6 +181,35 @@ class HaloHistory:
     cosmology: Cosmology = quantity("", "the universe it grew in")
     spin: Float[Array, ""] | None = quantity("", "spin parameter (Bullock et al. 2001), where known", default=None)
     interpolation: str = static("between the nodes: smooth or backward", default="smooth")
+
+    def log10_mass(self, time: Float[ArrayLike, "..."]) -> Float[Array, "..."]:
+        """log10 of the virial mass [dex(Msun)] at cosmic times [Gyr] of any shape."""
+        return self._ln_mass(time)[0] / jnp.log(10.0)
+
+    def accretion_rate(self, time: Float[ArrayLike, "..."]) -> Float[Array, "..."]:
+        """Derivative of the virial mass [Msun/Gyr] at cosmic times [Gyr] of any shape."""
+        ln_m, slope = self._ln_mass(time)
+        return jnp.exp(ln_m) * slope
+
+    def _ln_mass(self, time: Float[ArrayLike, "..."]) -> tuple[Array, Array]:
+        """ln of the mass and its derivative per Gyr, by the rule that the history names."""
+        time, ln_m = jnp.asarray(time), jnp.log(self.m_vir)
+        if self.interpolation == "backward":
+            return hermite(time, self.time, ln_m, backward_slopes(ln_m, self.time))
+        value, slope = hermite(jnp.log(time), jnp.log(self.time), ln_m, self.mdot_vir * self.time / self.m_vir)
+        return value, slope / time
+
+
+class HaloGrowth(typing.Protocol):
+    """What star formation asks of a halo: `HaloHistory`, or a formula."""
+
+    def log10_mass(self, time: Float[ArrayLike, "..."]) -> Float[Array, "..."]:
+        """log10 of the mass [dex(Msun)] at cosmic times [Gyr] of any shape."""
+        ...
+
+    def accretion_rate(self, time: Float[ArrayLike, "..."]) -> Float[Array, "..."]:
+        """Derivative of the mass [Msun/Gyr] at cosmic times [Gyr] of any shape."""
+        ...
 
 
 @record

@@ -23,6 +23,8 @@ from galdiff.core.variables import physical, table
 from galdiff.cosmology import Cosmology
 from galdiff.dust.attenuation import BirthCloudDust, DustScreen, GasColumnDust, NoDust
 from galdiff.dust.column import ColumnGrid
+from galdiff.dust.curves.modified_calzetti import ModifiedCalzetti
+from galdiff.dust.galaxy import GalaxyDust, NoGalaxyDust
 from galdiff.galaxy.grown import GrownGalaxy
 from galdiff.galaxy.streaming import StreamingDisc
 from galdiff.galaxy.view import GasView, StarView
@@ -35,8 +37,11 @@ from galdiff.ifu.plan import Plan, Precision, make_plan
 from galdiff.ifu.stages import Deposit, Spectrograph, Synthesis, Templates
 from galdiff.ifu.uncompressed import LibraryTemplates, NodeSpectra
 from galdiff.kinematics.maps import MapMaker, node_tables
+from galdiff.light_records import Epoch, PopulationWeights, Spectrum, Starlight, StellarHistory
 from galdiff.observing.seen_maps import SeenMaps, seen_stages
 from galdiff.observing.star_sums import BareMaps
+from galdiff.photometry.magnitudes import Photometry
+from galdiff.photometry.passband import Passband
 from galdiff.records import (
     Galaxy,
     GasParticles,
@@ -49,6 +54,13 @@ from galdiff.records import (
     SSPGrid,
     StarParticles,
 )
+from galdiff.sfh.burst import RecentBurst
+from galdiff.sfh.delayed_tau import DelayedTau
+from galdiff.sfh.metallicity import OneMetallicity
+from galdiff.sfh.model import FormStars
+from galdiff.sfh.panels import AgePanels
+from galdiff.sfh.weights import Enrich
+from galdiff.sps.galaxy_light import GalaxyLight
 from galdiff.sps.spectral_correction import CorrectedSpectra
 
 
@@ -227,8 +239,50 @@ def grown_galaxy():
 
 
 # Stage class -> function without arguments that returns (stage, records by name).
+def epoch() -> Epoch:
+    return Epoch(time=jnp.asarray(8.13), redshift=jnp.asarray(0.11), luminosity_distance=jnp.asarray(500.0))
+
+
+PANELS = AgePanels(lg_age_gyr=(-2.0, 0.0, 1.0), widest=3.0)
+
+
+def stellar_history() -> StellarHistory:
+    age = PANELS.points_before(epoch().time).age
+    return StellarHistory(age=age, mass=1e8 * (1 + age), time=epoch().time)
+
+
+def starlight() -> Starlight:
+    wave = jnp.asarray(library().ssp_wave)
+    return Starlight(wave=wave, young=(wave / 5e3) ** -2, old=wave / 5e3)
+
+
+def galaxy_dust():
+    return GalaxyDust(curve=ModifiedCalzetti(), a_v=0.3, a_v_birth=0.6), {"starlight": starlight()}
+
+
+def galaxy_light():
+    populations = PopulationWeights(mass=random(2, 3, lo=1e8, hi=1e9), lg_age=jnp.array([-2.0, 0.0, 1.0]))
+    return GalaxyLight(t_birth=0.011), {"populations": populations, "library": library()}
+
+
+def photometry():
+    band = Passband("hump", np.array([4800.0, 5000.0, 5400.0]), np.array([0.0, 1.0, 0.0]))
+    spectrum = Spectrum(wave=starlight().wave, lum=starlight().old)
+    return Photometry(passbands=[band]), {"spectrum": spectrum, "epoch": epoch()}
+
+
 BUILDERS: dict[type[Stage], Callable] = {
     Older: older,
+    FormStars: lambda: (FormStars(law=DelayedTau(), ages=PANELS), {"epoch": epoch()}),
+    RecentBurst: lambda: (RecentBurst(lgyr_peak=7.0, lgyr_max=9.0 - 1e-3), {"smooth_stars": stellar_history()}),
+    Enrich: lambda: (
+        Enrich(law=OneMetallicity(lgmet=-1.9, scatter=0.3), ages=PANELS, library=library()),
+        {"stars": stellar_history()},
+    ),
+    GalaxyLight: galaxy_light,
+    GalaxyDust: galaxy_dust,
+    NoGalaxyDust: lambda: (NoGalaxyDust(), {"starlight": starlight()}),
+    Photometry: photometry,
     Pandya23: pandya23,
     Regulator: regulator,
     GrownGalaxy: grown_galaxy,

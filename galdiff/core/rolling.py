@@ -1,0 +1,65 @@
+"""Building blocks of the diff- models: sigmoids, lines of rolling slope, and a compact stand-in for the normal law."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Float
+
+REACH = 3.0  # where the triweight kernel ends, in standard deviations
+
+
+def sigmoid(x: ArrayLike, x0: Any, k: Any, lo: Any, hi: Any) -> Float[Array, "..."]:
+    """From lo to hi [any unit] around x0, k per unit of x; arguments of any shapes that broadcast."""
+    return lo + (hi - lo) * jax.nn.sigmoid(k * (jnp.asarray(x) - x0))
+
+
+def unsigmoid(y: ArrayLike, x0: Any, k: Any, lo: Any, hi: Any) -> Float[Array, "..."]:
+    """The x at which `sigmoid` is y [unit of lo and hi], of any shapes that broadcast; infinite at the ends."""
+    y = jnp.asarray(y)
+    return x0 + (jnp.log(y - lo) - jnp.log(hi - y)) / k
+
+
+def rolling_line(x: ArrayLike, pivot: tuple[Any, Any], x0: Any, k: Any, slopes: tuple[Any, Any]) -> Float[Array, "..."]:
+    """A line through a pivot whose slope rolls around x0.
+
+    Args:
+      x: where [any unit]; all arguments are of any shapes that broadcast.
+      pivot: x [its unit] and y [any unit] of a point of the line.
+      x0: where the slope is the mean of both [unit of x]; k: how fast it changes [1/unit of x].
+      slopes: at small and at large x [unit of y per unit of x].
+    """
+    return pivot[1] + sigmoid(x, x0, k, *slopes) * (jnp.asarray(x) - pivot[0])
+
+
+def triweight_cdf(z: ArrayLike) -> Float[Array, "..."]:
+    """Share of a triweight kernel of unit variance below z [1], any shape: 0 below -3, 1 above 3, smooth to order 3."""
+    z = jnp.clip(jnp.asarray(z), -REACH, REACH)
+    square = z * z
+    return 0.5 + z * (35 / 96 + square * (-35 / 864 + square * (7 / 2592 - square * (5 / 69984))))
+
+
+def normal_hats(
+    x: Float[ArrayLike, "..."], scatter: Float[ArrayLike, "..."], nodes: Float[ArrayLike, "node"]
+) -> Float[Array, "... node"]:
+    """Mean over a normal law of the weights of linear interpolation.
+
+    Args:
+      x: mean [any unit], any shape; scatter: standard deviation [unit of x], positive, broadcast to x.
+      nodes: nodes of the table [unit of x], strictly increasing; beyond its ends the end counts.
+
+    Returns:
+      Weights [1] on a new last axis, positive, with the sum 1.
+    """
+    x, nodes = jnp.asarray(x)[..., None], np.asarray(nodes)
+    if nodes.size == 1:
+        return jnp.ones_like(x)
+    nodes = nodes.astype(x.dtype)
+    scatter = jnp.broadcast_to(jnp.asarray(scatter, x.dtype), x.shape[:-1])[..., None]
+    u = (nodes - x) / scatter
+    # mean of max(node - x, 0): its second differences are those of the hats
+    ramp = scatter * (u * jax.scipy.stats.norm.cdf(u) + jax.scipy.stats.norm.pdf(u))
+    below = jnp.diff(ramp, axis=-1) / np.diff(nodes)  # share below each interval, averaged over it
+    ends = jnp.zeros_like(x), jnp.ones_like(x)
+    return jnp.maximum(jnp.diff(jnp.concatenate([ends[0], below, ends[1]], -1), axis=-1), 0.0)

@@ -1,0 +1,65 @@
+"""Dust in front of the stars of a whole galaxy: one screen for all, another around the young."""
+
+from typing import ClassVar
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from galdiff.core.correction import Correction, Hook, NoCorrection
+from galdiff.core.stage import Stage
+from galdiff.core.variables import physical
+from galdiff.dust.curve import Curve
+from galdiff.light_records import Spectrum, Starlight
+
+HOOK = Hook(drivers=("ln wavelength/5500 Angstrom",), offset=(0.0,), scale=(1.0,), n_out=1, bound=0.5)
+
+
+class GalaxyDust(Stage):
+    """Charlot & Fall (2000, ApJ 539, 718) with any curves; a share of the light may be unobscured (Lower et al. 2022).
+
+    Args of the constructor:
+      curve: A(wave)/A(V) of the screen; birth_curve: of birth clouds, the same if None.
+      a_v: attenuation of the screen, a_v_birth: that of birth clouds besides [mag].
+      unobscured: share of the light that sees no dust [1] (Lower et al. 2022, ApJ 931, 14).
+      correction: of the attenuation of the screen [mag] along the wavelength, see `HOOK`.
+    """
+
+    hooks: ClassVar = {"correction": HOOK}
+
+    def __init__(
+        self,
+        *,
+        curve: Curve,
+        birth_curve: Curve | None = None,
+        a_v: float = 0.3,
+        a_v_birth: float = 0.6,
+        unobscured: float = 1e-3,
+        correction: Correction | None = None,
+    ) -> None:
+        self.curve = curve
+        self.birth_curve = curve if birth_curve is None else birth_curve
+        self.a_v = physical(a_v, lo=0.0, hi=10.0, unit="mag")
+        self.a_v_birth = physical(a_v_birth, lo=0.0, hi=20.0, unit="mag")
+        self.unobscured = physical(unobscured, lo=0.0, hi=1.0, unit="1")
+        self.correction = NoCorrection() if correction is None else correction
+
+    def __call__(self, starlight: Starlight) -> Spectrum:
+        """What leaves the galaxy."""
+        screen, clouds = self.transmissions(starlight.wave)
+        return Spectrum(wave=starlight.wave, lum=screen * (starlight.old + clouds * starlight.young))
+
+    def transmissions(self, wave: Float[Array, "wave"]) -> tuple[Float[Array, "wave"], Float[Array, "wave"]]:
+        """Shares of the light [1] that the screen and the birth clouds let through at rest wavelengths [Angstrom]."""
+        a = self.a_v.bounded * self.curve(wave)
+        a = self.correction(a[:, None], jnp.log(wave / 5500.0)[:, None])[:, 0]
+        free = self.unobscured.bounded
+        birth = self.a_v_birth.bounded * self.birth_curve(wave)
+        return free + (1 - free) * 10 ** (-0.4 * a), 10 ** (-0.4 * birth)
+
+
+class NoGalaxyDust(Stage):
+    """No dust: all light leaves."""
+
+    def __call__(self, starlight: Starlight) -> Spectrum:
+        """The sum of young and old."""
+        return Spectrum(wave=starlight.wave, lum=starlight.young + starlight.old)

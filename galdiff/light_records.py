@@ -1,0 +1,48 @@
+"""Records of whole galaxies: when they are seen, their stars by age, and their light."""
+
+from jaxtyping import Array, Float
+
+from galdiff.core.record import quantity, record
+
+
+@record
+class Epoch:
+    """When and where from a galaxy is seen."""
+
+    time: Float[Array, ""] = quantity("Gyr", "cosmic time")
+    redshift: Float[Array, ""] = quantity("", "redshift")
+    luminosity_distance: Float[Array, ""] = quantity("Mpc", "luminosity distance")
+
+
+@record
+class StellarHistory:
+    """Stars of a whole galaxy at one time, as points in age that each stand for some mass formed, young to old."""
+
+    age: Float[Array, "point"] = quantity("Gyr", "age")
+    mass: Float[Array, "point"] = quantity("Msun", "mass formed; the sum is all that ever formed")
+    time: Float[Array, ""] = quantity("Gyr", "cosmic time at which the ages are counted")
+
+
+@record
+class PopulationWeights:
+    """Mass formed per node of an SSP library, of a whole galaxy."""
+
+    mass: Float[Array, "met age"] = quantity("Msun", "mass formed")
+    lg_age: Float[Array, "age"] = quantity("dex(Gyr)", "log10 of the age of the nodes")
+
+
+@record
+class Starlight:
+    """Light of the stars of a whole galaxy in its rest frame, before any dust."""
+
+    wave: Float[Array, "wave"] = quantity("Angstrom", "vacuum wavelength, increasing")
+    young: Float[Array, "wave"] = quantity("Lsun/Angstrom", "luminosity density of stars in their birth clouds")
+    old: Float[Array, "wave"] = quantity("Lsun/Angstrom", "luminosity density of all others")
+
+
+@record
+class Spectrum:
+    """Light of a whole galaxy in its rest frame."""
+
+    wave: Float[Array, "wave"] = quantity("Angstrom", "vacuum wavelength, increasing")
+    lum: Float[Array, "wave"] = quantity("Lsun/Angstrom", "luminosity density")

@@ -1,0 +1,71 @@
+"""experiments/sed.py: the files it leaves, what they hold, and its errors."""
+
+import importlib.util
+import pathlib
+import sys
+from unittest import mock
+
+import hydra
+import numpy as np
+import pytest
+from astropy import units as u
+from astropy.table import QTable
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+FILES = ["config.yaml", "magnitudes.ecsv", "metrics.json", "sed.png", "spectrum.ecsv"]
+
+
+@pytest.fixture(scope="module")
+def script():
+    spec = importlib.util.spec_from_file_location("sed", ROOT / "experiments" / "sed.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def run(script, folder, *overrides):
+    with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        script.main(hydra.compose("sed", overrides=[f"output={folder}", *overrides]))
+    return folder
+
+
+def command(script, folder, capsys, *overrides):
+    """Exit code and the last line on stderr of the command line in this process."""
+    quiet = ("hydra/job_logging=none", "hydra/hydra_logging=none")
+    argv = ["sed.py", f"output={folder}", *quiet, f"hydra.run.dir={folder}/hydra", *overrides]
+    with mock.patch.object(sys, "argv", argv), pytest.raises(SystemExit) as leaving:
+        script.main()
+    return leaving.value.code, capsys.readouterr().err.strip()
+
+
+def test_a_halo_gives_a_spectrum_and_its_magnitudes(script, tmp_path, capsys):
+    folder = run(script, tmp_path / "run", "passbands=[sdss2010-g,sdss2010-r]", "halo.log10_mvir=12.0")
+    assert sorted(p.name for p in folder.iterdir() if p.is_file()) == FILES
+    spectrum, magnitudes = (QTable.read(folder / name) for name in ("spectrum.ecsv", "magnitudes.ecsv"))
+    assert spectrum["wave"].unit == u.Angstrom
+    assert spectrum["lum"].unit == u.Lsun / u.Angstrom
+    assert (spectrum["lum"] <= spectrum["lum_young"] + spectrum["lum_old"]).all()
+    assert list(magnitudes["passband"]) == ["sdss2010-g", "sdss2010-r"]
+    colour = magnitudes["mag_ab_rest"][0] - magnitudes["mag_ab_rest"][1]
+    assert 0.0 < colour < 1.0
+    assert -23 < magnitudes["mag_ab_rest"][1] < -19  # a Milky Way
+    np.testing.assert_allclose(magnitudes["mag_ab"] - magnitudes["mag_ab_rest"], 38.3, atol=0.5)  # modulus at z = 0.1
+    assert "Msun formed, mean age" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (("redshift=-1",), "redshift is -1"),
+        (("passbands=[nothing-r]",), "passband 'nothing-r' is no file and no name of speclite"),
+        (("passbands=[wise2010-W4]", "sfh=delayed_tau"), "passband wise2010-W4 runs from"),
+        (("passbands=[]", "sfh=delayed_tau"), "passbands are empty"),
+        (("sfh=delayed_tau", "sfh.tau=-1"), "sfh.tau"),
+        (("sfh=table", "sfh.time=[1,2]", "sfh.sfr_table=[-1,2]"), "sfr_table holds -1 Msun/yr"),
+    ],
+)
+def test_bad_input_ends_in_one_line(script, tmp_path, capsys, overrides, said):
+    code, error = command(script, tmp_path / "run", capsys, *overrides)
+    assert code == 2
+    assert said in error.splitlines()[-1]
+    assert not (tmp_path / "run" / "sed.png").exists()

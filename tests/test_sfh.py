@@ -1,0 +1,255 @@
+"""Star formation histories: parity with diffstar, exact masses, gradients, and weights on the nodes of a library."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from sps_reference import Formula, Reference
+
+from galdiff.core.correction import LogGain
+from galdiff.errors import InputError
+from galdiff.halo import diffmah
+from galdiff.light_records import Epoch
+from galdiff.sfh import dsps_weights
+from galdiff.sfh.bins import ContinuityBins
+from galdiff.sfh.burst import BurstParams, RecentBurst, burst_weights
+from galdiff.sfh.constant import Burst, Constant
+from galdiff.sfh.delayed_tau import DelayedTau
+from galdiff.sfh.diffstar import Diffstar, diffstar_sfr
+from galdiff.sfh.double_power_law import DoublePowerLaw
+from galdiff.sfh.gas_lag import DiffstarGasLag
+from galdiff.sfh.lognormal import Lognormal
+from galdiff.sfh.metallicity import MassMetallicity, maiolino08, mass_metallicity
+from galdiff.sfh.model import FormStars
+from galdiff.sfh.panels import AgePanels
+from galdiff.sfh.stochastic import Stochastic, regulator_covariance
+from galdiff.sfh.tabulated import Tabulated
+from galdiff.sfh.weights import on_ages
+
+AGES = tuple(np.log10([0.001, 0.003, 0.01, 0.03, 0.06, 0.1, 0.2, 0.4, 0.7, 1.0, 1.5, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14]))
+PANELS = AgePanels(lg_age_gyr=AGES)
+EPOCH = Epoch(time=jnp.asarray(9.0), redshift=jnp.asarray(0.4), luminosity_distance=jnp.asarray(2000.0))
+HALO = Formula(diffmah.DiffmahParams(), 13.8)
+LAWS = {
+    "delayed_tau": DelayedTau,
+    "lognormal": Lognormal,
+    "double_power_law": DoublePowerLaw,
+    "constant": functools.partial(Constant, t_start=1.13),
+    "burst": functools.partial(Burst, log10_mformed=10.5, age=3.1, duration=0.53),
+    "bins": functools.partial(ContinuityBins, log10_ratios=(0.3, -0.5, 0.1, 0.2, -0.1)),
+}
+
+
+@pytest.fixture(scope="module")
+def reference(data_dir):
+    return Reference.read(data_dir)
+
+
+def history_at(reference, times):
+    p = reference.halos
+    return jax.vmap(lambda halo: diffmah.log10_mass(halo, times, reference.t_today))(p)
+
+
+def tables(reference):
+    log10_mass = history_at(reference, reference["t_table"])
+    rates = jax.vmap(lambda p, m: diffstar_sfr(p, reference["t_table"], m, baryon_fraction=float(reference["fb"])))
+    return jnp.maximum(rates(reference.galaxies, log10_mass), dsps_weights.SFR_MIN)
+
+
+def test_rates_and_masses_are_those_of_diffstar(reference):
+    sfr = tables(reference)
+    np.testing.assert_allclose(sfr, reference["sfh"], rtol=1e-9)
+    formed = jax.vmap(lambda s: 10 ** dsps_weights.log10_formed(reference["t_table"], s))(sfr)
+    np.testing.assert_allclose(formed, reference["smh"], rtol=1e-9)
+
+
+def test_rates_with_a_gas_lag_are_those_of_the_older_diffstar(reference):
+    t, fb = reference["t_table"], float(reference["fb"])
+    for i in (0, 3, 11):
+        ms, q = reference["lag_ms_params"][i], reference["lag_q_params"][i]
+        names = ("lgmcrit", "lgy_at_mcrit", "indx_lo", "indx_hi", "tau_dep", "lg_qt", "qlglgdt", "lg_drop", "lg_rejuv")
+        law = DiffstarGasLag(**dict(zip(names, map(float, (*ms, *q)), strict=True)), baryon_fraction=fb)
+        halo = Formula(jax.tree.map(lambda x, i=i: x[i], reference.halos), reference.t_today)
+        got = np.maximum(law.sfr(jnp.asarray(t), EPOCH, halo), dsps_weights.SFR_MIN)
+        np.testing.assert_allclose(got, reference["lag_sfh"][i], rtol=1e-9)
+
+
+def test_weights_at_the_edges_of_dsps_are_its_own(reference):
+    lgmet, lg_age = reference.nodes
+    args = reference["t_table"], tables(reference), reference["t_obs"]
+    ages = jax.vmap(lambda s, t: dsps_weights.dsps_age_weights(args[0], s, t, lg_age))(*args[1:])
+    np.testing.assert_allclose(ages, reference["mdf_age_weights"], atol=1e-9)
+    mets = dsps_weights.dsps_met_weights(reference["gal_lgmet"], reference["gal_lgmet_scatter"][:, None], lgmet)
+    np.testing.assert_allclose(mets, reference["mdf_lgmet_weights"], atol=1e-9)
+    joint = jax.vmap(
+        lambda s, z, d, t: dsps_weights.dsps_joint_weights(args[0], s, z, d, t, (lgmet, lg_age)),
+    )(args[1], reference["zt_lgmet_table"], reference["gal_lgmet_scatter"], args[2])
+    np.testing.assert_allclose(joint, reference["zt_weights"], atol=1e-9)
+
+
+def weights_of(reference, panels, dtype):
+    """Age weights of the reference galaxies by quadrature, normalised."""
+    lg_age = reference["ssp_lg_age_gyr"]
+
+    def one(p, halo, time):
+        points = panels.points_before(time)
+        born = time - points.age
+        sfr = diffstar_sfr(p, born, diffmah.log10_mass(halo, born, jnp.asarray(reference.t_today, dtype)))
+        mass = on_ages(sfr * points.width, points.age, panels.below, lg_age)
+        return mass / mass.sum()
+
+    cast = jax.tree.map(lambda x: jnp.asarray(x, dtype), (reference.galaxies, reference.halos, reference["t_obs"]))
+    return np.asarray(jax.jit(jax.vmap(one))(*cast), np.float64)
+
+
+def test_weights_by_quadrature_converge_and_hold_in_single_precision(reference):
+    lg_age = tuple(map(float, reference["ssp_lg_age_gyr"]))
+    exact = weights_of(reference, AgePanels(lg_age_gyr=lg_age, widest=0.002, points=4), jnp.float64)
+    panels = AgePanels(lg_age_gyr=lg_age)
+    assert panels.below.size <= 366
+    got = weights_of(reference, panels, jnp.float64)
+    distance = np.abs(got - exact).sum(1) / 2
+    assert np.median(distance) < 3e-6
+    assert distance.max() < 2e-4
+    assert np.sort(distance)[-3] < 1e-4  # the worst stop growing inside a panel
+    single = weights_of(reference, panels, jnp.float32)
+    assert (np.abs(single - got).sum(1) / 2).max() < 5e-6
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_all_the_mass_forms_and_the_rate_is_its_derivative(name):
+    law = LAWS[name]()
+    stars = FormStars(law=law, ages=PANELS)(EPOCH)
+    np.testing.assert_allclose(stars.mass.sum(), 10**10.5, rtol=2e-4)
+    assert (stars.mass >= 0).all()
+    assert (jnp.diff(stars.age[stars.age < 8.9]) >= 0).all()
+    times = jnp.linspace(1e-4, 9.0, 200_001)
+    rate = law.sfr(times, EPOCH)
+    np.testing.assert_allclose(jnp.trapezoid(rate, times) * 1e9, 10**10.5, rtol=2e-3)
+
+
+@pytest.mark.parametrize("name", [*LAWS, "diffstar", "gas_lag", "stochastic"])
+def test_gradients_are_those_of_differences(name):
+    others = {
+        "diffstar": Diffstar,
+        "gas_lag": DiffstarGasLag,
+        "stochastic": functools.partial(Stochastic, law=DelayedTau(), latent=(0.5, -1.0, 0.3, 0.8)),
+    }
+    stage = FormStars(law=(LAWS | others)[name](), ages=AgePanels(lg_age_gyr=AGES, widest=0.5))
+    graph, params, rest = nnx.split(stage, nnx.Param, ...)
+    flat, tree = jax.tree.flatten(params)
+    age = stage.ages.points_before(EPOCH.time).age
+
+    @jax.jit
+    def mean_age(leaves):
+        stars = nnx.merge(graph, jax.tree.unflatten(tree, leaves), rest)(EPOCH, HALO)
+        return jnp.log(stars.mass @ (1 + age**2)) + jnp.log(stars.mass @ jnp.exp(-age))
+
+    grads = jax.grad(mean_age)(flat)
+    for i, leaf in enumerate(flat):
+        step = jnp.zeros_like(leaf).reshape(-1).at[0].set(1e-5).reshape(leaf.shape)
+        ends = [mean_age([*flat[:i], leaf + sign * step, *flat[i + 1 :]]) for sign in (1, -1)]
+        expected = (ends[0] - ends[1]) / 2e-5
+        np.testing.assert_allclose(grads[i].reshape(-1)[0], expected, rtol=1e-5, atol=1e-7)
+        assert jnp.isfinite(grads[i]).all()
+
+
+def test_a_table_of_rates_gives_its_exact_mass():
+    t, rate = (0.5, 2.0, 5.0, 8.0, 12.0), (0.0, 6.0, 1.0, 1.0, 3.0)
+    stars = FormStars(law=Tabulated(time=t, sfr_table=rate), ages=PANELS)(EPOCH)
+    until = np.array([0.5, 2.0, 5.0, 8.0, 9.0])
+    expected = np.trapezoid(np.interp(until, t, rate), until) * 1e9
+    np.testing.assert_allclose(stars.mass.sum(), expected, rtol=1e-12)
+
+
+def test_a_correction_moves_mass_in_time_or_scales_it():
+    def later(drivers):
+        return -2.0 * drivers[..., :1]
+
+    made = {}
+    for keep in (True, False):
+        stage = FormStars(law=DelayedTau(), ages=PANELS, correction=LogGain(net=later, bound=1.0), keep_mass=keep)
+        made[keep] = stage(EPOCH)
+    plain = FormStars(law=DelayedTau(), ages=PANELS)(EPOCH)
+    np.testing.assert_allclose(made[True].mass.sum(), plain.mass.sum(), rtol=1e-12)
+    assert abs(made[False].mass.sum() / plain.mass.sum() - 1) > 0.1
+    assert made[True].mass @ plain.age < 0.9 * (plain.mass @ plain.age)
+
+
+def test_a_burst_keeps_the_mass_and_is_as_young_as_asked():
+    fine = AgePanels(lg_age_gyr=tuple(np.linspace(-4.5, 1.15, 114)))
+    smooth = FormStars(law=DelayedTau(), ages=fine)(EPOCH)
+    burst = RecentBurst(lgfburst=-1.5, lgyr_peak=7.0, lgyr_max=8.0)(smooth)
+    np.testing.assert_allclose(burst.mass.sum(), smooth.mass.sum(), rtol=1e-12)
+    extra = burst.mass - (1 - 10**-1.5) * smooth.mass
+    np.testing.assert_allclose(extra.sum() / smooth.mass.sum(), 10**-1.5, rtol=1e-6)
+    np.testing.assert_allclose(extra @ jnp.log10(smooth.age) / extra.sum(), -2.0, atol=0.02)
+
+
+def test_burst_weights_are_those_of_diffburst(reference):
+    lg_age = reference["burst_lg_age_gyr"]
+    got = [
+        burst_weights(BurstParams(lgfburst=p[0], lgyr_peak=p[1], lgyr_max=p[2]), jnp.asarray(w), lg_age)
+        for p, w in zip(reference["burst_params"], reference["burst_smooth_age_weights"], strict=True)
+    ]
+    np.testing.assert_allclose(got, reference["burst_age_weights"], atol=1e-9)
+
+
+def test_mass_metallicity_relations_are_those_of_diffsky(reference):
+    names = ("level", "centre", "sharpness", "slope_lo", "slope_hi")
+    names += ("drop_at", "drop_mass", "look_back", "rate_at", "rate_mass")
+    mass, time = jnp.asarray(reference["mzr_logsm"]), jnp.asarray(reference["mzr_t"])[:, None]
+    p = dict(zip(names, reference["mzr_params"], strict=True))
+    np.testing.assert_allclose(mass_metallicity(mass, time, pivot=p["centre"], **p), reference["mzr_lgmet"], atol=1e-9)
+    p |= dict(zip([n for n in names if n != "look_back"], reference["umzr_params"], strict=True)) | {"look_back": 8.44}
+    np.testing.assert_allclose(mass_metallicity(mass, time, **p), reference["umzr_lgmet"], atol=1e-9)
+    rows = [maiolino08(mass, z) for z in (0.07, 0.7, 2.2)]
+    np.testing.assert_allclose(rows, reference["maiolino08_lgz"][:3], atol=1e-9)
+
+
+def test_closed_mass_metallicity_relations_are_the_published_ones():
+    np.testing.assert_allclose(maiolino08(11.18, 0.07), 9.04 - 12)
+    np.testing.assert_allclose(maiolino08(10.0, 2.2), -0.0864 * (10 - 12.38) ** 2 + 8.99 - 12)
+    law = MassMetallicity()
+    assert law.relation(9.0, 13.0) < law.relation(11.0, 13.0) < 0.4 - 1.92
+    assert law.relation(10.0, 1.0) < law.relation(10.0, 12.0)
+
+
+def test_stars_of_a_growing_galaxy_get_more_metals_with_time():
+    stars = FormStars(law=Constant(), ages=PANELS)(EPOCH)
+    lgmet = MassMetallicity().lgmet(stars)
+    formed = stars.mass > 1e3
+    assert (jnp.diff(lgmet[formed]) <= 1e-6).all()
+
+
+def test_the_regulator_varies_as_asked_and_less_the_longer_apart():
+    lag = jnp.asarray([0.0, 0.1, 1.0, 5.0])
+    same = regulator_covariance(lag, 0.3, jnp.asarray(0.5), jnp.asarray(0.5), 0.1, 0.02)
+    near = regulator_covariance(lag, 0.3, jnp.asarray(0.5006), jnp.asarray(0.5), 0.1, 0.02)
+    np.testing.assert_allclose(same[0], 0.3**2 + 0.1**2)
+    np.testing.assert_allclose(near, same, rtol=1e-2)
+    assert (jnp.diff(same) < 0).all()
+    assert (same > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("build", "said"),
+    [
+        (lambda: FormStars(law=Diffstar(), ages=PANELS)(EPOCH), "halo, which is missing"),
+        (lambda: Tabulated(time=(1.0, 1.0), sfr_table=(1.0, 2.0)), "must be finite, from 0 on, and increase"),
+        (lambda: Tabulated(time=(1.0, 2.0), sfr_table=(1.0, -2.0)), "sfr_table holds -2 Msun/yr"),
+        (lambda: Tabulated(time=(1.0,), sfr_table=(1.0,)), "two or more of each"),
+        (lambda: ContinuityBins(edges=(0.3, 0.1)), "positive ones that increase"),
+        (lambda: ContinuityBins(log10_ratios=(0.1,)), "give 5 finite ones"),
+        (lambda: AgePanels(lg_age_gyr=(0.0,)), "two or more ages"),
+        (lambda: Diffstar(baryon_fraction=1.5), "baryon_fraction is 1.5"),
+        (lambda: Stochastic(law=DelayedTau(), n_latent=1), "finite ones"),
+    ],
+)
+def test_bad_input_is_told_on_one_line(build, said):
+    with pytest.raises(InputError, match=said) as caught:
+        build()
+    assert "\n" not in str(caught.value)
