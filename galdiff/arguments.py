@@ -1,6 +1,7 @@
 """Arguments of the command line before Hydra reads them, and values that are only used at the end of a run."""
 
 import functools
+import pathlib
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -37,7 +38,9 @@ def quoted(override: str) -> str:
     return shlex.quote(f'{key}="{inside}"')
 
 
-def check_kinds(config: DictConfig, group: str = "", ignore: Iterable[str] = ()) -> None:
+def check_kinds(
+    config: DictConfig, group: str = "", ignore: Iterable[str] = (), conf: pathlib.Path | None = None
+) -> None:
     """Refuse values of another kind than the defaults of the project's config have, before anything is computed.
 
     A number stays a number and a switch a switch; where the default is null, a number or null is expected. Texts and
@@ -47,13 +50,16 @@ def check_kinds(config: DictConfig, group: str = "", ignore: Iterable[str] = ())
       config: the composed config.
       group: name of the YAML file in the config folder that holds the defaults.
       ignore: keys whose null or number may be something else.
+      conf: the config folder; the project's by default.
 
     Raises:
       InputError: naming the key, its value and what is expected.
     """
-    conf = project_dir("conf")
+    conf = project_dir("conf") if conf is None else conf
     defaults = _read((conf / f"{group}.yaml").read_text(encoding="utf-8"))
     for group_of in (str(node) for node in config if (conf / str(node)).is_dir()):
+        if not OmegaConf.is_dict(config[group_of]):  # a number of the same name
+            continue
         texts = (path.read_text(encoding="utf-8") for path in sorted((conf / group_of).glob("*.yaml")))
         same = [p for p in map(_read, texts) if p.get("_target_") == config[group_of].get("_target_")]
         if same:

@@ -117,7 +117,7 @@ def _check_keys(name: str, argv: Sequence[str]) -> None:
         found = _folders(argv)
         with hydra.initialize_config_dir(str(conf.resolve()), version_base="1.3"):
             config = hydra.compose(name, overrides=search_path(found, argv))
-        check_before(config, name)
+        check_before(config, name, conf)
     except EXPECTED as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise

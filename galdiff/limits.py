@@ -6,6 +6,7 @@ and `galdiff describe`. Names to choose from are read from the source that defin
 
 import contextlib
 import math
+import pathlib
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -183,20 +184,23 @@ OTHERWISE: Mapping[str, tuple[str, ...]] = {  # keys whose null or number may be
 }
 
 
-def check_experiment(config: DictConfig, name: str, given: Iterable[str] = ()) -> None:
+def check_experiment(
+    config: DictConfig, name: str, given: Iterable[str] = (), conf: pathlib.Path | None = None
+) -> None:
     """Refuse values that the keys of an experiment do not allow.
 
     Args:
       config: composed.
       name: of the experiment.
       given: keys whose objects the caller gives.
+      conf: the config folder; the project's by default.
 
     Raises:
       InputError: naming the key, its value and what is allowed.
     """
     ignored = [place for place in OTHERWISE.get(name, ()) if not place.startswith("galdiff.")]
     ignored += [key for place in OTHERWISE.get(name, ()) if place.startswith("galdiff.") for key in literal(place)]
-    check_kinds(config, name, ignore=(*ignored, *given))
+    check_kinds(config, name, ignore=(*ignored, *given), conf=conf)
     plain: Any = OmegaConf.to_container(config, resolve=False)
     check_seeds(plain)
     for key, limit in LIMITS.get(name, {}).items():
@@ -213,17 +217,18 @@ def check_experiment(config: DictConfig, name: str, given: Iterable[str] = ()) -
     check_values(plain, sections)
 
 
-def check_before(config: DictConfig, name: str) -> None:
+def check_before(config: DictConfig, name: str, conf: pathlib.Path | None = None) -> None:
     """Refuse what can be refused without loading what computes: keys, arguments of constructors, the instrument.
 
     Args:
       config: composed, of the experiment `name`; what is interpolated is checked where it comes from.
+      conf: the config folder; the project's by default.
 
     Raises:
       InputError: naming the key, its value and what is allowed.
     """
     with contextlib.suppress(MissingMandatoryValue):  # a checkpoint may bring it
-        check_experiment(config, name)
+        check_experiment(config, name, conf=conf)
     plain = OmegaConf.to_container(config, resolve=False)
     node = plain.get("instrument") if isinstance(plain, dict) else None
     if isinstance(node, dict) and node.get("_target_") == INSTRUMENT:

@@ -37,7 +37,7 @@ finally:
         ("cosmology.h0=-70", "cosmology.h0 is -70 [km/s/Mpc]; give 10 to 200"),
         ("seed=null", "seed is None; give a whole number from 0 to 4294967295"),
         ("psf_scale=1e-6", "psf_scale is 1e-06; give a number above 0.2 and below 2.6"),
-        ("instrument.wave.end_angstrom=100", "instrument.wave runs from 4750 to 100 Angstrom"),
+        ("instrument.wave.end_angstrom=100", "instrument.wave runs from 3745 to 100 Angstrom"),
     ],
 )
 def test_what_cannot_be_is_refused_before_jax_is_loaded(argument, said):
