@@ -171,7 +171,7 @@ def test_a_folder_of_another_run_is_refused(run):
         ),
         ("part=half", "part is 'half'; choose all, corrections or physics"),
         ("mesh=cube", "mesh is 'cube'"),
-        ("optimiser.learning_rate=-1", "give learning_rate > 0"),
+        ("optimiser.learning_rate=-1", "learning_rate is -1; give 1e-12 to 1000"),
         ("checkpoint=nowhere", "nowhere: holds no checkpoint"),
     ],
 )

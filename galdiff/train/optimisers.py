@@ -12,7 +12,7 @@ from galdiff.errors import InputError
 @buildable(reads=True)
 def adamw(
     *,
-    learning_rate: Annotated[float, Within(0.0, 1e3)],
+    learning_rate: Annotated[float, Within(1e-12, 1e3)],
     steps: Annotated[int, Within(1, 1e9)],
     warmup: Annotated[int, Within(0, 1e9)] = 0,
     final: Annotated[float, Within(0.0, 1.0)] = 0.05,
