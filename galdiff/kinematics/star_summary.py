@@ -62,19 +62,19 @@ def star_summary(
     light = light / light.mean()
     r_half, ellipticity, radius = size_of(x, y, light)
     inside = radius <= r_half
-    label = np.full(len(x), -1)
-    label[inside] = kd_bins(x[inside], y[inside], ENOUGH, smallest)
+    label = kd_bins(x[inside], y[inside], ENOUGH, smallest)
     n_bins = int(label.max()) + 1
-    found = (r_half, ellipticity, *_rotation(x, y, v, light, label, n_bins))
+    binned = v[inside], np.hypot(x, y)[inside], label, n_bins
+    found = (r_half, ellipticity, *_rotation(light[inside], *binned))
     rng = np.random.default_rng(seed)
     drawn = []
     for _ in range(RESAMPLES if len(x) <= MANY else RESAMPLES // 4):
         again = light * rng.poisson(1.0, len(x))
         if again.any():
-            drawn.append((*size_of(x, y, again, r_half)[:2], *_rotation(x, y, v, again, label, n_bins)))
+            drawn.append((*size_of(x, y, again, r_half)[:2], *_rotation(again[inside], *binned)))
     values = {name: float(value) for name, value in zip(NAMES, found, strict=True)}
     errors = {f"{name}_error": float(np.std(column)) for name, column in zip(NAMES, np.transpose(drawn), strict=True)}
-    return {**values, **errors, "bins": n_bins, "stars_per_bin": float(np.median(np.bincount(label[inside])))}
+    return {**values, **errors, "bins": n_bins, "stars_per_bin": float(np.median(np.bincount(label)))}
 
 
 def size_of(
@@ -107,15 +107,11 @@ def _half(radius: np.ndarray, light: np.ndarray, near: float) -> float:
     return float(np.interp(inside[-1] / 2, inside, step * np.arange(1, len(inside) + 1)))
 
 
-def _rotation(
-    x: np.ndarray, y: np.ndarray, v: np.ndarray, light: np.ndarray, label: np.ndarray, n_bins: int
-) -> tuple[float, float]:
-    """lambda_R and V/sigma over bins; eqs. as in `summary.lambda_r` and `summary.v_over_sigma`."""
-    use = label >= 0
-    w, at = light[use], label[use]
+def _rotation(w: np.ndarray, v: np.ndarray, distance: np.ndarray, at: np.ndarray, n_bins: int) -> tuple[float, float]:
+    """lambda_R and V/sigma of stars of weight w in bins `at`; eqs. as in `summary.lambda_r`, `summary.v_over_sigma`."""
     if not w.any():
         return 0.0, 0.0
-    speed = v[use] - (w @ v[use]) / w.sum()
+    speed = v - (w @ v) / w.sum()
 
     def sums(values: np.ndarray) -> np.ndarray:
         return np.bincount(at, values, n_bins)
@@ -128,7 +124,7 @@ def _rotation(
     number = np.maximum(flux**2 / np.where(lit, sums(w**2), 1.0), 1.0)
     spread = spread * number / np.maximum(number - 1, 1.0)
     rotation = np.maximum(mean**2 - spread / number, 0)
-    distance = sums(w * np.hypot(x, y)[use]) / flux
+    distance = sums(w * distance) / flux
     flux = np.where(lit, flux, 0.0)
     bottom = (flux * distance) @ np.sqrt(rotation + spread)
     lambda_r = (flux * distance) @ np.sqrt(rotation) / bottom if bottom > 0 else 0.0
