@@ -62,6 +62,10 @@ def same_files(first, second):
 @pytest.mark.filterwarnings(EDGE)
 def test_python_and_the_command_line_give_the_same_cube_bit_for_bit(grown, tmp_path):
     mock = galdiff.observe(grown, **VIEW, **BLUE)
+    labelled = mock.to_xarray()
+    np.testing.assert_array_equal(labelled.flux, mock.cube.flux)
+    assert labelled.v_seen.dims == ("y", "x")
+    assert labelled.attrs["redshift"] == mock.summary["redshift"]
     mock.save(tmp_path / "python")
     line = run(tmp_path / "line", *ON_THE_COMMAND_LINE)
     same_files(tmp_path / "python", line)

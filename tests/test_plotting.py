@@ -10,7 +10,7 @@ import pytest
 from matplotlib.image import AxesImage
 
 from galdiff import units
-from galdiff.plotting.figures import robust_limits
+from galdiff.plotting.figures import robust_limits, typeset
 from galdiff.plotting.maps_figure import C_ANGSTROM, bar_length, plot_maps, signal_to_noise, surface_brightness
 from galdiff.plotting.spectra_figure import FEATURES, observed_features, plot_spectra, spaxel_spectra
 from galdiff.records import KinematicMaps, ObservedCube
@@ -61,7 +61,7 @@ def draw(figure):
 
 
 def panel(figure, name):
-    return next(ax for ax in figure.axes if ax.get_title() == name)
+    return next(ax for ax in figure.axes if ax.get_title().startswith(name))
 
 
 def image_of(ax) -> AxesImage:
@@ -90,6 +90,27 @@ def test_nothing_is_drawn_outside_the_aperture(figure, cube):
     for name in ("velocity", "age", "metallicity", "signal to noise", "velocity dispersion"):
         masked = np.ma.getmaskarray(image_of(panel(figure, name)).get_array())
         np.testing.assert_array_equal(masked, ~cube.inside)
+
+
+def test_spaxels_without_light_to_see_are_drawn_as_empty(cube):
+    dark = np.full(cube.inside.shape, False)
+    dark[4, 9] = True
+    faint = dataclasses.replace(cube, flux=np.where(dark[..., None], 1e-9 * cube.flux, cube.flux))
+    figure = plot_maps(faint, rotating_maps(faint), title="a disc")
+    for name in ("white light", "velocity", "age"):
+        hidden = np.ma.getmaskarray(image_of(panel(figure, name)).get_array())
+        np.testing.assert_array_equal(hidden, dark | ~cube.inside)
+    assert image_of(panel(figure, "white light")).norm.vmax < 30.0  # mag
+
+
+def test_what_is_empty_is_hatched_as_no_colour_map_is(figure):
+    assert all(ax.patch.get_hatch() for ax in figure.axes if ax.images)
+
+
+def test_masses_in_titles_are_formulae_and_other_text_stays(cube):
+    said = typeset("a halo of 10^12.10 Msun in snap_$1.hdf5")
+    assert said == r"a halo of $10^{12.10}\,{\rm M}_\odot$ in snap_\$1.hdf5"
+    draw(plot_maps(cube, rotating_maps(cube), title="a halo of 10^12.10 Msun in snap_$1$.hdf5"))
 
 
 def test_every_panel_has_a_colour_bar_with_a_unit(figure):

@@ -10,7 +10,6 @@ from typing import Any
 import h5py
 import numpy as np
 from astropy import units as u
-from astropy.table import Table
 
 from galdiff.core.hdf5 import check_compound, member, read_dataset
 from galdiff.errors import InputError
@@ -80,7 +79,7 @@ def _read(path: pathlib.Path) -> Raw:
                 for n, x in flat.items()
                 if n not in whole and "__table_column_meta__" not in n
             }
-        return made | {k: v for n in whole for k, v in _columns(Table.read(path, format="hdf5", path=n)).items()}
+        return made | {k: v for n in whole for k, v in _table(path, format="hdf5", path=n).items()}
     if ending == ".zarr":
         import zarr  # optional
 
@@ -91,10 +90,13 @@ def _read(path: pathlib.Path) -> Raw:
         read = parquet.read_table(path)
         units = {f.name: (f.metadata or {}).get(b"unit", b"").decode() for f in read.schema}
         return {n: (read[n].to_numpy(), units[n]) for n in read.column_names}
-    return _columns(Table.read(path, format="ascii.ecsv" if ending == ".ecsv" else "ascii.csv"))
+    return _table(path, format="ascii.ecsv" if ending == ".ecsv" else "ascii.csv")
 
 
-def _columns(table: Table) -> Raw:
+def _table(file: pathlib.Path, **options: Any) -> Raw:
+    from astropy.table import Table  # a quarter of a second to load
+
+    table = Table.read(file, **options)
     return {n: (_filled(table[n]), "" if table[n].unit is None else str(table[n].unit)) for n in table.colnames}
 
 

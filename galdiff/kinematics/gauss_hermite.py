@@ -23,7 +23,7 @@ SIGMA_MIN = 0.5  # smallest dispersion [node spacing]; below, a velocity distrib
 H_MAX = 0.3  # bounds of h3 and h4, as in pPXF
 STEP_MAX = 0.05  # a fit that still moves by more in its last step has failed
 DONE = 300.0  # steps end when none moves by more than this many times the round-off [node spacing, 1]
-SLACK = 16.0  # round-offs by which the squared residual may rise in a step
+NEAR, SLACK = 1e-3, 16.0  # a step so small may raise the squared residual by this many round-offs
 BLOCK = 32  # fits that end together
 
 
@@ -152,9 +152,10 @@ def _fit_one(data: Array, start: Any, low: Array, high: Array, n_iter: int) -> A
         normal = jnp.where(held[:, None] | held, jnp.eye(5, dtype=p.dtype), normal)
         delta = -jnp.linalg.solve(normal, jnp.where(held, 0, g))
         trial = jnp.clip(p + delta, low, high)
-        # near the minimum the squares say nothing more than their round-off, and the slope still does
-        better = jnp.sum(residual(trial, data) ** 2) <= jnp.sum(residual(p, data) ** 2) * (1 + SLACK * round_off)
         moved = jnp.max(jnp.abs(trial - p))
+        # near the minimum the squares say nothing more than their round-off, and the slope still does
+        slack = jnp.where(moved < NEAR, SLACK * round_off, 0.0)
+        better = jnp.sum(residual(trial, data) ** 2) <= jnp.sum(residual(p, data) ** 2) * (1 + slack)
         damping = jnp.where(better, jnp.maximum(damping / 5, 1e-6), jnp.minimum(damping * 5, 1e4))
         return jnp.where(better, trial, p), damping, moved
 

@@ -66,23 +66,23 @@ def star_summary(
     light = light / light.mean()
     r_half, ellipticity, radius = size_of(x, y, light)
     inside = radius <= r_half
-    label = np.full(len(x), -1)
     enough = max(ENOUGH, int(np.sqrt(inside.sum())))
-    label[inside] = kd_bins(x[inside], y[inside], enough, smallest)
+    label = kd_bins(x[inside], y[inside], enough, smallest)
     n_bins = int(label.max()) + 1
-    found = (r_half, ellipticity, *_rotation(x, y, v, light, label, n_bins))
+    binned = x[inside], y[inside], v[inside], label, n_bins
+    found = (r_half, ellipticity, *_rotation(light[inside], *binned))
     rng = np.random.default_rng(seed)
     drawn = []
     usual = RESAMPLES if len(x) <= MANY else RESAMPLES // 4
     for _ in range(usual if resamples is None else resamples):
         again = light * rng.poisson(1.0, len(x))
         if again.any():
-            drawn.append((*size_of(x, y, again, r_half)[:2], *_rotation(x, y, v, again, label, n_bins)))
+            drawn.append((*size_of(x, y, again, r_half)[:2], *_rotation(again[inside], *binned)))
     values = {name: max(float(value), 0.0) for name, value in zip(NAMES, found, strict=True)}
     # at zero, where draws may all fall below, how far they do is how uncertain it is
     spread = [np.std(np.maximum(column, 0)) or np.std(column) for column in np.transpose(drawn)] if drawn else ()
     errors = {f"{name}_error": float(error) for name, error in zip(NAMES, spread, strict=bool(drawn))}
-    return {**values, **errors, "bins": n_bins, "stars_per_bin": float(np.median(np.bincount(label[inside])))}
+    return {**values, **errors, "bins": n_bins, "stars_per_bin": float(np.median(np.bincount(label)))}
 
 
 def size_of(
@@ -116,19 +116,17 @@ def _half(radius: np.ndarray, light: np.ndarray, near: float) -> float:
 
 
 def _rotation(
-    x: np.ndarray, y: np.ndarray, v: np.ndarray, light: np.ndarray, label: np.ndarray, n_bins: int
+    w: np.ndarray, x: np.ndarray, y: np.ndarray, v: np.ndarray, at: np.ndarray, n_bins: int
 ) -> tuple[float, float]:
-    """lambda_R and V/sigma over bins; eqs. as in `summary.lambda_r` and `summary.v_over_sigma`.
+    """lambda_R and V/sigma of stars of weight w in bins `at`; eqs. as in `summary.lambda_r`, `summary.v_over_sigma`.
 
     In each bin the velocity is a plane in (x, y), so that rotation which the bin does not resolve counts as rotation;
     the variance of its residuals, over n - 3 degrees of freedom, is sigma^2, and what the plane takes up of it, its
     sampling variance at each star, is taken off V^2. n is the effective number of stars, (sum w)^2 / sum w^2.
     """
-    use = label >= 0
-    w, at = light[use], label[use]
     if not w.any():
         return 0.0, 0.0
-    speed = v[use] - (w @ v[use]) / w.sum()
+    speed = v - (w @ v) / w.sum()
 
     def sums(values: np.ndarray) -> np.ndarray:
         return np.bincount(at, values, n_bins)
@@ -137,7 +135,7 @@ def _rotation(
     lit = flux > 0
     whole = np.where(lit, flux, 1.0)
     places = [np.ones(len(w))]
-    for offset in (x[use], y[use]):
+    for offset in (x, y):
         offset = offset - (sums(w * offset) / whole)[at]
         size = np.sqrt(sums(w * offset**2) / whole)
         places.append(offset / np.where(size > 0, size, 1.0)[at])
@@ -150,7 +148,7 @@ def _rotation(
     spread = left * number / np.maximum(number - 3, 1.0)
     leverage = sum(normal[at, i, j] * a * b for i, a in enumerate(places) for j, b in enumerate(places))
     square = fitted**2 - (spread / number)[at] * leverage
-    far, rotation = w * np.hypot(x, y)[use], np.maximum(square, 0)
+    far, rotation = w * np.hypot(x, y), np.maximum(square, 0)
     bottom, hot = far @ np.sqrt(rotation + spread[at]), flux @ spread
     lambda_r = far @ np.sqrt(rotation) / bottom if bottom > 0 else 0.0
     return float(lambda_r), _root(w @ square / hot) if hot > 0 else float("nan")
