@@ -16,6 +16,7 @@ from galdiff.records import Placement, SkyStars
 CHUNK = 4096  # stars at once
 
 
+@functools.partial(jax.jit, static_argnames="bins")
 def star_light(stars: SkyStars, bins: Bins, weight: Float[Array, "node 1"]) -> Float[Array, "star"]:
     """Weight of each star: its mass [Msun] times that of its population [1, or Lsun/Msun], as in the maps."""
     node, share = population_weights(stars, bins)
