@@ -52,6 +52,7 @@ if os.environ.get("GALDIFF_TYPECHECK") == "1":  # types and shapes of every anno
 LONG = (
     *("train_processes", "hybrid", "observe", "readme", "mismatch", "finetune", "packaging", "simulate"),
     *("baryons_population", "wind", "sweeps", "contracts", "hooks", "train", "nn", "ssp_emulator"),
+    *("baryons_parity", "sensitivity", "recover", "grown", "baryons_budgets", "ifu_engine", "velocity_residual"),
 )
 
 

@@ -94,8 +94,8 @@ def test_a_psf_narrower_than_the_assignment_becomes_a_point_with_finite_gradient
 def test_gradients_in_width_and_exponent_match_differences(kind, make):
     instr, weight = instrument(kind), np.random.default_rng(1).normal(size=(9, 9))
     how = ((4, 4),) if make is psf_kernel else (Wings((4, 4), 3.0), "cubic")
-    value = lambda f, b: (weight * make(instr, f, *how, beta=b)).sum()  # noqa: E731
-    got, h = jax.grad(value, (0, 1))(1.7, 2.6), 1e-5
+    value = jax.jit(lambda f, b: (weight * make(instr, f, *how, beta=b)).sum())
+    got, h = jax.jit(jax.grad(value, (0, 1)))(1.7, 2.6), 1e-5
     want = (value(1.7 + h, 2.6) - value(1.7 - h, 2.6)) / (2 * h), (value(1.7, 2.6 + h) - value(1.7, 2.6 - h)) / (2 * h)
     np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-10)
 
@@ -231,6 +231,7 @@ def test_broader_templates_add_nothing_are_reported_once_and_have_finite_gradien
 
 def test_the_scale_of_the_lsf_is_trainable():
     wave = jnp.linspace(5000.0, 6000.0, 5)
-    total = lambda s: added_sigma(wave, fwhm_instrument(instrument(), wave, s), jnp.ones_like(wave), 0.1)[0].sum()  # noqa: E731
+    broad = lambda s: added_sigma(wave, fwhm_instrument(instrument(), wave, s), jnp.ones_like(wave), 0.1)[0]  # noqa: E731
+    total = jax.jit(lambda s: broad(s).sum())
     difference = (total(1.1 + 1e-5) - total(1.1 - 1e-5)) / 2e-5
-    assert jax.grad(total)(1.1) == pytest.approx(float(difference), rel=1e-8)
+    assert jax.jit(jax.grad(total))(1.1) == pytest.approx(float(difference), rel=1e-8)

@@ -99,7 +99,7 @@ def test_far_from_all_galaxies_it_stays_finite_with_its_gradient(galaxies, dtype
     found = kernel_regression(x, y, np.array([-500.0, 900.0], dtype))
     assert found.mean.dtype == dtype
     np.testing.assert_allclose(found.mean, [y[np.argmin(x)], y[np.argmax(x)]], rtol=1e-3)
-    assert all(np.isfinite(g).all() for g in jax.grad(total, (0, 1))(x, y))
+    assert all(np.isfinite(g).all() for g in jax.jit(jax.grad(total, (0, 1)))(x, y))
 
 
 @pytest.mark.parametrize("origin", [0.0, 10.7])  # with the second, a value of 0 is among those that count
@@ -130,11 +130,12 @@ def test_gradients_are_central_differences(galaxies):
     centres = centres_in_steps(x)
     data, error = np.linspace(-3, -1.5, len(centres)), np.full(len(centres), 0.1)
 
+    @jax.jit
     def log_l(v):
         return log_likelihood(kernel_regression(v[0], v[1], centres), data, error)  # Scott's width follows x
 
     v, rng = np.stack([x, y]), np.random.default_rng(0)
-    gradient, step = jax.grad(log_l)(v), 1e-5
+    gradient, step = jax.jit(jax.grad(log_l))(v), 1e-5
     for _ in range(4):
         way = rng.normal(size=v.shape)
         slope = (log_l(v + step * way) - log_l(v - step * way)) / (2 * step)

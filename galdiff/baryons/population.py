@@ -117,7 +117,7 @@ class Population:
 
     def _solve_chunk(self, halos: HaloHistory, names: np.ndarray) -> tuple[BaryonHistory, Report]:
         n = len(names)
-        found: Any = jax.tree.map(np.array, cut(self._on_grid(self.state, pad(halos, self.chunk)), n))
+        found: Any = cut(jax.tree.map(np.array, self._on_grid(self.state, pad(halos, self.chunk))), n)
         poor = self._poor(found, np.arange(n))
         refined, stiff, best = poor, poor[:0], found.error.copy()
         state, double = self.state, poor[:0]
@@ -135,9 +135,9 @@ class Population:
             for begin in range(0, len(poor), GROUP):
                 which = poor[begin : begin + GROUP]
                 few = jax.tree.map(lambda x, w=which: x[w], halos)
-                again = cut(method(state, pad(few, GROUP)), len(which))
+                again = cut(jax.tree.map(np.asarray, method(state, pad(few, GROUP))), len(which))
                 with np.errstate(over="ignore"):  # what single precision cannot hold is infinite, and found below
-                    jax.tree.map(lambda old, new, w=which: old.__setitem__(w, np.asarray(new)), found, again)
+                    jax.tree.map(lambda old, new, w=which: old.__setitem__(w, new), found, again)
             best[poor] = np.minimum(best[poor], found.error[poor])
             poor = self._poor(found, poor)
         for leaf in jax.tree.leaves(found):

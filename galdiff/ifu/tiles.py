@@ -8,6 +8,7 @@ from typing import TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Int
 
 from galdiff.ifu.deposit import Bins, widths
 from galdiff.ifu.field import field_corner
@@ -96,13 +97,9 @@ def stars_of(stars: SkyStars, bins: Bins, placement: Placement) -> np.ndarray:
     return np.concatenate([index, np.full(full - len(index), -1)]).astype(np.int32)
 
 
-def take(stars: SkyStars, index: np.ndarray) -> SkyStars:
-    """Stars by number (n,) [from 0]; -1 gives a massless one."""
-    return _take(stars, jnp.asarray(index))
-
-
 @jax.jit
-def _take(stars: SkyStars, index: jax.Array) -> SkyStars:
+def take(stars: SkyStars, index: Int[Array | np.ndarray, "n"]) -> SkyStars:
+    """Stars by number (n,) [from 0]; -1 gives a massless one."""
     chosen = jax.tree.map(lambda x: x[index], stars)
     return dataclasses.replace(chosen, mass=jnp.where(index < 0, 0, chosen.mass))
 
