@@ -73,6 +73,24 @@ def test_a_population_equals_its_galaxies(halos):
     np.testing.assert_allclose(together.m_star[7], alone.m_star, rtol=1e-12)
 
 
+def test_many_halos_go_group_after_group_and_nothing_changes(halos, monkeypatch):
+    def doubled(halo):
+        return {"m_vir": 2 * halo.m_vir, "t_start": halo.t_start}
+
+    together = module.side_by_side(doubled, halos)
+    monkeypatch.setattr(module, "LANES", 2)
+    jax.tree.map(np.testing.assert_array_equal, module.side_by_side(doubled, halos), together)
+    assert together["m_vir"].shape == halos.m_vir.shape
+    assert Population(Regulator(), OUTPUTS, chunk=3).chunk == 4  # whole groups
+
+
+def test_padding_and_cutting_halos_give_them_back(halos):
+    padded = module.pad(halos, 11)
+    assert padded.m_vir.shape[0] == 11
+    np.testing.assert_array_equal(padded.m_vir[8:], np.repeat(np.asarray(halos.m_vir[7:]), 3, 0))
+    jax.tree.map(np.testing.assert_array_equal, module.cut(padded, 8), halos)
+
+
 def test_what_no_solver_solves_is_named_and_not_a_number(halos):
     population_ = Population(Pandya23(**STIFF), OUTPUTS, tolerance=0.01, chunk=8)
     tried = []

@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 
 from galdiff.baryons.patankar import ModifiedPatankar, patankar_step
-from galdiff.baryons.solve import FlowTerm, grid_times, solve_adaptively, solve_on_grid, stage_times, step_counts
+from galdiff.baryons.solve import (
+    GRADING,
+    FlowTerm,
+    grid_times,
+    solve_adaptively,
+    solve_on_grid,
+    stage_times,
+    step_counts,
+)
 from galdiff.core.budget import Budget
 
 PAIR = {"m": Budget(reservoirs=("a", "b"), transfers={"ab": ("a", "b"), "ba": ("b", "a")})}
@@ -135,6 +143,16 @@ def test_an_exhausted_solver_says_so():
 def test_steps_are_shared_by_the_length_of_the_intervals():
     assert step_counts(np.array([1.0, 10.0, 100.0]), 10) == (5, 5)
     assert step_counts(np.array([1.0, 1.01, 100.0]), 10) == (1, 9)
+
+
+@pytest.mark.parametrize("grading", [0.0, GRADING])
+def test_steps_are_even_in_a_power_of_time_and_land_on_the_edges(grading):
+    edges = np.array([0.31, 1.7, 13.8])
+    times = np.asarray(grid_times(jnp.asarray(edges), (5, 7), grading))
+    np.testing.assert_allclose(times[[0, 5, 12]], edges, rtol=1e-14)
+    for part in (times[:6], times[5:]):
+        steps = np.diff(part**grading if grading else np.log(part))
+        np.testing.assert_allclose(steps, steps[0], rtol=1e-9)
 
 
 def test_a_late_start_makes_empty_steps_that_change_nothing():

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 
 from galdiff.baryons.halo_state import HaloNow, halo_at
 from galdiff.baryons.patankar import Contents, Flows
-from galdiff.baryons.solve import grid_times, solve_adaptively, solve_on_grid, stage_times, step_counts
+from galdiff.baryons.solve import GRADING, grid_times, solve_adaptively, solve_on_grid, stage_times, step_counts
 from galdiff.core.budget import Budget
 from galdiff.core.buildable import buildable
 from galdiff.core.record import quantity, record, static
@@ -90,6 +90,11 @@ def plan_grid(outputs: Outputs, history: HaloHistory) -> tuple[Array, tuple[int,
     return jnp.concatenate([history.t_start[None], ages]), counts, tuple(int(n) for n in after)
 
 
+def grading(outputs: Outputs) -> float:
+    """Power of t in which steps are even [1]: 0, in ln t, where outputs are after every so many of them."""
+    return 0.0 if outputs.redshifts is None else GRADING
+
+
 @record
 class Prepared:
     """All about one halo that does not depend on a model's parameters: made once, used for any of them."""
@@ -113,7 +118,7 @@ def prepare(equations: Equations, history: HaloHistory, outputs: Outputs) -> Pre
     """
     check_times(history, outputs)
     edges, counts, wanted = plan_grid(outputs, history)
-    times = grid_times(edges.astype(precision(equations, history)), counts)
+    times = grid_times(edges.astype(precision(equations, history)), counts, grading(outputs))
     at, pace = stage_times(times)
     start = history.t_start.astype(times.dtype)
     everywhere = jnp.concatenate([start[None], at.ravel(), times[np.asarray(wanted)]])
@@ -181,7 +186,7 @@ def evolve_adaptively(
     check_times(history, outputs)
     edges, counts, wanted = plan_grid(outputs, history)
     kind = precision(equations, history)
-    times = grid_times(edges.astype(kind), counts)
+    times = grid_times(edges.astype(kind), counts, grading(outputs))
     stops = sorted({0, *np.cumsum(counts).tolist(), *wanted})
     land = jnp.sort(times[np.asarray(stops)])  # round-off may swap edges that coincide
 
