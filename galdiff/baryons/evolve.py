@@ -91,8 +91,12 @@ def plan_grid(outputs: Outputs, history: HaloHistory) -> tuple[Array, tuple[int,
 
 
 def grading(outputs: Outputs) -> float:
-    """Power of t in which steps are even [1]: 0, in ln t, where outputs are after every so many of them."""
-    return 0.0 if outputs.redshifts is None else GRADING
+    """Power of t in which steps are even [1]: 0, in ln t, where they land on more than one redshift.
+
+    There the first interval is the early one, whose errors would grow with graded steps.
+    """
+    stops = {*(outputs.redshifts or ()), *outputs.land}
+    return GRADING if outputs.redshifts is not None and len(stops) == 1 else 0.0
 
 
 @record
