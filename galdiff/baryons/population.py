@@ -202,9 +202,9 @@ def _solvers(
 
 
 def side_by_side(solve: Callable, halos: HaloHistory) -> Any:
-    """The function of one halo for all of them, `LANES` at once and group after group where those are more."""
+    """The function of one halo for all of them: on a processor `LANES` at once, group after group where those are more."""
     n = halos.t_start.shape[0]
-    if n <= LANES:
+    if n <= LANES or jax.default_backend() != "cpu":
         return jax.vmap(solve)(halos)
     groups = jax.tree.map(lambda x: x.reshape(n // LANES, LANES, *x.shape[1:]), halos)
     found = jax.lax.map(jax.vmap(solve), groups)
