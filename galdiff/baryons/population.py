@@ -202,7 +202,7 @@ def _solvers(
 
 
 def side_by_side(solve: Callable, halos: HaloHistory) -> Any:
-    """The function of one halo for all of them: on a processor `LANES` at once, group after group where those are more."""
+    """The function of one halo for all: on a processor `LANES` at once, group after group where those are more."""
     n = halos.t_start.shape[0]
     if n <= LANES or jax.default_backend() != "cpu":
         return jax.vmap(solve)(halos)
