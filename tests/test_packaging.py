@@ -87,7 +87,7 @@ def test_the_installed_command_makes_a_cube(installed, tmp_path):
         "input.n_stars=500",
         "input.n_gas=50",
         "baryons.outputs.n_steps=64",
-        "instrument.wave.end_angstrom=4900",
+        "instrument.wave.end_angstrom=3985",
     )
     said = run(installed / "galdiff", "simulate", *small, "precision.rank=8", "output=first", cwd=tmp_path)
     assert "results in first" in said or "results in " + str(tmp_path / "first") in said

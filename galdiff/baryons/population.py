@@ -29,7 +29,7 @@ from galdiff.errors import InputError
 from galdiff.records import BaryonHistory, HaloHistory
 
 LANES = 256  # halos side by side on a device: the tables of more would not stay in a processor's cache
-GROUP = 16  # galaxies that are solved again together
+GROUP = 16  # galaxies that are solved again together on a processor; a 16th of a chunk on an accelerator
 FINER = 8  # times the steps of the grid, before steps of their own, which cost some hundred times more
 MAX_STEPS = 4096
 LISTS = ("refined", "stiff", "failed", "double", "flagged")  # of ids in a report
@@ -128,14 +128,15 @@ class Population:
             lambda state, few: self._own_steps(state, few, False),
             lambda state, few: self._own_steps(state, few, True),
         )
+        group = GROUP if jax.default_backend() == "cpu" else max(GROUP, self.chunk // 16)
         for method in methods:
             # The most expensive first, so that galaxies of like cost wait for each other.
             poor = poor[np.argsort(-found.error[poor])]
             stiff = poor if method is methods[-1] else stiff
-            for begin in range(0, len(poor), GROUP):
-                which = poor[begin : begin + GROUP]
+            for begin in range(0, len(poor), group):
+                which = poor[begin : begin + group]
                 few = jax.tree.map(lambda x, w=which: x[w], halos)
-                again = cut(jax.tree.map(np.asarray, method(state, pad(few, GROUP))), len(which))
+                again = cut(jax.tree.map(np.asarray, method(state, pad(few, group))), len(which))
                 with np.errstate(over="ignore"):  # what single precision cannot hold is infinite, and found below
                     jax.tree.map(lambda old, new, w=which: old.__setitem__(w, new), found, again)
             best[poor] = np.minimum(best[poor], found.error[poor])
