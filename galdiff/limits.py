@@ -177,6 +177,7 @@ LIMITS: Mapping[str, Mapping[str, Limit | Choice | Place]] = {
     },
 }
 OTHERWISE: Mapping[str, tuple[str, ...]] = {  # keys whose null or number may be something else
+    "interpolation_gradients": ("ssp.path", "ssp.kind", "ssp.wave_range"),
     "simulate": ("galdiff.ifu.engine.IFU_HOOKS", "spectra.correction"),
     "predict": ("checkpoint",),
     "finetune": ("checkpoint", "data"),

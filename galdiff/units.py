@@ -20,6 +20,8 @@ BOLTZMANN_ERG_K = 1.380649e-16  # exact (SI 2019)
 HC_K_ANGSTROM = 1.438776877e8  # h c / k [Angstrom K]; CODATA 2018
 HC_ERG_ANGSTROM = HC_K_ANGSTROM * BOLTZMANN_ERG_K  # h c [erg Angstrom]: energy of a photon times its wavelength
 MEAN_WEIGHT = 0.59  # mean molecular weight of fully ionised gas [proton masses]
+YR_PER_GYR = 1e9
+TEN_PC_MPC = 1e-5  # distance of absolute magnitudes [Mpc]
 ARCSEC_PER_RADIAN = 206264.80624709636  # 180 * 3600 / pi
 FWHM_PER_SIGMA = 2.3548200450309493  # sqrt(8 ln 2) of a Gaussian
 MPC_KMS_PER_GYR = 977.7922216807891  # 1/H0 [Gyr] for H0 = 1 km/s/Mpc (Mpc in km over Gyr in s)

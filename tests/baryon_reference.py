@@ -24,9 +24,15 @@ STATE = (("mass", "stars"), ("mass", "ism"), ("mass", "cgm"), ("energy", "heat")
 STATE += (("metals", "stars"), ("metals", "ism"), ("metals", "cgm"))
 
 
+def stored(path: pathlib.Path) -> dict[str, np.ndarray]:
+    """All arrays of a file, which is closed again."""
+    with np.load(path, allow_pickle=True) as file:
+        return dict(file)
+
+
 def load(data_dir: pathlib.Path) -> dict[str, np.ndarray]:
     """All arrays of the reference."""
-    return dict(np.load(data_dir / "baryons/reference_shared.npz", allow_pickle=True))
+    return stored(data_dir / "baryons/reference_shared.npz")
 
 
 def halos(reference: dict, which=slice(None)) -> HaloHistory:

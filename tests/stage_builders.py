@@ -150,7 +150,11 @@ def bare_maps():
 
 def seen():
     made = seen_stages(plan(), library(), h_v_kms=40.0, gauss_hermite=True, psf_scale=1.0)
-    light = made["seen_light"](observed_stars=sky_stars(), placement=placement())
+    many = jax.tree.map(lambda x: jnp.tile(x, 40), sky_stars())  # every spaxel has stars enough to fit
+    many = dataclasses.replace(many, x=random(200, lo=-1.4, hi=1.4, seed=20), y=random(200, lo=-1.4, hi=1.4, seed=21))
+    speed = jax.scipy.special.ndtri(random(200, lo=0.02, hi=0.98, seed=22))
+    many = dataclasses.replace(many, v_los=90.0 * speed + 30.0 * many.x)
+    light = made["seen_light"](observed_stars=many, placement=placement())
     return made["seen_maps"], {"seen_light": light}
 
 

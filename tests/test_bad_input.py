@@ -172,7 +172,7 @@ def test_wrong_settings_are_refused(overrides, words, tmp_path, capsys, no_long_
 def test_a_field_without_stars_is_refused_with_where_they_are(tmp_path, capsys, no_long_work):
     small = ("input.n_stars=500", "input.n_gas=50", "placement.pointing_arcsec=[900,0]")
     line = refused(capsys, tmp_path / "out", *COMMON, DISC, *small)
-    assert "none of the 500 stars falls on the field of 1.6 x 1.6 arcsec" in line
+    assert "none of the 500 stars falls on the field of 8.0 x 8.0 arcsec" in line
     assert "placement.pointing_arcsec" in line
 
 

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from baryon_reference import stored
 from scipy.interpolate import CubicHermiteSpline
 
 from galdiff.core.hermite import backward_slopes, hermite
@@ -71,7 +72,7 @@ def test_single_precision_stays_single():
 
 
 def test_backward_slopes_reproduce_the_reference_forcing(data_dir):
-    data = np.load(data_dir / "baryons/reference_shared.npz")
+    data = stored(data_dir / "baryons/reference_shared.npz")
     names = list(data["rhs_forcing_names"])
     columns = [names.index(n) for n in ("Mdot_dm_Msun_yr", "Mvir_Msun", "Rvir_kpc", "Vvir_kms", "c_NFW")]
     time = 10 ** data["rhs_logt"][:, 0] / 3.15576e16  # Gyr

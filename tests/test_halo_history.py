@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from baryon_reference import stored
 
 from galdiff.core.hermite import hermite
 from galdiff.core.record import check
@@ -208,7 +209,7 @@ def test_redshifts_serve_as_times():
 
 
 def test_matrices_are_read_as_they_stand_or_made_consistent(data_dir):
-    data = np.load(data_dir / "baryons/halos_2000.npz")
+    data = stored(data_dir / "baryons/halos_2000.npz")
     rows, time = data["halo_matrix"][::250], data["ts_full"]
     cosmology = Cosmology(h0=67.74, omega_m=0.3075, omega_b=0.0486, omega_r=radiation_density(67.74))
     backward = from_matrix(rows, time, data["halo_tinit"][::250], cosmology=cosmology)

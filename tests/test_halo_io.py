@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import pytest
 import yaml
+from baryon_reference import stored
 
 from galdiff.build import build
 from galdiff.cosmology import Cosmology, age
@@ -53,7 +54,7 @@ def test_tables_survive_a_file(tmp_path, suffix):
 
 
 def test_matrix_files_give_one_halo_or_all(data_dir, tmp_path):
-    source = np.load(data_dir / "baryons/halos_2000.npz")
+    source = stored(data_dir / "baryons/halos_2000.npz")
     path = tmp_path / "haloes.hdf5"
     with h5py.File(path, "w") as file:
         for name, rows in (("halo_matrix", slice(3)), ("ts_full", slice(None)), ("halo_tinit", slice(3))):

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from baryon_reference import stored
 from diffmah.diffmah_kernels import DiffmahParams as PeerParams
 from diffmah.diffmah_kernels import mah_singlehalo
 
@@ -27,7 +28,7 @@ def test_virial_overdensity_is_that_of_an_independent_code():
 
 
 def test_virial_radii_match_the_reference_haloes_and_astropy(data_dir):
-    data = np.load(data_dir / "baryons/halos_2000.npz")
+    data = stored(data_dir / "baryons/halos_2000.npz")
     _, mass, radius, velocity, _ = np.moveaxis(10 ** data["halo_matrix"][::400], 1, 0)
     cosmology = Cosmology(h0=67.74, omega_m=0.3075, omega_r=radiation_density(67.74))
     np.testing.assert_allclose(virial.virial_radius(mass, data["z_full"], cosmology), radius, rtol=2e-4)
@@ -89,7 +90,7 @@ def test_concentrations_are_the_published_fits(data_dir):
     for (model, definition), expected in golden.items():
         ours = concentration.concentration(mass, redshift, PLANCK, model, definition)
         np.testing.assert_allclose(ours, expected, rtol=4e-6)
-    data = np.load(data_dir / "baryons/halos_2000.npz")
+    data = stored(data_dir / "baryons/halos_2000.npz")
     rows = data["halo_matrix"][::500]
     duffy = concentration.concentration(10 ** rows[:, 1], data["z_full"], PLANCK, "duffy08")
     np.testing.assert_allclose(duffy, 10 ** (rows[:, 4] - data["dlog10c"][::500, None]), rtol=1e-12)

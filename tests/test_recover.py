@@ -161,4 +161,5 @@ def test_maps_of_a_disc_are_recovered_to_the_limit_of_the_noise(tmp_path, librar
         assert abs(metrics[name]["bias_dex"]) < bias
         assert metrics[name]["rms_dex"] < 1.4 * metrics[name]["noise_limit_rms_dex"]
     assert (tmp_path / "out" / "recover_maps.png").stat().st_size > 50_000
-    assert np.load(tmp_path / "out" / "maps.npz")["recovered_log10_age"].shape == (6, 6)
+    with np.load(tmp_path / "out" / "maps.npz") as maps:
+        assert maps["recovered_log10_age"].shape == (6, 6)

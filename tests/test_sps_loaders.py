@@ -278,5 +278,5 @@ def test_gradient_experiment_meets_its_tolerance_and_leaves_figure_and_summary(t
     assert (tmp_path / "out" / "interpolation_gradients.png").stat().st_size > 10_000
     with pytest.raises(InputError, match="exists already"):
         script["main"](config)
-    with pytest.raises(InputError, match=r"age is 30, but .* spans 0.1 to 10"):
-        script["main"](OmegaConf.merge(config, {"age": 30.0, "overwrite": True}))
+    with pytest.raises(InputError, match=r"age is 15, but .* spans 0.1 to 10"):
+        script["main"](OmegaConf.merge(config, {"age": 15.0, "overwrite": True}))

@@ -4,7 +4,6 @@ A galaxy is never silently kept when its solution is not: the report names it.
 """
 
 import dataclasses
-import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -24,7 +23,7 @@ from galdiff.baryons.evolve import (
     evolve_prepared,
     prepare,
 )
-from galdiff.core.compiled import KEPT, cached
+from galdiff.core.compiled import cached
 from galdiff.errors import InputError
 from galdiff.records import BaryonHistory, HaloHistory
 
@@ -177,7 +176,6 @@ class Population:
         return tuple(said)
 
 
-@functools.lru_cache(KEPT)
 def _solvers(
     graph: nnx.GraphDef, outputs: Outputs, max_steps: int, n_devices: int
 ) -> tuple[Callable, Callable, Callable]:

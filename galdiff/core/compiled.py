@@ -9,7 +9,7 @@ from flax import nnx
 
 from galdiff.core.pipeline import Pipeline
 
-KEPT = 8  # programs, which hold their tables as long
+KEPT = 16  # programs, which hold their tables as long
 
 
 def compiled(pipeline: Pipeline, wanted: Sequence[str]) -> tuple[Callable, nnx.State]:
@@ -29,18 +29,24 @@ def compiled(pipeline: Pipeline, wanted: Sequence[str]) -> tuple[Callable, nnx.S
 
 
 def cached(make: Callable, *key: Any) -> Any:
-    """What a function with `functools.lru_cache` makes of a key; made anew where the key has no hash.
+    """What a function makes of a key, kept for the next time; made anew where the key has no hash.
 
     Stages of the same structure and settings share a program so, whatever their parameters.
     """
     try:
         hash(key)
     except TypeError:
-        return make.__wrapped__(*key)  # type: ignore[attr-defined]
-    return make(*key)
+        return make(*key)
+    return _shelf(jax.dtypes.canonicalize_dtype(float))(make, key)
 
 
-@functools.lru_cache(KEPT)
+@functools.lru_cache(1)
+def _shelf(precision: Any) -> Callable:
+    """Programs of one precision; those of another go: JAX gives the constants of a living program to the next one."""
+    del precision
+    return functools.lru_cache(KEPT)(lambda make, key: make(*key))
+
+
 def _program(graph: nnx.GraphDef, wanted: tuple[str, ...]) -> Callable:
     @jax.jit
     def run(state: Any, **inputs: Any) -> Any:

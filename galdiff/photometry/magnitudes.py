@@ -15,7 +15,6 @@ from galdiff.light_records import Epoch, Spectrum
 from galdiff.photometry.passband import Passband, band_weights
 
 FRAMES = ("observed", "rest")
-TEN_PC_MPC = 1e-5
 C_ANGSTROM_S = units.C_KMS * 1e13
 FLUX = units.FLUX_OF_ONE_LSUN_AT_ONE_MPC * units.FLUX_UNIT / C_ANGSTROM_S  # erg/s/cm2/Hz per Lsun Angstrom at 1 Mpc
 ZERO_POINT = units.AB_ZERO_POINT - 2.5 * math.log10(FLUX)  # mag; as a flux it would vanish in single precision
@@ -39,7 +38,7 @@ def ab_magnitude(
     lum: Float[Array, "... wave"],
     band: Passband,
     redshift: ArrayLike = 0.0,
-    distance: ArrayLike = TEN_PC_MPC,
+    distance: ArrayLike = units.TEN_PC_MPC,
 ) -> Float[Array, "..."]:
     """AB magnitude, photon counting, exact for straight lines between the points of spectrum and passband.
 
@@ -81,7 +80,7 @@ class Photometry(Stage):
     def __call__(self, spectrum: Spectrum, epoch: Epoch) -> Magnitudes:
         """Magnitudes of the galaxy."""
         rest = self.frame == "rest"
-        redshift, distance = (0.0, TEN_PC_MPC) if rest else (epoch.redshift, epoch.luminosity_distance)
+        redshift, distance = (0.0, units.TEN_PC_MPC) if rest else (epoch.redshift, epoch.luminosity_distance)
         self._check(spectrum, redshift)
         each = [ab_magnitude(spectrum.wave, spectrum.lum, band, redshift, distance) for band in self.passbands]
         return Magnitudes(mag=jnp.stack(each), names=tuple(band.name for band in self.passbands))

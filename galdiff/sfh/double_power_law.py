@@ -11,7 +11,8 @@ from jaxtyping import Array, Float
 from galdiff.core.variables import physical
 from galdiff.light_records import Epoch
 from galdiff.records import HaloGrowth
-from galdiff.sfh.model import LOG10_MASS, YR_PER_GYR, SfhLaw
+from galdiff.sfh.model import LOG10_MASS, SfhLaw
+from galdiff.units import YR_PER_GYR
 
 _U, _W = np.polynomial.legendre.leggauss(128)
 E_FOLDS = 12.0  # of time before the epoch that are integrated for the norm

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from galdiff.core.rolling import triweight_cdf
-from galdiff.sfh.model import YR_PER_GYR
+from galdiff.units import YR_PER_GYR
 
 SFR_MIN = 1e-14  # Msun/yr
 T_FIRST = 1e-3  # Gyr

@@ -5,12 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import ArrayLike
 
+from galdiff import units
 from galdiff.core.buildable import buildable
 from galdiff.cosmology import Cosmology, age, luminosity_distance
 from galdiff.errors import InputError
 from galdiff.light_records import Epoch
 
-TEN_PC_MPC = 1e-5
 HIGHEST = 20.0
 
 
@@ -26,5 +26,5 @@ def epoch_at(*, redshift: ArrayLike, cosmology: Cosmology) -> Epoch:
         if not ((given >= 0) & (given <= HIGHEST)).all():
             raise InputError(f"redshift is {redshift}; give 0 to {HIGHEST:g}")
     redshift = jnp.asarray(redshift, float)
-    distance = jnp.maximum(luminosity_distance(cosmology, redshift), TEN_PC_MPC)
+    distance = jnp.maximum(luminosity_distance(cosmology, redshift), units.TEN_PC_MPC)
     return Epoch(time=age(cosmology, redshift), redshift=redshift, luminosity_distance=distance)

@@ -14,7 +14,8 @@ from galdiff.errors import InputError
 from galdiff.light_records import Epoch
 from galdiff.records import HaloGrowth
 from galdiff.sfh.diffstar import BARYONS, BOUNDS, DiffstarParams, log10_efficiency, log10_quenched
-from galdiff.sfh.model import YR_PER_GYR, SfhLaw
+from galdiff.sfh.model import SfhLaw
+from galdiff.units import YR_PER_GYR
 
 TAU_MAX = 20.0  # Gyr
 N_ACCRETED = 50  # times of accretion

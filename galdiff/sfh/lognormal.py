@@ -7,7 +7,8 @@ from jaxtyping import Array, Float
 from galdiff.core.variables import physical
 from galdiff.light_records import Epoch
 from galdiff.records import HaloGrowth
-from galdiff.sfh.model import LOG10_MASS, YR_PER_GYR, SfhLaw
+from galdiff.sfh.model import LOG10_MASS, SfhLaw
+from galdiff.units import YR_PER_GYR
 
 
 class Lognormal(SfhLaw):

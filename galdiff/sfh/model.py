@@ -14,6 +14,7 @@ from galdiff.errors import InputError
 from galdiff.light_records import Epoch, StellarHistory
 from galdiff.records import HaloGrowth
 from galdiff.sfh.panels import AgePanels, AgePoints
+from galdiff.units import YR_PER_GYR
 
 HOOK = Hook(
     drivers=("log10 age/Gyr", "log10 of the rate [Msun/yr]"),
@@ -22,7 +23,6 @@ HOOK = Hook(
     n_out=1,
     bound=1.0,
 )
-YR_PER_GYR = 1e9
 LOG10_MASS = (2.0, 14.0)  # of masses formed [dex(Msun)]
 MASS_MIN = 1e-10  # Msun at a point, and
 WIDTH_MIN = 1e-9  # Gyr of a panel; logarithms stay finite

@@ -9,8 +9,9 @@ from galdiff.core.variables import table
 from galdiff.errors import InputError
 from galdiff.light_records import Epoch
 from galdiff.records import HaloGrowth
-from galdiff.sfh.model import YR_PER_GYR, SfhLaw
+from galdiff.sfh.model import SfhLaw
 from galdiff.sfh.panels import AgePoints
+from galdiff.units import YR_PER_GYR
 
 
 class Tabulated(SfhLaw):

@@ -8,8 +8,9 @@ from jaxtyping import Array, Float
 from galdiff.core.record import quantity, record
 from galdiff.light_records import Epoch
 from galdiff.records import HaloGrowth
-from galdiff.sfh.model import YR_PER_GYR, SfhLaw
+from galdiff.sfh.model import SfhLaw
 from galdiff.sfh.panels import AgePoints
+from galdiff.units import YR_PER_GYR
 
 
 @record
