@@ -1,8 +1,9 @@
 """From a star formation history to the spectrum and the magnitudes of a whole galaxy."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
+from galdiff.core.compiled import compiled
 from galdiff.core.pipeline import Pipeline
 from galdiff.core.record import quantity, record
 from galdiff.core.stage import Stage
@@ -67,6 +68,13 @@ def sed_pipeline(
 
 
 def galaxy_sed(pipeline: Pipeline, epoch: Epoch, library: SSPGrid, halo: Any = None) -> GalaxySed:
-    """The light of one galaxy at an epoch, from a pipeline of `sed_pipeline`, with the halo that its law follows."""
+    """The light of one galaxy at an epoch, from a pipeline of `sed_pipeline`, with the halo that its law follows.
+
+    Raises:
+      InputError: a passband that the library does not cover.
+    """
+    for name in ("apparent", "absolute"):
+        cast(Photometry, pipeline.stages[name]).check_covered(library.ssp_wave, epoch.redshift)
     given: dict[str, Any] = {"epoch": epoch, "library": library} | ({} if halo is None else {"halo": halo})
-    return GalaxySed(epoch=epoch, **pipeline(**given))
+    run, state = compiled(pipeline, pipeline.order)
+    return GalaxySed(epoch=epoch, **run(state, **given))

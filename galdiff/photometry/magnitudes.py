@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from galdiff import units
@@ -81,16 +82,20 @@ class Photometry(Stage):
         """Magnitudes of the galaxy."""
         rest = self.frame == "rest"
         redshift, distance = (0.0, units.TEN_PC_MPC) if rest else (epoch.redshift, epoch.luminosity_distance)
-        self._check(spectrum, redshift)
+        if not isinstance(spectrum.wave, jax.core.Tracer) and not isinstance(redshift, jax.core.Tracer):
+            self.check_covered(spectrum.wave, redshift)
         each = [ab_magnitude(spectrum.wave, spectrum.lum, band, redshift, distance) for band in self.passbands]
         return Magnitudes(mag=jnp.stack(each), names=tuple(band.name for band in self.passbands))
 
-    def _check(self, spectrum: Spectrum, redshift: ArrayLike) -> None:
-        """Refuse a passband outside a concrete spectrum."""
-        if isinstance(spectrum.wave, jax.core.Tracer) or isinstance(redshift, jax.core.Tracer):
-            return
+    def check_covered(self, wave: Float[ArrayLike, "wave"], redshift: ArrayLike = 0.0) -> None:
+        """Refuse passbands that rest wavelengths (wave,) [Angstrom] do not cover at a redshift [1]; not traced.
+
+        Raises:
+          InputError: naming the passband, and what is covered.
+        """
+        redshift = 0.0 if self.frame == "rest" else redshift
         stretch = 1 + float(jnp.asarray(redshift))
-        lo, hi = float(spectrum.wave[0]) * stretch, float(spectrum.wave[-1]) * stretch
+        lo, hi = (float(np.asarray(wave)[end]) * stretch for end in (0, -1))
         for band in self.passbands:
             if band.ends[0] < lo or band.ends[1] > hi:
                 raise InputError(
