@@ -198,14 +198,18 @@ def peak_memory() -> float | None:
     return next((int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("VmHWM")), None)
 
 
+def version_of(name: str) -> str:
+    """Version of a package; "not installed" for one that is not, as galdiff in a checkout that is only on the path."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
 def versions() -> dict[str, str]:
     """Provenance: versions of Python and of the packages that decide numbers, and the commit in a checkout."""
     found = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed"
+    found |= {name: version_of(name) for name in PACKAGES}
     root = pathlib.Path(__file__).resolve().parent.parent
     if (root / ".git").exists():
         try:

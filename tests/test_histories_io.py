@@ -1,6 +1,7 @@
 """Histories leave galdiff with their units and come back bit for bit; catalogues are whole or absent, and honest."""
 
 import dataclasses
+import importlib.metadata
 import itertools
 import shutil
 import sys
@@ -14,6 +15,7 @@ import pytest
 from astropy import units as u
 from rich.console import Console
 
+from galdiff import runtime
 from galdiff.baryons.evolve import Outputs
 from galdiff.baryons.pandya23 import Pandya23
 from galdiff.baryons.population import Population
@@ -495,3 +497,11 @@ def test_memory_does_not_grow_with_the_number_of_galaxies(tmp_path):
     assert many < 1.2 * few
     sizes = [p.stat().st_size for p in sorted(tmp_path.iterdir(), key=lambda p: p.stat().st_size)]
     assert all(b > 2 * a for a, b in itertools.pairwise(sizes))
+
+
+def test_a_checkout_that_is_only_on_the_path_says_that_it_is_not_installed(monkeypatch):
+    def missing(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", missing)
+    assert runtime.version_of("galdiff") == "not installed"

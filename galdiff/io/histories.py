@@ -7,7 +7,6 @@ are groups: `contents/mass/stars`, `flows/energy/wind`, `diagnostics/sfr`.
 import contextlib
 import dataclasses
 import errno
-import importlib.metadata
 import pathlib
 import shutil
 import typing
@@ -16,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import h5py
 import numpy as np
 
+from galdiff import runtime
 from galdiff.core.hdf5 import read_dataset
 from galdiff.core.record import unit_of
 from galdiff.errors import InputError
@@ -74,7 +74,7 @@ def to_dataset(
         variables[name] = (axes[: values.ndim], values, dict(units=unit or "1", long_name=words))
     if len(shape) == 2:
         coordinates["galaxy"] = (("galaxy",), np.arange(shape[0]) if ids is None else np.asarray(ids))
-    return xarray.Dataset(variables, coordinates, dict(title=FORMAT, galdiff=importlib.metadata.version("galdiff")))
+    return xarray.Dataset(variables, coordinates, dict(title=FORMAT, galdiff=runtime.version_of("galdiff")))
 
 
 def _shared(rows: np.ndarray) -> bool:
@@ -117,7 +117,7 @@ def write_history(history: BaryonHistory, path: str | pathlib.Path, *, overwrite
 
 def sign(file: h5py.File, form: str) -> None:
     """What a file is, and in which version."""
-    file.attrs.update(format=form, format_version=VERSION, galdiff=importlib.metadata.version("galdiff"))
+    file.attrs.update(format=form, format_version=VERSION, galdiff=runtime.version_of("galdiff"))
 
 
 def describe_dataset(dataset: h5py.Dataset, unit: str, meaning: str) -> None:
