@@ -26,7 +26,7 @@ from galdiff.halo import diffmah
 from galdiff.light_records import PopulationWeights
 from galdiff.photometry.read import load_passband
 from galdiff.photometry.tables import band_tables, tabled_magnitudes
-from galdiff.sfh.diffstar import BOUNDS, DiffstarParams, diffstar_sfr
+from galdiff.sfh.diffstar import NAMES, DiffstarParams, diffstar_sfr
 from galdiff.sfh.epoch import epoch_at
 from galdiff.sfh.panels import AgePanels, panels_of
 from galdiff.sfh.weights import on_ages
@@ -52,7 +52,7 @@ def draws(n: int, dtype) -> tuple:
     halo = dict(logm0=rng.uniform(11, 14, n), logtc=rng.normal(0.2, 0.2, n), late_index=late)
     halo |= dict(early_index=late + rng.uniform(1.0, 3.0, n), t_peak=np.full(n, 20.0))
     ranges = ((11.5, 12.5), (-11, -9.5), (0.5, 3), (-3, -0.5), (0.5, 1.6), (-1.0, -0.2), (-2, -0.3), (-0.25, -0.05))
-    galaxy = {name: rng.uniform(*ends, n) for name, ends in zip(BOUNDS, ranges, strict=True)}
+    galaxy = {name: rng.uniform(*ends, n) for name, ends in zip(NAMES, ranges, strict=True)}
     made = diffmah.DiffmahParams(**halo), DiffstarParams(**galaxy), rng.uniform(-2.5, -1.6, n), rng.uniform(6, 13.5, n)
     return jax.tree.map(lambda x: jnp.asarray(x, dtype), made)
 

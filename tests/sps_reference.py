@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from galdiff.halo import diffmah
-from galdiff.sfh.diffstar import BOUNDS, DiffstarParams
+from galdiff.sfh.diffstar import NAMES, DiffstarParams
 
 MAH = ("logm0", "logtc", "early_index", "late_index", "t_peak")
 
@@ -35,7 +35,7 @@ class Reference:
 
     @property
     def galaxies(self) -> DiffstarParams:
-        return DiffstarParams(**dict(zip(BOUNDS, jnp.asarray(self["sfh_params"]).T, strict=True)))
+        return DiffstarParams(**dict(zip(NAMES, jnp.asarray(self["sfh_params"]).T, strict=True)))
 
     @property
     def nodes(self) -> tuple[np.ndarray, np.ndarray]:

@@ -36,10 +36,7 @@ class DiffstarParams:
     lg_rejuv: Float[Array, ""] | float = quantity("dex", "rate after recovery, likewise", default=-0.212307)
 
 
-BOUNDS = {  # open, with units as above; the recovery is not below the drop in diffstar's own fits
-    **{"lgmcrit": (9.0, 13.5), "lgy_at_mcrit": (-12.0, -8.0), "indx_lo": (0.0, 5.0), "indx_hi": (-5.0, 0.0)},
-    **{"lg_qt": (0.1, 2.0), "qlglgdt": (-3.0, -0.01), "lg_drop": (-3.0, 0.0), "lg_rejuv": (-3.0, 0.0)},
-}
+NAMES = tuple(field.name for field in dataclasses.fields(DiffstarParams))
 
 
 def log10_efficiency(p: DiffstarParams, log10_mass: Float[ArrayLike, "..."]) -> Float[Array, "..."]:
@@ -92,23 +89,23 @@ class Diffstar(SfhLaw):
         quenching: bool = True,
         baryon_fraction: float = BARYONS,
     ) -> None:
-        """Parameters as in `DiffstarParams`; quenching and baryon_fraction [1] as in `diffstar_sfr`."""
-        given = DiffstarParams(
-            lgmcrit=lgmcrit, lgy_at_mcrit=lgy_at_mcrit, indx_lo=indx_lo, indx_hi=indx_hi,
-            lg_qt=lg_qt, qlglgdt=qlglgdt, lg_drop=lg_drop, lg_rejuv=lg_rejuv,
-        )  # fmt: skip
+        """Parameters as in `DiffstarParams`, within the bounds of diffstar; the others as in `diffstar_sfr`."""
         if not 0.0 < baryon_fraction < 1.0:
             raise InputError(f"baryon_fraction is {baryon_fraction}; give a share above 0 and below 1, as 0.156")
-        for field in dataclasses.fields(given):
-            low, high = BOUNDS[field.name]
-            value, unit = getattr(given, field.name), field.metadata["unit"] or "1"
-            setattr(self, field.name, physical(value, lo=low, hi=high, unit=unit))
+        self.lgmcrit = physical(lgmcrit, lo=9.0, hi=13.5, unit="dex(Msun)")
+        self.lgy_at_mcrit = physical(lgy_at_mcrit, lo=-12.0, hi=-8.0, unit="dex(1/yr)")
+        self.indx_lo = physical(indx_lo, lo=0.0, hi=5.0, unit="1")
+        self.indx_hi = physical(indx_hi, lo=-5.0, hi=0.0, unit="1")
+        self.lg_qt = physical(lg_qt, lo=0.1, hi=2.0, unit="dex(Gyr)")
+        self.qlglgdt = physical(qlglgdt, lo=-3.0, hi=-0.01, unit="dex")
+        self.lg_drop = physical(lg_drop, lo=-3.0, hi=0.0, unit="dex")
+        self.lg_rejuv = physical(lg_rejuv, lo=-3.0, hi=0.0, unit="dex")
         self.quenching = quenching
         self.baryon_fraction = baryon_fraction
 
     def parameters(self) -> DiffstarParams:
         """Values of the parameters, in their units."""
-        return DiffstarParams(**{name: getattr(self, name).bounded for name in BOUNDS})
+        return DiffstarParams(**{name: getattr(self, name).bounded for name in NAMES})
 
     def sfr(self, time: Float[Array, "..."], epoch: Epoch, halo: HaloGrowth | None = None) -> Float[Array, "..."]:
         """Rate [Msun/yr] at cosmic times [Gyr] of any shape."""

@@ -13,14 +13,13 @@ from galdiff.core.variables import physical
 from galdiff.errors import InputError
 from galdiff.light_records import Epoch
 from galdiff.records import HaloGrowth
-from galdiff.sfh.diffstar import BARYONS, BOUNDS, DiffstarParams, log10_efficiency, log10_quenched
+from galdiff.sfh.diffstar import BARYONS, NAMES, DiffstarParams, log10_efficiency, log10_quenched
 from galdiff.sfh.model import SfhLaw
 from galdiff.units import YR_PER_GYR
 
 TAU_MAX = 20.0  # Gyr
 N_ACCRETED = 50  # times of accretion
 T_FIRST = 1e-3  # Gyr, of the first accretion
-LAG_BOUNDS = BOUNDS | {"lgy_at_mcrit": (-3.0, 0.0)}
 
 
 def consumption(time: Float[Array, "..."], accreted: Float[Array, "..."], dt: Array, tau: Array) -> Float[Array, "..."]:
@@ -61,17 +60,21 @@ class DiffstarGasLag(SfhLaw):
         if not 0.0 < baryon_fraction < 1.0:
             raise InputError(f"baryon_fraction is {baryon_fraction}; give a share above 0 and below 1, as 0.156")
         self.tau_dep = physical(tau_dep, lo=0.01, hi=20.0, unit="Gyr")
-        values = dict(lgmcrit=lgmcrit, lgy_at_mcrit=lgy_at_mcrit, indx_lo=indx_lo, indx_hi=indx_hi)
-        values |= dict(lg_qt=lg_qt, qlglgdt=qlglgdt, lg_drop=lg_drop, lg_rejuv=lg_rejuv)
-        for name, (low, high) in LAG_BOUNDS.items():
-            setattr(self, name, physical(values[name], lo=low, hi=high, unit="dex"))
+        self.lgmcrit = physical(lgmcrit, lo=9.0, hi=13.5, unit="dex(Msun)")
+        self.lgy_at_mcrit = physical(lgy_at_mcrit, lo=-3.0, hi=0.0, unit="dex")
+        self.indx_lo = physical(indx_lo, lo=0.0, hi=5.0, unit="1")
+        self.indx_hi = physical(indx_hi, lo=-5.0, hi=0.0, unit="1")
+        self.lg_qt = physical(lg_qt, lo=0.1, hi=2.0, unit="dex(Gyr)")
+        self.qlglgdt = physical(qlglgdt, lo=-3.0, hi=-0.01, unit="dex")
+        self.lg_drop = physical(lg_drop, lo=-3.0, hi=0.0, unit="dex")
+        self.lg_rejuv = physical(lg_rejuv, lo=-3.0, hi=0.0, unit="dex")
         self.quenching = quenching
         self.baryon_fraction = baryon_fraction
 
     def sfr(self, time: Float[Array, "..."], epoch: Epoch, halo: HaloGrowth | None = None) -> Float[Array, "..."]:
         """Rate [Msun/yr] at cosmic times [Gyr] of any shape."""
         assert halo is not None  # FormStars has looked
-        p = DiffstarParams(**{name: getattr(self, name).bounded for name in LAG_BOUNDS})
+        p = DiffstarParams(**{name: getattr(self, name).bounded for name in NAMES})
         tau = self.tau_dep.bounded
         first = jnp.minimum(jnp.maximum(time - tau, T_FIRST), 0.999 * time)
         share = np.linspace(0.0, 1.0, N_ACCRETED).astype(time.dtype)
