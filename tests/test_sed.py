@@ -61,6 +61,10 @@ def test_a_halo_gives_a_spectrum_and_its_magnitudes(script, tmp_path, capsys):
         (("passbands=[wise2010-W4]", "sfh=delayed_tau"), "passband wise2010-W4 runs from"),
         (("passbands=[]", "sfh=delayed_tau"), "passbands are empty"),
         (("sfh=delayed_tau", "sfh.tau=-1"), "sfh.tau"),
+        (("sfh=delayed_tau", "sfh.t_start=9", "redshift=1"), "t_start is 9 Gyr, but the galaxy is seen at"),
+        (("sfh=constant", "sfh.t_start=9", "redshift=1"), "t_start is 9 Gyr, but the galaxy is seen at"),
+        (("sfh=burst", "sfh.age=9", "redshift=1"), "age is 9 Gyr, but the galaxy is seen at"),
+        (("sfh=bins", "redshift=3"), "edges[-1] is 3.789 Gyr, but the galaxy is seen at"),
         (("sfh=table", "sfh.time=[1,2]", "sfh.sfr_table=[-1,2]"), "sfr_table holds -1 Msun/yr"),
     ],
 )

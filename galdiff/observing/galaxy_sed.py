@@ -71,8 +71,9 @@ def galaxy_sed(pipeline: Pipeline, epoch: Epoch, library: SSPGrid, halo: Any = N
     """The light of one galaxy at an epoch, from a pipeline of `sed_pipeline`, with the halo that its law follows.
 
     Raises:
-      InputError: a passband that the library does not cover.
+      InputError: a passband that the library does not cover, or stars that begin after the epoch.
     """
+    cast(FormStars, pipeline.stages["stars"]).law.check_epoch(epoch)
     for name in ("apparent", "absolute"):
         cast(Photometry, pipeline.stages[name]).check_covered(library.ssp_wave, epoch.redshift)
     given: dict[str, Any] = {"epoch": epoch, "library": library} | ({} if halo is None else {"halo": halo})

@@ -11,7 +11,7 @@ import numpy as np
 from galdiff.core.variables import Physical, physical
 from galdiff.errors import InputError
 from galdiff.light_records import Epoch
-from galdiff.sfh.model import LOG10_MASS
+from galdiff.sfh.model import LOG10_MASS, refuse_after
 from galdiff.sfh.top_hats import Steps, TopHats
 
 EDGES = (
@@ -30,7 +30,8 @@ class ContinuityBins(TopHats):
     Args of the constructor:
       log10_mformed: all that ever formed [dex(Msun)].
       log10_ratios: log10 of the rate in a bin over that in the next older one [dex], one fewer than bins.
-      edges: between bins, look-back time [Gyr], increasing.
+      edges: between bins, look-back time [Gyr], increasing; the oldest bin ends at 95 % of the age of the universe.
+        For a traced epoch that does not hold them they shrink together.
     """
 
     def __init__(
@@ -56,6 +57,10 @@ class ContinuityBins(TopHats):
             prior="Student's t, 2 degrees of freedom, width 0.3 dex (continuity) or 1 dex (bursty)",
         )
         self.edges = tuple(float(edge) for edge in edges)
+
+    def check_epoch(self, epoch: Epoch) -> None:
+        """Refuse edges that the age of the universe does not hold."""
+        refuse_after(epoch, "edges[-1]", self.edges[-1] / (1 - FIRST_SHARE))
 
     def steps(self, epoch: Epoch) -> Steps:
         """One step a bin; bins beyond the first stars share what is left of the time."""

@@ -51,7 +51,10 @@ class RecentBurst(Stage):
         self.lgyr_max = physical(lgyr_max, lo=6.0, hi=9.0, unit="dex(yr)")
 
     def __call__(self, smooth_stars: StellarHistory) -> StellarHistory:
-        """Stars with the burst: per log10 age its mass follows the triweight kernel, whatever the points."""
+        """Stars with the burst: per log10 age its mass follows the triweight kernel, at the points there are.
+
+        Panels longer than the burst move it to their points; where none is inside, there is no burst.
+        """
         p = BurstParams(**{name: getattr(self, name).bounded for name in ("lgfburst", "lgyr_peak", "lgyr_max")})
         age = smooth_stars.age
         # what a point stands for in log10 age, from the middles between points

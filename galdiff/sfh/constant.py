@@ -4,7 +4,7 @@ import jax.numpy as jnp
 
 from galdiff.core.variables import physical
 from galdiff.light_records import Epoch
-from galdiff.sfh.model import LOG10_MASS
+from galdiff.sfh.model import LOG10_MASS, refuse_after
 from galdiff.sfh.top_hats import Steps, TopHats
 
 SHORTEST = 1e-4  # Gyr
@@ -16,6 +16,10 @@ class Constant(TopHats):
     def __init__(self, *, log10_mformed: float = 10.5, t_start: float = 1.0) -> None:
         self.log10_mformed = physical(log10_mformed, lo=LOG10_MASS[0], hi=LOG10_MASS[1], unit="dex(Msun)")
         self.t_start = physical(t_start, lo=0.0, hi=13.8, unit="Gyr")
+
+    def check_epoch(self, epoch: Epoch) -> None:
+        """Refuse a galaxy that has not begun."""
+        refuse_after(epoch, "t_start", self.t_start.bounded)
 
     def steps(self, epoch: Epoch) -> Steps:
         """One step; a galaxy that has not begun at the epoch forms all in its last 0.1 Myr."""
@@ -30,6 +34,10 @@ class Burst(TopHats):
         self.log10_mformed = physical(log10_mformed, lo=LOG10_MASS[0], hi=LOG10_MASS[1], unit="dex(Msun)")
         self.age = physical(age, lo=SHORTEST, hi=13.8, unit="Gyr")
         self.duration = physical(duration, lo=SHORTEST, hi=10.0, unit="Gyr")
+
+    def check_epoch(self, epoch: Epoch) -> None:
+        """Refuse a burst older than the universe."""
+        refuse_after(epoch, "age", self.age.bounded)
 
     def steps(self, epoch: Epoch) -> Steps:
         """One step, from its oldest stars on."""

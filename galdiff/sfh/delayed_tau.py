@@ -6,7 +6,7 @@ from jaxtyping import Array, Float
 from galdiff.core.variables import physical
 from galdiff.light_records import Epoch
 from galdiff.records import HaloGrowth
-from galdiff.sfh.model import LOG10_MASS, SfhLaw
+from galdiff.sfh.model import LOG10_MASS, SfhLaw, refuse_after
 from galdiff.units import YR_PER_GYR
 
 
@@ -18,6 +18,10 @@ class DelayedTau(SfhLaw):
         self.log10_mformed = physical(log10_mformed, lo=LOG10_MASS[0], hi=LOG10_MASS[1], unit="dex(Msun)")
         self.t_start = physical(t_start, lo=0.0, hi=13.0, unit="Gyr")
         self.tau = physical(tau, lo=0.01, hi=100.0, unit="Gyr")
+
+    def check_epoch(self, epoch: Epoch) -> None:
+        """Refuse a galaxy that has not begun."""
+        refuse_after(epoch, "t_start", self.t_start.bounded)
 
     def sfr(self, time: Float[Array, "..."], epoch: Epoch, halo: HaloGrowth | None = None) -> Float[Array, "..."]:
         """Rate [Msun/yr] at cosmic times [Gyr] of any shape; zero before t_start."""

@@ -47,9 +47,25 @@ class SfhLaw(nnx.Module):
           halo: growth of its halo, where the law needs one.
         """
 
+    def check_epoch(self, epoch: Epoch) -> None:
+        """Refuse an epoch, not traced, that the law cannot be seen from; all are fine by default.
+
+        Raises:
+          InputError: naming the parameter, its value and the cosmic time.
+        """
+
     def mass_formed(self, points: AgePoints, epoch: Epoch, halo: HaloGrowth | None = None) -> Float[Array, "point"]:
         """Mass formed at each point in age [Msun]; laws with edges in time know it better than by the rate there."""
         return self.sfr(epoch.time - points.age, epoch, halo) * points.width * YR_PER_GYR
+
+
+def refuse_after(epoch: Epoch, name: str, value: Any) -> None:
+    """Raise InputError where a time or an age `name` [Gyr] is at or beyond the cosmic time of an epoch, not traced."""
+    if float(value) >= float(epoch.time):
+        raise InputError(
+            f"{name} is {float(value):.4g} Gyr, but the galaxy is seen at a cosmic time of {float(epoch.time):.4g} Gyr;"
+            " lower it, or the redshift"
+        )
 
 
 class FormStars(Stage):
