@@ -154,7 +154,7 @@ def main() -> None:
 
 
 def photometry(table: Table, grid, n: int, base: float | None) -> None:
-    """Magnitudes in eight bands behind dust, from tables, with their largest error against the exact integral."""
+    """Magnitudes in eight bands behind dust, from tables."""
     bands = [load_passband(name) for name in BANDS]
     light = GalaxyLight()
     for points, widest in ((2, 0.1), (2, 0.3)):

@@ -73,3 +73,9 @@ def test_bad_input_ends_in_one_line(script, tmp_path, capsys, overrides, said):
     assert code == 2
     assert said in error.splitlines()[-1]
     assert not (tmp_path / "run" / "sed.png").exists()
+
+
+def test_metals_beyond_the_library_are_told(script, tmp_path):
+    few = ("passbands=[sdss2010-r]", "sfh=delayed_tau", "metallicity=one", "metallicity.lgmet=-1.0")
+    with pytest.warns(UserWarning, match=r"100.00% of the mass formed has a mean log10 Z outside"):
+        run(script, tmp_path / "run", *few)

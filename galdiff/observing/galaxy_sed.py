@@ -1,7 +1,10 @@
 """From a star formation history to the spectrum and the magnitudes of a whole galaxy."""
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, cast
+
+import numpy as np
 
 from galdiff.core.compiled import compiled
 from galdiff.core.pipeline import Pipeline
@@ -16,6 +19,8 @@ from galdiff.sfh.model import FormStars, SfhLaw
 from galdiff.sfh.panels import panels_of
 from galdiff.sfh.weights import Enrich
 from galdiff.sps.galaxy_light import GalaxyLight
+
+OUTSIDE = 0.01  # share of the mass beyond the metallicities of the library above which it is told
 
 
 @record
@@ -78,4 +83,15 @@ def galaxy_sed(pipeline: Pipeline, epoch: Epoch, library: SSPGrid, halo: Any = N
         cast(Photometry, pipeline.stages[name]).check_covered(library.ssp_wave, epoch.redshift)
     given: dict[str, Any] = {"epoch": epoch, "library": library} | ({} if halo is None else {"halo": halo})
     run, state = compiled(pipeline, pipeline.order)
-    return GalaxySed(epoch=epoch, **run(state, **given))
+    sed = GalaxySed(epoch=epoch, **run(state, **given))
+    law = cast(Enrich, pipeline.stages["populations"]).law
+    lgmet, nodes = np.asarray(law.lgmet(sed.stars)), np.asarray(library.ssp_lgmet)
+    mass = np.asarray(sed.stars.mass)
+    outside = float(mass[(lgmet < nodes[0]) | (lgmet > nodes[-1])].sum() / mass.sum())
+    if outside > OUTSIDE:
+        warnings.warn(
+            f"{outside:.2%} of the mass formed has a mean log10 Z outside {nodes[0]:.2f} to {nodes[-1]:.2f} dex of the"
+            f" SSP library '{library.name}' and takes the spectrum of its edge",
+            stacklevel=2,
+        )
+    return sed
