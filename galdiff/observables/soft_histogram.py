@@ -79,13 +79,16 @@ def luminosity_function(
     width: ArrayLike = 0.1,
     weights: Float[ArrayLike, "galaxy"] | None = None,
 ) -> Float[Array, "bin"]:
-    """Galaxies per volume and magnitude [1/Mpc^3/mag], or of any logarithmic quantity: a mass function with dex.
+    """Galaxies per volume and magnitude, or per volume and dex of a mass.
 
     Args:
-      magnitudes: absolute [mag]; log10 of masses [dex] make a mass function.
-      edges: of the bins [mag]; volume: that the galaxies fill [Mpc^3], positive.
-      width: of the kernel [mag]; it moves galaxies down a steep function: keep it below the bins.
-      weights: number that each galaxy stands for [1]; one if None.
+      magnitudes: absolute [mag], or log10 of masses [dex], shape (galaxy,).
+      edges: of the bins [mag], shape (bin + 1,); volume: that the galaxies fill [Mpc^3], positive, shape ().
+      width: of the kernel [mag], shape () or (galaxy,); it flattens a steep function: keep it below the bins.
+      weights: number that each galaxy stands for [1], shape (galaxy,); one if None.
+
+    Returns:
+      [1/Mpc^3/mag], shape (bin,).
     """
     counts = soft_histogram([magnitudes], [edges], [width], weights)
     return counts / jnp.diff(jnp.asarray(edges, counts.dtype)) / volume
@@ -98,9 +101,14 @@ def binned_mean(
     width: ArrayLike,
     weights: Float[ArrayLike, "galaxy"] | None = None,
 ) -> tuple[Float[Array, "bin"], Float[Array, "bin"]]:
-    """Mean and standard deviation of a quantity [its unit] in bins of another; a fraction if the quantity is 0 to 1.
+    """Mean and standard deviation of a quantity in bins of another; a fraction if the quantity is 0 to 1.
 
-    Bins that hold nothing give 0 for both, with zero gradients.
+    Args:
+      quantity: any unit; values: that the bins are of, any unit; weights: of galaxies [1]; each of shape (galaxy,).
+      edges: of the bins, shape (bin + 1,); width: of the kernel [unit of values], shape () or (galaxy,).
+
+    Returns:
+      Both [unit of the quantity], of shape (bin,); 0 with zero gradients in bins that hold nothing.
     """
     share = bin_shares(values, edges, width)
     if weights is not None:
