@@ -71,11 +71,12 @@ def test_a_magnitude_is_that_of_the_summed_spectrum_of_the_stars(made, library):
         return jnp.stack([ab_magnitude(library.ssp_wave, lum, bands[0]), *seen])
 
     absolute, r, g = summed(one)
-    common = {"redshift": REDSHIFT, "library": library, "cosmology": cosmology}
+    common = {"band": R, "minus": None, "frame": "rest", "redshift": REDSHIFT, "library": library}
+    common |= {"cosmology": cosmology}
     said = {
-        "absolute": Magnitude(band=R, **common),
-        "apparent": Magnitude(band=R, frame="observed", **common),
-        "colour": Magnitude(band=G, minus=R, frame="observed", **common),
+        "absolute": Magnitude(**common),
+        "apparent": Magnitude(**(common | {"frame": "observed"})),
+        "colour": Magnitude(**(common | {"band": G, "minus": R, "frame": "observed"})),
     }
     found = {name: np.asarray(jax.jit(output.__call__)(history)) for name, output in said.items()}
     assert found["absolute"].shape == history.sfr.shape
@@ -112,7 +113,8 @@ def test_a_fit_to_magnitudes_finds_the_depletion_time_with_slopes_that_differenc
 
 
 def test_what_no_table_of_light_can_have_is_refused(cfg, library):
-    common = {"redshift": REDSHIFT, "library": library, "cosmology": Cosmology()}
+    common = {"band": R, "minus": None, "frame": "rest", "redshift": REDSHIFT, "library": library}
+    common |= {"cosmology": Cosmology()}
     for change, words in (
         ({"frame": "sky"}, "frame of the magnitude is 'sky'; choose observed or rest"),
         ({"redshift": "z"}, "redshift of the magnitude is z; give one number from 0 to 5"),
@@ -120,6 +122,6 @@ def test_what_no_table_of_light_can_have_is_refused(cfg, library):
         ({"band": "sdss2010-q"}, "sdss2010-q"),
     ):
         with pytest.raises(InputError, match=words):
-            Magnitude(**({"band": R} | common | change))
+            Magnitude(**(common | change))
     with pytest.raises(InputError, match=r"case.redshift gives 0.2, 0.1, but a magnitude .* at redshift 0.1"):
-        Magnitude(band=R, **common).redshifts(np.array([0.2, 0.1]))
+        Magnitude(**common).redshifts(np.array([0.2, 0.1]))

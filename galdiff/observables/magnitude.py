@@ -30,7 +30,7 @@ class Magnitude:
 
     Args of the constructor:
       band: passband, of speclite or a file (`galdiff.photometry.read.load_passband`).
-      minus: second passband; the output is then the colour band - minus.
+      minus: second passband, whose colour band - minus is then the output; None for the magnitude.
       frame: rest for absolute magnitudes and colours of the rest frame, observed for apparent ones.
       redshift: of all galaxies.
       library: SSP library; cosmology: of the distance.
@@ -42,8 +42,8 @@ class Magnitude:
         self,
         *,
         band: str,
-        minus: str | None = None,
-        frame: str = "rest",
+        minus: str | None,
+        frame: str,
         redshift: float,
         library: SSPGrid,
         cosmology: Cosmology,
@@ -63,7 +63,7 @@ class Magnitude:
         self.redshift = float(redshift)
 
     def redshifts(self, rows: Float[np.ndarray, "z"]) -> tuple[float, ...]:
-        """Redshifts (time,) that a history needs, falling to that of the galaxies, for the redshifts (z,) of a table.
+        """Redshifts [1] that a history needs, falling to that of the galaxies, for those of a table, of shape (z,) [1].
 
         Raises:
           InputError: rows at other redshifts.
