@@ -25,7 +25,8 @@ def main() -> None:
             raise SystemExit(f"{line.name}: the grid has {wave[column]} Angstrom, or no light at some node")
     kept = np.log10(lum[..., columns]).astype(np.float32)
     np.savez_compressed(byler17.FILE, **axes, log10_lum=kept)
-    print(f"{kept.shape[-1]} lines, {byler17.FILE.stat().st_size / 1e3:.0f} kB, from {kept.min():.1f} to {kept.max():.1f}")
+    size = byler17.FILE.stat().st_size / 1e3
+    print(f"{kept.shape[-1]} lines, {size:.0f} kB, log10 from {kept.min():.1f} to {kept.max():.1f}")
 
 
 if __name__ == "__main__":

@@ -19,8 +19,8 @@ from galdiff.io.folder import as_json, text, write_files
 from galdiff.io.lock import locked
 from galdiff.io.preflight import check_output
 from galdiff.io.progress import Steps
-from galdiff.observing.galaxy_sed import galaxy_sed, sed_pipeline
 from galdiff.io.sed_tables import as_ecsv, line_table, magnitude_table, spectrum_table
+from galdiff.observing.galaxy_sed import galaxy_sed, sed_pipeline
 from galdiff.photometry.read import load_passband
 from galdiff.plotting.sed_figure import plot_sed
 from galdiff.sfh.epoch import epoch_at

@@ -37,8 +37,8 @@ def spectrum_table(sed: GalaxySed, sigma_gas: float) -> Table:
     units_of = {name: "Angstrom" if name == "wave" else "Lsun/Angstrom" for name in columns}
     table = Table(columns, units=units_of)
     table.meta["comment"] = (
-        "rest frame, vacuum; lum is all that leaves, with lum_lines; lum_young, lum_old and lum_gas (continuum of ionised"
-        f" gas) are before dust; lines have sigma = {sigma_gas:g} km/s"
+        "rest frame, vacuum; lum is all that leaves, with lum_lines; lum_young, lum_old and lum_gas (continuum of gas)"
+        f" are before dust; lines have sigma = {sigma_gas:g} km/s"
     )
     return table
 
@@ -48,10 +48,10 @@ def line_table(lines: EmissionLines) -> Table:
     lum, bare, flux = (np.asarray(values, np.float64) for values in (lines.lum, lines.bare, lines.flux))
     columns = [list(lines.names), np.asarray(lines.wave), lum * units.LSUN_ERG_S, bare * units.LSUN_ERG_S]
     columns += [flux * units.FLUX_UNIT, np.asarray(lines.ew)]
-    names = ("line", "wave", "lum", "lum_bare", "flux", "ew_rest")
-    dtypes = (str, *[float] * (len(names) - 1))
-    table = Table(columns, names=names, dtype=dtypes, units=(None, "Angstrom", "erg/s", "erg/s", "erg/(s cm2)", "Angstrom"))
-    table.meta["comment"] = "wave: vacuum, rest frame; lum: behind dust, lum_bare: before; ew_rest: positive in emission"
+    names, dtypes = ("line", "wave", "lum", "lum_bare", "flux", "ew_rest"), (str, *[float] * 5)
+    of_columns = (None, "Angstrom", "erg/s", "erg/s", "erg/(s cm2)", "Angstrom")
+    table = Table(columns, names=names, dtype=dtypes, units=of_columns)
+    table.meta["comment"] = "vacuum, rest frame; lum behind dust, lum_bare before it; ew_rest positive in emission"
     return table
 
 

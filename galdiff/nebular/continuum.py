@@ -1,9 +1,9 @@
 """Continuum of photoionised hydrogen and helium, per ionising photon: free-free, free-bound and two-photon light.
 
-Case B: every ionising photon gives one recombination of hydrogen to an excited level, n_e n_p V = Q / alpha_B. Free-bound
-light is that of Kramers cross sections with Gaunt factors (as in Brown & Mathews 1970, ApJ 160, 939), summed over
-levels; that of He+ is hydrogenic, with the thresholds of the four terms of n = 2. Light is counted for `PHOTONS`
-photons, so that single precision holds it. Right to some 10 per cent; He++ and collisions at high density are left out.
+Case B: every ionising photon gives one recombination of hydrogen to an excited level, n_e n_p V = Q / alpha_B. Light of
+the free-bound kind follows from Kramers cross sections with Gaunt factors (as in Brown & Mathews 1970, ApJ 160, 939),
+summed over levels; that of He+ is hydrogenic, with the thresholds of the four terms of n = 2. Light is counted for 1e47
+photons/s, so that single precision holds it. Right to some 10 per cent; He++ and collisions of dense gas are left out.
 """
 
 import math
@@ -28,9 +28,7 @@ _H, _M, _C, _K = 6.62607015e-27, 9.1093837e-28, units.C_KMS * 1e5, units.BOLTZMA
 KRAMERS = 7.907e-18  # cm2 at the threshold of n = 1, Osterbrock & Ferland (2006), appendix 5
 # erg cm3/s/Hz of recombination to n = 1 at 1e4 K and its threshold, by the Milne relation
 FREE_BOUND = (
-    (8 * math.pi * KRAMERS * _H / _C**2)
-    * (_H * (_C * 1e8 / LYMAN) / _M) ** 3
-    * (_M / (2 * math.pi * _K * 1e4)) ** 1.5
+    (8 * math.pi * KRAMERS * _H / _C**2) * (_H * (_C * 1e8 / LYMAN) / _M) ** 3 * (_M / (2 * math.pi * _K * 1e4)) ** 1.5
 )
 # From erg/Hz per photon to Lsun Angstrom per PHOTONS photons/s
 _SCALE = 10**LOG10_PHOTONS / units.LSUN_ERG_S * units.C_KMS * 1e13
@@ -84,8 +82,8 @@ def recombination_light(
     edge, strength = edges(wave, helium)
     t4 = t4[:, None]
     per_kt = units.HC_K_ANGSTROM / 1e4 / t4
-    bound = FREE_BOUND * t4**-1.5 / ALPHA_B * _SCALE * (jnp.exp(per_kt / edge) @ strength)
-    free = FREE_FREE * 1e-2 * t4**-0.5 / ALPHA_B * _SCALE * free_free_gaunt(wave, t4)
+    bound = (FREE_BOUND / ALPHA_B * _SCALE) * t4**-1.5 * (jnp.exp(per_kt / edge) @ strength)
+    free = (FREE_FREE / 100 / ALPHA_B * _SCALE) * t4**-0.5 * free_free_gaunt(wave, t4)
     light = (bound + free) * jnp.exp(-per_kt / wave) / recombination(t4) / wave**2
     return jnp.where(wave > LYMAN, light, 0.0)
 
@@ -103,4 +101,4 @@ def two_photon_light(wave: Float[Array, "wave"], t4: Float[Array, "t"]) -> Float
     w = y * (1 - y)
     rate = 202.0 * (w * (1 - (4 * w) ** 0.8) + 0.88 * w**1.53 * (4 * w) ** 0.8)  # 1/s per unit of y
     share = TWO_PHOTON_SHARE * t4[:, None] ** 0.108  # 0.304, 0.324 and 0.353 at 5000, 1e4 and 2e4 K
-    return share * jnp.where(inside, _H * _SCALE * y * rate / TWO_PHOTON_RATE / wave**2, 0.0)
+    return share * jnp.where(inside, (_H * _SCALE / TWO_PHOTON_RATE) * y * rate / wave**2, 0.0)

@@ -34,7 +34,7 @@ class HIIRegions(Stage):
       log10_u: ionisation parameter [dex]; the grid holds -4 to -1.
       escape: share of the ionising light that escapes [1].
       log10_z_gas: metal mass fraction of all gas [dex], None for that of the stars which ionise it.
-      n_to_o: nitrogen over oxygen, relative to the grid's at its metallicity [dex], None for that; scales lines of nitrogen.
+      n_to_o: nitrogen over oxygen relative to the grid's [dex], None for the grid's; scales the lines of nitrogen.
       correction: of the lines that are not of hydrogen, see `HOOK`; those of hydrogen count the photons and stay.
     """
 

@@ -18,13 +18,13 @@ class MeasureLines(Stage):
     """Lines of the gas behind all dust, and in front of the continuum around them."""
 
     def __call__(self, nebular: NebularLight, spectrum: Spectrum, epoch: Epoch) -> EmissionLines:
-        """All lines; the gas's come first in the spectrum."""
+        """All lines of the gas, which come first in a spectrum; no equivalent width (NaN) without a continuum."""
         n = nebular.line_wave.shape[0]
         lum, wave = spectrum.line_lum[:n], spectrum.line_wave[:n]
         beside = continuum_beside(spectrum.wave, spectrum.lum, wave)
         lit = beside > 0
         flux = lum * units.FLUX_OF_ONE_LSUN_AT_ONE_MPC / epoch.luminosity_distance**2
-        ew = jnp.where(lit, lum / jnp.where(lit, beside, 1.0), jnp.inf)
+        ew = jnp.where(lit, lum / jnp.where(lit, beside, 1.0), jnp.nan)
         return EmissionLines(wave=wave, lum=lum, bare=nebular.line_lum, flux=flux, ew=ew, names=nebular.line_names)
 
 
