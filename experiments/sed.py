@@ -15,6 +15,7 @@ from galdiff import runtime
 from galdiff.arguments import check_kinds
 from galdiff.build import build
 from galdiff.cli import experiment
+from galdiff.errors import InputError
 from galdiff.io.folder import as_json, text, write_files
 from galdiff.io.lock import locked
 from galdiff.io.preflight import check_output
@@ -35,6 +36,8 @@ def main(cfg: DictConfig) -> None:
     runtime.configure(**cfg.runtime)
     check_kinds(cfg, "sed")
     folder = pathlib.Path(cfg.output)
+    if not cfg.sigma_gas > 0:
+        raise InputError(f"sigma_gas is {cfg.sigma_gas} km/s; give a velocity dispersion above 0")
     check_output(folder, BYTES, cfg.overwrite, FILES)
     law, metals, light, gas = (build(cfg[k], path=k) for k in ("sfh", "metallicity", "clouds", "nebular"))
     dust = [build(cfg[k], path=k) for k in LIGHT_PATH]

@@ -17,19 +17,21 @@ from galdiff.photometry.passband import Passband
 def spectrum_table(sed: GalaxySed, sigma_gas: float) -> Table:
     """The spectrum in the frame of the galaxy, by parts; lines with a velocity dispersion [km/s].
 
-    A step behind the dust may have its own wavelengths: there the parts are straight lines between theirs.
+    In double precision, for single precision does not hold erg/s. What follows the dust may have wavelengths of its
+    own: there the parts are straight lines between theirs.
     """
     spectrum, light = sed.spectrum, sed.starlight
     lines = drawn_lines(spectrum.wave, spectrum.line_wave, spectrum.line_lum, sigma_gas)
-    wave = np.asarray(spectrum.wave)
+    wave, lum = (np.asarray(values, np.float64) for values in (spectrum.wave, spectrum.lum))
 
     def on(values: ArrayLike) -> np.ndarray:
         return np.interp(wave, np.asarray(light.wave), np.asarray(values), left=0.0, right=0.0)
 
+    drawn = np.asarray(lines, np.float64)
     columns = {
         "wave": wave,
-        "lum": np.asarray(spectrum.lum) + np.asarray(lines),
-        "lum_lines": np.asarray(lines),
+        "lum": lum + drawn,
+        "lum_lines": drawn,
         "lum_young": on(light.young),
         "lum_old": on(light.old),
         "lum_gas": on(sed.nebular.continuum),

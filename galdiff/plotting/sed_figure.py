@@ -1,5 +1,7 @@
 """Picture of a galaxy's light: its spectrum by parts with the passbands, and the history it comes from."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -46,7 +48,7 @@ def plot_sed(sed: GalaxySed, passbands: list[Passband], title: str, sigma_gas: f
     order = np.argsort([band.pivot for band in passbands])
     for k, i in enumerate(order):  # in two rows, as neighbours are close
         said = f"{passbands[i].name.rpartition('-')[2]} {float(sed.apparent.mag[i]):.2f}"
-        place = {"textcoords": "offset points", "fontsize": SMALL, "ha": "center", "va": "top"}
+        place: dict[str, Any] = {"textcoords": "offset points", "fontsize": SMALL, "ha": "center", "va": "top"}
         top.annotate(said, (passbands[i].pivot / 1e4, marked[i]), (0, -7 - 11 * (k % 2)), **place)
     most = float(max((wave * (light + lines)).max(), (bare * np.asarray(sed.starlight.old)).max()))
     stars = float(max((wave * light).max(), (bare * np.asarray(sed.starlight.old)).max()))
@@ -76,7 +78,7 @@ def _name_lines(axes: Axes, sed: GalaxySed, wave: np.ndarray, light: np.ndarray,
         if float(sed.lines.ew[i]) > MARKED_EW and wave[0] < float(sed.lines.wave[i]) < wave[-1]:
             near = np.abs(wave / float(sed.lines.wave[i]) - 1) < 0.005
             tip = float(light[near].max()) if near.any() else most
-            place = {"textcoords": "offset points", "fontsize": SMALL, "ha": "center", "color": GAS}
+            place: dict[str, Any] = {"textcoords": "offset points", "fontsize": SMALL, "ha": "center", "color": GAS}
             text = axes.annotate(said, (float(sed.lines.wave[i]) * stretch / 1e4, tip), (0, 7), **place)
             text.set_path_effects([withStroke(linewidth=2.5, foreground="white")])
 
