@@ -1,0 +1,28 @@
+"""Calibrated scalars of hot stars; written by experiments/calibrate_ionising_light.py."""
+
+HOT = {
+    "warmth": -0.01036,
+    "warmth_zeta": 0.03554,
+    "warmth_mass": -0.08131,
+    "late_warmth": -0.08372,
+    "late_warmth_zeta": -0.03576,
+    "late_warmth_mass": 0.1786,
+    "late_light": -0.08994,
+    "late_light_zeta": -0.0531,
+    "late_light_mass": -0.5047,
+    "strip_log_m": 1.944,
+    "strip_time": 0.8629,
+    "bare_log_m": 1.453,
+    "bare_log_m_zeta": -0.2143,
+    "bare_time": -3.307,
+    "bare_time_mass": -3.002,
+    "bare_log_t": 4.863,
+    "lyman_slope": 0.27,
+    "he_level": 0.1692,
+    "he_zeta": -0.09292,
+    "he2_level": -1.73,
+    "uv_tilt": 0.4081,
+    "uv_tilt_theta": 0.4654,
+    "crowding": 2.072,
+    "crowding_theta": 2.448,
+}
