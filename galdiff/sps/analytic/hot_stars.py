@@ -125,13 +125,17 @@ def ultraviolet(c: HotStarCoefficients, teff: Float[Array, "star"]) -> Float[Arr
     fade = jnp.clip((jnp.log10(teff) - 4.0) / 0.2, 0.0, 1.0)
     tilt = -LN10 * (c.uv_tilt + c.uv_tilt_theta * (theta - 1.14)) * fade * fade * (3 - 2 * fade)
     crowd = c.crowding + c.crowding_theta * (theta - 1.14)
-    return jnp.stack([tilt, jnp.exp(8.0 - jax.nn.softplus(8.0 - crowd))], -1)
+    return jnp.stack([tilt, jnp.exp(5.5 - jax.nn.softplus(5.5 - crowd))], -1)
 
 
-def ultraviolet_profiles(wave: Float[np.ndarray, "long"]) -> Float[np.ndarray, "2 long"]:
-    """Opacity profiles above the Lyman edge, smooth in wavelength [Angstrom]: a tilt about 1600, and Lyman lines."""
+def ultraviolet_profiles(wave: Float[np.ndarray, "long"]) -> Float[np.ndarray, "3 long"]:
+    """Opacity profiles above the Lyman edge, smooth in wavelength [Angstrom]: a tilt about 1600, and Lyman lines; and the
+    window in which both act and keep the light that is in it, 1 below 3000 and 0 above 3500.
+    """
     u = np.log(1600.0 / wave)
-    return np.stack([np.where(u > 0, u, u * np.exp(-((u / 0.45) ** 2))), np.maximum(np.log(1080.0 / wave), 0.0) ** 2])
+    tilt = np.where(u > 0, u, u * np.exp(-((u / 0.45) ** 2)))
+    x = np.clip((3500.0 - wave) / 500.0, 0.0, 1.0)
+    return np.stack([tilt, np.maximum(np.log(1080.0 / wave), 0.0) ** 2, x * x * (3 - 2 * x)])
 
 
 def _share_below(limit: float, teff: np.ndarray) -> np.ndarray:

@@ -89,10 +89,12 @@ class AtmosphereTables:
     share: Float[Array, "star"] = quantity("", "share of a black body's luminosity inside WAVE_LIMITS")
     ln_planck: Float[Array, "star long"] = quantity("", "ln of the Planck function per wavelength, up to a constant")
     profiles: Float[Array, "feature long"] = quantity("", "opacity profiles above the Lyman edge")
+    ultraviolet: Float[Array, "3 long"] = quantity("", "profiles and window of `hot_stars.ultraviolet_profiles`")
     black_body: Float[Array, "hot short"] = quantity("1/Angstrom", "black bodies below the Lyman edge")
     in_range: Float[Array, "3 short"] = quantity("", "which of the three ranges a wavelength is in")
     norm_ln_planck: Float[Array, "star norm"] = quantity("", "ln_planck on NORM_WAVE")
     norm_profiles: Float[Array, "feature norm"] = quantity("", "profiles on NORM_WAVE")
+    norm_ultraviolet: Float[Array, "3 norm"] = quantity("", "ultraviolet on NORM_WAVE")
     norm_weight: Float[Array, "norm"] = quantity("Angstrom", "quadrature weights of NORM_WAVE")
 
 
@@ -111,10 +113,6 @@ def _planck_share(teff: np.ndarray) -> np.ndarray:
     return below(WAVE_LIMITS[1]) - below(WAVE_LIMITS[0])
 
 
-def _all_profiles(wave: np.ndarray, fwhm: np.ndarray) -> np.ndarray:
-    return np.concatenate([profiles(wave, fwhm), hot_stars.ultraviolet_profiles(wave)])
-
-
 def atmosphere_tables(wave: Float[np.ndarray, "wave"], fwhm: Float[np.ndarray, "wave"]) -> AtmosphereTables:
     """Tables for the kinds of star LOG_T_NODES x LOG_G_NODES; wave, resolution fwhm [Angstrom]."""
     log_t, log_g = (x.reshape(-1) for x in np.meshgrid(LOG_T_NODES, LOG_G_NODES, indexing="ij"))
@@ -125,11 +123,13 @@ def atmosphere_tables(wave: Float[np.ndarray, "wave"], fwhm: Float[np.ndarray, "
         log_g=log_g,
         share=_planck_share(teff),
         ln_planck=_ln_planck(wave, teff),
-        profiles=_all_profiles(wave, fwhm),
+        profiles=profiles(wave, fwhm),
+        ultraviolet=hot_stars.ultraviolet_profiles(wave),
         black_body=hot_stars.black_bodies(short),
         in_range=hot_stars.in_range(short),
         norm_ln_planck=_ln_planck(NORM_WAVE, teff),
-        norm_profiles=_all_profiles(NORM_WAVE, NORM_WAVE * 0.0065),
+        norm_profiles=profiles(NORM_WAVE, NORM_WAVE * 0.0065),
+        norm_ultraviolet=hot_stars.ultraviolet_profiles(NORM_WAVE),
         norm_weight=np.gradient(NORM_WAVE),
     )
     return AtmosphereTables(**values)
@@ -139,6 +139,9 @@ def star_spectra(
     c: SpectrumCoefficients, hot: hot_stars.HotStarCoefficients, t: AtmosphereTables, zeta: Float[Array, ""]
 ) -> Float[Array, "star long"]:
     """Spectra [1/Angstrom] of all kinds of star above the Lyman edge, per unit of luminosity; zeta = log10(Z / 0.02)."""
-    a = jnp.concatenate([strengths(c, t.teff, t.log_g, zeta), hot_stars.ultraviolet(hot, t.teff)], -1)
-    total = jnp.exp(t.norm_ln_planck - a @ t.norm_profiles) @ t.norm_weight
-    return jnp.exp(t.ln_planck - a @ t.profiles) * (t.share / total)[:, None]
+    a, uv = strengths(c, t.teff, t.log_g, zeta), hot_stars.ultraviolet(hot, t.teff)
+    norm = jnp.exp(t.norm_ln_planck - a @ t.norm_profiles) * t.norm_weight
+    window = norm * t.norm_ultraviolet[2]
+    kept = window.sum(-1) / (window * jnp.exp(-uv @ t.norm_ultraviolet[:2])).sum(-1)
+    changed = 1 + t.ultraviolet[2] * (jnp.exp(-uv @ t.ultraviolet[:2]) * kept[:, None] - 1)
+    return jnp.exp(t.ln_planck - a @ t.profiles) * changed * (t.share / norm.sum(-1))[:, None]
