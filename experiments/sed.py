@@ -12,15 +12,14 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from galdiff import runtime
-from galdiff.arguments import check_kinds
 from galdiff.build import build
 from galdiff.cli import experiment
-from galdiff.errors import InputError
 from galdiff.io.folder import as_json, text, write_files
 from galdiff.io.lock import locked
 from galdiff.io.preflight import check_output
 from galdiff.io.progress import Steps
 from galdiff.io.sed_tables import as_ecsv, line_table, magnitude_table, spectrum_table
+from galdiff.limits import check_experiment
 from galdiff.observing.galaxy_sed import galaxy_sed, sed_pipeline
 from galdiff.photometry.read import load_passband
 from galdiff.plotting.sed_figure import plot_sed
@@ -34,10 +33,8 @@ LIGHT_PATH: tuple[str, ...] = ("galaxy_dust",)  # groups of the config that the 
 @experiment("sed")
 def main(cfg: DictConfig) -> None:
     runtime.configure(**cfg.runtime)
-    check_kinds(cfg, "sed")
+    check_experiment(cfg, "sed")
     folder = pathlib.Path(cfg.output)
-    if not cfg.sigma_gas > 0:
-        raise InputError(f"sigma_gas is {cfg.sigma_gas} km/s; give a velocity dispersion above 0")
     check_output(folder, BYTES, cfg.overwrite, FILES)
     law, metals, light, gas = (build(cfg[k], path=k) for k in ("sfh", "metallicity", "clouds", "nebular"))
     dust = [build(cfg[k], path=k) for k in LIGHT_PATH]

@@ -44,7 +44,9 @@ def test_a_halo_gives_a_spectrum_and_its_magnitudes(script, tmp_path, capsys):
     spectrum, magnitudes = (QTable.read(folder / name) for name in ("spectrum.ecsv", "magnitudes.ecsv"))
     assert spectrum["wave"].unit == u.Angstrom
     assert spectrum["lum"].unit == u.Lsun / u.Angstrom
-    assert (spectrum["lum"] <= spectrum["lum_young"] + spectrum["lum_old"]).all()
+    bare = spectrum["lum_young"] + spectrum["lum_old"] + spectrum["lum_gas"]
+    assert (spectrum["lum"] - spectrum["lum_lines"] <= bare).all()
+    assert spectrum["lum_lines"].max() > 0
     assert list(magnitudes["passband"]) == ["sdss2010-g", "sdss2010-r"]
     colour = magnitudes["mag_ab_rest"][0] - magnitudes["mag_ab_rest"][1]
     assert 0.0 < colour < 1.0
