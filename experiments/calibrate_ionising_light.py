@@ -9,7 +9,6 @@ import argparse
 import functools
 import os
 import pathlib
-import warnings
 
 import jax.numpy as jnp
 import numpy as np
@@ -83,9 +82,7 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="store the result in the package")
     args = parser.parse_args()
     runtime.configure(precision="float64")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the files do not state their resolution
-        libraries = [load_ssp(DATA / name) for name in LIBRARIES]
+    libraries = [load_ssp(DATA / name) for name in LIBRARIES]
     ages = [age * 1e-3 for age in AGES]
     problem = HotProblem(libraries, chabrier(), ages, METALLICITIES, errors(), PRIOR)
     full = np.array(list(hot_coefficients.HOT.values()))

@@ -78,7 +78,7 @@ def test_the_checkpoints_in_the_wheel_load_in_the_default_precision(installed, t
         "m = galdiff.load(bundled('wind_correction')).model; print(type(m).__name__, emulated_ssp().ssp_flux.shape)"
     )
     said = run(installed / "python", "-W", "ignore", "-c", code, cwd=tmp_path)
-    assert said.split("\n")[-2] == "Pandya23 (12, 43, 6277)"
+    assert said.split("\n")[-2] == "Pandya23 (12, 44, 6277)"
 
 
 def test_the_installed_command_makes_a_cube(installed, tmp_path):

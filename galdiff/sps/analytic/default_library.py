@@ -1,6 +1,7 @@
 """The embedded SSP library: `SSPGrid` records computed from formulae, no file needed."""
 
 import functools
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -92,12 +93,30 @@ def analytic_ssp(
 
 
 @buildable
-def default_grid(imf: Imf | str = "kroupa") -> SSPGrid:
-    """The embedded library: 12 metallicities, 0.1 Myr to 14 Gyr, 91 Angstrom to 2.5 micron, per Msun formed."""
+def default_grid(imf: Imf | str = "kroupa", wave_range: Sequence[float] | None = None) -> SSPGrid:
+    """The embedded library: 12 metallicities, 0.1 Myr to 14 Gyr, 91 Angstrom to 2.5 micron, per Msun formed.
+
+    Args:
+      imf: mass function, or the name of a published one.
+      wave_range: part to compute [Angstrom, vacuum], both inclusive; all by default.
+
+    Raises:
+      InputError: an unknown mass function, or a range that is not inside the library.
+    """
     return analytic_ssp(
         default_coefficients(),
         ages_gyr=10.0 ** np.array(LG_AGES_GYR),
         metallicities=np.array(METALLICITIES),
-        wave=default_wave(),
+        wave=default_wave() if wave_range is None else _within(*wave_range),
         imf=imf,
     )
+
+
+def _within(lo: float, hi: float) -> np.ndarray:
+    wave = default_wave()
+    if not wave[0] * (1 - 1e-6) <= lo < hi <= wave[-1] * (1 + 1e-6):
+        raise InputError(
+            f"wave_range of the embedded library is {lo:g} to {hi:g} Angstrom; give two within {wave[0]:g} to"
+            f" {wave[-1]:g}, the smaller first"
+        )
+    return wave[(wave >= lo * (1 - 1e-9)) & (wave <= hi * (1 + 1e-9))]

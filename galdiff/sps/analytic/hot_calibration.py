@@ -82,7 +82,7 @@ class HotProblem:
         return jnp.asarray(self.centre).at[self.free].set(free)
 
     def model(self, free: Float[Array, "free"]) -> Float[Array, "z a q"]:
-        """log10 of the quantities of NAMES, from the free scalars."""
+        """log10 of the quantities of NAMES [dex], from the free scalars [each its own unit]."""
         hot = HotStarCoefficients(**dict(zip(hot_coefficients.HOT, self.filled(free), strict=True)))
         shipped = default_coefficients()
         c = synthesis.Coefficients(tracks=shipped.tracks, spectra=shipped.spectra, hot=hot)
@@ -96,5 +96,7 @@ class HotProblem:
 
 def hot_text(full: Float[np.ndarray, "coef"]) -> str:
     """The scalars [each its own unit] as the Python module `hot_coefficients`."""
-    rows = "".join(f'    "{name}": {float(f"{x:.4g}")!r},\n' for name, x in zip(hot_coefficients.HOT, full, strict=True))
+    rows = "".join(
+        f'    "{name}": {float(f"{x:.4g}")!r},\n' for name, x in zip(hot_coefficients.HOT, full, strict=True)
+    )
     return f'"""{hot_coefficients.__doc__}"""\n\nHOT = {{\n{rows}}}\n'

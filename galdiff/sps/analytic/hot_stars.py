@@ -10,6 +10,8 @@ differ by as much at the same temperature. The number of photons below 911 Angst
 at a given temperature, that below 450 much more (Mokiem et al. 2004, A&A 419, 319): `he_zeta`.
 """
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -45,14 +47,18 @@ class HotStarCoefficients:
     strip_time: Float[Array, ""] = quantity("", "share of the main sequence after which they are")
     bare_log_m: Float[Array, ""] = quantity("dex", "log mass above which stars burn helium as hot, bare cores")
     bare_log_m_zeta: Float[Array, ""] = quantity("", "its slope with zeta")
-    bare_time: Float[Array, ""] = quantity("", "ln of the lifetime of bare cores over that on the main sequence, 40 Msun")
+    bare_time: Float[Array, ""] = quantity(
+        "", "ln of the lifetime of bare cores over that on the main sequence, 40 Msun"
+    )
     bare_time_mass: Float[Array, ""] = quantity("", "its slope with log mass")
     bare_log_t: Float[Array, ""] = quantity("dex", "log Teff of bare cores [K]")
     lyman_slope: Float[Array, ""] = quantity("", "ln of the factor on the slope of 504-912 Angstrom")
     he_level: Float[Array, ""] = quantity("dex", "level added below 504 Angstrom")
     he_zeta: Float[Array, ""] = quantity("", "its slope with zeta")
     he2_level: Float[Array, ""] = quantity("dex", "level below 228 Angstrom, added to that of 228-504")
-    uv_tilt: Float[Array, ""] = quantity("dex", "light at 1100-1600 above 1600-3400 Angstrom against a black body, 35000 K")
+    uv_tilt: Float[Array, ""] = quantity(
+        "dex", "light at 1100-1600 above 1600-3400 Angstrom against a black body, 35000 K"
+    )
     uv_tilt_theta: Float[Array, ""] = quantity("", "its slope with 40000 K / Teff")
     crowding: Float[Array, ""] = quantity("", "ln of the opacity of Lyman lines that run together, 35000 K")
     crowding_theta: Float[Array, ""] = quantity("", "its slope with 40000 K / Teff")
@@ -85,7 +91,7 @@ def dimming(
 def stripped(
     c: HotStarCoefficients, log_m: Float[Array, "..."], zeta: Float[Array, "..."], tau: Float[Array, "..."]
 ) -> Float[Array, "..."]:
-    """Share of main-sequence stars that are bare already: 0 to 1, smooth; arguments as `warmth`."""
+    """Share of main-sequence stars of a mass [dex(Msun)] that are bare already [1], smooth; arguments as `warmth`."""
     heavy = jax.nn.sigmoid((log_m - c.strip_log_m - c.bare_log_m_zeta * zeta) / 0.04)
     return heavy * jax.nn.sigmoid((tau - c.strip_time) / 0.02)
 
@@ -129,8 +135,9 @@ def ultraviolet(c: HotStarCoefficients, teff: Float[Array, "star"]) -> Float[Arr
 
 
 def ultraviolet_profiles(wave: Float[np.ndarray, "long"]) -> Float[np.ndarray, "3 long"]:
-    """Opacity profiles above the Lyman edge, smooth in wavelength [Angstrom]: a tilt about 1600, and Lyman lines; and the
-    window in which both act and keep the light that is in it, 1 below 3000 and 0 above 3500.
+    """Opacity profiles above the Lyman edge, smooth in wavelength [Angstrom]: a tilt about 1600, and Lyman lines.
+
+    The third is the window in which both act and keep the light that is in it: 1 below 3000, 0 above 3500.
     """
     u = np.log(1600.0 / wave)
     tilt = np.where(u > 0, u, u * np.exp(-((u / 0.45) ** 2)))
@@ -147,9 +154,12 @@ def _share_below(limit: float, teff: np.ndarray) -> np.ndarray:
 
 
 def black_body_shares(log_t: Float[np.ndarray, "star"]) -> Float[np.ndarray, "star 4"]:
-    """Shares of a black body's luminosity in the three ranges of `continuum_factors`, and above the Lyman edge."""
+    """Shares of a black body's luminosity [1] in the three ranges of `continuum_factors`, and above the Lyman edge.
+
+    log_t = log10 Teff [dex(K)], shape (star,).
+    """
     below = [_share_below(edge, 10**log_t) for edge in (*EDGES, SHORTEST)]
-    parts = [upper - lower for upper, lower in zip(below, below[1:], strict=False)]
+    parts = [upper - lower for upper, lower in itertools.pairwise(below)]
     return np.stack([*parts, 1 - below[0]], -1)
 
 

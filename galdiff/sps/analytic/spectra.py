@@ -138,7 +138,7 @@ def atmosphere_tables(wave: Float[np.ndarray, "wave"], fwhm: Float[np.ndarray, "
 def star_spectra(
     c: SpectrumCoefficients, hot: hot_stars.HotStarCoefficients, t: AtmosphereTables, zeta: Float[Array, ""]
 ) -> Float[Array, "star long"]:
-    """Spectra [1/Angstrom] of all kinds of star above the Lyman edge, per unit of luminosity; zeta = log10(Z / 0.02)."""
+    """Spectra [1/Angstrom] of all kinds of star above the Lyman edge, for unit luminosity; zeta = log10(Z / 0.02)."""
     a, uv = strengths(c, t.teff, t.log_g, zeta), hot_stars.ultraviolet(hot, t.teff)
     norm = jnp.exp(t.norm_ln_planck - a @ t.norm_profiles) * t.norm_weight
     window = norm * t.norm_ultraviolet[2]
