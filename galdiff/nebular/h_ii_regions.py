@@ -61,43 +61,44 @@ class HIIRegions(Stage):
         log_z, lg_age = self.log_z(library), populations.lg_age
         ionises = lg_age <= OLDEST + 1e-4
         taken = (1 - self.escape.bounded) * populations.mass * ionises
-        per_mass = self.lines_per_mass(log_z, lg_age, ionising.log10_rate[0])
+        hydrogen, helium = taken * 10 ** (ionising.log10_rate[0] - LOG10_PHOTONS), helium_zone(ionising.log10_rate)
+        by_gas = jnp.stack([hydrogen, hydrogen * helium])
+        if self.log10_z_gas is not None:  # one gas for stars of all metals
+            by_gas = by_gas.sum(1, keepdims=True)
         wave = jnp.asarray(library.ssp_wave, taken.dtype)
+        per_photon = self.lines_per_photon(log_z, lg_age)
         return NebularLight(
-            continuum=continuum(wave, temperature(log_z), taken, ionising.log10_rate),
+            continuum=continuum(wave, temperature(log_z), by_gas.sum(-1)),
             passes=jnp.where(wave < LYMAN, self.escape.bounded, 1.0).astype(taken.dtype),
             line_wave=jnp.asarray([line.wave for line in LINES], taken.dtype),
-            line_lum=taken.reshape(-1) @ per_mass.reshape(-1, len(LINES)),
+            line_lum=by_gas[0].reshape(-1) @ per_photon.reshape(-1, len(LINES)),
             line_names=NAMES,
         )
 
-    def log_z(self, library: SSPGrid) -> Float[Array, "met"]:
-        """Metallicity of the gas over solar [dex] around stars at the metallicities of a library."""
+    def log_z(self, library: SSPGrid) -> Float[Array, "z"]:
+        """Metallicity of the gas over solar [dex]: one, or those around stars at the metallicities of a library."""
         stars = jnp.asarray(library.ssp_lgmet)
-        gas = stars if self.log10_z_gas is None else jnp.full_like(stars, self.log10_z_gas.bounded)
+        gas = stars if self.log10_z_gas is None else self.log10_z_gas.bounded[None]
         return gas - LOG10_Z_SUN
 
-    def lines_per_mass(
-        self, log_z: Float[Array, "met"], lg_age: Float[Array, "age"], log10_rate: Float[Array, "met age"]
-    ) -> Float[Array, "met age line"]:
-        """Luminosity of lines per mass of stars formed [Lsun/Msun], all ionising light taken: fixed for many galaxies.
+    def lines_per_photon(self, log_z: Float[Array, "z"], lg_age: Float[Array, "age"]) -> Float[Array, "z age line"]:
+        """Luminosity of lines [Lsun per 1e47 photons/s that are taken up]: one table for galaxies of one gas.
 
         Args:
           log_z: of the gas over solar [dex]; lg_age: of the stars [dex(Gyr)].
-          log10_rate: photons that ionise hydrogen [dex(photon/s/Msun)].
         """
         log_u = self.log10_u.bounded
         log10_lum = log10_per_photon(self.grid.get_value(), log_z, lg_age, log_u)
         if self.n_to_o is not None:
             log10_lum = log10_lum + self.n_to_o.bounded * np.asarray(NITROGEN, log10_lum.dtype)
-        lum = 10 ** (log10_lum + log10_rate[..., None])
+        lum = 10 ** (log10_lum + LOG10_PHOTONS)
         if isinstance(self.correction, NoCorrection):
             return lum
         pairs = jnp.broadcast_arrays(log_z[:, None], lg_age, log_u)
         return jnp.where(np.asarray(HYDROGEN), lum, self.correction(lum, jnp.stack(pairs, -1)))
 
 
-def temperature(log_z: Float[Array, "met"]) -> Float[Array, "met"]:
+def temperature(log_z: Float[Array, "z"]) -> Float[Array, "z"]:
     """Electron temperature of H II regions [1e4 K], Shaver et al. (1983, MNRAS 204, 53): falls with oxygen.
 
     Args:
@@ -106,25 +107,27 @@ def temperature(log_z: Float[Array, "met"]) -> Float[Array, "met"]:
     return (9.82 - (OXYGEN + jnp.clip(log_z, -2.0, 0.2))) / 1.49
 
 
-def continuum(
-    wave: Float[Array, "wave"],
-    t4: Float[Array, "met"],
-    mass: Float[Array, "met age"],
-    log10_rate: Float[Array, "ion met age"],
-) -> Float[Array, "wave"]:
-    """Continuum [Lsun/Angstrom] of the gas that populations ionise.
+def helium_zone(log10_rate: Float[Array, "ion met age"]) -> Float[Array, "met age"]:
+    """Share of the ionised hydrogen whose helium is He+ [1].
+
+    All of it where stars are hot; else the zone of He+ holds as many recombinations as there are photons for helium.
+
+    Args:
+      log10_rate: photons that ionise H I and He I, and more [dex(photon/s/Msun)].
+    """
+    return -jnp.expm1(-(10 ** (log10_rate[1] - log10_rate[0])) / HELIUM)
+
+
+def continuum(wave: Float[Array, "wave"], t4: Float[Array, "z"], photons: Float[Array, "2 z"]) -> Float[Array, "wave"]:
+    """Continuum [Lsun/Angstrom] of gas.
 
     Args:
       wave: vacuum wavelength [Angstrom].
       t4: electron temperature [1e4 K].
-      mass: of the stars formed whose photons are taken up [Msun].
-      log10_rate: photons that ionise H I and He I, and more [dex(photon/s/Msun)].
+      photons: taken up by hydrogen, and by that with He+ [1e47 photons/s].
     """
-    photons = mass * 10 ** (log10_rate[0] - LOG10_PHOTONS)
-    # Where stars are hot the zones of He+ and H+ are one, else that of He+ holds as many recombinations as photons.
-    zone = -jnp.expm1(-(10 ** (log10_rate[1] - log10_rate[0])) / HELIUM)
-    each = [recombination_light(wave, t4) + two_photon_light(wave, t4), recombination_light(wave, t4, helium=True)]
-    return photons.sum(-1) @ each[0] + HELIUM * (photons * zone).sum(-1) @ each[1]
+    hydrogen = recombination_light(wave, t4) + two_photon_light(wave, t4)
+    return photons[0] @ hydrogen + HELIUM * photons[1] @ recombination_light(wave, t4, helium=True)
 
 
 class NoGas(Stage):

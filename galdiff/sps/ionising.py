@@ -44,9 +44,9 @@ def check_reach(library: SSPGrid) -> None:
       InputError: it begins above the edge of He II.
     """
     wave = library.ssp_wave
-    if not isinstance(wave, jax.core.Tracer) and float(wave[0]) > EDGES[-1]:
+    if not isinstance(wave, jax.core.Tracer) and (first := float(np.asarray(wave)[0])) > EDGES[-1]:
         raise InputError(
-            f"the SSP library '{library.name}' begins at {float(wave[0]):.1f} Angstrom; ionising photons need one that"
+            f"the SSP library '{library.name}' begins at {first:.1f} Angstrom; ionising photons need one that"
             f" begins below {EDGES[-1]} (rest frame, vacuum): choose another library (ssp=analytic), or do not cut it"
         )
 
