@@ -24,6 +24,9 @@ from galdiff.cosmology import Cosmology
 from galdiff.dust.attenuation import BirthCloudDust, DustScreen, GasColumnDust, NoDust
 from galdiff.dust.column import ColumnGrid
 from galdiff.dust.curves.modified_calzetti import ModifiedCalzetti
+from galdiff.dust.emission.modified_black_body import ModifiedBlackBody
+from galdiff.dust.emission.none import NoDustEmission
+from galdiff.dust.emission.pah import AromaticDust
 from galdiff.dust.galaxy import GalaxyDust, NoGalaxyDust
 from galdiff.galaxy.grown import GrownGalaxy
 from galdiff.galaxy.streaming import StreamingDisc
@@ -264,6 +267,12 @@ def galaxy_dust():
     return GalaxyDust(curve=ModifiedCalzetti(), a_v=0.3, a_v_birth=0.6), {"starlight": starlight()}
 
 
+def spectrum() -> Spectrum:
+    line_wave = jnp.asarray([4862.7, 5008.2])
+    lines = {"line_wave": line_wave, "line_lum": 1e3 * jnp.ones_like(line_wave)}
+    return Spectrum(wave=starlight().wave, lum=starlight().old, dust_power=1e3 * line_wave[0], **lines)
+
+
 def galaxy_light():
     populations = PopulationWeights(mass=random(2, 3, lo=1e8, hi=1e9), lg_age=jnp.array([-2.0, 0.0, 1.0]))
     return GalaxyLight(t_birth=0.011), {"populations": populations, "library": library()}
@@ -286,6 +295,12 @@ BUILDERS: dict[type[Stage], Callable] = {
     GalaxyLight: galaxy_light,
     GalaxyDust: galaxy_dust,
     NoGalaxyDust: lambda: (NoGalaxyDust(), {"starlight": starlight()}),
+    NoDustEmission: lambda: (NoDustEmission(), {"attenuated": spectrum()}),
+    ModifiedBlackBody: lambda: (ModifiedBlackBody(temperature=35.0, beta=1.6, alpha=2.0), {"attenuated": spectrum()}),
+    AromaticDust: lambda: (
+        AromaticDust(share=0.1, ionised=0.3, temperature=30.0, beta=1.6, alpha=2.2),
+        {"attenuated": spectrum()},
+    ),
     Photometry: photometry,
     Pandya23: pandya23,
     Regulator: regulator,
