@@ -39,6 +39,9 @@ from galdiff.ifu.placement import AtRedshift, place
 from galdiff.ifu.plan import Plan, Precision, make_plan
 from galdiff.ifu.stages import Deposit, Spectrograph, Synthesis, Templates
 from galdiff.ifu.uncompressed import LibraryTemplates, NodeSpectra
+from galdiff.igm.damping_wing import DampingWing
+from galdiff.igm.inoue14 import Inoue14
+from galdiff.igm.none import NoIGM
 from galdiff.kinematics.maps import MapMaker, node_tables
 from galdiff.light_records import Epoch, PopulationWeights, Spectrum, Starlight, StellarHistory
 from galdiff.observing.seen_maps import SeenMaps, seen_stages
@@ -267,6 +270,13 @@ def galaxy_dust():
     return GalaxyDust(curve=ModifiedCalzetti(), a_v=0.3, a_v_birth=0.6), {"starlight": starlight()}
 
 
+def high_redshift() -> dict:
+    """A spectrum about Lyman alpha and its limit, at redshift 7."""
+    wave = jnp.asarray(np.linspace(600.0, 1500.0, 60))
+    seen = dataclasses.replace(spectrum(), wave=wave, lum=jnp.ones_like(wave))
+    return {"spectrum": seen, "epoch": dataclasses.replace(epoch(), redshift=jnp.asarray(7.03))}
+
+
 def spectrum() -> Spectrum:
     line_wave = jnp.asarray([4862.7, 5008.2])
     lines = {"line_wave": line_wave, "line_lum": 1e3 * jnp.ones_like(line_wave)}
@@ -295,12 +305,15 @@ BUILDERS: dict[type[Stage], Callable] = {
     GalaxyLight: galaxy_light,
     GalaxyDust: galaxy_dust,
     NoGalaxyDust: lambda: (NoGalaxyDust(), {"starlight": starlight()}),
-    NoDustEmission: lambda: (NoDustEmission(), {"attenuated": spectrum()}),
-    ModifiedBlackBody: lambda: (ModifiedBlackBody(temperature=35.0, beta=1.6, alpha=2.0), {"attenuated": spectrum()}),
+    NoDustEmission: lambda: (NoDustEmission(), {"spectrum": spectrum()}),
+    ModifiedBlackBody: lambda: (ModifiedBlackBody(temperature=35.0, beta=1.6, alpha=2.0), {"spectrum": spectrum()}),
     AromaticDust: lambda: (
         AromaticDust(share=0.1, ionised=0.3, temperature=30.0, beta=1.6, alpha=2.2),
-        {"attenuated": spectrum()},
+        {"spectrum": spectrum()},
     ),
+    NoIGM: lambda: (NoIGM(), {"spectrum": spectrum()}),
+    Inoue14: lambda: (Inoue14(scale=1.0), high_redshift()),
+    DampingWing: lambda: (DampingWing(scale=1.0, neutral=0.5, end=6.0, bubble=0.5), high_redshift()),
     Photometry: photometry,
     Pandya23: pandya23,
     Regulator: regulator,

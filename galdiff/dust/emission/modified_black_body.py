@@ -48,15 +48,13 @@ class ModifiedBlackBody(Stage):
       alpha: exponent of the flux per frequency between 5 and 50 micron [1]; smaller is hotter.
     """
 
-    reach = staticmethod(reaching_infrared)
-
     def __init__(self, *, temperature: float, beta: float, alpha: float) -> None:
         self.temperature = physical(temperature, lo=10.0, hi=150.0, unit="K")
         self.beta = physical(beta, lo=0.5, hi=3.0, unit="1")
         self.alpha = physical(alpha, lo=0.5, hi=5.0, unit="1")
 
-    def __call__(self, attenuated: Spectrum) -> Spectrum:
+    def __call__(self, spectrum: Spectrum) -> Spectrum:
         """The spectrum, to 1000 micron, with the light of dust."""
-        wave = self.reach(attenuated.wave)
+        wave = reaching_infrared(spectrum.wave)
         shape = casey(wave, self.temperature.bounded, self.beta.bounded, self.alpha.bounded)
-        return with_glow(attenuated, wave, shape)
+        return with_glow(spectrum, wave, shape)

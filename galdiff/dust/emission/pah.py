@@ -66,8 +66,6 @@ class AromaticDust(Stage):
       temperature, beta, alpha: of the rest, see `ModifiedBlackBody`.
     """
 
-    reach = staticmethod(reaching_infrared)
-
     def __init__(
         self,
         *,
@@ -83,10 +81,10 @@ class AromaticDust(Stage):
         self.beta = physical(beta, lo=0.5, hi=3.0, unit="1")
         self.alpha = physical(alpha, lo=0.5, hi=5.0, unit="1")
 
-    def __call__(self, attenuated: Spectrum) -> Spectrum:
+    def __call__(self, spectrum: Spectrum) -> Spectrum:
         """The spectrum, to 1000 micron, with the light of dust."""
-        wave = self.reach(attenuated.wave)
+        wave = reaching_infrared(spectrum.wave)
         rest = casey(wave, self.temperature.bounded, self.beta.bounded, self.alpha.bounded)
         bands = aromatic_bands(wave, self.ionised.bounded)
         share = self.share.bounded
-        return with_glow(attenuated, wave, share * unit_power(wave, bands) + (1 - share) * unit_power(wave, rest))
+        return with_glow(spectrum, wave, share * unit_power(wave, bands) + (1 - share) * unit_power(wave, rest))
