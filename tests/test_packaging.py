@@ -55,6 +55,7 @@ def test_the_wheel_holds_the_package_its_configs_and_its_experiments(wheel):
         assert path.is_dir() or f"galdiff/checkpoints/{path.relative_to(ROOT / 'checkpoints')}" in names
     assert not [n for n in names if n.startswith("tests/") or n.endswith((".pyc", ".h5", ".hdf5"))]
     assert any(n.endswith("licenses/LICENSE") for n in names)
+    assert {"galdiff/nebular/byler17.npz", "galdiff/nebular/LICENSE_fsps.txt"} <= names  # the grid and its terms
     assert "galdiff/py.typed" in names  # else type checkers of users ignore every annotation
 
 

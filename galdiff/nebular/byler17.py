@@ -16,10 +16,12 @@ from scipy.interpolate import PchipInterpolator
 from galdiff import units
 from galdiff.core.record import quantity, record
 from galdiff.nebular.interpolate import hermite_matrices, smooth_matrix
+from galdiff.nebular.lines import NAMES
 
 FILE = pathlib.Path(__file__).parent / "byler17.npz"
 OXYGEN = 8.71  # 12 + log10(O/H) in the gas at [Z] = 0: 8.93, of which 0.22 dex are in dust
 OLDEST = float(np.log10(0.02))  # dex(Gyr), last age; FSPS, too, lets no older stars ionise gas
+LAST_PAID = float(np.log10(0.005))  # dex(Gyr), see `within_budget`
 LSUN = float(np.log10(units.LSUN_FSPS_ERG_S / units.LSUN_ERG_S))  # dex
 
 
@@ -39,9 +41,27 @@ def line_grid() -> LineGrid:
     """The grid that comes with the package, the lines of `galdiff.nebular.lines.LINES`; its arrays are NumPy's."""
     with np.load(FILE, allow_pickle=False) as file:
         axes = {name: np.asarray(file[name], float) for name in ("log_z", "lg_age", "log_u")}
-        log10_lum = np.asarray(file["log10_lum"], float) + LSUN
+        log10_lum = within_budget(np.asarray(file["log10_lum"], float) + LSUN, axes["lg_age"])
     by_age = PchipInterpolator(axes["lg_age"], log10_lum, axis=1).derivative()(axes["lg_age"])
     return LineGrid(**axes, log10_lum=log10_lum, by_age=by_age)
+
+
+def within_budget(log10_lum: np.ndarray, lg_age: np.ndarray) -> np.ndarray:
+    """The grid without what ionising photons cannot pay for.
+
+    Beyond 5 Myr its lines grow up to twice as bright per ionising photon, as stars pump hydrogen by their light in the
+    Lyman lines, and would give more power than the gas takes. All lines of a node are scaled so that H-alpha per photon
+    is at most that at 5 Myr, and Lyman-alpha is held to its own there; other ratios stay those of the grid.
+
+    Args:
+      log10_lum: luminosities per photon [dex], shape (z, a, u, line); lg_age: ages [dex(Gyr)], shape (a,).
+    """
+    old = lg_age > LAST_PAID + 1e-6
+    last = log10_lum[:, [int(np.argmin(np.abs(lg_age - LAST_PAID)))]]
+    alpha, lyman = NAMES.index("Halpha"), NAMES.index("Lyalpha")
+    kept = log10_lum - np.maximum(log10_lum[..., [alpha]] - last[..., [alpha]], 0.0) * old[:, None, None]
+    kept[..., lyman] = np.where(old[:, None], np.minimum(kept[..., lyman], last[..., lyman]), kept[..., lyman])
+    return kept
 
 
 def log10_per_photon(

@@ -47,7 +47,6 @@ def drawn_lines(
     line_wave: Float[ArrayLike, "line"],
     line_lum: Float[ArrayLike, "line"],
     sigma: Float[ArrayLike, ""],
-    chunk: int = 32,
 ) -> Float[Array, "wave"]:
     """Lines as Gaussians on a grid [unit of line_lum per Angstrom], each with all its light on however coarse a grid.
 
@@ -55,17 +54,12 @@ def drawn_lines(
       wave: vacuum wavelength [Angstrom], increasing.
       line_wave: of the lines [Angstrom]; line_lum: their luminosities.
       sigma: velocity dispersion [km/s].
-      chunk: lines at once.
     """
     wave, line_wave, line_lum = (jnp.asarray(x, float) for x in (wave, line_wave, line_lum))
     middle = (wave[1:] + wave[:-1]) / 2
     bounds = jnp.concatenate([2 * wave[:1] - middle[:1], middle, 2 * wave[-1:] - middle[-1:]])
-    total = jnp.zeros_like(wave)
-    for first in range(0, line_wave.shape[0], chunk):
-        at, lum = line_wave[first : first + chunk, None], line_lum[first : first + chunk]
-        below = jax.scipy.stats.norm.cdf((bounds / at - 1) * (units.C_KMS / sigma))
-        total = total + lum @ jnp.diff(below, axis=-1)
-    return total / jnp.diff(bounds)
+    below = jax.scipy.special.ndtr((bounds / line_wave[:, None] - 1) * (units.C_KMS / sigma))
+    return line_lum @ jnp.diff(below, axis=-1) / jnp.diff(bounds)
 
 
 def by_name(lines: EmissionLines, quantity: str, *names: str) -> Float[Array, "name"]:
@@ -73,7 +67,7 @@ def by_name(lines: EmissionLines, quantity: str, *names: str) -> Float[Array, "n
 
     Args:
       lines: what `MeasureLines` made.
-      quantity: field of `EmissionLines`.
+      quantity: field of `EmissionLines`: luminosities [Lsun], fluxes [1e-20 erg/s/cm2] or widths [Angstrom].
       names: of the lines; doublets are two.
 
     Raises:
