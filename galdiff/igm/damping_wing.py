@@ -6,8 +6,8 @@ import math
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
-from galdiff.core.stage import Stage
 from galdiff.core.variables import physical
+from galdiff.igm.between import BetweenGalaxies
 from galdiff.igm.inoue14 import Wave, optical_depth
 from galdiff.igm.lyman_lines import WAVE
 from galdiff.light_records import Epoch, Spectrum
@@ -53,7 +53,7 @@ def neutral_depth(
     return jnp.where(beside, damped, jnp.where(far < 1, depth, 0.0))
 
 
-class DampingWing(Stage):
+class DampingWing(BetweenGalaxies):
     """`Inoue14`, and partly neutral gas beyond the end of reionisation.
 
     Args of the constructor:

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from galdiff.core.stage import Stage
 from galdiff.core.variables import physical
+from galdiff.igm.between import BetweenGalaxies
 from galdiff.igm.lyman_lines import LIMIT, WAVE, damped_coefficients, forest_coefficients
 from galdiff.light_records import Epoch, Spectrum
 
@@ -91,7 +91,7 @@ def _damped_column(u: Array, begins: Array) -> Array:
     return jnp.where(u < turn, low(u), high(u) + low(turn) - high(turn))
 
 
-class Inoue14(Stage):
+class Inoue14(BetweenGalaxies):
     """What arrives of a spectrum, still at its wavelengths at rest; its lines are dimmed as the light beside them.
 
     Args of the constructor:

@@ -1,12 +1,13 @@
 """Nothing between the galaxies."""
 
-from galdiff.core.stage import Stage
-from galdiff.light_records import Spectrum
+from galdiff.igm.between import BetweenGalaxies
+from galdiff.light_records import Epoch, Spectrum
 
 
-class NoIGM(Stage):
+class NoIGM(BetweenGalaxies):
     """All light arrives."""
 
-    def __call__(self, spectrum: Spectrum) -> Spectrum:
+    def __call__(self, spectrum: Spectrum, epoch: Epoch | None = None) -> Spectrum:
         """The same spectrum."""
+        del epoch
         return spectrum

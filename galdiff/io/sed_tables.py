@@ -1,7 +1,7 @@
 """Tables of the light of a whole galaxy: its spectrum by parts, emission lines, magnitudes."""
 
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from astropy.table import Table
@@ -14,13 +14,19 @@ from galdiff.observing.galaxy_sed import GalaxySed
 from galdiff.photometry.passband import Passband
 
 
-def spectrum_table(sed: GalaxySed, sigma_gas: float) -> Table:
+def spectrum_table(sed: GalaxySed, added: Mapping[str, np.ndarray], sigma_gas: float) -> Table:
     """The spectrum in the frame of the galaxy, by parts; lines with a velocity dispersion [km/s].
 
     A step behind the dust may have its own wavelengths: there the parts are straight lines between theirs.
+
+    Args:
+      sed: one galaxy.
+      added: what shines besides stars and gas [Lsun/Angstrom] at the wavelengths of its spectrum, by name.
+      sigma_gas: velocity dispersion of the lines [km/s].
     """
     spectrum, light = sed.spectrum, sed.starlight
     lines = drawn_lines(spectrum.wave, spectrum.line_wave, spectrum.line_lum, sigma_gas)
+    arriving = drawn_lines(spectrum.wave, sed.seen.line_wave, sed.seen.line_lum, sigma_gas)
     wave = np.asarray(spectrum.wave)
 
     def on(values: ArrayLike) -> np.ndarray:
@@ -33,12 +39,14 @@ def spectrum_table(sed: GalaxySed, sigma_gas: float) -> Table:
         "lum_young": on(light.young),
         "lum_old": on(light.old),
         "lum_gas": on(sed.nebular.continuum),
+        **{"lum_" + name.split()[-1]: lum for name, lum in added.items()},
+        "lum_seen": np.asarray(sed.seen.lum) + np.asarray(arriving),
     }
     units_of = {name: "Angstrom" if name == "wave" else "Lsun/Angstrom" for name in columns}
     table = Table(columns, units=units_of)
     table.meta["comment"] = (
         "rest frame, vacuum; lum is all that leaves, with lum_lines; lum_young, lum_old and lum_gas (continuum of gas)"
-        f" are before dust; lines have sigma = {sigma_gas:g} km/s"
+        f" are before dust; lum_seen is what arrives of lum; lines have sigma = {sigma_gas:g} km/s"
     )
     return table
 

@@ -1,5 +1,7 @@
 """Picture of a galaxy's light: its spectrum by parts with the passbands, and the history it comes from."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -12,31 +14,40 @@ from galdiff.photometry.passband import Passband
 from galdiff.plotting.figures import DPI, SMALL, TEXT, TITLE
 
 YOUNG, OLD, GAS, ALL = "#3b6fb6", "#c8553d", "#2a8f6f", "black"
+ADDED = ("#b5651d", "#7b4fa3")  # what shines besides stars and gas
 MARKED = {"Lyalpha": r"Ly$\alpha$", "[OII]3729": "[O II]", "[OIII]5007": "[O III]", "Halpha": r"H$\alpha$"}
 MARKED_EW = 2.0  # Angstrom; weaker lines are drawn without a name
 MARKED |= {"[SIII]9531": "[S III]", "HeI10830": "He I", "Paalpha": r"Pa$\alpha$"}
 
 
-def plot_sed(sed: GalaxySed, passbands: list[Passband], title: str, sigma_gas: float = 50.0) -> Figure:
+def plot_sed(
+    sed: GalaxySed,
+    passbands: list[Passband],
+    title: str,
+    added: Mapping[str, np.ndarray] | None = None,
+    sigma_gas: float = 50.0,
+) -> Figure:
     """Spectrum in the galaxy's frame and star formation history.
 
     Args:
       sed: one galaxy.
       passbands: of its apparent magnitudes, in their order.
       title: what it is.
+      added: what shines besides stars and gas [Lsun/Angstrom] at the wavelengths of its spectrum, by name.
       sigma_gas: velocity dispersion of the lines of gas as drawn [km/s].
     """
     figure = Figure(figsize=(8.0, 6.4), dpi=DPI, layout="constrained")
     top, bottom = figure.subplots(2, 1, height_ratios=(2.2, 1.0))
     stretch = 1 + float(sed.epoch.redshift)
-    wave, light = np.asarray(sed.spectrum.wave), np.asarray(sed.spectrum.lum)
-    lines = np.asarray(drawn_lines(wave, sed.spectrum.line_wave, sed.spectrum.line_lum, sigma_gas))
+    wave, light = np.asarray(sed.seen.wave), np.asarray(sed.seen.lum)
+    lines = np.asarray(drawn_lines(wave, sed.seen.line_wave, sed.seen.line_lum, sigma_gas))
     bare = np.asarray(sed.starlight.wave)
     for at, lum, colour, label in (
         (bare, sed.starlight.old, OLD, "older stars, before dust"),
         (bare, sed.starlight.young, YOUNG, "stars in birth clouds, before dust"),
         (bare, sed.nebular.continuum, GAS, "continuum of gas, before dust"),
-        (wave, light + lines, ALL, "what leaves the galaxy"),
+        *((wave, lum, colour, name) for colour, (name, lum) in zip(ADDED, (added or {}).items(), strict=False)),
+        (wave, light + lines, ALL, "what arrives"),
     ):
         if np.any(np.asarray(lum) > 0):
             width = 0.9 if colour == ALL else 0.7
