@@ -54,17 +54,17 @@ def plot_sed(
             top.plot(at * stretch / 1e4, at * np.asarray(lum), color=colour, lw=width, label=label)
     marked = np.interp([band.pivot / stretch for band in passbands], wave, wave * light)
     top.plot([band.pivot / 1e4 for band in passbands], marked, "o", ms=5, mfc="white", mec=ALL, zorder=3)
-    order = np.argsort([band.pivot for band in passbands])
-    for k, i in enumerate(order):  # in two rows, as neighbours are close
-        said = f"{passbands[i].name.rpartition('-')[2]} {float(sed.apparent.mag[i]):.2f}"
-        place = {"textcoords": "offset points", "fontsize": SMALL, "ha": "center", "va": "top"}
-        top.annotate(said, (passbands[i].pivot / 1e4, marked[i]), (0, -7 - 11 * (k % 2)), **place)
+    for band, mag in zip(passbands, np.asarray(sed.apparent.mag), strict=True):  # upright, as neighbours are close
+        said, at = f"{band.name.rpartition('-')[2]} {float(mag):.2f}", band.pivot / 1e4
+        place = {"transform": top.get_xaxis_transform(), "fontsize": SMALL, "ha": "center", "va": "top"}
+        top.axvline(at, ymin=0.84, color="0.85", lw=0.8, zorder=0)
+        top.text(at, 0.985, said, rotation=90, bbox={"fc": "white", "ec": "none", "pad": 0.5}, **place)
     most = float(max((wave * (light + lines)).max(), (bare * np.asarray(sed.starlight.old)).max()))
     stars = float(max((wave * light).max(), (bare * np.asarray(sed.starlight.old)).max()))
     _name_lines(top, sed, wave, wave * (light + lines), most)
     lyman = 912.0 * stretch / 1e4
     micron = (max(wave[0] * stretch / 1e4, lyman / 2), wave[-1] * stretch / 1e4)
-    top.set(xscale="log", yscale="log", ylim=(stars * 2e-4, most * 4), xlim=micron)
+    top.set(xscale="log", yscale="log", ylim=(stars * 2e-4, most * 15), xlim=micron)
     ticks = [t for t in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if micron[0] < t < micron[1]]
     top.xaxis.set_minor_formatter(NullFormatter())
     top.set_xticks(ticks, [f"{t:g}" for t in ticks])
