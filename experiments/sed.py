@@ -15,6 +15,7 @@ from galdiff import runtime
 from galdiff.arguments import check_kinds
 from galdiff.build import build
 from galdiff.cli import experiment
+from galdiff.errors import InputError
 from galdiff.io.folder import as_json, text, write_files
 from galdiff.io.lock import locked
 from galdiff.io.preflight import check_output
@@ -28,7 +29,7 @@ from galdiff.sfh.epoch import epoch_at
 FILES = ("spectrum.ecsv", "lines.ecsv", "magnitudes.ecsv", "sed.png", "metrics.json", "config.yaml")
 BYTES = 4_000_000  # of all files, at most
 LIGHT_PATH = ("galaxy_dust", "dust_emission", "agn", "broadening", "igm")  # what the light meets, in this order
-DRAWN = {"dust_emission": "light of dust", "agn": "active nucleus"}  # steps that add light, with their names
+SHINE = {"dust_emission": "dust", "agn": "agn"}  # those that add light, and what it is called
 
 
 @experiment("sed")
@@ -36,6 +37,8 @@ def main(cfg: DictConfig) -> None:
     runtime.configure(**cfg.runtime)
     check_kinds(cfg, "sed")
     folder = pathlib.Path(cfg.output)
+    if not cfg.sigma_gas > 0:
+        raise InputError(f"sigma_gas is {cfg.sigma_gas} km/s; give a velocity dispersion above 0")
     check_output(folder, BYTES, cfg.overwrite, FILES)
     law, metals, light, gas = (build(cfg[k], path=k) for k in ("sfh", "metallicity", "clouds", "nebular"))
     dust = [build(cfg[k], path=k) for k in LIGHT_PATH]
@@ -52,7 +55,7 @@ def main(cfg: DictConfig) -> None:
             )
             sed = jax.block_until_ready(galaxy_sed(pipeline, epoch, library, halo))
             each = dict(zip(LIGHT_PATH[1:-1], added_by_steps(pipeline, sed), strict=True))
-            added = {said: np.asarray(each[name]) for name, said in DRAWN.items()}
+            added = {said: np.asarray(each[name]) for name, said in SHINE.items()}
         with steps("figure and tables"):
             title = f"{type(law).__name__}, z = {float(epoch.redshift):g}"
             figure = plot_sed(sed, bands, title, added, float(cfg.sigma_gas))

@@ -17,30 +17,32 @@ from galdiff.photometry.passband import Passband
 def spectrum_table(sed: GalaxySed, added: Mapping[str, np.ndarray], sigma_gas: float) -> Table:
     """The spectrum in the frame of the galaxy, by parts; lines with a velocity dispersion [km/s].
 
-    A step behind the dust may have its own wavelengths: there the parts are straight lines between theirs.
+    In double precision, for single precision does not hold erg/s. What follows the dust may have wavelengths of its
+    own: there the parts are straight lines between theirs.
 
     Args:
       sed: one galaxy.
-      added: what shines besides stars and gas [Lsun/Angstrom] at the wavelengths of its spectrum, by name.
+      added: what shines besides stars and gas [Lsun/Angstrom] at the wavelengths of its spectrum, each a column
+        of its name.
       sigma_gas: velocity dispersion of the lines [km/s].
     """
-    spectrum, light = sed.spectrum, sed.starlight
-    lines = drawn_lines(spectrum.wave, spectrum.line_wave, spectrum.line_lum, sigma_gas)
-    arriving = drawn_lines(spectrum.wave, sed.seen.line_wave, sed.seen.line_lum, sigma_gas)
-    wave = np.asarray(spectrum.wave)
+    spectrum, light, seen = sed.spectrum, sed.starlight, sed.seen
+    lines, arriving = (drawn_lines(s.wave, s.line_wave, s.line_lum, sigma_gas) for s in (spectrum, seen))
+    wave, lum = (np.asarray(values, np.float64) for values in (spectrum.wave, spectrum.lum))
 
     def on(values: ArrayLike) -> np.ndarray:
         return np.interp(wave, np.asarray(light.wave), np.asarray(values), left=0.0, right=0.0)
 
+    drawn = np.asarray(lines, np.float64)
     columns = {
         "wave": wave,
-        "lum": np.asarray(spectrum.lum) + np.asarray(lines),
-        "lum_lines": np.asarray(lines),
+        "lum": lum + drawn,
+        "lum_lines": drawn,
         "lum_young": on(light.young),
         "lum_old": on(light.old),
         "lum_gas": on(sed.nebular.continuum),
-        **{"lum_" + name.split()[-1]: lum for name, lum in added.items()},
-        "lum_seen": np.asarray(sed.seen.lum) + np.asarray(arriving),
+        **{f"lum_{name}": np.asarray(light, np.float64) for name, light in added.items()},
+        "lum_seen": np.asarray(seen.lum, np.float64) + np.asarray(arriving),
     }
     units_of = {name: "Angstrom" if name == "wave" else "Lsun/Angstrom" for name in columns}
     table = Table(columns, units=units_of)

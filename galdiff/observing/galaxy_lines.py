@@ -53,7 +53,7 @@ def drawn_lines(
     Args:
       wave: vacuum wavelength [Angstrom], increasing.
       line_wave: of the lines [Angstrom]; line_lum: their luminosities.
-      sigma: velocity dispersion [km/s].
+      sigma: velocity dispersion [km/s], above 0.
     """
     wave, line_wave, line_lum = (jnp.asarray(x, float) for x in (wave, line_wave, line_lum))
     middle = (wave[1:] + wave[:-1]) / 2

@@ -121,7 +121,7 @@ def galaxy_sed(pipeline: Pipeline, epoch: Epoch, library: SSPGrid, halo: Any = N
     """
     cast(FormStars, pipeline.stages["stars"]).law.check_epoch(epoch)
     photometry = [cast(Photometry, pipeline.stages[name]) for name in ("apparent", "absolute")]
-    if not cast(SpectrumSteps, pipeline.stages["spectrum"]).steps:  # a step may reach further than the library
+    if not _reaches_further(pipeline, epoch, library):  # else it is known after the run alone
         _check_covered(photometry, library.ssp_wave, epoch)
     given: dict[str, Any] = {"epoch": epoch, "library": library} | ({} if halo is None else {"halo": halo})
     run, state = compiled(pipeline, [name for name in pipeline.order if name != "ionising"])
@@ -158,6 +158,13 @@ def _check_ionising(library: SSPGrid) -> None:
         check_reach(library)
     except InputError as error:
         raise InputError(f"{error}; without emission of gas: nebular=none") from error
+
+
+def _reaches_further(pipeline: Pipeline, epoch: Epoch, library: SSPGrid) -> bool:
+    """Whether the steps after the dust give a spectrum more wavelengths than the library has."""
+    steps = cast(SpectrumSteps, pipeline.stages["spectrum"])
+    wave = jax.ShapeDtypeStruct(np.shape(library.ssp_wave), np.float32)
+    return jax.eval_shape(lambda w: steps(Spectrum(wave=w, lum=w), epoch).wave, wave).shape != wave.shape
 
 
 def _check_covered(photometry: Sequence[Photometry], wave: Any, epoch: Epoch) -> None:

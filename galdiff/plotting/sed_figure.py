@@ -1,6 +1,7 @@
 """Picture of a galaxy's light: its spectrum by parts with the passbands, and the history it comes from."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,7 +15,7 @@ from galdiff.photometry.passband import Passband
 from galdiff.plotting.figures import DPI, SMALL, TEXT, TITLE
 
 YOUNG, OLD, GAS, ALL = "#3b6fb6", "#c8553d", "#2a8f6f", "black"
-ADDED = ("#b5651d", "#7b4fa3")  # what shines besides stars and gas
+ADDED = {"dust": ("#b5651d", "light of dust"), "agn": ("#7b4fa3", "active nucleus")}  # besides stars and gas
 MARKED = {"Lyalpha": r"Ly$\alpha$", "[OII]3729": "[O II]", "[OIII]5007": "[O III]", "Halpha": r"H$\alpha$"}
 MARKED_EW = 2.0  # Angstrom; weaker lines are drawn without a name
 MARKED |= {"[SIII]9531": "[S III]", "HeI10830": "He I", "Paalpha": r"Pa$\alpha$"}
@@ -33,7 +34,7 @@ def plot_sed(
       sed: one galaxy.
       passbands: of its apparent magnitudes, in their order.
       title: what it is.
-      added: what shines besides stars and gas [Lsun/Angstrom] at the wavelengths of its spectrum, by name.
+      added: what shines besides stars and gas [Lsun/Angstrom] at the wavelengths of its spectrum: dust, agn.
       sigma_gas: velocity dispersion of the lines of gas as drawn [km/s].
     """
     figure = Figure(figsize=(8.0, 6.4), dpi=DPI, layout="constrained")
@@ -46,7 +47,7 @@ def plot_sed(
         (bare, sed.starlight.old, OLD, "older stars, before dust"),
         (bare, sed.starlight.young, YOUNG, "stars in birth clouds, before dust"),
         (bare, sed.nebular.continuum, GAS, "continuum of gas, before dust"),
-        *((wave, lum, colour, name) for colour, (name, lum) in zip(ADDED, (added or {}).items(), strict=False)),
+        *((wave, lum, *ADDED[name]) for name, lum in (added or {}).items()),
         (wave, light + lines, ALL, "what arrives"),
     ):
         if np.any(np.asarray(lum) > 0):
@@ -56,7 +57,7 @@ def plot_sed(
     top.plot([band.pivot / 1e4 for band in passbands], marked, "o", ms=5, mfc="white", mec=ALL, zorder=3)
     for band, mag in zip(passbands, np.asarray(sed.apparent.mag), strict=True):  # upright, as neighbours are close
         said, at = f"{band.name.rpartition('-')[2]} {float(mag):.2f}", band.pivot / 1e4
-        place = {"transform": top.get_xaxis_transform(), "fontsize": SMALL, "ha": "center", "va": "top"}
+        place: dict[str, Any] = {"transform": top.get_xaxis_transform(), "fontsize": SMALL, "ha": "center", "va": "top"}
         top.axvline(at, ymin=0.84, color="0.85", lw=0.8, zorder=0)
         top.text(at, 0.985, said, rotation=90, bbox={"fc": "white", "ec": "none", "pad": 0.5}, **place)
     most = float(max((wave * (light + lines)).max(), (bare * np.asarray(sed.starlight.old)).max()))
@@ -87,7 +88,7 @@ def _name_lines(axes: Axes, sed: GalaxySed, wave: np.ndarray, light: np.ndarray,
         if float(sed.lines.ew[i]) > MARKED_EW and wave[0] < float(sed.lines.wave[i]) < wave[-1]:
             near = np.abs(wave / float(sed.lines.wave[i]) - 1) < 0.005
             tip = float(light[near].max()) if near.any() else most
-            place = {"textcoords": "offset points", "fontsize": SMALL, "ha": "center", "color": GAS}
+            place: dict[str, Any] = {"textcoords": "offset points", "fontsize": SMALL, "ha": "center", "color": GAS}
             text = axes.annotate(said, (float(sed.lines.wave[i]) * stretch / 1e4, tip), (0, 7), **place)
             text.set_path_effects([withStroke(linewidth=2.5, foreground="white")])
 
