@@ -8,6 +8,8 @@ import pytest
 from galdiff.igm.damping_wing import DAMPING, GUNN_PETERSON, DampingWing, neutral_depth, wing
 from galdiff.igm.inoue14 import Inoue14, continuum, optical_depth, series
 from galdiff.light_records import Epoch, Spectrum
+from galdiff.photometry.magnitudes import Photometry
+from galdiff.photometry.passband import Passband
 
 depth = jax.jit(optical_depth)
 WAVE = jnp.concatenate([jnp.geomspace(91.0, 1300.0, 300), jnp.array([2e3, 1e4, 1e7])])
@@ -130,3 +132,16 @@ def test_gradients_of_the_wing_are_those_of_differences_and_finite_everywhere():
         np.testing.assert_allclose(slope, (ahead - behind) / 2e-6, rtol=1e-6)
     whole = jax.jit(jax.grad(lambda z: stage(spectrum, at(z)).lum.sum()))
     assert all(jnp.isfinite(whole(z)) for z in (0.0, 5.0, 6.0, 8.0))
+
+
+def test_what_is_seen_counts_for_apparent_magnitudes_alone():
+    wave = jnp.linspace(900.0, 2000.0, 500)
+    spectrum = Spectrum(wave=wave, lum=1e8 + wave)
+    band = Passband("hump", np.array([1000.0, 1100.0, 1200.0]), np.array([0.0, 1.0, 0.0]))
+    seen = Inoue14(scale=1.0)(spectrum, at(3.0))
+    rest = Photometry(passbands=[band], frame="rest")
+    assert rest(spectrum, at(3.0), seen).mag[0] == rest(spectrum, at(3.0)).mag[0]
+    redder = Passband("redder", 4 * band.wave, band.transmission)
+    observed = Photometry(passbands=[redder])
+    dimmed = observed(spectrum, at(3.0), seen).mag[0] - observed(spectrum, at(3.0)).mag[0]
+    assert dimmed == pytest.approx(-2.5 * np.log10(0.74), abs=0.1)

@@ -22,8 +22,8 @@ def spectrum_table(sed: GalaxySed, added: Mapping[str, np.ndarray], sigma_gas: f
 
     Args:
       sed: one galaxy.
-      added: what shines besides stars and gas [Lsun/Angstrom] at the wavelengths of its spectrum, each a column
-        of its name.
+      added: what shines besides stars and gas [Lsun/Angstrom], shape (wave,) of its spectrum, each a column of its
+        name.
       sigma_gas: velocity dispersion of the lines [km/s].
     """
     spectrum, light, seen = sed.spectrum, sed.starlight, sed.seen

@@ -135,7 +135,7 @@ def added_by_steps(pipeline: Pipeline, sed: GalaxySed) -> list[Array]:
     """What each step after the dust of a pipeline of `sed_pipeline` adds to the spectrum of a galaxy.
 
     Returns:
-      Luminosity densities [Lsun/Angstrom] at the wavelengths of `sed.spectrum`, a step each.
+      Luminosity densities [Lsun/Angstrom], shape (wave,) of `sed.spectrum`, a step each.
     """
     graph, state = nnx.split(pipeline.stages["spectrum"])
     return cached(_adding, graph)(state, sed.attenuated, sed.epoch)

@@ -34,7 +34,7 @@ def plot_sed(
       sed: one galaxy.
       passbands: of its apparent magnitudes, in their order.
       title: what it is.
-      added: what shines besides stars and gas [Lsun/Angstrom] at the wavelengths of its spectrum: dust, agn.
+      added: what shines besides stars and gas [Lsun/Angstrom], shape (wave,) of its spectrum: dust, agn.
       sigma_gas: velocity dispersion of the lines of gas as drawn [km/s].
     """
     figure = Figure(figsize=(8.0, 6.4), dpi=DPI, layout="constrained")

@@ -15,7 +15,7 @@ HOTTEST = 2e4  # [Angstrom]: shortward, no grain lives that is hot enough to shi
 
 
 def infrared_grid() -> np.ndarray:
-    """Wavelengths [Angstrom] from 0.5 to 1000 micron, fine between 2 and 20, where the bands of molecules are."""
+    """Wavelengths [Angstrom] from 0.5 to 1000 micron, shape (wave,); fine from 2 to 20, where bands are."""
     pieces = [np.geomspace(lo, hi, 1 + round(np.log(hi / lo) / step)) for lo, hi, step in PIECES]
     return np.unique(np.concatenate(pieces))
 
