@@ -56,10 +56,10 @@ def plot_sed(
     marked = np.interp([band.pivot / stretch for band in passbands], wave, wave * light)
     top.plot([band.pivot / 1e4 for band in passbands], marked, "o", ms=5, mfc="white", mec=ALL, zorder=3)
     for band, mag in zip(passbands, np.asarray(sed.apparent.mag), strict=True):  # upright, as neighbours are close
-        said, at = f"{band.name.rpartition('-')[2]} {float(mag):.2f}", band.pivot / 1e4
+        said, middle = f"{band.name.rpartition('-')[2]} {float(mag):.2f}", band.pivot / 1e4
         place: dict[str, Any] = {"transform": top.get_xaxis_transform(), "fontsize": SMALL, "ha": "center", "va": "top"}
-        top.axvline(at, ymin=0.84, color="0.85", lw=0.8, zorder=0)
-        top.text(at, 0.985, said, rotation=90, bbox={"fc": "white", "ec": "none", "pad": 0.5}, **place)
+        top.axvline(middle, ymin=0.84, color="0.85", lw=0.8, zorder=0)
+        top.text(middle, 0.985, said, rotation=90, bbox={"fc": "white", "ec": "none", "pad": 0.5}, **place)
     most = float(max((wave * (light + lines)).max(), (bare * np.asarray(sed.starlight.old)).max()))
     stars = float(max((wave * light).max(), (bare * np.asarray(sed.starlight.old)).max()))
     _name_lines(top, sed, wave, wave * (light + lines), most)

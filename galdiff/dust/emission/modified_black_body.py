@@ -34,9 +34,10 @@ def casey(
         return -jnp.expm1(-((OPAQUE / wave) ** beta)) * black_body(wave, temperature)
 
     b1, b2, b3, b4 = MATCH
-    meet = 0.75e4 / ((b1 + b2 * alpha) ** -2 + (b3 + b4 * alpha) * temperature)  # micron in the paper
+    hotter = jnp.asarray(alpha)
+    meet = 0.75e4 / ((b1 + b2 * hotter) ** -2 + (b3 + b4 * hotter) * temperature)  # micron in the paper
     x = wave / meet
-    return grey(wave) + survives(wave) * grey(meet) * x ** (alpha - 2) * jnp.exp(-(x**2))
+    return grey(wave) + survives(wave) * grey(meet) * x ** (hotter - 2) * jnp.exp(-(x**2))
 
 
 class ModifiedBlackBody(Stage):
