@@ -7,6 +7,7 @@ licence (MIT) lies beside it. The gas at [Z] = 0 has the abundances of Dopita et
 
 import functools
 import pathlib
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -40,8 +41,8 @@ class LineGrid:
 def line_grid() -> LineGrid:
     """The grid that comes with the package, the lines of `galdiff.nebular.lines.LINES`; its arrays are NumPy's."""
     with np.load(FILE, allow_pickle=False) as file:
-        axes = {name: np.asarray(file[name], float) for name in ("log_z", "lg_age", "log_u")}
-        log10_lum = within_budget(np.asarray(file["log10_lum"], float) + LSUN, axes["lg_age"])
+        axes: Any = {name: np.asarray(file[name], float) for name in ("log_z", "lg_age", "log_u")}
+        log10_lum: Any = within_budget(np.asarray(file["log10_lum"], float) + LSUN, axes["lg_age"])
     by_age = PchipInterpolator(axes["lg_age"], log10_lum, axis=1).derivative()(axes["lg_age"])
     return LineGrid(**axes, log10_lum=log10_lum, by_age=by_age)
 
