@@ -20,14 +20,15 @@ from galdiff.io.preflight import check_output
 from galdiff.io.progress import Steps
 from galdiff.io.sed_tables import as_ecsv, line_table, magnitude_table, spectrum_table
 from galdiff.limits import check_experiment
-from galdiff.observing.galaxy_sed import galaxy_sed, sed_pipeline
+from galdiff.observing.galaxy_sed import added_by_steps, galaxy_sed, sed_pipeline
 from galdiff.photometry.read import load_passband
 from galdiff.plotting.sed_figure import plot_sed
 from galdiff.sfh.epoch import epoch_at
 
 FILES = ("spectrum.ecsv", "lines.ecsv", "magnitudes.ecsv", "sed.png", "metrics.json", "config.yaml")
 BYTES = 4_000_000  # of all files, at most
-LIGHT_PATH: tuple[str, ...] = ("galaxy_dust",)  # groups of the config that the light meets, in this order
+LIGHT_PATH = ("galaxy_dust", "dust_emission", "agn", "broadening", "igm")  # what the light meets, in this order
+SHINE = {"dust_emission": "dust", "agn": "agn"}  # those that add light, and what it is called
 
 
 @experiment("sed")
@@ -50,9 +51,11 @@ def main(cfg: DictConfig) -> None:
                 law=law, metallicity=metals, library=library, nebular=gas, dust=dust, passbands=bands, light=light
             )
             sed = jax.block_until_ready(galaxy_sed(pipeline, epoch, library, halo))
+            each = dict(zip(LIGHT_PATH[1:-1], added_by_steps(pipeline, sed), strict=True))
+            added = {said: np.asarray(each[name]) for name, said in SHINE.items()}
         with steps("figure and tables"):
             title = f"{type(law).__name__}, z = {float(epoch.redshift):g}"
-            figure = plot_sed(sed, bands, title, float(cfg.sigma_gas))
+            figure = plot_sed(sed, bands, title, added, float(cfg.sigma_gas))
             formed, age = sed.stars.mass, sed.stars.age
             metrics = {
                 "log10_mass_formed": float(np.log10(formed.sum())),
@@ -61,7 +64,7 @@ def main(cfg: DictConfig) -> None:
                 "versions": runtime.versions(),
             }
             writers = {
-                FILES[0]: as_ecsv(spectrum_table(sed, cfg.sigma_gas)),
+                FILES[0]: as_ecsv(spectrum_table(sed, added, cfg.sigma_gas)),
                 FILES[1]: as_ecsv(line_table(sed.lines)),
                 FILES[2]: as_ecsv(magnitude_table(sed, bands)),
                 FILES[3]: figure.savefig,

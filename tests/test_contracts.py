@@ -26,7 +26,6 @@ from galdiff.core.record import check
 from galdiff.core.stage import Stage
 from galdiff.nebular.h_ii_regions import NoGas
 
-
 NOTHING = (NoGas,)  # what makes the same of everything
 
 

@@ -1,7 +1,7 @@
 """Tables of the light of a whole galaxy: its spectrum by parts, emission lines, magnitudes."""
 
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from astropy.table import Table
@@ -14,14 +14,20 @@ from galdiff.observing.galaxy_sed import GalaxySed
 from galdiff.photometry.passband import Passband
 
 
-def spectrum_table(sed: GalaxySed, sigma_gas: float) -> Table:
+def spectrum_table(sed: GalaxySed, added: Mapping[str, np.ndarray], sigma_gas: float) -> Table:
     """The spectrum in the frame of the galaxy, by parts; lines with a velocity dispersion [km/s].
 
     In double precision, for single precision does not hold erg/s. What follows the dust may have wavelengths of its
     own: there the parts are straight lines between theirs.
+
+    Args:
+      sed: one galaxy.
+      added: what shines besides stars and gas [Lsun/Angstrom], shape (wave,) of its spectrum, each a column of its
+        name.
+      sigma_gas: velocity dispersion of the lines [km/s].
     """
-    spectrum, light = sed.spectrum, sed.starlight
-    lines = drawn_lines(spectrum.wave, spectrum.line_wave, spectrum.line_lum, sigma_gas)
+    spectrum, light, seen = sed.spectrum, sed.starlight, sed.seen
+    lines, arriving = (drawn_lines(s.wave, s.line_wave, s.line_lum, sigma_gas) for s in (spectrum, seen))
     wave, lum = (np.asarray(values, np.float64) for values in (spectrum.wave, spectrum.lum))
 
     def on(values: ArrayLike) -> np.ndarray:
@@ -35,12 +41,14 @@ def spectrum_table(sed: GalaxySed, sigma_gas: float) -> Table:
         "lum_young": on(light.young),
         "lum_old": on(light.old),
         "lum_gas": on(sed.nebular.continuum),
+        **{f"lum_{name}": np.asarray(light, np.float64) for name, light in added.items()},
+        "lum_seen": np.asarray(seen.lum, np.float64) + np.asarray(arriving),
     }
     units_of = {name: "Angstrom" if name == "wave" else "Lsun/Angstrom" for name in columns}
     table = Table(columns, units=units_of)
     table.meta["comment"] = (
         "rest frame, vacuum; lum is all that leaves, with lum_lines; lum_young, lum_old and lum_gas (continuum of gas)"
-        f" are before dust; lines have sigma = {sigma_gas:g} km/s"
+        f" are before dust; lum_seen is what arrives of lum; lines have sigma = {sigma_gas:g} km/s"
     )
     return table
 

@@ -1,16 +1,23 @@
 """From a star formation history to the spectrum and the magnitudes of a whole galaxy."""
 
+import itertools
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
+import jax
 import numpy as np
+from flax import nnx
+from jaxtyping import Array
 
-from galdiff.core.compiled import compiled
+from galdiff.core.compiled import cached, compiled
 from galdiff.core.pipeline import Pipeline
 from galdiff.core.record import quantity, record
 from galdiff.core.stage import Stage
+from galdiff.dust.emission.glow import continued
 from galdiff.errors import InputError
+from galdiff.igm.between import BetweenGalaxies
+from galdiff.igm.none import NoIGM
 from galdiff.light_records import (
     EmissionLines,
     Epoch,
@@ -47,7 +54,8 @@ class GalaxySed:
     starlight: Starlight = quantity("", "their light before dust")
     nebular: NebularLight = quantity("", "light of ionised gas before dust")
     attenuated: Spectrum = quantity("", "what dust lets through")
-    spectrum: Spectrum = quantity("", "what leaves the galaxy and arrives, in its frame")
+    spectrum: Spectrum = quantity("", "what leaves the galaxy")
+    seen: Spectrum = quantity("", "what arrives of it, still in the frame of the galaxy")
     lines: EmissionLines = quantity("", "emission lines as they are measured")
     apparent: Magnitudes = quantity("", "magnitudes in the observer's frame")
     absolute: Magnitudes = quantity("", "magnitudes in the frame of the galaxy")
@@ -70,7 +78,7 @@ def sed_pipeline(
       law: star formation history; metallicity: of the stars at birth.
       library: SSP library; also the input `library` of the pipeline, which may be a corrected one on the same nodes.
       dust: makes a `Spectrum` of `Starlight` and `NebularLight`; or that, and what the light meets after it, in order
-        (`SpectrumSteps`).
+        (`SpectrumSteps`); the last may be gas between the galaxies, which counts for apparent magnitudes alone.
       passbands: of the apparent magnitudes; rest_passbands: of the absolute ones, the same if None.
       light: birth clouds; the default ones if None.
       nebular: makes the `NebularLight` of the ionised gas; no gas if None.
@@ -83,6 +91,7 @@ def sed_pipeline(
     """
     nebular = NoGas() if nebular is None else nebular
     screen, *steps = (dust,) if isinstance(dust, Stage) else dust
+    between = steps.pop() if steps and isinstance(steps[-1], BetweenGalaxies) else NoIGM()
     ages = panels_of(library)
     rest = passbands if rest_passbands is None else rest_passbands
     stages: dict[str, Any] = {
@@ -92,6 +101,7 @@ def sed_pipeline(
         "nebular": nebular,
         "attenuated": screen,
         "spectrum": SpectrumSteps(steps=steps),
+        "seen": between,
         "lines": MeasureLines(),
         "apparent": Photometry(passbands=passbands),
         "absolute": Photometry(passbands=rest, frame="rest"),
@@ -111,7 +121,7 @@ def galaxy_sed(pipeline: Pipeline, epoch: Epoch, library: SSPGrid, halo: Any = N
     """
     cast(FormStars, pipeline.stages["stars"]).law.check_epoch(epoch)
     photometry = [cast(Photometry, pipeline.stages[name]) for name in ("apparent", "absolute")]
-    if not cast(SpectrumSteps, pipeline.stages["spectrum"]).steps:  # a step may reach further than the library
+    if not _reaches_further(pipeline, epoch, library):  # else it is known after the run alone
         _check_covered(photometry, library.ssp_wave, epoch)
     given: dict[str, Any] = {"epoch": epoch, "library": library} | ({} if halo is None else {"halo": halo})
     run, state = compiled(pipeline, [name for name in pipeline.order if name != "ionising"])
@@ -121,12 +131,40 @@ def galaxy_sed(pipeline: Pipeline, epoch: Epoch, library: SSPGrid, halo: Any = N
     return sed
 
 
+def added_by_steps(pipeline: Pipeline, sed: GalaxySed) -> list[Array]:
+    """What each step after the dust of a pipeline of `sed_pipeline` adds to the spectrum of a galaxy.
+
+    Returns:
+      Luminosity densities [Lsun/Angstrom], shape (wave,) of `sed.spectrum`, a step each.
+    """
+    graph, state = nnx.split(pipeline.stages["spectrum"])
+    return cached(_adding, graph)(state, sed.attenuated, sed.epoch)
+
+
+def _adding(graph: nnx.GraphDef) -> Callable:
+    @jax.jit
+    def run(state: Any, attenuated: Spectrum, epoch: Epoch) -> list[Array]:
+        spectra = nnx.merge(graph, state).each(attenuated, epoch)
+        end = spectra[-1].wave
+        at_end = [continued(end, s.wave, s.lum) for s in spectra]
+        return [after - before for before, after in itertools.pairwise(at_end)]
+
+    return run
+
+
 def _check_ionising(library: SSPGrid) -> None:
     """Refuse gas around stars whose ionising light is not in the library."""
     try:
         check_reach(library)
     except InputError as error:
         raise InputError(f"{error}; without emission of gas: nebular=none") from error
+
+
+def _reaches_further(pipeline: Pipeline, epoch: Epoch, library: SSPGrid) -> bool:
+    """Whether the steps after the dust give a spectrum more wavelengths than the library has."""
+    steps = cast(SpectrumSteps, pipeline.stages["spectrum"])
+    wave = jax.ShapeDtypeStruct(np.shape(library.ssp_wave), np.float32)
+    return jax.eval_shape(lambda w: steps(Spectrum(wave=w, lum=w), epoch).wave, wave).shape != wave.shape
 
 
 def _check_covered(photometry: Sequence[Photometry], wave: Any, epoch: Epoch) -> None:

@@ -29,11 +29,15 @@ class SpectrumSteps(Stage):
 
     def __call__(self, attenuated: Spectrum, epoch: Epoch) -> Spectrum:
         """The spectrum after the last step."""
-        spectrum = attenuated
+        return self.each(attenuated, epoch)[-1]
+
+    def each(self, attenuated: Spectrum, epoch: Epoch) -> list[Spectrum]:
+        """The spectrum before the first step, and after each."""
+        spectra = [attenuated]
         for step in self.steps:
-            known = {"spectrum": spectrum, "epoch": epoch}
-            spectrum = step(**{name: known[name] for name in step.reads() if name in known})
-        return spectrum
+            known = {"spectrum": spectra[-1], "epoch": epoch}
+            spectra.append(step(**{name: known[name] for name in step.reads() if name in known}))
+        return spectra
 
     def notes(self) -> tuple[str, ...]:
         """The steps by name."""

@@ -1,5 +1,6 @@
 """Picture of a galaxy's light: its spectrum by parts with the passbands, and the history it comes from."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,48 +15,57 @@ from galdiff.photometry.passband import Passband
 from galdiff.plotting.figures import DPI, SMALL, TEXT, TITLE
 
 YOUNG, OLD, GAS, ALL = "#3b6fb6", "#c8553d", "#2a8f6f", "black"
+ADDED = {"dust": ("#b5651d", "light of dust"), "agn": ("#7b4fa3", "active nucleus")}  # besides stars and gas
 MARKED = {"Lyalpha": r"Ly$\alpha$", "[OII]3729": "[O II]", "[OIII]5007": "[O III]", "Halpha": r"H$\alpha$"}
 MARKED_EW = 2.0  # Angstrom; weaker lines are drawn without a name
 MARKED |= {"[SIII]9531": "[S III]", "HeI10830": "He I", "Paalpha": r"Pa$\alpha$"}
 
 
-def plot_sed(sed: GalaxySed, passbands: list[Passband], title: str, sigma_gas: float = 50.0) -> Figure:
+def plot_sed(
+    sed: GalaxySed,
+    passbands: list[Passband],
+    title: str,
+    added: Mapping[str, np.ndarray] | None = None,
+    sigma_gas: float = 50.0,
+) -> Figure:
     """Spectrum in the galaxy's frame and star formation history.
 
     Args:
       sed: one galaxy.
       passbands: of its apparent magnitudes, in their order.
       title: what it is.
+      added: what shines besides stars and gas [Lsun/Angstrom], shape (wave,) of its spectrum: dust, agn.
       sigma_gas: velocity dispersion of the lines of gas as drawn [km/s].
     """
     figure = Figure(figsize=(8.0, 6.4), dpi=DPI, layout="constrained")
     top, bottom = figure.subplots(2, 1, height_ratios=(2.2, 1.0))
     stretch = 1 + float(sed.epoch.redshift)
-    wave, light = np.asarray(sed.spectrum.wave), np.asarray(sed.spectrum.lum)
-    lines = np.asarray(drawn_lines(wave, sed.spectrum.line_wave, sed.spectrum.line_lum, sigma_gas))
+    wave, light = np.asarray(sed.seen.wave), np.asarray(sed.seen.lum)
+    lines = np.asarray(drawn_lines(wave, sed.seen.line_wave, sed.seen.line_lum, sigma_gas))
     bare = np.asarray(sed.starlight.wave)
     for at, lum, colour, label in (
         (bare, sed.starlight.old, OLD, "older stars, before dust"),
         (bare, sed.starlight.young, YOUNG, "stars in birth clouds, before dust"),
         (bare, sed.nebular.continuum, GAS, "continuum of gas, before dust"),
-        (wave, light + lines, ALL, "what leaves the galaxy"),
+        *((wave, lum, *ADDED[name]) for name, lum in (added or {}).items()),
+        (wave, light + lines, ALL, "what arrives"),
     ):
         if np.any(np.asarray(lum) > 0):
             width = 0.9 if colour == ALL else 0.7
             top.plot(at * stretch / 1e4, at * np.asarray(lum), color=colour, lw=width, label=label)
     marked = np.interp([band.pivot / stretch for band in passbands], wave, wave * light)
     top.plot([band.pivot / 1e4 for band in passbands], marked, "o", ms=5, mfc="white", mec=ALL, zorder=3)
-    order = np.argsort([band.pivot for band in passbands])
-    for k, i in enumerate(order):  # in two rows, as neighbours are close
-        said = f"{passbands[i].name.rpartition('-')[2]} {float(sed.apparent.mag[i]):.2f}"
-        place: dict[str, Any] = {"textcoords": "offset points", "fontsize": SMALL, "ha": "center", "va": "top"}
-        top.annotate(said, (passbands[i].pivot / 1e4, marked[i]), (0, -7 - 11 * (k % 2)), **place)
+    for band, mag in zip(passbands, np.asarray(sed.apparent.mag), strict=True):  # upright, as neighbours are close
+        said, middle = f"{band.name.rpartition('-')[2]} {float(mag):.2f}", band.pivot / 1e4
+        place: dict[str, Any] = {"transform": top.get_xaxis_transform(), "fontsize": SMALL, "ha": "center", "va": "top"}
+        top.axvline(middle, ymin=0.84, color="0.85", lw=0.8, zorder=0)
+        top.text(middle, 0.985, said, rotation=90, bbox={"fc": "white", "ec": "none", "pad": 0.5}, **place)
     most = float(max((wave * (light + lines)).max(), (bare * np.asarray(sed.starlight.old)).max()))
     stars = float(max((wave * light).max(), (bare * np.asarray(sed.starlight.old)).max()))
     _name_lines(top, sed, wave, wave * (light + lines), most)
     lyman = 912.0 * stretch / 1e4
     micron = (max(wave[0] * stretch / 1e4, lyman / 2), wave[-1] * stretch / 1e4)
-    top.set(xscale="log", yscale="log", ylim=(stars * 2e-4, most * 4), xlim=micron)
+    top.set(xscale="log", yscale="log", ylim=(stars * 2e-4, most * 15), xlim=micron)
     ticks = [t for t in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if micron[0] < t < micron[1]]
     top.xaxis.set_minor_formatter(NullFormatter())
     top.set_xticks(ticks, [f"{t:g}" for t in ticks])
