@@ -44,8 +44,7 @@ def library():
 @functools.wraps(default_grid)
 def default_grid_once(*args, **kwargs):
     """The embedded library, computed once for all runs with the default initial mass function."""
-    usual = {"imf": "kroupa", "wave_range": None}
-    return library() if (args, kwargs) == ((), usual) else default_grid(*args, **kwargs)
+    return library() if (args, kwargs) == ((), {"imf": "kroupa"}) else default_grid(*args, **kwargs)
 
 
 analytic.default_grid = default_grid_once
