@@ -75,6 +75,12 @@ def test_gas_adds_lines_that_magnitudes_hold(script, tmp_path, data_dir):
     seen = np.trapezoid(spectrum["lum_lines"][near], spectrum["wave"][near]).to_value("erg/s")
     both = (alpha["lum"] + lines.loc["[NII]6548"]["lum"] + lines.loc["[NII]6584"]["lum"]).to_value("erg/s")
     np.testing.assert_allclose(seen, both, rtol=0.05)
+    wave, lum, dust = (spectrum[name].value for name in ("wave", "lum", "lum_dust"))
+    inside = (wave > 913) & (wave < 24000)  # what dust takes of stars and gas it gives back
+    made = spectrum["lum_young"].value + spectrum["lum_old"].value + spectrum["lum_gas"].value
+    taken = np.trapezoid((made - lum + spectrum["lum_lines"].value + dust)[inside], wave[inside])
+    taken += (lines["lum_bare"] - lines["lum"]).sum().to_value("Lsun")
+    np.testing.assert_allclose(np.trapezoid(dust, wave) / taken, 1.0, rtol=0.01)
     bright, dim = (QTable.read(folder / "magnitudes.ecsv")["mag_ab"] for folder in folders)
     assert (bright < dim).all()  # H-beta and [O III] in g and r, H-alpha in i
     assert dim[2] - bright[2] > 0.02
