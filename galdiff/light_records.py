@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from galdiff.core.record import quantity, record
+from galdiff.core.record import quantity, record, static
 
 
 def _none() -> Float[Array, "line"]:
@@ -50,6 +50,15 @@ class Starlight:
 
 
 @record
+class IonisingPhotons:
+    """Ionising photons of each population of an SSP library."""
+
+    log10_rate: Float[Array, "ion met age"] = quantity(
+        "dex(photon/s/Msun)", "log10 of the photons that ionise H I, He I and He II, per Msun formed"
+    )
+
+
+@record
 class NebularLight:
     """Light of the ionised gas of a whole galaxy in its rest frame, before any dust outside of it."""
 
@@ -57,6 +66,7 @@ class NebularLight:
     passes: Float[Array, "wave"] = quantity("", "share of the stars' light that the gas lets through")
     line_wave: Float[Array, "line"] = quantity("Angstrom", "vacuum wavelength of the lines")
     line_lum: Float[Array, "line"] = quantity("Lsun", "luminosity of the lines")
+    line_names: tuple[str, ...] = static("lines by name", default=())
 
 
 @record
@@ -68,3 +78,15 @@ class Spectrum:
     line_wave: Float[Array, "line"] = quantity("Angstrom", "vacuum wavelength of the lines", default_factory=_none)
     line_lum: Float[Array, "line"] = quantity("Lsun", "luminosity of the lines", default_factory=_none)
     dust_power: Float[Array, ""] = quantity("Lsun", "power that dust took, all wavelengths", default_factory=_zero)
+
+
+@record
+class EmissionLines:
+    """Lines of ionised gas as they are measured, behind all dust."""
+
+    wave: Float[Array, "line"] = quantity("Angstrom", "vacuum wavelength at rest")
+    lum: Float[Array, "line"] = quantity("Lsun", "luminosity that leaves the galaxy")
+    bare: Float[Array, "line"] = quantity("Lsun", "luminosity before any dust")
+    flux: Float[Array, "line"] = quantity("1e-20 erg/s/cm2", "observed flux")
+    ew: Float[Array, "line"] = quantity("Angstrom", "equivalent width at rest, positive in emission")
+    names: tuple[str, ...] = static("lines by name", default=())

@@ -30,7 +30,7 @@ LAYERS = [
     {"core"},
     {"cosmology", "imf"},
     {"records", "light_records", "nn"},
-    {"halo", "baryons", "sfh", "galaxy", "sps", "dust", "photometry", "kinematics", "ifu"},
+    {"halo", "baryons", "sfh", "galaxy", "sps", "nebular", "dust", "igm", "agn", "photometry", "kinematics", "ifu"},
     {"inference", "observables", "observing"},
     {"build"},
     {"io", "plotting"},

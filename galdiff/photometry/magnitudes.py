@@ -82,9 +82,10 @@ class Photometry(Stage):
         self.passbands = tuple(passbands)
         self.frame = frame
 
-    def __call__(self, spectrum: Spectrum, epoch: Epoch) -> Magnitudes:
-        """Magnitudes of the galaxy."""
+    def __call__(self, spectrum: Spectrum, epoch: Epoch, seen: Spectrum | None = None) -> Magnitudes:
+        """Magnitudes of the galaxy; those observed are of what is seen of its spectrum, where that is another."""
         rest = self.frame == "rest"
+        spectrum = spectrum if rest or seen is None else seen
         redshift, distance = (0.0, units.TEN_PC_MPC) if rest else (epoch.redshift, epoch.luminosity_distance)
         if not isinstance(spectrum.wave, jax.core.Tracer) and not isinstance(redshift, jax.core.Tracer):
             self.check_covered(spectrum.wave, redshift)
