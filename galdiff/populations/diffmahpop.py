@@ -104,11 +104,8 @@ def mean_params(
     logtc = rolling_line(t_peak, (10.0, pivot), p[f"logtc_c0_ss_x0_{family}"], 0.5, slopes)
     logtc += p[f"logtc_lgm_c1_{family}"] * (m - PIVOT)
     name = FAMILIES[family]
-    q = {
-        key: p[f"early_index_{key}_{name}"] for key in ("ylo_x0", "ylo_ylo", "ylo_yhi", "yhi_x0", "yhi_ylo", "yhi_yhi")
-    }
-    low = sigmoid(t_peak, q["ylo_x0"], 1.0, q["ylo_ylo"], q["ylo_yhi"])
-    high = sigmoid(time, q["yhi_x0"], 0.5, q["yhi_ylo"], q["yhi_yhi"])
+    low, high = ([p[f"early_index_{end}_{part}_{name}"] for part in ("x0", "ylo", "yhi")] for end in ("ylo", "yhi"))
+    ends = sigmoid(t_peak, low[0], 1.0, *low[1:]), sigmoid(time, high[0], 0.5, *high[1:])
     return {
         "logm0": central + halo.satellite * (satellite - central),
         "logtc": jnp.clip(logtc, -1.0 + INSIDE, 1.0 - INSIDE),
