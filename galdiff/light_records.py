@@ -1,8 +1,17 @@
 """Records of whole galaxies: when they are seen, their stars by age, and their light."""
 
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from galdiff.core.record import quantity, record
+
+
+def _none() -> Float[Array, "line"]:
+    return jnp.zeros(0)
+
+
+def _zero() -> Float[Array, ""]:
+    return jnp.zeros(())
 
 
 @record
@@ -41,8 +50,21 @@ class Starlight:
 
 
 @record
+class NebularLight:
+    """Light of the ionised gas of a whole galaxy in its rest frame, before any dust outside of it."""
+
+    continuum: Float[Array, "wave"] = quantity("Lsun/Angstrom", "luminosity density, on the wavelengths of the stars")
+    passes: Float[Array, "wave"] = quantity("", "share of the stars' light that the gas lets through")
+    line_wave: Float[Array, "line"] = quantity("Angstrom", "vacuum wavelength of the lines")
+    line_lum: Float[Array, "line"] = quantity("Lsun", "luminosity of the lines")
+
+
+@record
 class Spectrum:
     """Light of a whole galaxy in its rest frame."""
 
     wave: Float[Array, "wave"] = quantity("Angstrom", "vacuum wavelength, increasing")
-    lum: Float[Array, "wave"] = quantity("Lsun/Angstrom", "luminosity density")
+    lum: Float[Array, "wave"] = quantity("Lsun/Angstrom", "luminosity density without the lines of gas")
+    line_wave: Float[Array, "line"] = quantity("Angstrom", "vacuum wavelength of the lines", default_factory=_none)
+    line_lum: Float[Array, "line"] = quantity("Lsun", "luminosity of the lines", default_factory=_none)
+    dust_power: Float[Array, ""] = quantity("Lsun", "power that dust took, all wavelengths", default_factory=_zero)

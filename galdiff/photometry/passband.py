@@ -105,6 +105,21 @@ def band_weights(
     return (jnp.concatenate([left, none]) + jnp.concatenate([none, right])) * (scale**2 / band.per_wave)
 
 
+def line_weights(band: Passband, wave: Float[Array, "line"]) -> Float[Array, "line"]:
+    """What each narrow line contributes to the mean of `band_weights`: T wave over the integral of T / wave.
+
+    Args:
+      band: the passband.
+      wave: of the lines in the observer's frame [Angstrom].
+
+    Returns:
+      Weights [Angstrom] of the luminosities of lines, zero outside the band.
+    """
+    wave = jnp.asarray(wave)
+    knots, t = (jnp.asarray(values, wave.dtype) for values in (band.wave, band.transmission))
+    return jnp.interp(wave, knots, t, left=0.0, right=0.0) * wave / band.per_wave
+
+
 def _antiderivative(band: Passband, x: Float[Array, "*point"], scale: float) -> Float[Array, "*point"]:
     """Integral of T u du up to x, where u and x are wavelengths over `scale`; exact at any x."""
     knots, t = band.wave / scale, band.transmission
