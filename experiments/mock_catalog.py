@@ -85,7 +85,8 @@ def summary(mock: Mock, volume: object, rows: np.ndarray, share: float) -> MockS
     z, per_z = volume.slices(mock.cosmology)
     size = float(np.trapezoid(per_z, z) if z.size > 1 else per_z[0])
     names = mock.survey.columns
-    blue, red = names[max(mock.survey.detect_in[0] - 1, 0)], names[max(mock.survey.detect_in[0], 1) % len(names)]
+    red = max(mock.survey.detect_in[0], 1) % len(names)
+    blue, red = names[max(red - 2, 0)], names[red]
     return MockSummary(
         volume=size * share,
         h0=float(mock.cosmology.h0),
@@ -108,23 +109,24 @@ def write(cfg: DictConfig, mock: Mock, volume: object, folder: pathlib.Path, ste
                 parts.write(number, mock.make(number))
             advance(mock.chunks[number][1].size)
     every = -(-mock.members.log10_m.size // cfg.figure)
-    drawn, detected = [], 0
+    drawn, n, detected = [], 0, 0
 
     def chunks() -> Iterator[np.ndarray]:
-        nonlocal detected
+        nonlocal n, detected
         for number in numbers:
             rows = parts.read(number)
-            detected += int(rows["detected"].sum())
+            n, detected = n + rows.size, detected + int(rows["detected"].sum())
             drawn.append(rows[rows["id"] % every == 0])
             yield rows
 
     with steps("catalogue"):
         attributes = {"config": OmegaConf.to_yaml(cfg, resolve=True), "survey": mock.survey.reference}
         write_table(folder / FORMATS[cfg.format], chunks(), mock.columns, attributes, cfg.overwrite)
-    n = mock.members.log10_m.size
     with steps("figure"):
-        figure = plot_mock(summary(mock, volume, np.concatenate(drawn), 1 / every), f"{mock.survey.name}, {n:,} galaxies")
-    metrics = {"galaxies": n, "detected": detected, "satellites": int(mock.members.satellite.sum())}
+        figure = plot_mock(
+            summary(mock, volume, np.concatenate(drawn), 1 / every), f"{mock.survey.name}, {n:,} galaxies"
+        )
+    metrics = {"galaxies": n, "detected": detected, "merged": mock.members.log10_m.size - n}
     metrics |= {"seconds": steps.summary(), "peak_memory_mb": runtime.peak_memory(), "versions": runtime.versions()}
     writers = (figure.savefig, as_json(metrics), text(OmegaConf.to_yaml(cfg, resolve=True)))
     write_files(folder, dict(zip(FILES, writers, strict=True)), cfg.overwrite)

@@ -226,7 +226,7 @@ def test_counts_and_bias_of_haloes_are_those_of_diffsky(stored):
     np.testing.assert_allclose(bias, stored["halobias_lgb"], atol=1e-8)
 
 
-def test_dust_bursts_and_sizes_are_those_of_diffsky(stored):
+def test_dust_bursts_sizes_and_mergers_are_those_of_diffsky(stored):
     m, s = stored["pop_logsm"], stored["pop_logssfr"]
     p, bursts = published("dust"), published("bursts")
     a_v = relations.attenuation(p, m[:, None], s[:, None], 0.4, stored["pop_lgage"])
@@ -238,6 +238,9 @@ def test_dust_bursts_and_sizes_are_those_of_diffsky(stored):
     at = stored["size_logsm"], stored["size_z"][:, None]
     np.testing.assert_allclose(relations.log10_bulge_size(*at), stored["size_lgr50_bulge"], atol=1e-9)
     np.testing.assert_allclose(relations.log10_disc_size(*at), stored["size_lgr50_disk"], atol=1e-9)
+    np.testing.assert_allclose(
+        relations.merged_share(published("merging"), *stored["merge_in_lgmsub_lgmhost_tobs_tinf"].T), stored["merge_p"]
+    )
     share = relations.disc_share(jnp.array([8.0, 12.5]), jnp.array([-9.0, -12.5]))
     assert share[0] > 0.85
     assert share[1] < 0.02

@@ -149,9 +149,7 @@ def _parquet(
         for rows in chunks:
             names = rows.dtype.names or ()
             if writer is None:
-                fields = [
-                    arrow.field(n, arrow.from_numpy_dtype(rows.dtype[n]), metadata=about[n]) for n in names
-                ]
+                fields = [arrow.field(n, arrow.from_numpy_dtype(rows.dtype[n]), metadata=about[n]) for n in names]
                 schema = arrow.schema(fields, metadata={k: str(v) for k, v in attributes.items()})
                 writer = parquet.ParquetWriter(path, schema)
             arrays = [arrow.array(np.ascontiguousarray(rows[n])) for n in names]

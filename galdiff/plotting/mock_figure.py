@@ -9,7 +9,13 @@ from matplotlib.figure import Figure
 from galdiff.plotting.figures import DPI, SMALL, TEXT, TITLE
 
 ALL, SEEN, PUBLISHED = "black", "#c8553d", "#3b6fb6"
-BALDRY = {"log10_ms": 10.66, "phi1": 3.96e-3, "a1": -0.35, "phi2": 0.79e-3, "a2": -1.47}  # MNRAS 421, 621, GAMA z < 0.06
+BALDRY = {
+    "log10_ms": 10.66,
+    "phi1": 3.96e-3,
+    "a1": -0.35,
+    "phi2": 0.79e-3,
+    "a2": -1.47,
+}  # MNRAS 421, 621, GAMA z < 0.06
 BALDRY_H0, BALDRY_RANGE = 70.0, (8.0, 11.6)
 
 
@@ -20,7 +26,7 @@ class MockSummary:
     Attributes:
       volume: comoving [Mpc^3]; h0: Hubble constant [km/s/Mpc]; bands: of blue and red magnitudes.
       log10_mstar, mag_rest, colour, redshift: of all galaxies [dex(Msun), mag, mag, 1]; detected: whether they are.
-      mag: observed in the red band [mag]; complete: log10 of the stellar mass above which the catalogue is [dex(Msun)].
+      mag: observed in the red band [mag].
     """
 
     volume: float
@@ -76,7 +82,7 @@ def _per_volume(ax: Axes, values: np.ndarray, found: MockSummary, edges: np.ndar
 
 
 def _luminosities(ax: Axes, found: MockSummary) -> None:
-    edges = np.arange(np.floor(np.percentile(found.mag_rest, 0.01)), np.ceil(found.mag_rest.max()) + 0.25, 0.5)
+    edges = np.arange(np.floor(found.mag_rest.min()), np.ceil(np.percentile(found.mag_rest, 99.9)) + 0.25, 0.5)
     _per_volume(ax, found.mag_rest, found, edges)
     ax.invert_xaxis()
     ax.set(xlabel=f"absolute magnitude, {found.bands[1]}, rest frame", ylabel=r"number [Mpc$^{-3}$ mag$^{-1}$]")
@@ -97,11 +103,14 @@ def _colours(ax: Axes, found: MockSummary) -> None:
 
 
 def _redshifts(ax: Axes, found: MockSummary) -> None:
-    low, high = found.redshift.min(), found.redshift.max()
-    edges = np.linspace(low, high, 41) if high > low else np.array([low - 0.05, low + 0.05])
-    for chosen, colour, label in ((slice(None), ALL, "all"), (found.detected, SEEN, "detected")):
-        ax.hist(found.redshift[chosen], edges, histtype="step", color=colour, label=label)
-    ax.set(xlabel="redshift", ylabel="galaxies", yscale="log")
+    """Numbers over redshift; over magnitude where all have one redshift."""
+    one = found.redshift.min() == found.redshift.max()
+    values = found.mag if one else found.redshift
+    good = np.isfinite(values)
+    edges = np.linspace(values[good].min(), values[good].max() + 1e-6, 41)
+    for chosen, colour, label in ((good, ALL, "all"), (good & found.detected, SEEN, "detected")):
+        ax.hist(values[chosen], edges, histtype="step", color=colour, label=label)
+    ax.set(xlabel=f"observed magnitude, {found.bands[1]}" if one else "redshift", ylabel="galaxies", yscale="log")
     ax.legend(fontsize=SMALL, frameon=False)
 
 

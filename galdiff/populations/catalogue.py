@@ -20,6 +20,7 @@ from galdiff.populations.shells import Shell, ShellTables, chunks_of
 from galdiff.populations.survey import Survey
 
 MAGNITUDES = ("mag", "mag_rest")
+UNTOLD = (*MAGNITUDES, "merged")
 FLAGS = ("satellite", "quenched", "disc")
 
 
@@ -76,7 +77,7 @@ class Mock:
         ):
             found += [Column(f"{kind}_{name}", "f4", unit, f"{said} {band.name}") for name, band in bands]
         found.append(Column("detected", "?", "", f"seen by {self.survey.name}"))
-        for name in (field.name for field in dataclasses.fields(MockGalaxy) if field.name not in MAGNITUDES):
+        for name in (field.name for field in dataclasses.fields(MockGalaxy) if field.name not in UNTOLD):
             kind = "?" if name in FLAGS else "f4"
             found.append(Column(f"true_{name}", kind, unit_of(MockGalaxy, name), _meaning(MockGalaxy, name)))
         for kind in MAGNITUDES:
@@ -90,7 +91,7 @@ class Mock:
         return np.dtype([(column.name, column.dtype) for column in self.columns])
 
     def make(self, number: int) -> np.ndarray:
-        """The rows of one chunk, a structured array of shape (galaxy,) in the units of `columns`."""
+        """The rows of one chunk, a structured array of shape (galaxy,) in the units of `columns`; who has merged is gone."""
         shell, rows = self.chunks[number]
         padded = np.concatenate([rows, np.full(self.size - rows.size, rows[0])])  # one program for all chunks
         m = self.members
@@ -103,8 +104,9 @@ class Mock:
         )
         run, state = self._program
         made = run(state, member, self.tables.shell(shell, self.redshift))
-        galaxy, seen = jax.tree.map(lambda x: np.asarray(x)[: rows.size], jax.device_get(made))
-        return self._rows(rows, galaxy, seen)
+        there = np.asarray(made[0].merged)[: rows.size] == 0
+        galaxy, seen = jax.tree.map(lambda x: np.asarray(x)[: rows.size][there], jax.device_get(made))
+        return self._rows(rows[there], galaxy, seen)
 
     @functools.cached_property
     def _program(self) -> tuple:
@@ -141,7 +143,7 @@ class Mock:
             for kind in MAGNITUDES:
                 table[f"true_{kind}_{name}"] = getattr(galaxy, kind)[:, i]
         for field in dataclasses.fields(MockGalaxy):
-            if field.name not in MAGNITUDES:
+            if field.name not in UNTOLD:
                 table[f"true_{field.name}"] = getattr(galaxy, field.name)
         return table
 

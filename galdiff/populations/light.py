@@ -57,6 +57,7 @@ class MockGalaxy:
     quenched_share: Float[Array, ""] = quantity("", "chance of the galaxy to be quenched")
     quenched: Float[Array, ""] = quantity("", "1 where it is")
     t_peak: Float[Array, ""] = quantity("Gyr", "when the halo stopped growing")
+    merged: Float[Array, ""] = quantity("", "1 for a satellite that has merged with its central")
     a_v: Float[Array, ""] = quantity("mag", "attenuation of old stars")
     a_v_young: Float[Array, ""] = quantity("mag", "attenuation of stars in birth clouds")
     dust_slope: Float[Array, ""] = quantity("", "slope of the attenuation curve")
@@ -95,7 +96,7 @@ class MockLight(nnx.Module):
 
     def __call__(self, member: Member, key: PRNGKeyArray, shell: Shell, cosmology: Cosmology) -> MockGalaxy:
         """The galaxy of one member; `key` is that of the catalogue."""
-        keys = jax.random.split(jax.random.fold_in(key, member.number), 6)
+        keys = jax.random.split(jax.random.fold_in(key, member.number), 7)
         time, today = age(cosmology, member.redshift), age(cosmology, jnp.zeros_like(member.redshift))
         seen = ObservedHalo(log10_m=member.log10_m, time=time, t_today=today, satellite=member.satellite)
         halo = drawn_family(self.haloes(seen, halo_noise(keys[0])), jax.random.uniform(keys[1]))
@@ -108,6 +109,7 @@ class MockLight(nnx.Module):
             since_infall=jnp.maximum(time - halo.t_peak, 0.0),
         )
         branches, u = self.galaxies(place, sfh_noise(keys[2])), jax.random.uniform(keys[3])
+        gone = relations.merged_share(published("merging"), member.log10_m, member.log10_mhost, time, halo.t_peak)
         points = self.ages.points_before(time)
         born = time - points.age
         growth = diffmah.log10_mass(halo, born, today)
@@ -123,11 +125,12 @@ class MockLight(nnx.Module):
             "quenched_share": branches.quenched_share,
             "quenched": 1.0 * (u < branches.quenched_share),
             "t_peak": halo.t_peak,
+            "merged": member.satellite * (jax.random.uniform(keys[6]) < gone),
             "log10_sfr": jnp.log10(mean_sfr),
             "mean_age": (mass @ points.age) / mass.sum(),
             "log10_z": jnp.log10((mass @ 10 ** self.enrich.law.lgmet(stars)) / mass.sum()),
         }
-        return self.shine(populations, truth, member.redshift, keys[4:], shell, cosmology)
+        return self.shine(populations, truth, member.redshift, keys[4:6], shell, cosmology)
 
     def shine(
         self,

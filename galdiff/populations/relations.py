@@ -1,4 +1,4 @@
-"""What light and size of a galaxy follow in a population: dust, bursts and half-light radii of diffsky 0.3.
+"""What light and size of a galaxy follow in a population: dust, bursts, radii and merging of diffsky 0.3.
 
 Arguments are log10 of the stellar mass [dex(Msun)] and of the specific star formation rate [dex(1/yr)].
 """
@@ -116,3 +116,24 @@ def disc_share(log10_mstar: Float[ArrayLike, "..."], log10_ssfr: Float[ArrayLike
     """Share of galaxies that are dominated by a disc [1], of shapes that broadcast."""
     most = jnp.clip(0.9 + sigmoid(log10_ssfr, -10.5, 2.0, -0.25, 0.25), 0.0, 0.9)
     return sigmoid(log10_mstar, 10.25, 2.0, most, 0.0)
+
+
+def merged_share(
+    p: Numbers,
+    log10_m: Float[ArrayLike, "..."],
+    log10_mhost: Float[ArrayLike, "..."],
+    time: Float[ArrayLike, "..."],
+    infall: Float[ArrayLike, "..."],
+) -> Relation:
+    """Share of satellites that have merged with their central [1], of shapes that broadcast.
+
+    Args:
+      p: published numbers `merging`.
+      log10_m: log10 of the mass of the satellite before it fell in, log10_mhost: of its host [dex(Msun)].
+      time: when it is seen, infall: when it fell in [Gyr].
+    """
+    step = sigmoid(log10_m, p["sub_crit"], p["k_t"], p["t_crit_min"], p["t_crit_max"])
+    speed = sigmoid(infall, step, p["k_k"], p["k_min"], p["k_max"])
+    delay = sigmoid(log10_mhost, p["host_crit"], p["k_t_delay"], p["t_delay_min"], p["t_delay_max"])
+    level = sigmoid(time, infall + delay, speed, -0.999999, p["p_max"])
+    return jnp.abs(level) * sigmoid(level, 0.05, 20.0, 0.0, 1.0)
