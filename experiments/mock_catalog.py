@@ -18,19 +18,20 @@ from galdiff.io.mock_files import FORMATS, Parts, import_pyarrow, write_table
 from galdiff.io.preflight import check_output, check_space
 from galdiff.io.progress import Steps
 from galdiff.limits import check_experiment
-from galdiff.plotting.mock_figure import MockSummary, plot_mock
+from galdiff.plotting.mock_figure import plot_mock, summary_of
 from galdiff.populations.catalogue import Mock
 from galdiff.populations.diffmahpop import halo_population
 from galdiff.populations.light import MockLight
 from galdiff.populations.members import draw_members
 from galdiff.populations.shells import ShellTables
+from galdiff.populations.volumes import Volume, total
 
 FILES = ("mock.png", "metrics.json", "config.yaml")
 BYTES = 4_000_000  # of all files but the catalogue, at most
 FREE = ("output", "overwrite", "format", "figure", "runtime.cpu_devices", "runtime.cache_dir")  # rows are the same
 
 
-def mock_of(cfg: DictConfig, steps: Steps) -> tuple[Mock, object]:
+def mock_of(cfg: DictConfig, steps: Steps) -> tuple[Mock, Volume]:
     """The catalogue to make, and its volume; cheap things first, so that bad input is told at once."""
     names = ("cosmology", "volume", "mass_function", "sfh_population", "metallicity", "survey", "imf")
     parts = {name: build(cfg[name], path=name) for name in names}
@@ -80,27 +81,7 @@ def said_of(cfg: DictConfig) -> str:
     return OmegaConf.to_yaml(kept)
 
 
-def summary(mock: Mock, volume: object, rows: np.ndarray, share: float) -> MockSummary:
-    """What the picture shows, of some of the rows."""
-    z, per_z = volume.slices(mock.cosmology)
-    size = float(np.trapezoid(per_z, z) if z.size > 1 else per_z[0])
-    names = mock.survey.columns
-    red = max(mock.survey.detect_in[0], 1) % len(names)
-    blue, red = names[max(red - 2, 0)], names[red]
-    return MockSummary(
-        volume=size * share,
-        h0=float(mock.cosmology.h0),
-        bands=(blue, red),
-        log10_mstar=rows["true_log10_mstar"],
-        mag_rest=rows[f"true_mag_rest_{red}"],
-        colour=rows[f"mag_{blue}"] - rows[f"mag_{red}"],
-        mag=rows[f"mag_{red}"],
-        redshift=rows["redshift"],
-        detected=rows["detected"],
-    )
-
-
-def write(cfg: DictConfig, mock: Mock, volume: object, folder: pathlib.Path, steps: Steps) -> None:
+def write(cfg: DictConfig, mock: Mock, volume: Volume, folder: pathlib.Path, steps: Steps) -> None:
     """Make what is missing, then the catalogue and its picture."""
     parts, numbers = Parts(folder, said_of(cfg), cfg.overwrite), range(len(mock.chunks))
     with steps("galaxies", total=mock.members.log10_m.size) as advance:
@@ -123,9 +104,9 @@ def write(cfg: DictConfig, mock: Mock, volume: object, folder: pathlib.Path, ste
         attributes = {"config": OmegaConf.to_yaml(cfg, resolve=True), "survey": mock.survey.reference}
         write_table(folder / FORMATS[cfg.format], chunks(), mock.columns, attributes, cfg.overwrite)
     with steps("figure"):
-        figure = plot_mock(
-            summary(mock, volume, np.concatenate(drawn), 1 / every), f"{mock.survey.name}, {n:,} galaxies"
-        )
+        size, h0 = total(volume, mock.cosmology) / every, float(mock.cosmology.h0)
+        found = summary_of(np.concatenate(drawn), mock.survey.columns, mock.survey.detect_in[0], size, h0)
+        figure = plot_mock(found, f"{mock.survey.name}, {n:,} galaxies")
     metrics = {"galaxies": n, "detected": detected, "merged": mock.members.log10_m.size - n}
     metrics |= {"seconds": steps.summary(), "peak_memory_mb": runtime.peak_memory(), "versions": runtime.versions()}
     writers = (figure.savefig, as_json(metrics), text(OmegaConf.to_yaml(cfg, resolve=True)))

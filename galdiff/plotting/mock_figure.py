@@ -1,6 +1,7 @@
 """Picture of a mock catalogue: luminosity function, colours and magnitudes, redshifts, stellar mass function."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -38,6 +39,28 @@ class MockSummary:
     mag: np.ndarray
     redshift: np.ndarray
     detected: np.ndarray
+
+
+def summary_of(rows: np.ndarray, bands: Sequence[str], detect_in: int, volume: float, h0: float) -> MockSummary:
+    """Of rows of a catalogue, shape (galaxy,) [units of its columns].
+
+    Args:
+      rows: of the table; bands: its passbands as columns are named; detect_in: number of that for detection.
+      volume: comoving, that the rows are of [Mpc^3]; h0: Hubble constant [km/s/Mpc].
+    """
+    red = max(detect_in, 1) % len(bands)
+    names = bands[max(red - 2, 0)], bands[red]
+    return MockSummary(
+        volume=volume,
+        h0=h0,
+        bands=names,
+        log10_mstar=rows["true_log10_mstar"],
+        mag_rest=rows[f"true_mag_rest_{names[1]}"],
+        colour=rows[f"mag_{names[0]}"] - rows[f"mag_{names[1]}"],
+        mag=rows[f"mag_{names[1]}"],
+        redshift=rows["redshift"],
+        detected=rows["detected"],
+    )
 
 
 def baldry12(log10_mstar: np.ndarray, h0: float = BALDRY_H0) -> np.ndarray:
@@ -109,7 +132,7 @@ def _redshifts(ax: Axes, found: MockSummary) -> None:
     good = np.isfinite(values)
     edges = np.linspace(values[good].min(), values[good].max() + 1e-6, 41)
     for chosen, colour, label in ((good, ALL, "all"), (good & found.detected, SEEN, "detected")):
-        ax.hist(values[chosen], edges, histtype="step", color=colour, label=label)
+        ax.hist(values[chosen], edges.tolist(), histtype="step", color=colour, label=label)
     ax.set(xlabel=f"observed magnitude, {found.bands[1]}" if one else "redshift", ylabel="galaxies", yscale="log")
     ax.legend(fontsize=SMALL, frameon=False)
 

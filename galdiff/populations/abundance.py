@@ -62,7 +62,8 @@ def log10_subhaloes(
 
 def step(x: ArrayLike, x0: ArrayLike, h: ArrayLike, low: ArrayLike, high: ArrayLike) -> Float[Array, "..."]:
     """From low to high [any unit] within 3 h about x0, smooth to order 3, of shapes that broadcast."""
-    return low + (high - low) * triweight_cdf((jnp.asarray(x) - x0) / h)
+    first, last = jnp.asarray(low), jnp.asarray(high)
+    return first + (last - first) * triweight_cdf((jnp.asarray(x) - x0) / h)
 
 
 def _three(x: Array, at: np.ndarray, y: Array) -> Array:
@@ -92,7 +93,7 @@ def log10_bias(p: Numbers, log10_m: Float[ArrayLike, "..."], redshift: Float[Arr
     )
     early = step(redshift, p["hb_dus_z_x0"], p["hb_dus_z_k"], low, high) * (jnp.asarray(redshift) - 10.0)
     nodes = jnp.cumsum(jnp.logaddexp(jnp.log(jnp.expm1(growth)) + early, 0.0))
-    level = p["hb_ytp"] + redshift * step(
+    level = jnp.asarray(p["hb_ytp"]) + jnp.asarray(redshift) * step(
         redshift, p["hb_ytp_z_x0"], p["hb_ytp_z_k"], p["hb_ytp_z_lo"], p["hb_ytp_z_hi"]
     )
     return level + six_steps(log10_m, BIAS_NODES, nodes) * (jnp.asarray(log10_m) - BIAS_AT)

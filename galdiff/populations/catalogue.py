@@ -57,7 +57,7 @@ class Mock:
 
     @functools.cached_property
     def chunks(self) -> list[tuple[int, np.ndarray]]:
-        """Shell and rows of each chunk."""
+        """Shell and rows [numbers of galaxies, from 0] of each chunk, shapes (row,)."""
         z = self.members.redshift
         return chunks_of(np.zeros(z.size, int) if self.redshift is not None else self.tables.number(z), self.size)
 
@@ -91,7 +91,7 @@ class Mock:
         return np.dtype([(column.name, column.dtype) for column in self.columns])
 
     def make(self, number: int) -> np.ndarray:
-        """The rows of one chunk, shape (galaxy,), in the units of `columns`; who has merged is gone."""
+        """The rows of one chunk, shape (galaxy,) [units of `columns`]; who has merged is gone."""
         shell, rows = self.chunks[number]
         padded = np.concatenate([rows, np.full(self.size - rows.size, rows[0])])  # one program for all chunks
         m = self.members

@@ -70,6 +70,7 @@ def clipped_line(
       x: log10 of the mass [dex(Msun)], any shape; level: value at 12.5 [any unit]; slope: [its unit per dex].
       ends: lower and upper end [unit of level].
     """
+    level = jnp.asarray(level)
     below, above = level - ends[0], ends[1] - level
     rise = slope * (jnp.asarray(x) - PIVOT)
     steps = 2000 * rise / below  # the logistics of the package, with what cancels at slope 0 taken out

@@ -102,7 +102,7 @@ class MockLight(nnx.Module):
         halo = drawn_family(self.haloes(seen, halo_noise(keys[0])), jax.random.uniform(keys[1]))
         place = GalaxyPlace(
             log10_m0=diffmah.log10_mass(halo, today, today),
-            t_peak=halo.t_peak,
+            t_peak=jnp.asarray(halo.t_peak),
             satellite=member.satellite,
             log10_mu=member.satellite * (member.log10_m - member.log10_mhost),
             log10_mhost=member.log10_mhost,

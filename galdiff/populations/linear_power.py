@@ -65,7 +65,7 @@ def sigma(
     ln_mass = jnp.log(10.0) * jnp.asarray(log10_m)
     ln_radius = (ln_mass - jnp.log(4 * np.pi / 3 * mean_density(cosmology))) / 3
     norm = _scatter(jnp.log(R_NORM * 100 / jnp.asarray(cosmology.h0)), cosmology, n_s)
-    return sigma8 * _scatter(ln_radius, cosmology, n_s) / norm
+    return jnp.asarray(sigma8) * _scatter(ln_radius, cosmology, n_s) / norm
 
 
 def growth(cosmology: Cosmology, redshift: Float[ArrayLike, "..."]) -> Float[Array, "..."]:

@@ -58,7 +58,7 @@ def draw_members(
       seed: of the random numbers.
 
     Returns:
-      The haloes, and their places by name; a satellite is where its central is.
+      The haloes, and their places by name, shapes (halo,); a satellite is where its central is.
 
     Raises:
       InputError: a mass that is not allowed, or a volume with no or too many haloes.

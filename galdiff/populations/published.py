@@ -3,6 +3,7 @@
 import functools
 import json
 import pathlib
+from typing import Any
 
 from galdiff.errors import InputError
 
@@ -31,4 +32,5 @@ def published_bounds(name: str) -> dict[str, tuple[float, float]]:
     Raises:
       InputError: there are none of this name.
     """
-    return {key: (low, high) for key, (low, high) in published(f"{name}_bounds").items()}  # type: ignore[misc]
+    ends: dict[str, Any] = dict(published(f"{name}_bounds"))
+    return {key: (low, high) for key, (low, high) in ends.items()}

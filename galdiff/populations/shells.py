@@ -84,7 +84,7 @@ class ShellTables:
 
 
 def chunks_of(numbers: np.ndarray, size: int) -> list[tuple[int, np.ndarray]]:
-    """Rows of each chunk, at most `size` of one shell, from the numbers of the shells (row,): pairs (shell, rows)."""
+    """Shell and rows [from 0] of each chunk, at most `size` of one shell; numbers: of the shell of each row, (row,)."""
     found = []
     for number in np.unique(numbers):
         rows = np.flatnonzero(numbers == number)

@@ -31,7 +31,7 @@ class Volume(abc.ABC):
 
     @abc.abstractmethod
     def positions(self, rng: np.random.Generator, n: int) -> dict[str, np.ndarray]:
-        """Random places of n haloes by name: shapes (n,), in units of `position_units`."""
+        """Random places of n haloes by name: shapes (n,) [units of `position_units`]."""
 
     position_units: dict[str, str]
 
@@ -96,3 +96,9 @@ class Lightcone(Volume):
         wide = self.area * (math.pi / 180) ** 2 / (2 * math.sin(half))
         dec = np.arcsin(rng.uniform(-math.sin(half), math.sin(half), n))
         return {"ra": np.degrees(rng.uniform(-wide / 2, wide / 2, n)) % 360, "dec": np.degrees(dec)}
+
+
+def total(volume: Volume, cosmology: Cosmology) -> float:
+    """Comoving size of a volume [Mpc^3]."""
+    z, weight = volume.slices(cosmology)
+    return float(np.trapezoid(weight, z) if z.size > 1 else weight[0])
