@@ -15,8 +15,9 @@ from astropy.table import Table
 from ssp_files import write_dsps
 
 from galdiff import units
-from galdiff.cosmology import Cosmology
+from galdiff.cosmology import Cosmology, comoving_distance
 from galdiff.errors import InputError
+from galdiff.halo.virial import virial_radius
 from galdiff.imf import chabrier
 from galdiff.io.mock_files import Parts
 from galdiff.photometry.tables import band_tables
@@ -97,6 +98,9 @@ def test_a_lightcone_holds_the_number_of_haloes_of_the_mass_function():
     np.testing.assert_allclose((found.log10_m > 13.0).mean(), share, atol=4 * np.sqrt(share / mean))
     assert (np.diff(found.redshift) >= 0).all()
     assert (np.abs(places["dec"]) <= np.sqrt(30.0) / 2).all()
+    moved = cone.displaced(places, np.full((found.host.size, 3), 0.5), found.redshift, COSMOLOGY)
+    distance = np.asarray(comoving_distance(COSMOLOGY, found.redshift))
+    np.testing.assert_allclose(moved["dec"] - places["dec"], np.degrees(0.5 / distance), rtol=1e-6)
     whole = volumes.Lightcone(area=volumes.SKY, redshifts=(0.05, 0.3)).positions(np.random.default_rng(0), 2000)
     assert abs(np.sin(np.radians(whole["dec"])).mean()) < 0.05
     assert (np.histogram(whole["ra"], 4, (0, 360))[0] > 400).all()
@@ -120,7 +124,13 @@ def test_satellites_follow_their_counts_and_lie_in_heavier_hosts():
     mass = found.log10_mhost[central][heavy]
     expected = 10 ** np.asarray(log10_subhaloes(published("subhaloes"), mass, 12.0 - mass))
     np.testing.assert_allclose(counted.sum(), expected.sum(), rtol=0.1)
-    assert {len(v) for v in places.values()} == {found.log10_m.size}
+    xyz = np.stack([places[name] for name in "xyz"], -1)
+    offset = (xyz - xyz[np.flatnonzero(~inside)][found.host] + 75.0) % 150.0 - 75.0
+    far = np.linalg.norm(offset, axis=1) / (1e-3 * 1.1 * virial_radius(10**found.log10_mhost, 0.1, COSMOLOGY))
+    assert (far[~inside] == 0).all()
+    assert (far[inside] <= 1 + 1e-6).all()
+    half = np.log1p(2.5) - 2.5 / 3.5  # NFW of concentration 5 inside half its radius
+    np.testing.assert_allclose((far[inside] < 0.5).mean(), half / (np.log(6.0) - 5 / 6), atol=0.03)
 
 
 def test_a_galaxy_does_not_depend_on_its_chunk(made, rows):

@@ -9,6 +9,7 @@ import numpy as np
 from galdiff.core.record import quantity, record
 from galdiff.cosmology import Cosmology
 from galdiff.errors import InputError
+from galdiff.halo.virial import virial_radius
 from galdiff.populations.abundance import log10_subhaloes
 from galdiff.populations.mass_functions import MassFunction
 from galdiff.populations.published import published
@@ -18,6 +19,7 @@ MASSES = (9.0, 14.5)  # log10 of the smallest halo that may be asked for [Msun]
 LARGEST = 16.0  # log10 of any halo
 MOST = 20_000_000  # haloes of one catalogue
 HALVINGS = 40
+CONCENTRATION = 5.0  # of satellites in their host, as in diffsky
 N_TABLE, N_REDSHIFTS = 257, 64  # nodes of the table of a mass function
 NONE = -35.0  # log10 of a number that is as good as none, also in single precision
 
@@ -58,7 +60,7 @@ def draw_members(
       seed: of the random numbers.
 
     Returns:
-      The haloes, and their places by name, shapes (halo,); a satellite is where its central is.
+      The haloes, and their places by name, shapes (halo,); satellites follow the NFW profile of their host.
 
     Raises:
       InputError: a mass that is not allowed, or a volume with no or too many haloes.
@@ -84,7 +86,8 @@ def draw_members(
     if not satellites:
         return central, places
     found = _with_satellites(rng, central, log10_m_min)
-    return found, {name: value[found.host] for name, value in places.items()}
+    places = {name: value[found.host] for name, value in places.items()}
+    return found, volume.displaced(places, _offsets(rng, found, cosmology), found.redshift, cosmology)
 
 
 def _above(mass_function: MassFunction, log10_m: float, z: np.ndarray) -> np.ndarray:
@@ -136,6 +139,17 @@ def _solve(falling: Callable, wanted: np.ndarray, low: np.ndarray, high: np.ndar
         return (low + high) / 2
 
     return np.asarray(run(*map(jnp.asarray, (wanted, low, high))), float)
+
+
+def _offsets(rng: np.random.Generator, found: Members, cosmology: Cosmology) -> np.ndarray:
+    """Places of satellites from their centrals [Mpc, comoving], shape (halo, 3), zero for centrals."""
+    x = np.linspace(0.0, 1.0, N_TABLE)
+    inside = np.log1p(CONCENTRATION * x) - CONCENTRATION * x / (1 + CONCENTRATION * x)
+    share = np.interp(rng.uniform(size=found.host.size), inside / inside[-1], x)
+    edge = jax.jit(lambda m, z: virial_radius(10**m, z, cosmology) * (1 + z) / 1e3)(found.log10_mhost, found.redshift)
+    way = rng.normal(size=(found.host.size, 3))
+    way /= np.linalg.norm(way, axis=1)[:, None]
+    return (found.satellite * share * np.asarray(edge, float))[:, None] * way
 
 
 def _with_satellites(rng: np.random.Generator, central: Members, least: float) -> Members:

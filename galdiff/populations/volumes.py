@@ -16,6 +16,7 @@ from galdiff.errors import InputError
 SKY = 4 * math.pi * (180 / math.pi) ** 2  # deg^2
 HIGHEST = 10.0  # redshift
 N_TABLE = 257
+NEAREST = 1.0  # Mpc, of a galaxy whose satellites are moved across the sky
 
 
 class Volume(abc.ABC):
@@ -32,6 +33,12 @@ class Volume(abc.ABC):
     @abc.abstractmethod
     def positions(self, rng: np.random.Generator, n: int) -> dict[str, np.ndarray]:
         """Random places of n haloes by name: shapes (n,) [units of `position_units`]."""
+
+    @abc.abstractmethod
+    def displaced(
+        self, places: dict[str, np.ndarray], offset: np.ndarray, redshift: np.ndarray, cosmology: Cosmology
+    ) -> dict[str, np.ndarray]:
+        """Places by name, shapes (n,) [units of `position_units`], moved by offsets (n, 3) [Mpc, comoving]."""
 
     position_units: dict[str, str]
 
@@ -61,6 +68,12 @@ class Snapshot(Volume):
     def positions(self, rng: np.random.Generator, n: int) -> dict[str, np.ndarray]:
         """Uniform in the cube [Mpc], each of shape (n,)."""
         return {name: rng.uniform(0.0, self.side, n) for name in "xyz"}
+
+    def displaced(
+        self, places: dict[str, np.ndarray], offset: np.ndarray, redshift: np.ndarray, cosmology: Cosmology
+    ) -> dict[str, np.ndarray]:
+        """Places [Mpc] by name, shapes (n,), moved by offsets (n, 3) [Mpc]; who leaves the cube comes in again."""
+        return {name: (places[name] + offset[:, i]) % self.side for i, name in enumerate("xyz")}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -96,6 +109,15 @@ class Lightcone(Volume):
         wide = self.area * (math.pi / 180) ** 2 / (2 * math.sin(half))
         dec = np.arcsin(rng.uniform(-math.sin(half), math.sin(half), n))
         return {"ra": np.degrees(rng.uniform(-wide / 2, wide / 2, n)) % 360, "dec": np.degrees(dec)}
+
+    def displaced(
+        self, places: dict[str, np.ndarray], offset: np.ndarray, redshift: np.ndarray, cosmology: Cosmology
+    ) -> dict[str, np.ndarray]:
+        """Places [deg] by name, shapes (n,), moved across the sky by offsets (n, 3) [Mpc, comoving]."""
+        distance = np.asarray(jax.jit(lambda z: comoving_distance(cosmology, z))(redshift), float)
+        east, north = (np.degrees(offset[:, i] / np.maximum(distance, NEAREST)) for i in (0, 1))
+        stretch = np.maximum(np.cos(np.radians(places["dec"])), 1e-3)
+        return {"ra": (places["ra"] + east / stretch) % 360, "dec": np.clip(places["dec"] + north, -90.0, 90.0)}
 
 
 def total(volume: Volume, cosmology: Cosmology) -> float:
