@@ -132,6 +132,14 @@ LIMITS: Mapping[str, Mapping[str, Limit | Choice | Place]] = {
     | {"compare.n": AT_LEAST_ONE, "compare.step": SHARE, "compare.floor": POSITIVE}
     | {"one_halo.n_times": Limit(2, closed=True), "one_halo.log10_mvir": Limit(6, 17, "dex(Msun)", closed=True)},
     "sed": {"redshift": Limit(0, 20, closed=True), "sigma_gas": Limit(0, 1e4, "km/s")},
+    "mock_catalog": {
+        "chunk": Limit(1, MOST, closed=True),
+        "figure": AT_LEAST_ONE,
+        "log10_m_min": Limit(9, 14.5, "dex(Msun)", closed=True),
+        "format": _one_of("hdf5", "parquet"),
+        "tables.n_sub": Limit(1, 64, closed=True),
+        "tables.step": Limit(0, 0.2),
+    },
     "train": {"checkpoint": PLACE},
     "predict": {"checkpoint": Place(many=True), "batch": COUNT, "n_steps": STEPS},
     "finetune": {

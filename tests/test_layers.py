@@ -31,6 +31,7 @@ LAYERS = [
     {"cosmology", "imf"},
     {"records", "light_records", "nn"},
     {"halo", "baryons", "sfh", "galaxy", "sps", "nebular", "dust", "igm", "agn", "photometry", "kinematics", "ifu"},
+    {"populations"},
     {"inference", "observables", "observing"},
     {"build"},
     {"io", "plotting"},
