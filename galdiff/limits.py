@@ -131,6 +131,9 @@ LIMITS: Mapping[str, Mapping[str, Limit | Choice | Place]] = {
     "sensitivity": {"draws": AT_LEAST_ONE, "chunk": AT_LEAST_ONE, "n_steps": Limit(2, closed=True)}
     | {"compare.n": AT_LEAST_ONE, "compare.step": SHARE, "compare.floor": POSITIVE}
     | {"one_halo.n_times": Limit(2, closed=True), "one_halo.log10_mvir": Limit(6, 17, "dex(Msun)", closed=True)},
+    "mock_catalog": {"chunk": Limit(1, 1e6, closed=True), "figure": AT_LEAST_ONE}
+    | {"log10_m_min": Limit(9, 14.5, "dex(Msun)", closed=True), "format": _one_of("hdf5", "parquet")}
+    | {"tables.n_sub": Limit(1, 64, closed=True), "tables.step": Limit(0, 0.2)},
     "sed": {"redshift": Limit(0, 20, closed=True)},
     "train": {"checkpoint": PLACE},
     "predict": {"checkpoint": Place(many=True), "batch": COUNT, "n_steps": STEPS},

@@ -42,6 +42,7 @@ from galdiff.observing.seen_maps import SeenMaps, seen_stages
 from galdiff.observing.star_sums import BareMaps
 from galdiff.photometry.magnitudes import Photometry
 from galdiff.photometry.passband import Passband
+from galdiff.populations import diffmahpop, diffstarpop
 from galdiff.records import (
     Galaxy,
     GasParticles,
@@ -275,8 +276,25 @@ def photometry():
     return Photometry(passbands=[band]), {"spectrum": spectrum, "epoch": epoch()}
 
 
+def galaxy_population():
+    names = ("log10_m0", "t_peak", "satellite", "log10_mu", "log10_mhost", "since_infall")
+    place = diffstarpop.GalaxyPlace(**dict(zip(names, jnp.array([12.3, 9.0, 1.0, -0.5, 13.5, 3.0]), strict=True)))
+    noise = diffstarpop.SfhNoise(main_sequence=random(4, lo=-1.0, seed=30), quenched=random(8, lo=-1.0, seed=31))
+    return diffstarpop.diffstar_population(), {"place": place, "noise": noise}
+
+
+def halo_population():
+    names = ("log10_m", "time", "t_today", "satellite")
+    halo = diffmahpop.ObservedHalo(**dict(zip(names, jnp.array([12.3, 9.0, 13.8, 0.0]), strict=True)))
+    normal = {family: random(4, lo=-1.0, seed=i) for i, family in enumerate(("early", "late"))}
+    noise = diffmahpop.HaloNoise(peak=random(lo=0.2, hi=0.6), **normal)
+    return diffmahpop.halo_population(), {"halo": halo, "noise": noise}
+
+
 BUILDERS: dict[type[Stage], Callable] = {
     Older: older,
+    diffstarpop.DiffstarPopulation: galaxy_population,
+    diffmahpop.DiffmahPopulation: halo_population,
     FormStars: lambda: (FormStars(law=DelayedTau(), ages=PANELS), {"epoch": epoch()}),
     RecentBurst: lambda: (RecentBurst(lgyr_peak=7.0, lgyr_max=9.0 - 1e-3), {"smooth_stars": stellar_history()}),
     Enrich: lambda: (

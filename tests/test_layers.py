@@ -31,7 +31,7 @@ LAYERS = [
     {"cosmology", "imf"},
     {"records", "light_records", "nn"},
     {"halo", "baryons", "sfh", "galaxy", "sps", "dust", "photometry", "kinematics", "ifu"},
-    {"inference", "observables", "observing"},
+    {"inference", "observables", "observing", "populations"},
     {"build"},
     {"io", "plotting"},
     {"train"},  # writes through io
