@@ -82,7 +82,7 @@ def _per_volume(ax: Axes, values: np.ndarray, found: MockSummary, edges: np.ndar
 
 
 def _luminosities(ax: Axes, found: MockSummary) -> None:
-    edges = np.arange(np.floor(found.mag_rest.min()), np.ceil(np.percentile(found.mag_rest, 99.9)) + 0.25, 0.5)
+    edges = np.arange(np.floor(found.mag_rest.min()), np.ceil(np.percentile(found.mag_rest, 99.9)) + 0.75, 0.5)
     _per_volume(ax, found.mag_rest, found, edges)
     ax.invert_xaxis()
     ax.set(xlabel=f"absolute magnitude, {found.bands[1]}, rest frame", ylabel=r"number [Mpc$^{-3}$ mag$^{-1}$]")

@@ -91,7 +91,7 @@ class Mock:
         return np.dtype([(column.name, column.dtype) for column in self.columns])
 
     def make(self, number: int) -> np.ndarray:
-        """The rows of one chunk, a structured array of shape (galaxy,) in the units of `columns`; who has merged is gone."""
+        """The rows of one chunk, shape (galaxy,), in the units of `columns`; who has merged is gone."""
         shell, rows = self.chunks[number]
         padded = np.concatenate([rows, np.full(self.size - rows.size, rows[0])])  # one program for all chunks
         m = self.members

@@ -18,6 +18,8 @@ MASSES = (9.0, 14.5)  # log10 of the smallest halo that may be asked for [Msun]
 LARGEST = 16.0  # log10 of any halo
 MOST = 20_000_000  # haloes of one catalogue
 HALVINGS = 40
+N_TABLE, N_REDSHIFTS = 257, 64  # nodes of the table of a mass function
+NONE = -35.0  # log10 of a number that is as good as none, also in single precision
 
 
 @record
@@ -72,10 +74,10 @@ def draw_members(
             f" volume or the mass for 1 to {MOST:,}"
         )
     z = _redshifts(rng, mass_function, volume, cosmology, log10_m_min, n)
-    least = np.log10(_above(mass_function, log10_m_min, z))
-    beyond = np.log10(_above(mass_function, LARGEST, z))
-    wanted = np.log10(10**beyond + rng.uniform(size=n) * (10**least - 10**beyond))
-    mass = _solve(lambda m: mass_function.log10_cumulative(m, z), wanted, np.full(n, log10_m_min), np.full(n, LARGEST))
+    above = _tabled(mass_function, log10_m_min, volume.slices(cosmology)[0], z)
+    least, beyond = (10 ** np.asarray(above(jnp.full(n, m)), float) for m in (log10_m_min, LARGEST))
+    wanted = np.log10(beyond + rng.uniform(size=n) * (least - beyond))
+    mass = _solve(above, wanted, np.full(n, log10_m_min), np.full(n, LARGEST))
     number = np.arange(n)
     central = Members(log10_m=mass, redshift=z, satellite=np.zeros(n), log10_mhost=mass, host=number)
     places = volume.positions(rng, n)
@@ -86,7 +88,27 @@ def draw_members(
 
 
 def _above(mass_function: MassFunction, log10_m: float, z: np.ndarray) -> np.ndarray:
+    """Number above one mass at redshifts z."""
     return 10.0 ** np.asarray(jax.jit(lambda x: mass_function.log10_cumulative(log10_m, x))(jnp.asarray(z)), float)
+
+
+def _tabled(mass_function: MassFunction, least: float, z_nodes: np.ndarray, z: np.ndarray) -> Callable:
+    """log10 of the number above masses of the shape of the redshifts z, by straight lines in a table of it."""
+    m_nodes = np.linspace(least, LARGEST, N_TABLE)
+    some = z_nodes[:: max(1, z_nodes.size // N_REDSHIFTS)]
+    some = np.append(some, z_nodes[-1:]) if some[-1] < z_nodes[-1] else some
+    table = jax.jit(lambda m, z: jnp.maximum(mass_function.log10_cumulative(m, z), NONE))(m_nodes, some[:, None])
+    row = np.clip(np.searchsorted(some, z, side="right") - 1, 0, max(some.size - 2, 0))
+    next_row = np.minimum(row + 1, some.size - 1)
+    share = (z - some[row]) / np.where(next_row > row, some[next_row] - some[row], 1.0)
+
+    def above(m: jax.Array) -> jax.Array:
+        x = (m - least) / (m_nodes[1] - m_nodes[0])
+        column = jnp.clip(x.astype(int), 0, N_TABLE - 2)
+        low, high = ((1 - share) * table[row, c] + share * table[next_row, c] for c in (column, column + 1))
+        return low + (high - low) * (x - column)
+
+    return above
 
 
 def _redshifts(
