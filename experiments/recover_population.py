@@ -10,20 +10,18 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from omegaconf import DictConfig, OmegaConf
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from galdiff import cosmology, runtime
 from galdiff.build import build
 from galdiff.cli import experiment
-from galdiff.inference.fit import minimise
 from galdiff.inference.population_fit import (
     PopulationData,
     PopulationModel,
     axes_of,
     draw_mock,
-    uncertainties,
+    fit_population,
 )
 from galdiff.io.folder import as_json, text, write_files
 from galdiff.io.preflight import check_output
@@ -76,12 +74,23 @@ def grown(cfg: DictConfig, light: BranchedLight, seen: SeenAt, n: int, key) -> o
 
 def fit_with_progress(cfg: DictConfig, model: PopulationModel, start, data):
     """The fit, with its loss shown on the way."""
-    adam = optax.adam(optax.cosine_decay_schedule(cfg.learning_rate, cfg.steps), b1=0.8, b2=0.95)
     columns = (TextColumn("fit"), BarColumn(), TextColumn("{task.completed}/{task.total} {task.fields[loss]}"))
     with Progress(*columns, TimeElapsedColumn(), transient=True) as progress:
         task = progress.add_task("fit", total=cfg.steps, loss="(compiling)")
         report = lambda done, loss: progress.update(task, completed=done, loss=f"loss {loss:.4g}")  # noqa: E731
-        return minimise(model.loss, start, (data,), optimiser=adam, steps=cfg.steps, keep_path=True, report=report)
+        return fit_population(model, start, data, steps=cfg.steps, report=report)
+
+
+def observe(cfg: DictConfig, light: BranchedLight, seen: SeenAt, scales: dict[str, float], key):
+    """The mock: true scaled parameters, axes, counts, and the share of quenched galaxies."""
+    observed = grown(cfg, light, seen, cfg.galaxies, key)
+    everything = PopulationModel(light, (), scales | {name: 1.0 for name in cfg.truth if name not in scales})
+    truth = everything.from_physical(dict(cfg.truth))
+    made = jax.jit(everything.galaxies)(truth, observed, seen)
+    axes = axes_of(list(cfg.axes), list(cfg.passbands), np.asarray(made.mag)[:, 0], int(cfg.bins), float(cfg.error))
+    measured, quenched = draw_mock(made, axes, np.random.default_rng(cfg.seed))
+    counts, _ = np.histogramdd(measured, [axis.edges for axis in axes])
+    return {name: truth[name] for name in scales}, axes, counts, float(quenched.mean())
 
 
 @experiment("recover_population")
@@ -92,45 +101,31 @@ def main(cfg: DictConfig) -> None:
     check_output(folder, 5_000_000, cfg.overwrite, FILES)
     light, seen = population_of(cfg, build(cfg.ssp, path="ssp"))
     scales = {name: float(values.scale) for name, values in cfg.free.items()}
-    keys = jax.random.split(jax.random.key(cfg.seed), 2)
-    rng = np.random.default_rng(cfg.seed)
-    bands = list(cfg.passbands)
-    observed, haloes = (grown(cfg, light, seen, n, key) for n, key in zip((cfg.galaxies, cfg.model_galaxies), keys))
-    everything = PopulationModel(light, (), scales | {name: 1.0 for name in cfg.truth if name not in scales})
-    truth = everything.from_physical(dict(cfg.truth))
-    made = jax.jit(everything.galaxies)(truth, observed, seen)
-    axes = axes_of(list(cfg.axes), bands, np.asarray(made.mag)[:, 0], int(cfg.bins), float(cfg.error))
-    measured, quenched = draw_mock(made, axes, rng)
-    counts, _ = np.histogramdd(measured, [a.edges for a in axes])
+    keys = jax.random.split(jax.random.key(cfg.seed))
+    truth, axes, counts, quenched = observe(cfg, light, seen, scales, keys[0])
     model = PopulationModel(light, axes, scales)
-    data = PopulationData(counts=jnp.asarray(counts, float), haloes=haloes, seen=seen)
+    haloes = grown(cfg, light, seen, cfg.model_galaxies, keys[1])
+    n = jnp.asarray(cfg.galaxies, float)
+    data = PopulationData(counts=jnp.asarray(counts, float), galaxies=n, haloes=haloes, seen=seen)
     start = model.from_physical({name: float(values.start) for name, values in cfg.free.items()})
     fit = fit_with_progress(cfg, model, start, data)
-    errors = uncertainties(model, fit.params, data)
-    true, begun, found = (
-        {n: float(v) for n, v in model.physical({n: p[n] for n in scales}).items()} for p in (truth, start, fit.params)
-    )
-    table = {n: {"truth": true[n], "start": begun[n], "recovered": found[n], "uncertainty": errors[n]} for n in scales}
+    where = {"truth": truth, "start": start, "recovered": fit.params}
+    values = {at: {n: float(v) for n, v in model.physical(p).items()} for at, p in where.items()}
+    table = {n: {at: values[at][n] for at in where} | {"uncertainty": fit.uncertainty[n]} for n in scales}
+    run = jax.jit(lambda p, data: (model.counts(p, data), model.loss(p, data)))
+    ends = {at: run({n: jnp.asarray(v, float) for n, v in p.items()}, data) for at, p in where.items()}
+    shown = {at: np.asarray(end[0]) for at, end in ends.items()} | {"truth": counts}
     metrics = {
         "parameters": table,
-        "loss": {
-            "start": float(fit.losses[0]),
-            "truth": float(jax.jit(model.loss)({n: truth[n] for n in scales}, data)),
-            "recovered": float(fit.loss),
-        },
-        "galaxies": int(counts.sum()),
-        "quenched_share": float(quenched.mean()),
+        "loss": {at: float(end[1]) for at, end in ends.items()},
+        "galaxies": int(cfg.galaxies),
+        "quenched_share": quenched,
         "seconds": time.perf_counter() - began,
         "versions": runtime.versions(),
     }
-    run = jax.jit(model.counts)
-    three = {"truth": counts, "start": np.asarray(run(start, data)), "recovered": np.asarray(run(fit.params, data))}
-    path = {n: np.asarray(v) for n, v in jax.vmap(model.physical)(fit.path).items()}
-    figure = plot_population(axes, three, path, table, np.asarray(fit.losses))
-    edges = {f"edges_{a.name}": a.edges for a in axes}
     writers = (
-        figure.savefig,
-        lambda where: np.savez_compressed(where, **three, **edges),
+        plot_population(axes, shown, fit.path, table, fit.losses).savefig,
+        lambda path: np.savez_compressed(path, **shown, **{f"edges_{axis.name}": axis.edges for axis in axes}),
         as_json(metrics),
         text(OmegaConf.to_yaml(cfg, resolve=True)),
     )

@@ -1,10 +1,10 @@
 """Parameters of a galaxy population from the counts of its galaxies in magnitude and colours, by gradients.
 
-Data are counts in the bins of a histogram; the model is the expected count, of weighted galaxies that are each spread by
-the error of the measurement. The likelihood is that of Poisson, and its curvature gives the uncertainties.
+Data are counts in the bins of a histogram; the model is the expected count, of weighted galaxies that are each spread
+by the error of the measurement. The likelihood is that of Poisson, and its curvature gives the uncertainties.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -19,6 +19,8 @@ from galdiff.errors import InputError
 from galdiff.observables.soft_histogram import counting_loss, soft_histogram
 from galdiff.populations.branches import BranchedGalaxy, BranchedLight, GrownHaloes, SeenAt
 
+SETTLED = 1e-3  # change of the log likelihood at which a fit ends
+LONGEST = 3.0  # of a step, in the scales of the parameters
 CHUNK = 500  # galaxies whose intermediate values are in memory at a time
 
 
@@ -37,6 +39,7 @@ class PopulationData:
     """Counts of observed galaxies and what the model of them is made of."""
 
     counts: Float[Array, "*bins"] = quantity("", "observed galaxies in each bin")
+    galaxies: Float[Array, ""] = quantity("", "observed galaxies, those outside all bins too")
     haloes: GrownHaloes = quantity("", "haloes of the model")
     seen: SeenAt = quantity("", "where they are seen")
 
@@ -92,12 +95,12 @@ class PopulationModel:
     def __init__(self, light: BranchedLight, axes: Sequence[Axis], scales: Mapping[str, float]) -> None:
         self.axes, self.scales = tuple(axes), dict(scales)
         self.graph, self.state = nnx.split(light)
-        self.known = {parameter_name(path): (path, leaf) for path, leaf in self.state.flat_state()}
+        self.known = {parameter_name(path): (path, leaf) for path, leaf in nnx.to_flat_state(self.state)}
         odd = [name for name in scales if name not in self.known]
         if odd or not scales:
             raise InputError(
-                f"free parameters are {list(scales)}; give one or more of galaxies.* (diffstarpop) and dust.* (diffsky),"
-                f" e.g. {sorted(self.known)[0]}"
+                f"free parameters are {list(scales)}; give one or more of galaxies.* (diffstarpop) and dust.*"
+                f" (diffsky), e.g. {sorted(self.known)[0]}"
             )
 
     def from_physical(self, values: Mapping[str, float]) -> dict[str, Float[Array, ""]]:
@@ -116,11 +119,11 @@ class PopulationModel:
 
     def galaxies(self, params: Mapping[str, Array], haloes: GrownHaloes, seen: SeenAt) -> BranchedGalaxy:
         """Galaxies in haloes with a leading axis, at scaled free parameters."""
-        flat = dict(self.state.flat_state())
+        flat = dict(nnx.to_flat_state(self.state))
         for name, value in params.items():
             path, leaf = self.known[name]
             flat[path] = leaf.replace(value * self.scales[name])
-        state = nnx.State.from_flat_path(flat)
+        state = nnx.from_flat_state(flat)
 
         @jax.checkpoint
         def one(halo: GrownHaloes) -> BranchedGalaxy:
@@ -130,11 +133,11 @@ class PopulationModel:
 
     def counts(self, params: Mapping[str, Array], data: PopulationData) -> Float[Array, "*bins"]:
         """Expected counts at scaled free parameters."""
-        return expected_counts(self.galaxies(params, data.haloes, data.seen), self.axes, data.counts.sum())
+        return expected_counts(self.galaxies(params, data.haloes, data.seen), self.axes, data.galaxies)
 
     def loss(self, params: Mapping[str, Array], data: PopulationData) -> Float[Array, ""]:
         """Minus the log likelihood over the number of galaxies [1], zero where model and data agree."""
-        return counting_loss(self.counts(params, data), data.counts, data.counts.sum())
+        return counting_loss(self.counts(params, data), data.counts, data.galaxies)
 
 
 def parameter_name(path: tuple) -> str:
@@ -142,27 +145,76 @@ def parameter_name(path: tuple) -> str:
     return ".".join(str(part) for part in path if part not in ("numbers", "parameters"))
 
 
-def uncertainties(
-    model: PopulationModel, params: Mapping[str, Float[Array, ""]], data: PopulationData
-) -> dict[str, float]:
-    """Standard deviations of the free parameters [their units] from the curvature of the Poisson likelihood.
+class Found(NamedTuple):
+    """Where a fit ended, and its way."""
 
-    The Fisher matrix sums d mu/d p d mu/d q / mu over the bins; infinite where data do not constrain a direction.
+    params: dict[str, float]  # scaled
+    uncertainty: dict[str, float]  # of the physical values, in their units
+    losses: np.ndarray  # before each step
+    path: dict[str, np.ndarray]  # physical values before each step
+
+
+def fit_population(
+    model: PopulationModel,
+    start: Mapping[str, Float[ArrayLike, ""]],
+    data: PopulationData,
+    *,
+    steps: int,
+    report: Callable[[int, float], None] = lambda done, loss: None,
+) -> Found:
+    """Fisher scoring: steps along the gradient, as long as the curvature of the Poisson likelihood says, damped.
+
+    A step that does not lower the loss is taken back and the next is shorter (Marquardt). The slopes of all counts are
+    one forward pass for each parameter.
+
+    Args:
+      model: expected counts; start: scaled parameters [1], each of shape (); data: what was observed.
+      steps: evaluations at most; the fit ends where a step would change its logarithm by less than 1e-3.
+      report: called with the evaluations done and the loss.
     """
-    slopes = jax.jit(jax.jacfwd(model.counts))(dict(params), data)
-    to_unit = jax.jacfwd(model.physical)(dict(params))
+    names = list(start)
+    evaluate = jax.jit(lambda p, d: (model.loss(p, d), model.counts(p, d), jax.jacfwd(model.counts)(p, d)))
+    n, k = float(data.galaxies), np.asarray(data.counts, float).ravel()
+    floor = 1e-6 * n / k.size
+    x = np.array([float(start[name]) for name in names])
+    losses: list[float] = []
+    path: list[np.ndarray] = []
+    damping, lowest, at = 1e-2, np.inf, x
+    gradient, fisher = np.zeros(x.size), np.eye(x.size)
+    for done in range(steps):
+        loss, mu, slopes = evaluate(dict(zip(names, jnp.asarray(x, data.counts.dtype), strict=True)), data)
+        losses.append(float(loss))
+        path.append(x)
+        report(done + 1, float(loss))
+        if not np.isfinite(losses[0]):
+            raise InputError(f"the loss is {losses[0]} where the fit starts; give another start")
+        if losses[-1] < lowest:
+            rows = np.stack([np.asarray(slopes[name], float).ravel() for name in names], -1)
+            rate = np.asarray(mu, float).ravel() + floor
+            lowest, at, damping = losses[-1], x, max(damping / 5, 1e-6)
+            gradient, fisher = rows.T @ (1 - (k + floor) / rate), (rows / rate[:, None]).T @ rows
+        else:
+            damping *= 8
+        step = -np.linalg.solve(fisher + damping * np.diag(np.diag(fisher) + 1e-12), gradient)
+        if abs(gradient @ step) < SETTLED:
+            break
+        x = at + np.clip(step, -LONGEST, LONGEST)
+    scaled = {name: float(v) for name, v in zip(names, at, strict=True)}
+    walked = jax.vmap(model.physical)({name: jnp.asarray([p[i] for p in path]) for i, name in enumerate(names)})
+    shown = {name: np.asarray(values) for name, values in walked.items()}
+    return Found(scaled, _uncertainty(model, scaled, fisher), np.array(losses), shown)
+
+
+def _uncertainty(model: PopulationModel, params: dict[str, float], fisher: np.ndarray) -> dict[str, float]:
+    """Standard deviations [units of the physical values]; infinite where the data do not constrain a direction."""
     names = list(params)
-    columns = np.stack([np.asarray(slopes[n], float).ravel() / float(to_unit[n][n]) for n in names], -1)
-    mu = np.asarray(jax.jit(model.counts)(dict(params), data), float).ravel()
-    filled = mu > 1e-6 * mu.sum() / mu.size
-    fisher = (columns[filled] / mu[filled, None]).T @ columns[filled]
+    slope = jax.jacfwd(model.physical)({name: jnp.asarray(value) for name, value in params.items()})
     scale = np.sqrt(np.maximum(np.diag(fisher), 1e-300))
     try:
-        inverse = np.linalg.inv(fisher / np.outer(scale, scale))
+        variance = np.diag(np.linalg.inv(fisher / np.outer(scale, scale))) / scale**2
     except np.linalg.LinAlgError:
-        inverse = np.full_like(fisher, np.inf)
-    variance = np.diag(inverse) / scale**2
-    return {n: float(np.sqrt(v)) if v > 0 else float("inf") for n, v in zip(names, variance, strict=True)}
+        variance = np.full(len(names), np.inf)
+    return {n: float(np.sqrt(v) * slope[n][n]) if v > 0 else float("inf") for n, v in zip(names, variance, strict=True)}
 
 
 def draw_mock(

@@ -1,7 +1,7 @@
-"""Colours of a population with gradients: each galaxy on the main sequence and quenched, weighted by its chance of both.
+"""Colours of a population with gradients: each galaxy on the main sequence and quenched, by the chance of each.
 
-A draw of one of the two has no gradient in the quenched share; the weighted pair has. Haloes and random numbers are drawn
-once, so that magnitudes are smooth functions of the parameters of star formation and dust.
+A draw of one of the two has no gradient in the quenched share; the weighted pair has. Haloes and random numbers are
+drawn once, so that magnitudes are smooth functions of the parameters of star formation and dust.
 """
 
 import jax
@@ -100,7 +100,7 @@ class BranchedLight(nnx.Module):
     def shine(
         self, p: DiffstarParams, log10_mass: Float[Array, "point"], seen: SeenAt
     ) -> tuple[Float[Array, "band"], Float[Array, ""], Float[Array, ""]]:
-        """Magnitudes [mag], log10 of the stellar mass [dex(Msun)] and of the specific star formation rate [dex(1/yr)]."""
+        """Magnitudes [mag], log10 of stellar mass [dex(Msun)] and of specific star formation rate [dex(1/yr)]."""
         points = self.ages.points_before(seen.time)
         sfr = diffstar_sfr(p, seen.time - points.age, log10_mass, baryon_fraction=seen.baryon_fraction)
         mass = jnp.maximum(sfr * points.width * YR_PER_GYR, MASS_MIN)
