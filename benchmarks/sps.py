@@ -29,7 +29,6 @@ from galdiff.photometry.tables import band_tables, tabled_magnitudes
 from galdiff.sfh.diffstar import NAMES, DiffstarParams, diffstar_sfr
 from galdiff.sfh.epoch import epoch_at
 from galdiff.sfh.panels import AgePanels, panels_of
-from galdiff.sfh.weights import on_ages
 from galdiff.sps.galaxy_light import GalaxyLight
 from galdiff.sps.library import load_ssp
 
@@ -65,7 +64,7 @@ def nodes_of(panels: AgePanels, grid):
         points = panels.points_before(time)
         born = time - points.age
         sfr = diffstar_sfr(galaxy, born, diffmah.log10_mass(halo, born, T_TODAY))
-        ages = on_ages(sfr * points.width * 1e9, points.age, panels.below, lg_age)
+        ages = panels.on_nodes(sfr * points.width * 1e9, time)
         return normal_hats(mean, 0.2, lgmet)[:, None] * ages
 
     return nodes
@@ -173,7 +172,7 @@ def photometry(table: Table, grid, n: int, base: float | None) -> None:
 
             a_v = jnp.linspace(0.0, 2.0, n).astype(dtype)
             many = jax.jit(jax.vmap(magnitudes, in_axes=(0, 0, 0, 0, 0, None)))
-            label = f"{len(bands)} magnitudes, {panels.below.size} ages, {jnp.dtype(dtype).name}"
+            label = f"{len(bands)} magnitudes, {panels.n_points} ages, {jnp.dtype(dtype).name}"
             rows(table, label, many, (a_v, *inputs, tables), n, base)
             slope = jax.jit(jax.grad(lambda *p, many=many: jnp.sum(many(*p) ** 2), argnums=(0, 1, 2, 3, 4)))
             rows(table, f"with gradient, {label}", slope, (a_v, *inputs, tables), n, base)

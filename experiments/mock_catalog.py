@@ -21,6 +21,7 @@ from galdiff.limits import check_experiment
 from galdiff.plotting.mock_figure import plot_mock, summary_of
 from galdiff.populations.catalogue import Mock
 from galdiff.populations.diffmahpop import halo_population
+from galdiff.populations.dust_population import dust_population
 from galdiff.populations.light import MockLight
 from galdiff.populations.members import draw_members
 from galdiff.populations.shells import ShellTables
@@ -53,6 +54,7 @@ def mock_of(cfg: DictConfig, steps: Steps) -> tuple[Mock, Volume]:
             haloes=halo_population(),
             galaxies=parts["sfh_population"],
             metallicity=parts["metallicity"],
+            dust=dust_population(),
             library=library,
             imf=parts["imf"],
             n_bands=len(survey.passbands),

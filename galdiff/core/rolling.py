@@ -1,5 +1,6 @@
 """Building blocks of the diff- models: sigmoids, lines of rolling slope, and a compact stand-in for the normal law."""
 
+import math
 from typing import Any
 
 import jax
@@ -7,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
+SQRT_HALF = math.sqrt(0.5)
+NORM = 1 / math.sqrt(2 * math.pi)
 REACH = 3.0  # where the triweight kernel ends, in standard deviations
 
 
@@ -59,7 +62,8 @@ def normal_hats(
     scatter = jnp.broadcast_to(jnp.asarray(scatter, x.dtype), x.shape[:-1])[..., None]
     u = (nodes - x) / scatter
     # mean of max(node - x, 0): its second differences are those of the hats
-    ramp = scatter * (u * jax.scipy.stats.norm.cdf(u) + jax.scipy.stats.norm.pdf(u))
-    below = jnp.diff(ramp, axis=-1) / np.diff(nodes)  # share below each interval, averaged over it
-    ends = jnp.zeros_like(x), jnp.ones_like(x)
-    return jnp.maximum(jnp.diff(jnp.concatenate([ends[0], below, ends[1]], -1), axis=-1), 0.0)
+    ramp = scatter * (u * (0.5 + 0.5 * jax.scipy.special.erf(u * SQRT_HALF)) + NORM * jnp.exp(-0.5 * u * u))
+    per_length = (1 / np.diff(np.asarray(nodes, float))).astype(x.dtype)
+    below = (ramp[..., 1:] - ramp[..., :-1]) * per_length  # share below each interval, averaged over it
+    each = below[..., :1], below[..., 1:] - below[..., :-1], 1 - below[..., -1:]
+    return jnp.maximum(jnp.concatenate(each, -1), 0.0)

@@ -46,8 +46,13 @@ def log10_mass(
     params: DiffmahParams, time: Float[ArrayLike, "..."], t_today: Float[ArrayLike, ""]
 ) -> Float[Array, "..."]:
     """log10 of the mass [Msun] at `time` [Gyr], eq. 1: log M0 + alpha(t) log10(t / t_today), constant after t_peak."""
-    time = jnp.minimum(jnp.asarray(time), params.t_peak)
-    return params.logm0 + growth_index(params, time, t_today)[0] * jnp.log10(time / t_today)
+    # of the time itself: a program that asks for its logarithm elsewhere takes it once
+    time = jnp.asarray(time)
+    peak, today = (jnp.log10(jnp.asarray(x, jnp.result_type(x, time))) for x in (params.t_peak, t_today))
+    log_t = jnp.minimum(jnp.log10(time), peak)
+    drop = params.late_index - params.early_index
+    index = params.early_index + drop * jax.nn.sigmoid(ROLL * (log_t - params.logtc))
+    return params.logm0 + index * (log_t - today)
 
 
 def accretion_rate(

@@ -124,7 +124,7 @@ def binned_mean(
 
 
 def counting_loss(
-    model: Float[ArrayLike, "*bins"], data: Float[ArrayLike, "*bins"], galaxies: float
+    model: Float[ArrayLike, "*bins"], data: Float[ArrayLike, "*bins"], galaxies: ArrayLike
 ) -> Float[Array, ""]:
     """How unlike two histograms are: minus the log likelihood of Poisson counts, over the number of galaxies [1].
 

@@ -76,15 +76,12 @@ def _moments(band: Passband, power: int) -> np.ndarray:
     return np.concatenate([[0.0], np.cumsum((t * x**power * weight).sum(-1) * half)])
 
 
-def band_weights(
-    band: Passband, wave: Float[Array, "wave"], window: tuple[float, float] | None = None
-) -> Float[Array, "wave"]:
+def band_weights(band: Passband, wave: Float[Array, "wave"]) -> Float[Array, "wave"]:
     """What each point of a spectrum contributes to the integral of T f wave over that of T / wave.
 
     Args:
       band: the passband.
       wave: points of the spectrum in the observer's frame [Angstrom], increasing, covering the band.
-      window: wavelengths [Angstrom] between which the transmission counts; all of it if None.
 
     Returns:
       Weights [Angstrom^2] for which the sum of weights times f is the mean of f wave^2 over the band: with f a flux
@@ -95,7 +92,7 @@ def band_weights(
     x = wave / scale
     at, share = np.polynomial.legendre.leggauss(4)
     between = x[:-1, None] + jnp.diff(x)[:, None] * ((at + 1) / 2).astype(x.dtype)
-    lo, hi = (edge / scale for edge in (band.ends if window is None else window))
+    lo, hi = (edge / scale for edge in band.ends)
     first = _antiderivative(band, jnp.clip(x, lo, hi), scale)
     # Integrated by parts: the mean of the antiderivative inside an interval says how T x is shared between its points.
     # Second moments would say it too, but cancel in single precision.
@@ -105,19 +102,20 @@ def band_weights(
     return (jnp.concatenate([left, none]) + jnp.concatenate([none, right])) * (scale**2 / band.per_wave)
 
 
-def line_weights(band: Passband, wave: Float[Array, "line"]) -> Float[Array, "line"]:
-    """What each narrow line contributes to the mean of `band_weights`: T wave over the integral of T / wave.
+def line_weights(band: Passband, wave: Float[Array, "*line"]) -> Float[Array, "*line"]:
+    """What a line contributes to the mean of f wave^2 over the band, per luminosity: T wave over the integral of T / wave.
 
     Args:
       band: the passband.
-      wave: of the lines in the observer's frame [Angstrom].
+      wave: wavelengths of lines in the observer's frame [Angstrom], any shape.
 
     Returns:
-      Weights [Angstrom] of the luminosities of lines, zero outside the band.
+      Weights [Angstrom], zero outside the band: times the luminosities of lines [Lsun] they are added to what
+      `band_weights` makes of a luminosity density [Lsun/Angstrom] of the same source, divided by 1 + redshift.
     """
     wave = jnp.asarray(wave)
-    knots, t = (jnp.asarray(values, wave.dtype) for values in (band.wave, band.transmission))
-    return jnp.interp(wave, knots, t, left=0.0, right=0.0) * wave / band.per_wave
+    t = jnp.interp(wave, band.wave.astype(wave.dtype), band.transmission.astype(wave.dtype), left=0.0, right=0.0)
+    return t * wave / band.per_wave
 
 
 def _antiderivative(band: Passband, x: Float[Array, "*point"], scale: float) -> Float[Array, "*point"]:

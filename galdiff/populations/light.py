@@ -9,15 +9,14 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from galdiff import units
 from galdiff.core.record import quantity, record
 from galdiff.cosmology import Cosmology, age, kpc_per_arcsec, luminosity_distance
-from galdiff.dust.curves.modified_calzetti import ModifiedCalzetti
 from galdiff.halo import diffmah
 from galdiff.imf.returns import return_fraction
 from galdiff.imf.shape import Imf
 from galdiff.light_records import PopulationWeights, StellarHistory
-from galdiff.photometry.magnitudes import ZERO_POINT
 from galdiff.populations import relations
 from galdiff.populations.diffmahpop import DiffmahPopulation, ObservedHalo, drawn_family, halo_noise
 from galdiff.populations.diffstarpop import DiffstarPopulation, GalaxyPlace, drawn_branch, sfh_noise
+from galdiff.populations.dust_population import LEAST_SSFR, DustPopulation, dimmed_magnitudes, young_and_old
 from galdiff.populations.published import published
 from galdiff.populations.shells import Shell
 from galdiff.records import SSPGrid
@@ -28,10 +27,8 @@ from galdiff.sfh.panels import panels_of
 from galdiff.sfh.weights import Enrich
 from galdiff.units import YR_PER_GYR
 
+TEN_PC = 5 * np.log10(units.TEN_PC_MPC)  # mag
 RECENT = 0.1  # Gyr over which the star formation rate is a mean
-BIRTH_CLOUDS = (-2.5, 5.0)  # log10 of the age [Gyr] at which stars leave them, and how fast
-LEAST_SSFR = -14.0  # log10 [1/yr]
-SLOPES = (-1.9, 0.4)  # of the dust curve, whose bump is zero beyond
 
 
 @record
@@ -72,7 +69,7 @@ class MockLight(nnx.Module):
     """Makes the galaxy of a member.
 
     Args of the constructor:
-      haloes, galaxies: the populations; metallicity: of stars at birth.
+      haloes, galaxies: the populations; metallicity: of stars at birth; dust: of galaxies.
       library: whose nodes stars are laid on; imf: of its stars; n_bands: number of passbands.
     """
 
@@ -82,6 +79,7 @@ class MockLight(nnx.Module):
         haloes: DiffmahPopulation,
         galaxies: DiffstarPopulation,
         metallicity: MetallicityLaw,
+        dust: DustPopulation,
         library: SSPGrid,
         imf: Imf,
         n_bands: int,
@@ -92,6 +90,7 @@ class MockLight(nnx.Module):
         self.enrich = Enrich(law=metallicity, ages=self.ages, library=library)
         lg_age = np.asarray(library.ssp_lg_age_gyr, float)
         self.left = tuple(float(x) for x in 1 - np.asarray(return_fraction(imf, 10**lg_age)))
+        self.dust = dust
         self.n_bands = n_bands
 
     def __call__(self, member: Member, key: PRNGKeyArray, shell: Shell, cosmology: Cosmology) -> MockGalaxy:
@@ -144,26 +143,15 @@ class MockLight(nnx.Module):
         """Dust, size and magnitudes of stars at the nodes of the library, at a redshift [1], shape ()."""
         formed = populations.mass.sum()
         log10_mstar = jnp.log10(populations.mass.sum(0) @ jnp.asarray(self.left, populations.mass.dtype))
-        ssfr = jnp.maximum(truth["log10_sfr"] - log10_mstar, LEAST_SSFR)
-        p = published("dust")
-        a_v, a_v_young = (relations.attenuation(p, log10_mstar, ssfr, redshift, lg_age) for lg_age in (1.0, -4.0))
-        slope = jnp.clip(relations.dust_slope(p, log10_mstar, ssfr), *SLOPES)
-        curve = ModifiedCalzetti(slope=slope, bump=jnp.maximum(0.85 - 1.9 * slope, 0.0))  # Kriek & Conroy (2013)
-        free = relations.unobscured_share(p, ssfr)
-        inside = jax.nn.sigmoid(BIRTH_CLOUDS[1] * (BIRTH_CLOUDS[0] - populations.lg_age))
-        parts = jnp.stack([populations.mass * inside, populations.mass * (1 - inside)]).reshape(2, -1)
-
-        def magnitudes(nodes: Array, wave: Array) -> Array:
-            shape = curve(wave)
-            screens = [free + (1 - free) * 10 ** (-0.4 * a * shape) for a in (a_v_young, a_v)]
-            sub = screens[0] * nodes[0] + screens[1] * nodes[1]
-            return -2.5 * jnp.log10(sub.reshape(self.n_bands, -1).sum(-1)) + ZERO_POINT
-
+        dust = self.dust(log10_mstar, truth["log10_sfr"] - log10_mstar, redshift)
+        parts = young_and_old(populations)
         width = shell.ends[1] - shell.ends[0]
         there = (jnp.log1p(redshift) - shell.ends[0]) / jnp.where(width > 0, width, 1.0)
         seen = (1 - there) * (parts @ shell.near) + there * (parts @ shell.far)
         distance = jnp.maximum(luminosity_distance(cosmology, redshift), units.TEN_PC_MPC)
-        disc = jax.random.uniform(keys[0]) < relations.disc_share(log10_mstar, ssfr)
+        disc = jax.random.uniform(keys[0]) < relations.disc_share(
+            log10_mstar, jnp.maximum(truth["log10_sfr"] - log10_mstar, LEAST_SSFR)
+        )
         size = jnp.where(
             disc, relations.log10_disc_size(log10_mstar, redshift), relations.log10_bulge_size(log10_mstar, redshift)
         )
@@ -172,13 +160,13 @@ class MockLight(nnx.Module):
         return MockGalaxy(
             log10_mstar=log10_mstar,
             log10_mformed=jnp.log10(formed),
-            a_v=a_v,
-            a_v_young=a_v_young,
-            dust_slope=slope,
+            a_v=dust.a_v,
+            a_v_young=dust.a_v_young,
+            dust_slope=dust.slope,
             disc=1.0 * disc,
             r50=r50,
             r50_arcsec=jnp.where(scale > 0, r50 / jnp.where(scale > 0, scale, 1.0), 0.0),
-            mag=magnitudes(seen, shell.centre / (1 + redshift)) + 5 * jnp.log10(distance),
-            mag_rest=magnitudes(parts @ shell.rest, shell.centre) + 5 * np.log10(units.TEN_PC_MPC),
+            mag=dimmed_magnitudes(seen, shell.centre / (1 + redshift), dust, self.n_bands) + 5 * jnp.log10(distance),
+            mag_rest=dimmed_magnitudes(parts @ shell.rest, shell.centre, dust, self.n_bands) + TEN_PC,
             **truth,
         )

@@ -9,6 +9,7 @@ import dataclasses
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
+from galdiff.core.powers import exp10
 from galdiff.core.record import quantity, record
 from galdiff.core.rolling import rolling_line, triweight_cdf
 from galdiff.core.variables import physical
@@ -46,7 +47,7 @@ def log10_efficiency(p: DiffstarParams, log10_mass: Float[ArrayLike, "..."]) -> 
 
 def log10_quenched(p: DiffstarParams, time: Float[ArrayLike, "..."]) -> Float[Array, "..."]:
     """log10 of the rate over that without quenching [dex] at cosmic times [Gyr], any shape."""
-    y = SIGMAS * (jnp.log10(time) - p.lg_qt) / 10.0**p.qlglgdt
+    y = (jnp.log10(time) - p.lg_qt) * (SIGMAS * exp10(-jnp.asarray(p.qlglgdt)))
     return p.lg_drop * triweight_cdf(y + 3) - (p.lg_drop - p.lg_rejuv) * triweight_cdf(y - 3)
 
 
@@ -66,8 +67,8 @@ def diffstar_sfr(
       quenching: False for the main sequence.
       baryon_fraction: gas over halo mass [1].
     """
-    log10_sfr = jnp.log10(baryon_fraction) + log10_mass + log10_efficiency(p, log10_mass)
-    return 10 ** (log10_sfr + log10_quenched(p, time) if quenching else log10_sfr)
+    log10_sfr = log10_mass + log10_efficiency(p, log10_mass)
+    return baryon_fraction * exp10(log10_sfr + log10_quenched(p, time) if quenching else log10_sfr)
 
 
 class Diffstar(SfhLaw):

@@ -1,7 +1,8 @@
 """Ages at which a star formation history is read: Gauss points inside panels between the ages of a library.
 
 Differences of a cumulative mass, as of DSPS, lose single precision; sums over points do not. With two points in panels
-of at most 0.1 Gyr the weights of the MILES ages are right to 1e-4 (total variation; median 1e-6).
+of at most 0.1 Gyr the weights of the MILES ages are right to 1e-4 (total variation; median 1e-6). What a point gives to
+each age of the library is a table: for many galaxies the weights are a product of matrices.
 """
 
 import dataclasses
@@ -65,28 +66,79 @@ class AgePanels:
         return np.maximum(np.ceil(np.diff(self.marks) / self.widest - 1e-9), 1).astype(int)
 
     @property
-    def below(self) -> np.ndarray:
-        """Number [from 0] of the library's age at the younger side of each point, shape (point,)."""
-        stretch = np.repeat(np.arange(self.parts.size), self.parts * self.points)
-        return np.clip(stretch - 1, 0, len(self.lg_age_gyr) - 2)
+    def n_points(self) -> int:
+        """How many points there are [1]."""
+        return int(self.parts.sum()) * self.points
+
+    @property
+    def stretch(self) -> np.ndarray:
+        """Number [from 0] of the stretch that each point lies in, shape (point,)."""
+        return np.repeat(np.arange(self.parts.size), self.parts * self.points)
+
+    @property
+    def fraction(self) -> np.ndarray:
+        """Where in its stretch each point lies [1], shape (point,)."""
+        at = (1 + np.polynomial.legendre.leggauss(self.points)[0]) / 2
+        return np.concatenate([((np.arange(n)[:, None] + at) / n).reshape(-1) for n in self.parts])
 
     def points_before(self, time: Float[ArrayLike, ""]) -> AgePoints:
         """Points up to the age of the universe, `time` [Gyr]."""
         time = jnp.asarray(time)
-        at, weight = np.polynomial.legendre.leggauss(self.points)
+        weight = np.polynomial.legendre.leggauss(self.points)[1] / 2
+        marks, parts = self.marks, self.parts
+        of_stretch = (marks[:-1], np.diff(marks), 1 / parts)
+        low, length, part = (x[self.stretch].astype(time.dtype) for x in of_stretch)
+        panel = np.concatenate([np.repeat(np.arange(n) / n, self.points) for n in parts]).astype(time.dtype)
         # Stretches end with the universe before they are parted: that with the first stars has panels as short as any.
-        marks = jnp.minimum(jnp.asarray(self.marks, time.dtype), time)
-        part = np.concatenate([np.arange(n) / n for n in self.parts]).astype(time.dtype)
-        stretch = np.repeat(np.arange(self.parts.size), self.parts)
-        edges = jnp.append(marks[stretch] + part * jnp.diff(marks)[stretch], marks[-1])
-        middle, half = (edges[1:] + edges[:-1]) / 2, (edges[1:] - edges[:-1]) / 2
-        age = (middle[:, None] + half[:, None] * at.astype(time.dtype)).reshape(-1)
+        low = jnp.minimum(low, time)
+        length = jnp.minimum(length, time - low)  # of whole stretches without cancellation
+        age = low + length * self.fraction.astype(time.dtype)
         return AgePoints(
             age=jnp.minimum(age, LAST * time),  # those of no width too are born after the beginning
-            width=(half[:, None] * weight.astype(time.dtype)).reshape(-1),
-            youngest=jnp.repeat(edges[:-1], self.points),
-            oldest=jnp.repeat(edges[1:], self.points),
+            width=length * (part * np.tile(weight, parts.sum()).astype(time.dtype)),
+            youngest=low + length * panel,
+            oldest=low + length * (panel + part),
         )
+
+    def on_nodes(self, mass: Float[Array, "*met point"], time: Float[ArrayLike, ""]) -> Float[Array, "*met age"]:
+        """Mass at the ages of the library [unit of mass], by linear interpolation in log10 age; ends count beyond them.
+
+        Args:
+          mass: of the points before `time`, shape (..., point).
+          time: age of the universe [Gyr].
+        """
+        marks, lg_age = self.marks, np.asarray(self.lg_age_gyr)
+        time = jnp.asarray(time, mass.dtype)
+        # The table is of whole stretches. In the one that holds the beginning the points are younger than there.
+        number = jnp.clip(jnp.searchsorted(jnp.asarray(marks, time.dtype), time) - 1, 0, marks.size - 2)
+        first = jnp.asarray(np.searchsorted(self.stretch, np.arange(marks.size - 1)))[number]
+        points = first + np.arange(self.parts.max() * self.points)  # those of later stretches have no mass
+        low, length = (jnp.asarray(x, time.dtype)[number] for x in (marks[:-1], np.diff(marks)))
+        fraction = jnp.take(jnp.asarray(self.fraction, time.dtype), points, mode="clip")
+        younger = jnp.log10((low + jnp.minimum(time - low, length) * fraction) / (low + length * fraction))
+        per_dex = jnp.asarray([0.0, *(1 / np.diff(lg_age)), *[0.0] * marks.size], time.dtype)[number]
+        moved = jnp.take(mass, points, axis=-1, mode="fill", fill_value=0) @ (younger * per_dex)
+        distance = np.arange(lg_age.size) - (number - 1)
+        sign = jnp.where(distance == 1, 1.0, jnp.where(distance == 0, -1.0, 0.0)).astype(time.dtype)
+        return mass @ self.shares.astype(mass.dtype) + moved[..., None] * sign
+
+    @property
+    def shares(self) -> np.ndarray:
+        """What each point of whole stretches gives to each age of the library [1], shape (point, age); rows add up to 1.
+
+        Integrals over the panel of the Lagrange polynomial of the point times the hats of the ages in log10 age.
+        """
+        at, _ = np.polynomial.legendre.leggauss(self.points)
+        fine, share = np.polynomial.legendre.leggauss(8)
+        lg_age, marks = np.asarray(self.lg_age_gyr, float), self.marks
+        each = [np.linspace(*ends, n + 1) for *ends, n in zip(marks, marks[1:], self.parts, strict=False)]
+        ends = np.concatenate([np.stack([edges[:-1], edges[1:]], -1) for edges in each])
+        age = ends.mean(1)[:, None] + np.diff(ends) / 2 * fine
+        hats = np.stack([np.interp(np.log10(age), lg_age, unit) for unit in np.eye(lg_age.size)], -1)
+        others = [np.delete(at, i) for i in range(at.size)]
+        of_point = np.stack([np.prod((fine[:, None] - o) / (x - o), axis=-1) for x, o in zip(at, others, strict=True)])
+        made = np.einsum("ix,pxa->pia", of_point * share, hats).reshape(-1, lg_age.size)
+        return np.asarray(made / made.sum(1, keepdims=True))
 
 
 @buildable

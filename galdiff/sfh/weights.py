@@ -2,7 +2,6 @@
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
 
 from galdiff.core.rolling import normal_hats
 from galdiff.core.stage import Stage
@@ -11,25 +10,6 @@ from galdiff.light_records import PopulationWeights, StellarHistory
 from galdiff.records import SSPGrid
 from galdiff.sfh.metallicity import MetallicityLaw
 from galdiff.sfh.panels import AgePanels
-
-
-def on_ages(
-    mass: Float[Array, "*met point"], age: Float[Array, "point"], below: np.ndarray, lg_age: np.ndarray
-) -> Float[Array, "*met age"]:
-    """Mass at the ages of a library [unit of mass], by linear interpolation in log10 age; its ends count beyond them.
-
-    Args:
-      mass: of the points, shape (..., point).
-      age: of the points [Gyr], shape (point,).
-      below: number of the library's age at the younger side of each point, shape (point,).
-      lg_age: ages of the library [dex(Gyr)], shape (age,).
-    """
-    dtype = age.dtype
-    x = jnp.log10(jnp.maximum(age, 1e-9))
-    older = jnp.clip((x - lg_age[below].astype(dtype)) / np.diff(lg_age)[below].astype(dtype), 0.0, 1.0)
-    # Matrices that depend on nothing: for many galaxies this is a product of matrices.
-    eye = np.eye(lg_age.size, dtype=dtype)
-    return (mass * (1 - older)) @ eye[below] + (mass * older) @ eye[below + 1]
 
 
 class Enrich(Stage):
@@ -56,6 +36,6 @@ class Enrich(Stage):
         """Mass formed at each node; what is beyond the library counts at its ends."""
         mets = normal_hats(self.law.lgmet(stars), self.law.spread(), np.asarray(self.lgmet))
         by_metals = mets.T * stars.mass
-        mass = on_ages(by_metals, stars.age, self.ages.below, np.asarray(self.ages.lg_age_gyr))
+        mass = self.ages.on_nodes(by_metals, stars.time)
         lg_age = jnp.asarray(self.ages.lg_age_gyr, stars.age.dtype)
         return PopulationWeights(mass=mass, lg_age=lg_age)
