@@ -22,7 +22,7 @@ from galdiff.imf.shape import LN10
 from galdiff.sps.ionising import EDGES
 from galdiff.units import HC_K_ANGSTROM
 
-MASSIVE = (0.9, 1.3)  # log10 mass [Msun] between which the scalars below come into force; none acts on older stars
+MASSIVE = (0.9, 1.3)  # log10 mass [Msun] between which the scalars of tracks below come into force
 HOT_NODES = np.arange(3.9, 5.11, 0.02)  # log10 Teff [K] of the black bodies
 SHORTEST = 91.0  # Angstrom
 DARKEST = 1e-32  # Lsun/Angstrom per Msun formed, so that the logarithm of a spectrum exists
