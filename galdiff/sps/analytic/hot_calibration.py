@@ -42,8 +42,12 @@ def quantities(grid: SSPGrid, ages_gyr: Sequence[float], metallicities: Sequence
     axes = (np.asarray(grid.ssp_lgmet), np.asarray(grid.ssp_lg_age_gyr))
     for axis, (nodes, wanted) in enumerate(zip(axes, (metallicities, ages_gyr), strict=True)):
         at = np.log10(np.asarray(wanted, float))
-        values = np.apply_along_axis(lambda column, at=at, nodes=nodes: np.interp(at, nodes, column), axis, values)
+        values = np.apply_along_axis(_between, axis, values, at, nodes)
     return values
+
+
+def _between(values: np.ndarray, at: np.ndarray, nodes: np.ndarray) -> np.ndarray:
+    return np.interp(at, nodes, values)
 
 
 class HotProblem:

@@ -15,14 +15,14 @@ import itertools
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float
 
 from galdiff.core.record import quantity, record
 from galdiff.imf.shape import LN10
 from galdiff.sps.ionising import EDGES
 from galdiff.units import HC_K_ANGSTROM
 
-MASSIVE = (0.9, 1.3)  # log10 mass [Msun] between which the scalars below come into force; none acts on older stars
+MASSIVE = (0.9, 1.3)  # log10 mass [Msun] between which the scalars of tracks below come into force
 HOT_NODES = np.arange(3.9, 5.11, 0.02)  # log10 Teff [K] of the black bodies
 SHORTEST = 91.0  # Angstrom
 DARKEST = 1e-32  # Lsun/Angstrom per Msun formed, so that the logarithm of a spectrum exists
@@ -71,13 +71,13 @@ def massive(log_m: Float[Array, "..."]) -> Float[Array, "..."]:
 
 
 def warmth(
-    c: HotStarCoefficients, log_m: Float[Array, "..."], zeta: Float[Array, "..."], tau: Float[Array, "..."]
+    c: HotStarCoefficients, log_m: Float[Array, "..."], zeta: Float[Array, "..."], tau: Float[ArrayLike, "..."]
 ) -> Float[Array, "..."]:
     """Shift of log10 Teff [dex] on the main sequence; tau is the age over the lifetime there [1]."""
     x = log_m - 1.5
     early = c.warmth + c.warmth_zeta * zeta + c.warmth_mass * x
     late = c.late_warmth + c.late_warmth_zeta * zeta + c.late_warmth_mass * x
-    return massive(log_m) * (early + late * tau**2)
+    return massive(log_m) * (early + late * jnp.square(tau))
 
 
 def dimming(
