@@ -48,7 +48,8 @@ def mock_of(cfg: DictConfig, steps: Steps) -> tuple[Mock, Volume]:
         )
     with steps("library"):
         library = build(cfg.ssp, path="ssp")
-        tables = ShellTables(library=library, passbands=survey.passbands, n_sub=cfg.tables.n_sub, step=cfg.tables.step)
+        settings = {"z_max": float(members.redshift.max()), **cfg.tables}
+        tables = ShellTables(library=library, passbands=survey.passbands, **settings)
         tables.check(members.redshift)
         light = MockLight(
             haloes=halo_population(),
@@ -57,7 +58,7 @@ def mock_of(cfg: DictConfig, steps: Steps) -> tuple[Mock, Volume]:
             dust=dust_population(),
             library=library,
             imf=parts["imf"],
-            n_bands=len(survey.passbands),
+            parts=tables.n_parts,
         )
     one = members.redshift.min() == members.redshift.max()
     made = Mock(

@@ -41,7 +41,7 @@ def population_of(cfg: DictConfig, library) -> tuple[BranchedLight, SeenAt]:
     """The population and where it is seen."""
     universe, z = build(cfg.cosmology, path="cosmology"), float(cfg.redshift)
     bands = [load_passband(name) for name in cfg.passbands.values()]
-    tables = band_tables(library, bands, z, int(cfg.sub_bands))
+    tables = band_tables(library, bands, z, float(cfg.tolerance))
     seen = SeenAt(
         time=cosmology.age(universe, z),
         redshift=jnp.asarray(z),
@@ -56,7 +56,7 @@ def population_of(cfg: DictConfig, library) -> tuple[BranchedLight, SeenAt]:
         metallicity=build(cfg.metallicity, path="metallicity"),
         library=library,
         imf=build(cfg.imf, path="imf"),
-        n_bands=len(bands),
+        parts=tables.parts,
         widest=cfg.widest,
     )
     return light, jax.tree.map(lambda x: jnp.asarray(x, float), seen)

@@ -137,7 +137,7 @@ LIMITS: Mapping[str, Mapping[str, Limit | Choice | Place]] = {
         "figure": AT_LEAST_ONE,
         "log10_m_min": Limit(9, 14.5, "dex(Msun)", closed=True),
         "format": _one_of("hdf5", "parquet"),
-        "tables.n_sub": Limit(1, 64, closed=True),
+        "tables.tolerance": Limit(0, 0.1, "mag"),
         "tables.step": Limit(0, 0.2),
     },
     "train": {"checkpoint": PLACE},

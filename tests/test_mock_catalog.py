@@ -22,7 +22,17 @@ from galdiff.imf import chabrier
 from galdiff.io.mock_files import Parts
 from galdiff.photometry.tables import band_tables
 from galdiff.plotting.mock_figure import MockSummary, baldry12, plot_mock
-from galdiff.populations import catalogue, diffmahpop, diffstarpop, light, members, shells, survey, volumes
+from galdiff.populations import (
+    catalogue,
+    diffmahpop,
+    diffstarpop,
+    dust_population,
+    light,
+    members,
+    shells,
+    survey,
+    volumes,
+)
 from galdiff.populations.mass_functions import DiffskyMassFunction
 from galdiff.sfh.metallicity import MassMetallicity
 from galdiff.sps.library import load_ssp
@@ -59,6 +69,7 @@ def made(library_file):
     found, places = members.draw_members(
         DiffskyMassFunction(), cone, COSMOLOGY, log10_m_min=12.0, satellites=True, seed=3
     )
+    tables = shells.ShellTables(library=library, passbands=seen.passbands, z_max=0.5, tolerance=0.002, step=0.02)
     return catalogue.Mock(
         members=found,
         places=places,
@@ -69,9 +80,10 @@ def made(library_file):
             metallicity=MassMetallicity(),
             library=library,
             imf=imf,
-            n_bands=2,
+            dust=dust_population.dust_population(),
+            parts=tables.n_parts,
         ),
-        tables=shells.ShellTables(library=library, passbands=seen.passbands, n_sub=8, step=0.02),
+        tables=tables,
         survey=seen,
         cosmology=COSMOLOGY,
         seed=0,

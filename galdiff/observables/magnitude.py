@@ -13,12 +13,13 @@ from galdiff.errors import InputError
 from galdiff.galaxy.births import births
 from galdiff.photometry.magnitudes import FRAMES, ZERO_POINT
 from galdiff.photometry.read import load_passband
-from galdiff.photometry.tables import band_tables
+from galdiff.photometry.tables import band_tables, of_bands
 from galdiff.records import BaryonHistory, SSPGrid
 from galdiff.sps.interpolate import NodeTable, spectrum
 
 FIRST, LATEST = 8.0, 5.0  # redshifts: where a history begins, and the highest at which galaxies are seen
 N_TIMES = 40  # of a history, even in ln(1 + z)
+NO_DUST = 1.0  # mag, of an error behind dust that there is not
 N_STARS = 256  # nodes in the age of the stars
 
 
@@ -55,7 +56,8 @@ class Magnitude:
             raise InputError(f"redshift of the magnitude is {redshift}; give one number {lowest} to {LATEST:g} for all")
         bands = [load_passband(name) for name in (band, *([] if minus is None else [minus]))]
         rest = frame == "rest"
-        flux = band_tables(library, bands, 0.0 if rest else float(redshift), n_sub=1).flux
+        tables = band_tables(library, bands, 0.0 if rest else float(redshift), NO_DUST)
+        flux = tables.flux @ of_bands(tables.parts)
         ages, mets = (jnp.asarray(x, float) for x in (library.ssp_lg_age_gyr, library.ssp_lgmet))
         self.flux = NodeTable(nodes=expand_nodes(flux, ages, mets, "linear"), lg_age=ages, lgmet=mets, method="linear")
         distance = units.TEN_PC_MPC if rest else float(luminosity_distance(cosmology, redshift))

@@ -46,8 +46,8 @@ class SeenAt:
     time: Float[Array, ""] = quantity("Gyr", "cosmic time")
     redshift: Float[Array, ""] = quantity("", "redshift")
     modulus: Float[Array, ""] = quantity("mag", "5 log10 of the luminosity distance in Mpc")
-    flux: Float[Array, "node sub"] = quantity("Lsun Angstrom/Msun", "band fluxes of the nodes at this redshift")
-    centre: Float[Array, "sub"] = quantity("Angstrom", "rest wavelengths of the sub-bands")
+    flux: Float[Array, "node part"] = quantity("Lsun Angstrom/Msun", "band fluxes of the nodes at this redshift")
+    centre: Float[Array, "part"] = quantity("Angstrom", "rest wavelengths of the parts of bands")
     baryon_fraction: Float[Array, ""] = quantity("", "gas over halo mass")
 
 
@@ -66,7 +66,7 @@ class BranchedLight(nnx.Module):
 
     Args of the constructor:
       galaxies, dust: the populations, whose parameters have gradients; metallicity: of stars at birth.
-      library: whose nodes stars are laid on; imf: of its stars; n_bands: number of passbands.
+      library: whose nodes stars are laid on; imf: of its stars; parts: number of parts of each passband.
       widest: longest panel of age [Gyr]; 0.4 instead of 0.1 moves colours by some mmag.
     """
 
@@ -78,7 +78,7 @@ class BranchedLight(nnx.Module):
         metallicity: MetallicityLaw,
         library: SSPGrid,
         imf: Imf,
-        n_bands: int,
+        parts: tuple[int, ...],
         widest: float = 0.1,
     ) -> None:
         self.galaxies = galaxies
@@ -87,7 +87,7 @@ class BranchedLight(nnx.Module):
         self.enrich = Enrich(law=metallicity, ages=self.ages, library=library)
         lg_age = np.asarray(library.ssp_lg_age_gyr, float)
         self.left = tuple(float(x) for x in 1 - np.asarray(return_fraction(imf, 10**lg_age)))
-        self.n_bands = n_bands
+        self.parts = tuple(parts)
 
     def __call__(self, halo: GrownHaloes, seen: SeenAt) -> BranchedGalaxy:
         """Both branches of one galaxy, whose halo has no leading axis; vmap for more."""
@@ -111,7 +111,7 @@ class BranchedLight(nnx.Module):
         log10_ssfr = jnp.log10(rate) - log10_mstar
         dust = self.dust(log10_mstar, log10_ssfr, seen.redshift)
         fluxes = young_and_old(populations) @ seen.flux.astype(mass.dtype)
-        return dimmed_magnitudes(fluxes, seen.centre, dust, self.n_bands) + seen.modulus, log10_mstar, log10_ssfr
+        return dimmed_magnitudes(fluxes, seen.centre, dust, self.parts) + seen.modulus, log10_mstar, log10_ssfr
 
 
 def grow_centrals(

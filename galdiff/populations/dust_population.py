@@ -1,6 +1,6 @@
 """Dust of the galaxies of a population: how much, how grey, and how much light meets none (diffsky 0.3)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ from galdiff.dust.curves.modified_calzetti import ModifiedCalzetti
 from galdiff.errors import InputError
 from galdiff.light_records import PopulationWeights
 from galdiff.photometry.magnitudes import ZERO_POINT
+from galdiff.photometry.tables import of_bands
 from galdiff.populations import relations
 from galdiff.populations.published import published
 
@@ -84,18 +85,18 @@ def young_and_old(populations: PopulationWeights) -> Float[Array, "2 node"]:
 
 
 def dimmed_magnitudes(
-    fluxes: Float[Array, "2 sub"], wave: Float[Array, "sub"], dust: GalaxyScreens, n_bands: int
+    fluxes: Float[Array, "2 part"], wave: Float[Array, "part"], dust: GalaxyScreens, parts: Sequence[int]
 ) -> Float[Array, "band"]:
     """AB magnitudes at 1 Mpc behind dust.
 
     Args:
-      fluxes: of young and old stars in the sub-bands of all bands [Lsun Angstrom].
-      wave: rest wavelengths of the sub-bands [Angstrom].
-      dust: of the galaxy; n_bands: number of bands, with as many sub-bands each.
+      fluxes: of young and old stars in the parts of all bands [Lsun Angstrom].
+      wave: rest wavelengths at which dust is read for them [Angstrom].
+      dust: of the galaxy; parts: number of parts of each band.
     """
     bump = jnp.maximum(0.85 - 1.9 * dust.slope, 0.0)  # Kriek & Conroy (2013)
     shape = ModifiedCalzetti(slope=dust.slope, bump=bump)(wave)
     free = dust.unobscured
     screens = [free + (1 - free) * 10 ** (-0.4 * a * shape) for a in (dust.a_v_young, dust.a_v)]
     sub = screens[0] * fluxes[0] + screens[1] * fluxes[1]
-    return -2.5 * jnp.log10(sub.reshape(n_bands, -1).sum(-1)) + ZERO_POINT
+    return -2.5 * jnp.log10(sub @ of_bands(parts).astype(sub.dtype)) + ZERO_POINT

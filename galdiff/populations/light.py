@@ -70,7 +70,7 @@ class MockLight(nnx.Module):
 
     Args of the constructor:
       haloes, galaxies: the populations; metallicity: of stars at birth; dust: of galaxies.
-      library: whose nodes stars are laid on; imf: of its stars; n_bands: number of passbands.
+      library: whose nodes stars are laid on; imf: of its stars; parts: number of parts of each passband.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class MockLight(nnx.Module):
         dust: DustPopulation,
         library: SSPGrid,
         imf: Imf,
-        n_bands: int,
+        parts: tuple[int, ...],
     ) -> None:
         self.haloes = haloes
         self.galaxies = galaxies
@@ -91,7 +91,7 @@ class MockLight(nnx.Module):
         lg_age = np.asarray(library.ssp_lg_age_gyr, float)
         self.left = tuple(float(x) for x in 1 - np.asarray(return_fraction(imf, 10**lg_age)))
         self.dust = dust
-        self.n_bands = n_bands
+        self.parts = tuple(parts)
 
     def __call__(self, member: Member, key: PRNGKeyArray, shell: Shell, cosmology: Cosmology) -> MockGalaxy:
         """The galaxy of one member; `key` is that of the catalogue."""
@@ -166,7 +166,7 @@ class MockLight(nnx.Module):
             disc=1.0 * disc,
             r50=r50,
             r50_arcsec=jnp.where(scale > 0, r50 / jnp.where(scale > 0, scale, 1.0), 0.0),
-            mag=dimmed_magnitudes(seen, shell.centre / (1 + redshift), dust, self.n_bands) + 5 * jnp.log10(distance),
-            mag_rest=dimmed_magnitudes(parts @ shell.rest, shell.centre, dust, self.n_bands) + TEN_PC,
+            mag=dimmed_magnitudes(seen, shell.centre / (1 + redshift), dust, self.parts) + 5 * jnp.log10(distance),
+            mag_rest=dimmed_magnitudes(parts @ shell.rest, shell.centre, dust, self.parts) + TEN_PC,
             **truth,
         )

@@ -1,26 +1,29 @@
 """Band fluxes of a library in shells of redshift: a galaxy takes what lies between the two ends of its shell."""
 
 import dataclasses
+import functools
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from galdiff.core.record import quantity, record
-from galdiff.errors import InputError
+from galdiff.photometry.parts import BandParts, band_parts, part_columns
 from galdiff.photometry.passband import Passband
-from galdiff.photometry.tables import band_tables, sub_bands
+from galdiff.photometry.tables import refuse_uncovered, some_spectra
 from galdiff.records import SSPGrid
+
+N_REDSHIFTS = 5  # at which bands are parted
 
 
 @record
 class Shell:
     """Band fluxes of the nodes of a library at two redshifts, and in the rest frame."""
 
-    near: Float[Array, "node sub"] = quantity("Lsun Angstrom/Msun", "at the lower redshift")
-    far: Float[Array, "node sub"] = quantity("Lsun Angstrom/Msun", "at the higher one")
-    rest: Float[Array, "node sub"] = quantity("Lsun Angstrom/Msun", "at redshift 0")
-    centre: Float[Array, "sub"] = quantity("Angstrom", "observed wavelength of each sub-band")
+    near: Float[Array, "node part"] = quantity("Lsun Angstrom/Msun", "at the lower redshift")
+    far: Float[Array, "node part"] = quantity("Lsun Angstrom/Msun", "at the higher one")
+    rest: Float[Array, "node part"] = quantity("Lsun Angstrom/Msun", "at redshift 0")
+    centre: Float[Array, "part"] = quantity("Angstrom", "observed wavelength at which dust is read for each part")
     ends: Float[Array, "2"] = quantity("", "ln(1 + z) of the two redshifts; equal for one redshift")
 
 
@@ -29,12 +32,14 @@ class ShellTables:
     """Makes shells of a library and some passbands, each redshift once.
 
     Attributes:
-      library: the stars; passbands: of all magnitudes; n_sub: sub-bands for dust; step: of ln(1 + z) between tables.
+      library: the stars; passbands: of all magnitudes; z_max: largest redshift; tolerance: largest error
+        behind dust [mag]; step: of ln(1 + z) between tables.
     """
 
     library: SSPGrid
     passbands: tuple[Passband, ...]
-    n_sub: int
+    z_max: float
+    tolerance: float
     step: float
     _kept: dict = dataclasses.field(default_factory=dict, repr=False)
 
@@ -48,25 +53,32 @@ class ShellTables:
         Raises:
           InputError: naming the passband and what is covered.
         """
-        first, last = (float(np.asarray(self.library.ssp_wave)[end]) for end in (0, -1))
         shells = [self.number(z) * self.step for z in (redshift.min(), redshift.max())]
-        ends = 0.0, float(np.expm1(shells[0])), float(np.expm1(shells[1] + self.step))
-        for band in self.passbands:
-            for z in ends:
-                if band.ends[0] < first * (1 + z) or band.ends[1] > last * (1 + z):
-                    raise InputError(
-                        f"passband {band.name} runs from {band.ends[0]:.0f} to {band.ends[1]:.0f} Angstrom, but the"
-                        f" library '{self.library.name}' at redshift {z:.3g} from {first * (1 + z):.0f} to"
-                        f" {last * (1 + z):.0f}; choose other redshifts, another survey or library"
-                    )
+        for z in (0.0, float(np.expm1(shells[0])), float(np.expm1(shells[1] + self.step))):
+            refuse_uncovered(self.library, self.passbands, z)
 
-    def flux(self, redshift: float) -> Float[Array, "node sub"]:
+    @functools.cached_property
+    def parts(self) -> list[BandParts]:
+        """Parts of each passband that are right behind dust at all redshifts."""
+        redshifts = np.expm1(np.linspace(0.0, np.log1p(self.z_max), N_REDSHIFTS)) if self.z_max > 0 else np.zeros(1)
+        wave, spectra = np.asarray(self.library.ssp_wave, float), some_spectra(self.library)
+        return [band_parts(band, wave, spectra, tuple(redshifts), self.tolerance) for band in self.passbands]
+
+    @property
+    def n_parts(self) -> tuple[int, ...]:
+        """Number of parts of each passband."""
+        return tuple(part.centre.size for part in self.parts)
+
+    def flux(self, redshift: float) -> Float[Array, "node part"]:
         """Band fluxes at one redshift [1]; two of them are kept, and those of the rest frame."""
         if redshift not in self._kept:
             for old in [z for z in self._kept if z != 0.0][:-1]:
                 del self._kept[old]
-            flux = band_tables(self.library, self.passbands, redshift, self.n_sub).flux
-            self._kept[redshift] = flux.reshape(-1, flux.shape[-1])
+            refuse_uncovered(self.library, self.passbands, redshift)
+            wave, flux = (np.asarray(x, float) for x in (self.library.ssp_wave, self.library.ssp_flux))
+            both = zip(self.parts, self.passbands, strict=True)
+            columns = [part_columns(part, band.per_wave, wave, redshift, flux) for part, band in both]
+            self._kept[redshift] = jnp.asarray(np.concatenate(columns, -1).reshape(-1, sum(self.n_parts)), float)
         return self._kept[redshift]
 
     def shell(self, number: int, only: float | None = None) -> Shell:
@@ -78,9 +90,9 @@ class ShellTables:
         )
 
     @property
-    def centres(self) -> Float[Array, "sub"]:
-        """Observed wavelengths of the sub-bands [Angstrom]."""
-        return jnp.asarray(np.concatenate([sub_bands(band, self.n_sub)[1] for band in self.passbands]), float)
+    def centres(self) -> Float[Array, "part"]:
+        """Observed wavelengths of the parts [Angstrom]."""
+        return jnp.asarray(np.concatenate([part.centre for part in self.parts]), float)
 
 
 def chunks_of(numbers: np.ndarray, size: int) -> list[tuple[int, np.ndarray]]:
