@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import ArrayLike, Float
 
 from galdiff.core.buildable import buildable
+from galdiff.core.compiled import quickly
 from galdiff.errors import InputError
 from galdiff.imf import Imf, named_imf
 from galdiff.records import SSPGrid
@@ -49,7 +50,7 @@ def _checked(values: ArrayLike, name: str, unit: str, lo: float, hi: float) -> n
     return values
 
 
-_spectra = jax.jit(synthesise)
+_spectra = quickly(synthesise)
 
 
 def analytic_ssp(
