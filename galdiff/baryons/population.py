@@ -29,7 +29,7 @@ from galdiff.records import BaryonHistory, HaloHistory
 
 LANES = 256  # halos side by side on a device: the tables of more would not stay in a processor's cache
 FEW = 32  # halos that are solved sooner than a program for them is polished
-OFTEN = 64  # groups of galaxies that are solved again, after which a polished program pays
+OFTEN = 8  # groups of galaxies that are solved again, after which a polished program pays
 GROUP = 16  # galaxies that are solved again together on a processor; a 16th of a chunk on an accelerator
 FINER = 8  # times the steps of the grid, before steps of their own, which cost some hundred times more
 MAX_STEPS = 4096

@@ -158,7 +158,7 @@ def _least(residuals: Callable[[Array], Array], starts: list[Array], counts: Arr
     """Best of several starts, and its rms over what counts."""
     solver: Any = optimistix.LevenbergMarquardt(rtol=1e-8, atol=1e-8)
     solve = functools.partial(optimistix.least_squares, lambda u, _: residuals(u), solver, max_steps=STEPS, throw=False)
-    found = jax.vmap(lambda u: solve(u).value)(jnp.stack(starts))
+    found: Array = jax.vmap(lambda u: solve(u).value)(jnp.stack(starts))
     squares = jax.vmap(lambda u: (residuals(u) ** 2).sum())(found)
     best = jnp.argmin(jnp.where(jnp.isfinite(squares), squares, jnp.inf))
     n = counts.sum()

@@ -74,7 +74,7 @@ def values_on(axes: Sequence[Axis], mag: Float[Array, "... band"]) -> list[Float
     return [mag[..., a.first] - (0.0 if a.minus is None else mag[..., a.minus]) for a in axes]
 
 
-def expected_counts(galaxies: BranchedGalaxy, axes: Sequence[Axis], n: float) -> Float[Array, "*bins"]:
+def expected_counts(galaxies: BranchedGalaxy, axes: Sequence[Axis], n: ArrayLike) -> Float[Array, "*bins"]:
     """Mean counts of n galaxies of the population; `galaxies` have a leading axis."""
     values = [v.reshape(-1) for v in values_on(axes, galaxies.mag)]
     weight = galaxies.weight.reshape(-1) * (n / galaxies.weight.shape[0])
@@ -115,7 +115,7 @@ class PopulationModel:
     def physical(self, params: Mapping[str, Float[ArrayLike, ""]]) -> dict[str, Float[Array, ""]]:
         """Values [their units] of scaled ones, each of shape ()."""
         leaves = {name: self.known[name][1] for name in params}
-        return {n: to_bounded(params[n] * self.scales[n], leaf.lo, leaf.hi) for n, leaf in leaves.items()}
+        return {n: to_bounded(jnp.asarray(params[n]) * self.scales[n], x.lo, x.hi) for n, x in leaves.items()}
 
     def galaxies(self, params: Mapping[str, Array], haloes: GrownHaloes, seen: SeenAt) -> BranchedGalaxy:
         """Galaxies in haloes with a leading axis, at scaled free parameters."""
@@ -176,7 +176,7 @@ def fit_population(
     evaluate = jax.jit(lambda p, d: (model.loss(p, d), model.counts(p, d), jax.jacfwd(model.counts)(p, d)))
     n, k = float(data.galaxies), np.asarray(data.counts, float).ravel()
     floor = 1e-6 * n / k.size
-    x = np.array([float(start[name]) for name in names])
+    x = np.array([float(np.asarray(start[name])) for name in names])
     losses: list[float] = []
     path: list[np.ndarray] = []
     damping, lowest, at = 1e-2, np.inf, x

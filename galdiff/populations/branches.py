@@ -137,7 +137,7 @@ def grow_centrals(
         halo = drawn_family(haloes(seen, halo_noise(keys[0])), jax.random.uniform(keys[1]))
         place = GalaxyPlace(
             log10_m0=diffmah.log10_mass(halo, today, today),
-            t_peak=halo.t_peak,
+            t_peak=jnp.asarray(halo.t_peak),
             satellite=none,
             log10_mu=none,
             log10_mhost=mass,
