@@ -183,7 +183,7 @@ def test_drawn_haloes_have_the_mass_they_were_observed_with(shared):
 
 
 @pytest.mark.parametrize("what", ["diffstarpop", "diffmahpop"])
-def test_gradients_in_all_numbers_are_those_of_differences(stored, what):
+def test_gradients_in_all_parameters_are_those_of_differences(stored, what):
     if what == "diffstarpop":
         p = published("diffstarpop_smdpl_dr1")
         place = with_satellites(jax.tree.map(lambda x: x[:6], place_of(stored)))
@@ -209,14 +209,16 @@ def test_gradients_in_all_numbers_are_those_of_differences(stored, what):
         np.testing.assert_allclose(gradient[i], slope, rtol=2e-4, atol=2e-6, err_msg=names[i])
 
 
-def test_numbers_that_are_missing_and_calibrations_that_are_not_there_are_refused():
-    with pytest.raises(InputError, match="diffstarpop has 88 numbers; missing or unknown"):
-        diffstarpop.DiffstarPopulation(numbers={"mean_uqt_xtp": 12.0})
-    with pytest.raises(InputError, match="diffmahpop has 113 numbers"):
-        diffmahpop.DiffmahPopulation(numbers={})
+def test_parameters_that_are_missing_and_calibrations_that_are_not_there_are_refused():
+    with pytest.raises(InputError, match="diffstarpop has 88 parameters; missing or unknown"):
+        diffstarpop.DiffstarPopulation(parameters={"mean_uqt_xtp": 12.0})
+    with pytest.raises(InputError, match="diffmahpop has 113 parameters"):
+        diffmahpop.DiffmahPopulation(parameters={})
     with pytest.raises(InputError, match="calibration of diffstarpop is 'eagle'; choose one of smdpl"):
         diffstarpop.diffstar_population(calibration="eagle")
-    with pytest.raises(InputError, match="published numbers 'dusty' are not there; choose one of diffstarpop_bounds"):
+    with pytest.raises(
+        InputError, match="published parameters 'dusty' are not there; choose one of diffstarpop_bounds"
+    ):
         published("dusty")
 
 

@@ -142,7 +142,7 @@ class PopulationModel:
 
 def parameter_name(path: tuple) -> str:
     """Path of a parameter as users write it: galaxies.mean_ulgy_mseq_ytp."""
-    return ".".join(str(part) for part in path if part not in ("numbers", "parameters"))
+    return ".".join(str(part) for part in path if part != "parameters")
 
 
 class Found(NamedTuple):

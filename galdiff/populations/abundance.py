@@ -11,25 +11,25 @@ from jaxtyping import Array, ArrayLike, Float
 
 from galdiff.core.rolling import rolling_line, sigmoid, triweight_cdf
 
-Numbers = Mapping[str, Float[ArrayLike, ""]]
+Parameters = Mapping[str, Float[ArrayLike, ""]]
 PIVOT, ROLL_Z, ROLL_M = 13.0, 3.0, 1.2  # of the mass function
 MU_AT, MU_ROLL_AT, MU_ROLL, STEEPEST = -1.0, -0.35, 10.0, -3.1  # of the subhaloes, in log10 of the mass ratio
 BIAS_NODES, BIAS_AT = np.array([10.5, 12.0, 14.0, 14.5, 15.0, 15.5]), 12.0
 
 
-def _roll(p: Numbers, name: str, x: ArrayLike, at: float) -> Array:
+def _roll(p: Parameters, name: str, x: ArrayLike, at: float) -> Array:
     return rolling_line(
         x, (at, p[f"{name}_ytp"]), p[f"{name}_x0"], p[f"{name}_k"], (p[f"{name}_ylo"], p[f"{name}_yhi"])
     )
 
 
 def log10_cumulative(
-    p: Numbers, log10_m: Float[ArrayLike, "..."], redshift: Float[ArrayLike, "..."]
+    p: Parameters, log10_m: Float[ArrayLike, "..."], redshift: Float[ArrayLike, "..."]
 ) -> Float[Array, "..."]:
     """log10 of the number of haloes above a mass [dex(1/Mpc^3)], of shapes that broadcast.
 
     Args:
-      p: published numbers `halo_mass_function`.
+      p: published parameters `halo_mass_function`.
       log10_m: log10 of the mass [dex(Msun)]; redshift: redshift [1].
     """
     level, pivot, high = (_roll(p, name, redshift, ROLL_Z) for name in ("ytp", "x0", "hi"))
@@ -37,7 +37,7 @@ def log10_cumulative(
     return rolling_line(log10_m, (PIVOT, level), pivot, ROLL_M, (low, high))
 
 
-def density(p: Numbers, log10_m: Float[ArrayLike, "..."], redshift: Float[ArrayLike, "..."]) -> Float[Array, "..."]:
+def density(p: Parameters, log10_m: Float[ArrayLike, "..."], redshift: Float[ArrayLike, "..."]) -> Float[Array, "..."]:
     """Number of haloes per dex of mass [1/Mpc^3/dex]; arguments as of `log10_cumulative`, shapes that broadcast."""
     pivot, high = (_roll(p, name, redshift, ROLL_Z) for name in ("x0", "hi"))
     low = sigmoid(redshift, p["lo_x0"], p["lo_k"], p["lo_ylo"], p["lo_yhi"])
@@ -48,12 +48,12 @@ def density(p: Numbers, log10_m: Float[ArrayLike, "..."], redshift: Float[ArrayL
 
 
 def log10_subhaloes(
-    p: Numbers, log10_mhost: Float[ArrayLike, "..."], log10_mu: Float[ArrayLike, "..."]
+    p: Parameters, log10_mhost: Float[ArrayLike, "..."], log10_mu: Float[ArrayLike, "..."]
 ) -> Float[Array, "..."]:
     """log10 of the mean number of subhaloes of a host above a mass ratio [dex], of shapes that broadcast.
 
     Args:
-      p: published numbers `subhaloes`.
+      p: published parameters `subhaloes`.
       log10_mhost: log10 of the mass of the host [dex(Msun)]; log10_mu: of that of the subhalo over it [dex], below 0.
     """
     level, slope = (_roll(p, name, log10_mhost, PIVOT) for name in ("level", "slope"))
@@ -80,10 +80,10 @@ def six_steps(x: Float[ArrayLike, "..."], at: np.ndarray, y: Float[Array, "... 6
     return step(x, (at[4] + at[5]) / 2, (at[5] - at[4]) / 3, middle, y[..., 5])
 
 
-def log10_bias(p: Numbers, log10_m: Float[ArrayLike, "..."], redshift: Float[ArrayLike, ""]) -> Float[Array, "..."]:
+def log10_bias(p: Parameters, log10_m: Float[ArrayLike, "..."], redshift: Float[ArrayLike, ""]) -> Float[Array, "..."]:
     """log10 of the linear bias of haloes [dex], at masses [dex(Msun)] of any shape and one redshift [1].
 
-    `p`: published numbers `halo_bias`. The slope in mass only rises with it.
+    `p`: published parameters `halo_bias`. The slope in mass only rises with it.
     """
     slopes = jnp.stack([jnp.asarray(p[f"hb_s{i}"], float) for i in range(6)])
     growth = jnp.concatenate([slopes[:1], jnp.diff(slopes)])

@@ -22,7 +22,7 @@ from galdiff.halo.diffmah import DiffmahParams
 from galdiff.populations.published import published, published_bounds
 from galdiff.populations.transforms import DIFFMAH, bounded, unbounded
 
-Numbers = Mapping[str, Float[ArrayLike, ""]]
+Parameters = Mapping[str, Float[ArrayLike, ""]]
 FAMILIES = {"early": "alpha", "late": "beta"}  # as the indices of growth are named there
 DRAWN = ("logm0", "logtc", "early_index", "late_index")
 STANDARD = ("logm0", "logtc", "early", "late")
@@ -61,8 +61,8 @@ class HaloBranches:
     early_share: Float[Array, ""] = quantity("", "weight of the early family; the other has the rest")
 
 
-def early_share(p: Numbers, halo: ObservedHalo) -> Float[Array, "..."]:
-    """Share of the early family [1] for haloes of any shape; `p`: numbers of diffmahpop."""
+def early_share(p: Parameters, halo: ObservedHalo) -> Float[Array, "..."]:
+    """Share of the early family [1] for haloes of any shape; `p`: parameters of diffmahpop."""
     ends = [
         sigmoid(halo.time, p["fec_t_obs_x0"], 1.0, p[f"fec_lgm_{y}_early"], p[f"fec_lgm_{y}_late"])
         for y in ("ylo", "yhi")
@@ -70,7 +70,7 @@ def early_share(p: Numbers, halo: ObservedHalo) -> Float[Array, "..."]:
     return sigmoid(halo.log10_m, p["fec_lgm_x0"], 4.0, *ends)
 
 
-def peak_time(p: Numbers, halo: ObservedHalo, uniform: Float[ArrayLike, "..."]) -> Float[Array, "..."]:
+def peak_time(p: Parameters, halo: ObservedHalo, uniform: Float[ArrayLike, "..."]) -> Float[Array, "..."]:
     """When growth ends [Gyr], from uniform random numbers [1] of the shape of the haloes."""
     ends = [
         sigmoid(halo.log10_m, p["cen_tp_lgm_x0_x0"], 1.0, p[f"cen_tp_x0_ylo_{t}"], p[f"cen_tp_x0_yhi_{t}"])
@@ -90,12 +90,12 @@ def peak_time(p: Numbers, halo: ObservedHalo, uniform: Float[ArrayLike, "..."]) 
 
 
 def mean_params(
-    p: Numbers, halo: ObservedHalo, t_peak: Float[ArrayLike, "..."], family: str
+    p: Parameters, halo: ObservedHalo, t_peak: Float[ArrayLike, "..."], family: str
 ) -> dict[str, Float[Array, "..."]]:
     """Parameters of the middle history of one family [of mixed units], by name, for haloes of any shape.
 
     Args:
-      p: numbers of diffmahpop; halo: the haloes; t_peak: when their growth ends [Gyr]; family: early or late.
+      p: parameters of diffmahpop; halo: the haloes; t_peak: when their growth ends [Gyr]; family: early or late.
     """
     m, time = halo.log10_m, halo.time
     central, satellite = (_logm0(p, halo, t_peak, f"{family}{which}") for which in ("", "_sats"))
@@ -118,7 +118,7 @@ def mean_params(
     }
 
 
-def _logm0(p: Numbers, halo: ObservedHalo, t_peak: ArrayLike, which: str) -> Array:
+def _logm0(p: Parameters, halo: ObservedHalo, t_peak: ArrayLike, which: str) -> Array:
     def line(name: str, at: float) -> Array:
         level, slope, x0 = (p[f"lgm0pop_{name}_{key}_{which}"] for key in ("ytp", "ylo", "t_obs_x0"))
         return rolling_line(halo.time, (at, level), x0, 0.25, (slope, 0.0))
@@ -130,7 +130,7 @@ def _logm0(p: Numbers, halo: ObservedHalo, t_peak: ArrayLike, which: str) -> Arr
     return halo.log10_m + c0 + c1 * (halo.log10_m - PIVOT)
 
 
-def scatter_factor(p: Numbers, log10_m: Float[ArrayLike, "..."]) -> Float[Array, "... 4 4"]:
+def scatter_factor(p: Parameters, log10_m: Float[ArrayLike, "..."]) -> Float[Array, "... 4 4"]:
     """Lower Cholesky factor of the covariance of the unbounded parameters [mixed units], for masses of any shape."""
     names = STANDARD
     std = jnp.stack(
@@ -142,7 +142,7 @@ def scatter_factor(p: Numbers, log10_m: Float[ArrayLike, "..."]) -> Float[Array,
     return std[..., None] * jnp.linalg.cholesky(correlation)
 
 
-def halo_branches(p: Numbers, halo: ObservedHalo, noise: HaloNoise) -> HaloBranches:
+def halo_branches(p: Parameters, halo: ObservedHalo, noise: HaloNoise) -> HaloBranches:
     """Both families for haloes of any shape, with random numbers of that shape; differentiable in all parameters."""
     t_peak, factor = peak_time(p, halo, noise.peak), scatter_factor(p, halo.log10_m)
     found = {}
@@ -168,27 +168,27 @@ def drawn_family(branches: HaloBranches, uniform: Float[ArrayLike, "..."]) -> Di
 
 
 class DiffmahPopulation(Stage):
-    """Histories of haloes of given mass; all numbers can be trained.
+    """Histories of haloes of given mass; all parameters can be trained.
 
     Args of the constructor:
-      numbers: by the names of diffmahpop, all 113.
+      parameters: by the names of diffmahpop, all 113.
     """
 
-    def __init__(self, *, numbers: Mapping[str, float]) -> None:
+    def __init__(self, *, parameters: Mapping[str, float]) -> None:
         bounds = published_bounds("diffmahpop")
-        if numbers.keys() != bounds.keys():
-            odd = sorted(numbers.keys() ^ bounds.keys())
-            raise InputError(f"diffmahpop has {len(bounds)} numbers; missing or unknown: {', '.join(odd[:5])}")
-        self.numbers = nnx.Dict(
-            {name: physical(numbers[name], lo=lo, hi=hi, unit="1") for name, (lo, hi) in bounds.items()}
+        if parameters.keys() != bounds.keys():
+            odd = sorted(parameters.keys() ^ bounds.keys())
+            raise InputError(f"diffmahpop has {len(bounds)} parameters; missing or unknown: {', '.join(odd[:5])}")
+        self.parameters = nnx.Dict(
+            {name: physical(parameters[name], lo=lo, hi=hi, unit="1") for name, (lo, hi) in bounds.items()}
         )
 
     def __call__(self, halo: ObservedHalo, noise: HaloNoise) -> HaloBranches:
         """Both families, at fixed random numbers."""
-        return halo_branches({name: self.numbers[name].bounded for name in self.numbers}, halo, noise)
+        return halo_branches({name: self.parameters[name].bounded for name in self.parameters}, halo, noise)
 
 
 @buildable(reads=True)
 def halo_population() -> DiffmahPopulation:
-    """The population of the published numbers."""
-    return DiffmahPopulation(numbers=published("diffmahpop_default"))
+    """The population of the published parameters."""
+    return DiffmahPopulation(parameters=published("diffmahpop_default"))

@@ -2,7 +2,7 @@
 
 Galaxies are on the main sequence or quenched. On either, the unbounded parameters of diffstar are Gaussian without
 correlations; means and deviations follow the mass of the halo, the share of quenched galaxies also the time when it
-stopped growing, and of satellites the host. The numbers are those published for five simulations (`published`).
+stopped growing, and of satellites the host. The parameters are those published for five simulations (`published`).
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ from galdiff.populations.published import CALIBRATIONS, published, published_bou
 from galdiff.populations.transforms import DIFFSTAR, bounded
 from galdiff.sfh.diffstar import NAMES, DiffstarParams
 
-Numbers = Mapping[str, Float[ArrayLike, ""]]
+Parameters = Mapping[str, Float[ArrayLike, ""]]
 PIVOT = 12.5  # log10 of the halo mass that lines in it are counted from
 ROLL, STEP_HOST, STEP_RATIO = 3.0, 5.0, 2.0  # k of the rolling means, and of what happens to satellites
 UNQUENCHED = 5.0  # unbounded quenching parameters of the main sequence
@@ -79,8 +79,8 @@ def clipped_line(
     return inner + (high - inner) * jax.nn.sigmoid(steps - 1980 * above / below)
 
 
-def quenched_share(p: Numbers, place: GalaxyPlace) -> Float[Array, "..."]:
-    """Share of quenched galaxies [1] at places of any shape; `p`: numbers of diffstarpop."""
+def quenched_share(p: Parameters, place: GalaxyPlace) -> Float[Array, "..."]:
+    """Share of quenched galaxies [1] at places of any shape; `p`: parameters of diffstarpop."""
     central, satellite = (_share(p, place, which) for which in ("cen", "sat"))
     ratio = [
         sigmoid(place.log10_mu, p["qphi_lgmu_crit"], STEP_RATIO, p[f"lgmu_lo_mh_{end}"], p[f"lgmu_hi_mh_{end}"])
@@ -92,7 +92,7 @@ def quenched_share(p: Numbers, place: GalaxyPlace) -> Float[Array, "..."]:
     return central + place.satellite * (satellite - central)
 
 
-def _share(p: Numbers, place: GalaxyPlace, which: str) -> Array:
+def _share(p: Parameters, place: GalaxyPlace, which: str) -> Array:
     q = {name.removeprefix(f"frac_quench_{which}_"): value for name, value in p.items() if f"quench_{which}_" in name}
     x0, low = (
         sigmoid(place.t_peak, q["x0_tpeak"], q["k_tpeak"], q[f"{end}_ylotpeak"], q[f"{end}_yhitpeak"])
@@ -102,12 +102,12 @@ def _share(p: Numbers, place: GalaxyPlace, which: str) -> Array:
 
 
 def means(
-    p: Numbers, log10_m0: Float[ArrayLike, "..."], t_peak: Float[ArrayLike, "..."]
+    p: Parameters, log10_m0: Float[ArrayLike, "..."], t_peak: Float[ArrayLike, "..."]
 ) -> tuple[Float[Array, "... 4"], Float[Array, "... 8"]]:
     """Means of the unbounded diffstar parameters [of mixed units], on the main sequence and of quenched galaxies.
 
     Args:
-      p: numbers of diffstarpop.
+      p: parameters of diffstarpop.
       log10_m0: log10 of the halo mass today [dex(Msun)]; t_peak: when it stopped growing [Gyr]; of one shape.
     """
     m = jnp.asarray(log10_m0)
@@ -129,7 +129,7 @@ def means(
     return jnp.stack(main, -1), jnp.stack(quenched, -1)
 
 
-def deviations(p: Numbers, log10_m0: Float[ArrayLike, "..."]) -> tuple[Float[Array, "... 4"], Float[Array, "... 8"]]:
+def deviations(p: Parameters, log10_m0: Float[ArrayLike, "..."]) -> tuple[Float[Array, "... 4"], Float[Array, "... 8"]]:
     """Standard deviations of the same [of mixed units] at halo masses [dex(Msun)] of any shape."""
 
     def line(name: str) -> Array:
@@ -140,7 +140,7 @@ def deviations(p: Numbers, log10_m0: Float[ArrayLike, "..."]) -> tuple[Float[Arr
     return jnp.stack(main, -1), jnp.stack([*quenched, *(line(name) for name in Q)], -1)
 
 
-def sfh_branches(p: Numbers, place: GalaxyPlace, noise: SfhNoise) -> SfhBranches:
+def sfh_branches(p: Parameters, place: GalaxyPlace, noise: SfhNoise) -> SfhBranches:
     """Both branches of galaxies at places of any shape, with random numbers of that shape; differentiable in all."""
     (main, quenched), (main_std, quenched_std) = means(p, place.log10_m0, place.t_peak), deviations(p, place.log10_m0)
     main = main + main_std * noise.main_sequence
@@ -163,33 +163,33 @@ def drawn_branch(branches: SfhBranches, uniform: Float[ArrayLike, "..."]) -> Dif
 
 
 class DiffstarPopulation(Stage):
-    """Star formation parameters of a galaxy of the population; all numbers can be trained.
+    """Star formation parameters of a galaxy of the population; all parameters can be trained.
 
     Args of the constructor:
-      numbers: by the names of diffstarpop, all 88.
+      parameters: by the names of diffstarpop, all 88.
     """
 
-    def __init__(self, *, numbers: Mapping[str, float]) -> None:
+    def __init__(self, *, parameters: Mapping[str, float]) -> None:
         bounds = published_bounds("diffstarpop")
-        if numbers.keys() != bounds.keys():
-            odd = sorted(numbers.keys() ^ bounds.keys())
-            raise InputError(f"diffstarpop has {len(bounds)} numbers; missing or unknown: {', '.join(odd[:5])}")
-        self.numbers = nnx.Dict(
-            {name: physical(numbers[name], lo=lo, hi=hi, unit="1") for name, (lo, hi) in bounds.items()}
+        if parameters.keys() != bounds.keys():
+            odd = sorted(parameters.keys() ^ bounds.keys())
+            raise InputError(f"diffstarpop has {len(bounds)} parameters; missing or unknown: {', '.join(odd[:5])}")
+        self.parameters = nnx.Dict(
+            {name: physical(parameters[name], lo=lo, hi=hi, unit="1") for name, (lo, hi) in bounds.items()}
         )
 
     def __call__(self, place: GalaxyPlace, noise: SfhNoise) -> SfhBranches:
         """Both branches, at fixed random numbers."""
-        return sfh_branches({name: self.numbers[name].bounded for name in self.numbers}, place, noise)
+        return sfh_branches({name: self.parameters[name].bounded for name in self.parameters}, place, noise)
 
 
 @buildable(reads=True)
 def diffstar_population(*, calibration: str = CALIBRATIONS[0]) -> DiffstarPopulation:
-    """A population with published numbers: smdpl_dr1_nomerging, smdpl_dr1, tng, galacticus_in_situ or .._plus_ex_situ.
+    """A population with published parameters, of smdpl_dr1_nomerging, smdpl_dr1, tng or galacticus_in_situ, .._plus_ex_situ.
 
     Raises:
       InputError: there is no such calibration.
     """
     if calibration not in CALIBRATIONS:
         raise InputError(f"calibration of diffstarpop is '{calibration}'; choose one of {', '.join(CALIBRATIONS)}")
-    return DiffstarPopulation(numbers=published(f"diffstarpop_{calibration}"))
+    return DiffstarPopulation(parameters=published(f"diffstarpop_{calibration}"))

@@ -1,4 +1,4 @@
-"""Numbers published with diffmah, diffstar and diffsky (BSD 3-Clause; NOTICE.txt beside), by their names there."""
+"""Parameters published with diffmah, diffstar and diffsky (BSD 3-Clause; NOTICE.txt beside), by their names there."""
 
 import functools
 import json
@@ -16,18 +16,18 @@ def _all() -> dict[str, dict]:
 
 
 def published(name: str) -> dict[str, float]:
-    """Values of one set of numbers, such as diffstarpop_tng, diffmahpop_default, halo_mass_function.
+    """Values of one set of parameters, such as diffstarpop_tng, diffmahpop_default, halo_mass_function.
 
     Raises:
       InputError: there is no such set.
     """
     if name not in _all() or name == "notice":
-        raise InputError(f"published numbers '{name}' are not there; choose one of {', '.join(list(_all())[1:])}")
+        raise InputError(f"published parameters '{name}' are not there; choose one of {', '.join(list(_all())[1:])}")
     return dict(_all()[name])
 
 
 def published_bounds(name: str) -> dict[str, tuple[float, float]]:
-    """Lower and upper bounds of the numbers of diffstarpop or diffmahpop.
+    """Lower and upper bounds of the parameters of diffstarpop or diffmahpop.
 
     Raises:
       InputError: there are none of this name.

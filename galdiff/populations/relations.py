@@ -11,7 +11,7 @@ from jaxtyping import Array, ArrayLike, Float
 
 from galdiff.core.rolling import rolling_line, sigmoid
 
-Numbers = Mapping[str, Float[ArrayLike, ""]]
+Parameters = Mapping[str, Float[ArrayLike, ""]]
 STEP = 5.0  # k of most steps
 AV_ENDS, BURST_ENDS, FREQUENCY_ENDS = (-4.0, 1.5), (-15.0, -2.0), (-10.0, 0.5)
 SIZE_SCATTER, SIZES = 0.2, (0.1, 40.0)  # dex; kpc
@@ -48,9 +48,9 @@ def monotone(
 
 
 def attenuation(
-    p: Numbers, log10_mstar: ArrayLike, log10_ssfr: ArrayLike, redshift: ArrayLike, lg_age_gyr: ArrayLike
+    p: Parameters, log10_mstar: ArrayLike, log10_ssfr: ArrayLike, redshift: ArrayLike, lg_age_gyr: ArrayLike
 ) -> Relation:
-    """A_V [mag] of stars of some age [dex(Gyr)]; all arguments of shapes that broadcast, `p`: numbers `dust`."""
+    """A_V [mag] of stars of some age [dex(Gyr)]; all arguments of shapes that broadcast, `p`: parameters `dust`."""
     names = ("ylo_q", "ylo_ms", "yhi_q", "yhi_ms")
     steps = p["suav_logsm_x0"], p["suav_logssfr_x0"]
     ends = []
@@ -63,8 +63,8 @@ def attenuation(
     return jax.nn.softplus(level + sigmoid(lg_age_gyr, -2.5, STEP, p["delta_suav_age"], 0.0))
 
 
-def dust_slope(p: Numbers, log10_mstar: ArrayLike, log10_ssfr: ArrayLike) -> Relation:
-    """Slope of the attenuation curve against that of Calzetti [1]; shapes that broadcast, `p`: numbers `dust`."""
+def dust_slope(p: Parameters, log10_mstar: ArrayLike, log10_ssfr: ArrayLike) -> Relation:
+    """Slope of the attenuation curve against that of Calzetti [1]; shapes that broadcast, `p`: parameters `dust`."""
     x0, dead, main = (
         sigmoid(
             log10_mstar,
@@ -78,12 +78,12 @@ def dust_slope(p: Numbers, log10_mstar: ArrayLike, log10_ssfr: ArrayLike) -> Rel
     return sigmoid(log10_ssfr, x0, STEP, dead, main)
 
 
-def unobscured_share(p: Numbers, log10_ssfr: ArrayLike) -> Relation:
-    """Share of the light that meets no dust [1], any shape; `p`: numbers `dust`."""
+def unobscured_share(p: Parameters, log10_ssfr: ArrayLike) -> Relation:
+    """Share of the light that meets no dust [1], any shape; `p`: parameters `dust`."""
     return sigmoid(log10_ssfr, p["funo_logssfr_x0"], STEP, p["funo_logssfr_ylo"], p["funo_logssfr_yhi"])
 
 
-def _burst(p: Numbers, name: str, at: tuple[ArrayLike, ArrayLike], ends: tuple[float, float]) -> Array:
+def _burst(p: Parameters, name: str, at: tuple[ArrayLike, ArrayLike], ends: tuple[float, float]) -> Array:
     low_low, low_high, high_low, high_high = (
         p[f"{name}_logsm_{end}"] for end in ("ylo_q", "ylo_ms", "yhi_q", "yhi_ms")
     )
@@ -91,13 +91,13 @@ def _burst(p: Numbers, name: str, at: tuple[ArrayLike, ArrayLike], ends: tuple[f
     return jax.nn.softplus(monotone((low_low, low_high, high_low, high_high), at, steps, ends, rising=False))
 
 
-def burst_share(p: Numbers, log10_mstar: ArrayLike, log10_ssfr: ArrayLike) -> Relation:
-    """Share of the mass in a recent burst [1]; shapes that broadcast, `p`: numbers `bursts`."""
+def burst_share(p: Parameters, log10_mstar: ArrayLike, log10_ssfr: ArrayLike) -> Relation:
+    """Share of the mass in a recent burst [1]; shapes that broadcast, `p`: parameters `bursts`."""
     return _burst(p, "sufb", (log10_mstar, log10_ssfr), BURST_ENDS)
 
 
-def burst_frequency(p: Numbers, log10_mstar: ArrayLike, log10_ssfr: ArrayLike) -> Relation:
-    """Share of galaxies with a recent burst [1]; shapes that broadcast, `p`: numbers `bursts`."""
+def burst_frequency(p: Parameters, log10_mstar: ArrayLike, log10_ssfr: ArrayLike) -> Relation:
+    """Share of galaxies with a recent burst [1]; shapes that broadcast, `p`: parameters `bursts`."""
     return _burst(p, "sufqb", (log10_mstar, log10_ssfr), FREQUENCY_ENDS)
 
 
@@ -119,7 +119,7 @@ def disc_share(log10_mstar: Float[ArrayLike, "..."], log10_ssfr: Float[ArrayLike
 
 
 def merged_share(
-    p: Numbers,
+    p: Parameters,
     log10_m: Float[ArrayLike, "..."],
     log10_mhost: Float[ArrayLike, "..."],
     time: Float[ArrayLike, "..."],
@@ -128,7 +128,7 @@ def merged_share(
     """Share of satellites that have merged with their central [1], of shapes that broadcast.
 
     Args:
-      p: published numbers `merging`.
+      p: published parameters `merging`.
       log10_m: log10 of the mass of the satellite before it fell in, log10_mhost: of its host [dex(Msun)].
       time: when it is seen, infall: when it fell in [Gyr].
     """
