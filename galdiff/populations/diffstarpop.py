@@ -185,7 +185,10 @@ class DiffstarPopulation(Stage):
 
 @buildable(reads=True)
 def diffstar_population(*, calibration: str = CALIBRATIONS[0]) -> DiffstarPopulation:
-    """A population with published parameters, of smdpl_dr1_nomerging, smdpl_dr1, tng or galacticus_in_situ, .._plus_ex_situ.
+    """A population with published parameters.
+
+    Args:
+      calibration: smdpl_dr1_nomerging, smdpl_dr1, tng, galacticus_in_situ or galacticus_in_plus_ex_situ.
 
     Raises:
       InputError: there is no such calibration.
