@@ -1,8 +1,17 @@
 """Records of whole galaxies: when they are seen, their stars by age, and their light."""
 
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from galdiff.core.record import quantity, record
+from galdiff.core.record import quantity, record, static
+
+
+def _none() -> Float[Array, "line"]:
+    return jnp.zeros(0)
+
+
+def _zero() -> Float[Array, ""]:
+    return jnp.zeros(())
 
 
 @record
@@ -41,8 +50,43 @@ class Starlight:
 
 
 @record
+class IonisingPhotons:
+    """Ionising photons of each population of an SSP library."""
+
+    log10_rate: Float[Array, "ion met age"] = quantity(
+        "dex(photon/s/Msun)", "log10 of the photons that ionise H I, He I and He II, per Msun formed"
+    )
+
+
+@record
+class NebularLight:
+    """Light of the ionised gas of a whole galaxy in its rest frame, before any dust outside of it."""
+
+    continuum: Float[Array, "wave"] = quantity("Lsun/Angstrom", "luminosity density, on the wavelengths of the stars")
+    passes: Float[Array, "wave"] = quantity("", "share of the stars' light that the gas lets through")
+    line_wave: Float[Array, "line"] = quantity("Angstrom", "vacuum wavelength of the lines")
+    line_lum: Float[Array, "line"] = quantity("Lsun", "luminosity of the lines")
+    line_names: tuple[str, ...] = static("lines by name", default=())
+
+
+@record
 class Spectrum:
     """Light of a whole galaxy in its rest frame."""
 
     wave: Float[Array, "wave"] = quantity("Angstrom", "vacuum wavelength, increasing")
-    lum: Float[Array, "wave"] = quantity("Lsun/Angstrom", "luminosity density")
+    lum: Float[Array, "wave"] = quantity("Lsun/Angstrom", "luminosity density without the lines of gas")
+    line_wave: Float[Array, "line"] = quantity("Angstrom", "vacuum wavelength of the lines", default_factory=_none)
+    line_lum: Float[Array, "line"] = quantity("Lsun", "luminosity of the lines", default_factory=_none)
+    dust_power: Float[Array, ""] = quantity("Lsun", "power that dust took, all wavelengths", default_factory=_zero)
+
+
+@record
+class EmissionLines:
+    """Lines of ionised gas as they are measured, behind all dust."""
+
+    wave: Float[Array, "line"] = quantity("Angstrom", "vacuum wavelength at rest")
+    lum: Float[Array, "line"] = quantity("Lsun", "luminosity that leaves the galaxy")
+    bare: Float[Array, "line"] = quantity("Lsun", "luminosity before any dust")
+    flux: Float[Array, "line"] = quantity("1e-20 erg/s/cm2", "observed flux")
+    ew: Float[Array, "line"] = quantity("Angstrom", "equivalent width at rest, positive in emission")
+    names: tuple[str, ...] = static("lines by name", default=())

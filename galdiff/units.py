@@ -36,6 +36,7 @@ Z_SUN = 0.02
 # What the scale of a published fit or table calls solar; nothing else is measured with these
 Z_SUN_COOLING = 0.02  # Sutherland & Dopita (1993, ApJS 88, 253), rounded from Anders & Grevesse (1989, GeCoA 53, 197)
 Z_SUN_TRACKS = 0.02  # Tout et al. (1996) and Hurley et al. (2000): zeta = log10(Z / 0.02)
+Z_SUN_BYLER17 = 0.0185  # Byler et al. (2017, ApJ 840, 44) with MIST in FSPS; Anders & Grevesse (1989) have 0.0189
 Z_SUN_ASPLUND09 = 0.0134  # Asplund et al. (2009, ARA&A 47, 481), table 4; with the next, turns Z into O/H for dust
 OXYGEN_SUN_ASPLUND09 = 8.69  # 12 + log10(O/H), same source, table 1
 Z_SUN_ISOCHRONES = {  # Z at [M/H] = 0

@@ -12,10 +12,12 @@ import tempfile
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Most of the time of the tests is XLA's, which compiles thousands of programs that run once: tell it not to try hard.
-# The numbers change by rounding only. An unknown flag ends the process, and later releases do not know the third.
+# The numbers change by rounding only. Programs in one part, as both cores are busy: parting costs a quarter of the
+# compilation. An unknown flag ends the process, and later releases do not know the last.
 os.environ.setdefault(
     "XLA_FLAGS",
     "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"
+    " --xla_cpu_parallel_codegen_split_count=1"
     + (" --xla_cpu_use_fusion_emitters=false" if importlib.metadata.version("jaxlib") < "0.11" else ""),
 )
 

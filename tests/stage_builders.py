@@ -13,6 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from galdiff.agn.none import NoAGN
+from galdiff.agn.schartmann05 import Schartmann05
 from galdiff.baryons.evolve import Outputs
 from galdiff.baryons.laws.power_law import PowerLaw
 from galdiff.baryons.pandya23 import Pandya23
@@ -24,6 +26,9 @@ from galdiff.cosmology import Cosmology
 from galdiff.dust.attenuation import BirthCloudDust, DustScreen, GasColumnDust, NoDust
 from galdiff.dust.column import ColumnGrid
 from galdiff.dust.curves.modified_calzetti import ModifiedCalzetti
+from galdiff.dust.emission.modified_black_body import ModifiedBlackBody
+from galdiff.dust.emission.none import NoDustEmission
+from galdiff.dust.emission.pah import AromaticDust
 from galdiff.dust.galaxy import GalaxyDust, NoGalaxyDust
 from galdiff.galaxy.grown import GrownGalaxy
 from galdiff.galaxy.streaming import StreamingDisc
@@ -36,12 +41,28 @@ from galdiff.ifu.placement import AtRedshift, place
 from galdiff.ifu.plan import Plan, Precision, make_plan
 from galdiff.ifu.stages import Deposit, Spectrograph, Synthesis, Templates
 from galdiff.ifu.uncompressed import LibraryTemplates, NodeSpectra
+from galdiff.igm.damping_wing import DampingWing
+from galdiff.igm.inoue14 import Inoue14
+from galdiff.igm.none import NoIGM
 from galdiff.kinematics.maps import MapMaker, node_tables
-from galdiff.light_records import Epoch, PopulationWeights, Spectrum, Starlight, StellarHistory
+from galdiff.light_records import (
+    Epoch,
+    IonisingPhotons,
+    NebularLight,
+    PopulationWeights,
+    Spectrum,
+    Starlight,
+    StellarHistory,
+)
+from galdiff.nebular.h_ii_regions import HIIRegions, NoGas
+from galdiff.observing.broadening import Broadening, NoBroadening
+from galdiff.observing.galaxy_lines import MeasureLines
 from galdiff.observing.seen_maps import SeenMaps, seen_stages
+from galdiff.observing.spectrum_steps import SpectrumSteps
 from galdiff.observing.star_sums import BareMaps
 from galdiff.photometry.magnitudes import Photometry
 from galdiff.photometry.passband import Passband
+from galdiff.populations import diffmahpop, diffstarpop
 from galdiff.records import (
     Galaxy,
     GasParticles,
@@ -61,6 +82,7 @@ from galdiff.sfh.model import FormStars
 from galdiff.sfh.panels import AgePanels
 from galdiff.sfh.weights import Enrich
 from galdiff.sps.galaxy_light import GalaxyLight
+from galdiff.sps.ionising_light import IonisingLight
 from galdiff.sps.spectral_correction import CorrectedSpectra
 
 
@@ -264,6 +286,24 @@ def galaxy_dust():
     return GalaxyDust(curve=ModifiedCalzetti(), a_v=0.3, a_v_birth=0.6), {"starlight": starlight()}
 
 
+def high_redshift() -> dict:
+    """A spectrum about Lyman alpha and its limit, at redshift 7."""
+    wave = jnp.asarray(np.linspace(600.0, 1500.0, 60))
+    seen = dataclasses.replace(spectrum(), wave=wave, lum=jnp.ones_like(wave))
+    return {"spectrum": seen, "epoch": dataclasses.replace(epoch(), redshift=jnp.asarray(7.03))}
+
+
+def spectrum() -> Spectrum:
+    line_wave = jnp.asarray([4862.7, 5008.2])
+    lines = {"line_wave": line_wave, "line_lum": 1e3 * jnp.ones_like(line_wave)}
+    return Spectrum(wave=starlight().wave, lum=starlight().old, dust_power=1e3 * line_wave[0], **lines)
+
+
+def active_nucleus() -> tuple[Stage, dict]:
+    settings = {"share": 0.3, "hot": 0.3, "temperature": 1244.0, "a_v": 0.2, "polar_temperature": 100.0}
+    return Schartmann05(curve=ModifiedCalzetti(), **settings), {"spectrum": spectrum()}
+
+
 def galaxy_light():
     populations = PopulationWeights(mass=random(2, 3, lo=1e8, hi=1e9), lg_age=jnp.array([-2.0, 0.0, 1.0]))
     return GalaxyLight(t_birth=0.011), {"populations": populations, "library": library()}
@@ -275,8 +315,62 @@ def photometry():
     return Photometry(passbands=[band]), {"spectrum": spectrum, "epoch": epoch()}
 
 
+def ionising_library() -> SSPGrid:
+    wave = np.geomspace(100.0, 30000.0, 120)
+    flux = np.ones((2, 3, 1)) * np.array([1e-2, 1e-3, 1e-5])[:, None] * (wave / 912.0) ** 0.7 * np.exp(-300.0 / wave)
+    axes = {"ssp_wave": wave, "ssp_lg_age_gyr": np.array([-2.9, -2.2, 0.0]), "ssp_lgmet": np.array([-2.5, -1.8])}
+    axes |= {"ssp_flux": flux, "ssp_fwhm": wave / 100}
+    return SSPGrid(**{name: jnp.asarray(values) for name, values in axes.items()})
+
+
+def h_ii_regions():
+    populations = PopulationWeights(mass=random(2, 3, lo=1e8, hi=1e9), lg_age=jnp.array([-2.9, -2.2, 0.0]))
+    ionising = IonisingPhotons(log10_rate=jnp.array([46.6, 45.9, 44.0])[:, None, None] + jnp.array([0.0, -0.6, -4.0]))
+    ionising = IonisingPhotons(log10_rate=jnp.broadcast_to(ionising.log10_rate, (3, 2, 3)) + 0.1 * random(3, 2, 3))
+    stage = HIIRegions(log10_u=-2.6, escape=0.1, log10_z_gas=-2.1, n_to_o=0.1)
+    return stage, {"populations": populations, "ionising": ionising, "library": ionising_library()}
+
+
+def measure_lines():
+    line_wave, line_lum = jnp.array([4862.0, 5008.0]), jnp.array([1e8, 2e8])
+    light = starlight()
+    gas = {"continuum": light.young, "passes": jnp.ones_like(light.wave), "line_wave": line_wave, "line_lum": line_lum}
+    spectrum = Spectrum(wave=light.wave, lum=light.old, line_wave=line_wave, line_lum=0.7 * line_lum)
+    nebular = NebularLight(**gas, line_names=("Hbeta", "[OIII]5007"))
+    return MeasureLines(), {"nebular": nebular, "spectrum": spectrum, "epoch": epoch()}
+
+
+class Halved(Stage):
+    """A step that dims all light."""
+
+    def __call__(self, spectrum: Spectrum) -> Spectrum:
+        return dataclasses.replace(spectrum, lum=spectrum.lum / 2)
+
+
+def spectrum_steps():
+    spectrum = Spectrum(wave=starlight().wave, lum=starlight().old)
+    return SpectrumSteps(steps=[Halved(), Halved()]), {"attenuated": spectrum, "epoch": epoch()}
+
+
+def galaxy_population():
+    names = ("log10_m0", "t_peak", "satellite", "log10_mu", "log10_mhost", "since_infall")
+    place = diffstarpop.GalaxyPlace(**dict(zip(names, jnp.array([12.3, 9.0, 1.0, -0.5, 13.5, 3.0]), strict=True)))
+    noise = diffstarpop.SfhNoise(main_sequence=random(4, lo=-1.0, seed=30), quenched=random(8, lo=-1.0, seed=31))
+    return diffstarpop.diffstar_population(), {"place": place, "noise": noise}
+
+
+def halo_population():
+    names = ("log10_m", "time", "t_today", "satellite")
+    halo = diffmahpop.ObservedHalo(**dict(zip(names, jnp.array([12.3, 9.0, 13.8, 0.0]), strict=True)))
+    normal = {family: random(4, lo=-1.0, seed=i) for i, family in enumerate(("early", "late"))}
+    noise = diffmahpop.HaloNoise(peak=random(lo=0.2, hi=0.6), **normal)
+    return diffmahpop.halo_population(), {"halo": halo, "noise": noise}
+
+
 BUILDERS: dict[type[Stage], Callable] = {
     Older: older,
+    diffstarpop.DiffstarPopulation: galaxy_population,
+    diffmahpop.DiffmahPopulation: halo_population,
     FormStars: lambda: (FormStars(law=DelayedTau(), ages=PANELS), {"epoch": epoch()}),
     RecentBurst: lambda: (RecentBurst(lgyr_peak=7.0, lgyr_max=9.0 - 1e-3), {"smooth_stars": stellar_history()}),
     Enrich: lambda: (
@@ -286,6 +380,27 @@ BUILDERS: dict[type[Stage], Callable] = {
     GalaxyLight: galaxy_light,
     GalaxyDust: galaxy_dust,
     NoGalaxyDust: lambda: (NoGalaxyDust(), {"starlight": starlight()}),
+    NoDustEmission: lambda: (NoDustEmission(), {"spectrum": spectrum()}),
+    ModifiedBlackBody: lambda: (ModifiedBlackBody(temperature=35.0, beta=1.6, alpha=2.0), {"spectrum": spectrum()}),
+    AromaticDust: lambda: (
+        AromaticDust(share=0.1, ionised=0.3, temperature=30.0, beta=1.6, alpha=2.2),
+        {"spectrum": spectrum()},
+    ),
+    NoAGN: lambda: (NoAGN(), {"spectrum": spectrum()}),
+    Schartmann05: active_nucleus,
+    NoBroadening: lambda: (NoBroadening(), {"spectrum": spectrum()}),
+    Broadening: lambda: (
+        Broadening(sigma_v=200.0, fwhm=6.0, fwhm_library=2.5),
+        {"spectrum": spectrum(), "epoch": epoch()},
+    ),
+    NoIGM: lambda: (NoIGM(), {"spectrum": spectrum()}),
+    Inoue14: lambda: (Inoue14(scale=1.0), high_redshift()),
+    DampingWing: lambda: (DampingWing(scale=1.0, neutral=0.5, end=6.0, bubble=0.5), high_redshift()),
+    IonisingLight: lambda: (IonisingLight(), {"library": ionising_library()}),
+    HIIRegions: h_ii_regions,
+    NoGas: lambda: (NoGas(), {"starlight": starlight()}),
+    MeasureLines: measure_lines,
+    SpectrumSteps: spectrum_steps,
     Photometry: photometry,
     Pandya23: pandya23,
     Regulator: regulator,

@@ -78,8 +78,9 @@ def test_states_of_the_stiff_set_equal_the_reference(reference, stage):
     def run(halo):
         return evolve_adaptively(equations, halo, outputs, 1e-6, solver="stiff")
 
-    history = jax.jit(jax.vmap(run))(ref.halos(reference))
-    error = np.abs(ref.log10_state(history.contents) - reference["logy_tol12"][:, STIFF])
+    some = slice(None, None, 4)  # of all masses; all lanes take as many steps as the slowest
+    history = jax.jit(jax.vmap(run))(ref.halos(reference, some))
+    error = np.abs(ref.log10_state(history.contents) - reference["logy_tol12"][some, STIFF])
     assert history.solved.all()
     assert np.median(error) < 3e-7
     assert error.max() < 1e-5

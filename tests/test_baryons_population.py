@@ -95,9 +95,9 @@ def test_what_no_solver_solves_is_named_and_not_a_number(halos):
     population_ = Population(Pandya23(**STIFF), OUTPUTS, tolerance=0.01, chunk=8)
     tried = []
 
-    def give_up(state, few, stiff):
+    def give_up(state, few, shared, stiff):
         tried.append(stiff)
-        made = jax.tree.map(lambda x: x[:1], population_._on_grid(state, jax.tree.map(lambda x: x[:8], few)))
+        made = jax.tree.map(lambda x: x[:1], population_._on_grid(state, jax.tree.map(lambda x: x[:8], few), shared))
         made = jax.tree.map(lambda x: jnp.repeat(x, len(few.t_start), 0), made)
         return dataclasses.replace(made, solved=jnp.zeros(len(few.t_start), bool))
 
@@ -138,8 +138,8 @@ def spoiled(halos):
     population_.state = in_single(population_.state)
     on_grid = population_._on_grid
 
-    def lose(state, few):
-        found = on_grid(state, few)
+    def lose(state, few, shared):
+        found = on_grid(state, few, shared)
         odd = jnp.arange(len(few.t_start)) == 3
         contents = jax.tree.map(lambda x: jnp.where(odd[:, None], jnp.nan, x), found.contents)
         error = jnp.where(odd, jnp.inf, found.error)
@@ -166,9 +166,9 @@ def test_without_double_precision_more_steps_are_tried_and_what_fails_is_named(s
     population_, rounded = spoiled
     tried = []
 
-    def lost(state, few, stiff=None):
+    def lost(state, few, shared, stiff=None):
         tried.append((few.m_vir.dtype.name, stiff))
-        return jax.tree.map(lambda x: x[3:4], population_._on_grid(state, jax.tree.map(lambda x: x[:8], few)))
+        return jax.tree.map(lambda x: x[3:4], population_._on_grid(state, jax.tree.map(lambda x: x[:8], few), shared))
 
     for method in ("_finer", "_own_steps"):
         monkeypatch.setattr(population_, method, lost)
@@ -189,7 +189,7 @@ def test_cycles_that_differ_in_parameters_alone_share_compiled_programs():
     )
     assert plain._on_grid is windy._on_grid is not finer._on_grid
     halos = jax.tree.map(lambda x: x[:2], population(8))
-    masses = [p._on_grid(p.state, halos).m_star[:, -1] for p in (plain, windy)]
+    masses = [p._on_grid(p.state, halos, None).m_star[:, -1] for p in (plain, windy)]
     assert (masses[1] < 0.9 * masses[0]).all()
     assert plain._on_grid._cache_size() == 1
 

@@ -24,6 +24,9 @@ from stage_builders import BUILDERS
 import galdiff
 from galdiff.core.record import check
 from galdiff.core.stage import Stage
+from galdiff.nebular.h_ii_regions import NoGas
+
+NOTHING = (NoGas,)  # what makes the same of everything
 
 
 def stages_of_the_package() -> set[type[Stage]]:
@@ -116,7 +119,7 @@ def test_gradients_are_finite_in_parameters_and_records(case):
 
     grads = jax.tree.leaves(jax.jit(jax.grad(total, argnums=(0, 1)))(case.params, smooth))
     assert all(jnp.isfinite(g).all() for g in grads)
-    assert any((g != 0).any() for g in grads)
+    assert any((g != 0).any() for g in grads) != isinstance(case.stage, NOTHING)
 
 
 def test_tree_mode_gives_the_same(case):

@@ -105,12 +105,15 @@ def test_a_curve_goes_on_smoothly_beyond_its_range(name):
     np.testing.assert_allclose(*slope(log(curve.red) + jnp.array([1.0, 2.0])), rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["ccm89", "odonnell94", "fitzpatrick99", "gordon23", "power_law", "modified_calzetti"])
+SLOPED = ("power_law", "modified_calzetti", "salim18", "kriek_conroy13", "triweight")
+
+
+@pytest.mark.parametrize("name", ["ccm89", "odonnell94", "fitzpatrick99", "gordon23", *SLOPED])
 def test_gradients_in_the_parameter_of_a_curve_match_differences(name):
-    key = "slope" if name in ("power_law", "modified_calzetti") else "r_v"
+    key = "slope" if name in SLOPED else "r_v"
     at, h = (-0.5 if key == "slope" else 3.4), 1e-5
-    kind = type(preset(name))
-    curve = jax.jit(lambda p: kind(**{key: p})(WAVE))
+    start = preset(name)
+    curve = jax.jit(lambda p: dataclasses.replace(start, **{key: p})(WAVE))
     difference = (curve(at + h) - curve(at - h)) / (2 * h)
     np.testing.assert_allclose(jax.jacfwd(curve)(at), difference, rtol=1e-7, atol=1e-8)
 

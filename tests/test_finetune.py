@@ -140,7 +140,8 @@ def test_wrong_input_is_told_before_training(override, text, tmp_path):
 
 
 def test_only_a_new_hook_trains_and_the_result_loads(tmp_path):
-    run("+correction@model.state_correction=mlp", "which=new", "prior=null", f"output={tmp_path}")
+    new = ("which=new", "which_fresh=new", "prior=null")  # both train the same, which is compiled once
+    run("+correction@model.state_correction=mlp", *new, f"output={tmp_path}")
     before, after = galdiff.load(bundled("wind_correction")).model, galdiff.load(tmp_path).model
     (_, *old, _), (_, *new, _) = parts_of(before), parts_of(after)
     old, new = ({path: x for state in states for path, x in by_path(state).items()} for states in (old, new))

@@ -59,7 +59,15 @@ def plain_of(kind: type):
 
 
 def test_hooks_are_where_the_design_wants_them():
-    assert {stage.__module__.split(".")[1] for stage, _ in PLACES} == {"baryons", "sfh", "galaxy", "dust", "ifu", "sps"}
+    assert {stage.__module__.split(".")[1] for stage, _ in PLACES} == {
+        "baryons",
+        "sfh",
+        "galaxy",
+        "dust",
+        "ifu",
+        "sps",
+        "nebular",
+    }
     assert {name for _, name in PLACES} >= {"correction", "state_correction", *IFU_HOOKS}
 
 

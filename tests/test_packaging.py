@@ -55,6 +55,7 @@ def test_the_wheel_holds_the_package_its_configs_and_its_experiments(wheel):
         assert path.is_dir() or f"galdiff/checkpoints/{path.relative_to(ROOT / 'checkpoints')}" in names
     assert not [n for n in names if n.startswith("tests/") or n.endswith((".pyc", ".h5", ".hdf5"))]
     assert any(n.endswith("licenses/LICENSE") for n in names)
+    assert {"galdiff/nebular/byler17.npz", "galdiff/nebular/LICENSE_fsps.txt"} <= names  # the grid and its terms
     assert "galdiff/py.typed" in names  # else type checkers of users ignore every annotation
 
 
@@ -77,7 +78,7 @@ def test_the_checkpoints_in_the_wheel_load_in_the_default_precision(installed, t
         "m = galdiff.load(bundled('wind_correction')).model; print(type(m).__name__, emulated_ssp().ssp_flux.shape)"
     )
     said = run(installed / "python", "-W", "ignore", "-c", code, cwd=tmp_path)
-    assert said.split("\n")[-2] == "Pandya23 (12, 43, 6277)"
+    assert said.split("\n")[-2] == "Pandya23 (12, 44, 6277)"
 
 
 def test_the_installed_command_makes_a_cube(installed, tmp_path):

@@ -13,7 +13,7 @@ from galdiff.cosmology import Cosmology
 from galdiff.dust.curves.modified_calzetti import ModifiedCalzetti
 from galdiff.dust.galaxy import GalaxyDust, NoGalaxyDust
 from galdiff.errors import InputError
-from galdiff.light_records import PopulationWeights, Spectrum
+from galdiff.light_records import NebularLight, PopulationWeights, Spectrum, Starlight
 from galdiff.photometry.magnitudes import Photometry, ab_magnitude
 from galdiff.photometry.passband import Passband, band_weights
 from galdiff.photometry.read import load_passband
@@ -205,3 +205,28 @@ def test_tables_give_the_magnitudes_of_the_spectrum_behind_dust():
         )
     with pytest.raises(InputError, match="passband hump runs from 4500 to 5310 Angstrom, but the library"):
         band_tables(grid, [HUMP], redshift=2.0)
+
+
+@pytest.mark.parametrize("redshift", [0.0, 0.1])
+def test_a_line_counts_as_much_as_a_narrow_hump_of_its_luminosity(redshift):
+    wave = np.sort(np.concatenate([WAVE, 4700.0 + np.array([-0.2, 0.0, 0.2])]))
+    wave = np.unique(wave)
+    hump = jnp.asarray(np.where(wave == 4700.0, 50.0 / 0.2, 0.0))  # a triangle of 50 Lsun
+    as_hump = ab_magnitude(jnp.asarray(wave), 1.0 + hump, HUMP, redshift)
+    lines = (jnp.asarray([4700.0, 8000.0]), jnp.asarray([50.0, 1e5]))
+    as_line = ab_magnitude(jnp.asarray(WAVE), jnp.ones(WAVE.size), HUMP, redshift, lines=lines)
+    np.testing.assert_allclose(as_line, as_hump, atol=2e-4)
+    assert as_line < ab_magnitude(jnp.asarray(WAVE), jnp.ones(WAVE.size), HUMP, redshift) - 0.01
+
+
+def test_lines_and_continuum_of_gas_pass_the_birth_clouds_and_dust_takes_what_is_missing():
+    wave, flat = jnp.asarray(WAVE), jnp.ones(WAVE.size)
+    starlight = Starlight(wave=wave, young=flat, old=flat)
+    gas = NebularLight(continuum=0.1 * flat, passes=flat, line_wave=jnp.asarray([4862.7]), line_lum=jnp.asarray([30.0]))
+    dust = GalaxyDust(curve=ModifiedCalzetti(), a_v=0.5, a_v_birth=1.0)
+    bare, seen = NoGalaxyDust()(starlight, gas), dust(starlight, gas)
+    screen, clouds = dust.transmissions(bare.line_wave)
+    np.testing.assert_allclose(seen.line_lum, 30.0 * screen * clouds)
+    lost = jnp.trapezoid(bare.lum - seen.lum, wave) + (bare.line_lum - seen.line_lum).sum()
+    np.testing.assert_allclose(seen.dust_power, lost)
+    assert bare.dust_power == 0

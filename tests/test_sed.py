@@ -12,7 +12,7 @@ from astropy import units as u
 from astropy.table import QTable
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-FILES = ["config.yaml", "magnitudes.ecsv", "metrics.json", "sed.png", "spectrum.ecsv"]
+FILES = ["config.yaml", "lines.ecsv", "magnitudes.ecsv", "metrics.json", "sed.png", "spectrum.ecsv"]
 
 
 @pytest.fixture(scope="module")
@@ -39,12 +39,17 @@ def command(script, folder, capsys, *overrides):
 
 
 def test_a_halo_gives_a_spectrum_and_its_magnitudes(script, tmp_path, capsys):
-    folder = run(script, tmp_path / "run", "passbands=[sdss2010-g,sdss2010-r]", "halo.log10_mvir=12.0")
+    folder = run(script, tmp_path / "run", "passbands=[sdss2010-g,sdss2010-r]", "halo.log10_mvir=12.0", "nebular=none")
     assert sorted(p.name for p in folder.iterdir() if p.is_file()) == FILES
     spectrum, magnitudes = (QTable.read(folder / name) for name in ("spectrum.ecsv", "magnitudes.ecsv"))
     assert spectrum["wave"].unit == u.Angstrom
     assert spectrum["lum"].unit == u.Lsun / u.Angstrom
-    assert (spectrum["lum"] <= spectrum["lum_young"] + spectrum["lum_old"]).all()
+    stars = spectrum["lum_young"] + spectrum["lum_old"]
+    inside = stars > 0  # of the library
+    assert (spectrum["lum"] - spectrum["lum_dust"] <= stars * (1 + 1e-12))[inside].all()
+    assert inside.sum() > 1000
+    taken = np.trapezoid((stars - spectrum["lum"] + spectrum["lum_dust"])[inside], spectrum["wave"][inside])
+    np.testing.assert_allclose(np.trapezoid(spectrum["lum_dust"], spectrum["wave"]) / taken, 1.0, rtol=1e-4)
     assert list(magnitudes["passband"]) == ["sdss2010-g", "sdss2010-r"]
     colour = magnitudes["mag_ab_rest"][0] - magnitudes["mag_ab_rest"][1]
     assert 0.0 < colour < 1.0
@@ -53,13 +58,71 @@ def test_a_halo_gives_a_spectrum_and_its_magnitudes(script, tmp_path, capsys):
     assert "Msun formed, mean age" in capsys.readouterr().out
 
 
+def test_gas_adds_lines_that_magnitudes_hold(script, tmp_path, data_dir):
+    library = f"ssp.path={data_dir}/ssp/ssp_popstar_chabrier.h5"
+    law = ("sfh=constant", "metallicity=one", "imf=chabrier", "ssp=file", library, "redshift=0.1")
+    law = (*law, "passbands=[sdss2010-g,sdss2010-r,sdss2010-i]", "runtime.precision=float32")
+    folders = [run(script, tmp_path / name, *law, f"nebular={name}") for name in ("byler17", "none")]
+    lines, no_lines = (QTable.read(folder / "lines.ecsv") for folder in folders)
+    assert len(no_lines) == 0
+    lines.add_index("line")
+    alpha, beta = lines.loc["Halpha"], lines.loc["Hbeta"]
+    assert alpha["lum"] < alpha["lum_bare"]
+    assert alpha["lum"] / beta["lum"] > alpha["lum_bare"] / beta["lum_bare"]  # dust reddens
+    assert 10 < alpha["ew_rest"].to_value("Angstrom") < 300
+    spectrum = QTable.read(folders[0] / "spectrum.ecsv")
+    near = np.abs(spectrum["wave"].to_value("Angstrom") - 6564.6) < 80
+    seen = np.trapezoid(spectrum["lum_lines"][near], spectrum["wave"][near]).to_value("erg/s")
+    both = (alpha["lum"] + lines.loc["[NII]6548"]["lum"] + lines.loc["[NII]6584"]["lum"]).to_value("erg/s")
+    np.testing.assert_allclose(seen, both, rtol=0.05)
+    wave, lum, dust = (spectrum[name].value for name in ("wave", "lum", "lum_dust"))
+    inside = (wave > 913) & (wave < 24000)  # what dust takes of stars and gas it gives back
+    made = spectrum["lum_young"].value + spectrum["lum_old"].value + spectrum["lum_gas"].value
+    taken = np.trapezoid((made - lum + spectrum["lum_lines"].value + dust)[inside], wave[inside])
+    taken += (lines["lum_bare"] - lines["lum"]).sum().to_value("Lsun")
+    np.testing.assert_allclose(np.trapezoid(dust, wave) / taken, 1.0, rtol=0.01)
+    bright, dim = (QTable.read(folder / "magnitudes.ecsv")["mag_ab"] for folder in folders)
+    assert (bright < dim).all()  # H-beta and [O III] in g and r, H-alpha in i
+    assert dim[2] - bright[2] > 0.02
+
+
+def test_dust_and_a_nucleus_shine_in_the_infrared_and_hydrogen_takes_the_far_ultraviolet(script, tmp_path):
+    what = (
+        "agn=schartmann05",
+        "agn.share=0.2",
+        "broadening=gaussian",
+        "redshift=2.5",
+        "sfh=delayed_tau",
+        "metallicity=one",
+    )
+    folder = run(script, tmp_path / "run", *what, "passbands=[sdss2010-g,sdss2010-r,wise2010-W4]")
+    spectrum, magnitudes = (QTable.read(folder / name) for name in ("spectrum.ecsv", "magnitudes.ecsv"))
+    wave = spectrum["wave"].to_value("Angstrom")
+    forest = wave < 1215
+    assert wave[-1] == pytest.approx(1e7)
+    assert (spectrum["lum_seen"] < 0.9 * spectrum["lum"])[forest].all()
+    assert (spectrum["lum_seen"] == spectrum["lum"])[wave > 1216].all()
+    share = np.trapezoid(spectrum["lum_agn"], wave) / np.trapezoid(spectrum["lum"], wave)
+    assert 0.12 < share < 0.2  # the ionising light of the disc is bluer than the library
+    infrared = wave > 1e5
+    both = spectrum["lum_dust"] + spectrum["lum_agn"]
+    assert np.trapezoid(both[infrared], wave[infrared]) > 0.97 * np.trapezoid(spectrum["lum"][infrared], wave[infrared])
+    assert np.isfinite(magnitudes["mag_ab"]).all()
+    assert 15 < magnitudes["mag_ab"][2] < magnitudes["mag_ab"][0]
+
+
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
+        (("nebular=byler17", "nebular.log10_u=-7", "sfh=delayed_tau"), "nebular.log10_u"),
+        (("sigma_gas=0", "sfh=delayed_tau"), "sigma_gas is 0 km/s"),
+        (("nebular=byler17", "nebular.escape=1.5", "sfh=delayed_tau"), "nebular.escape"),
         (("redshift=-1",), "redshift is -1"),
         (("passbands=[nothing-r]",), "passband 'nothing-r' is no file and no name of speclite"),
-        (("passbands=[wise2010-W4]", "sfh=delayed_tau"), "passband wise2010-W4 runs from"),
+        (("passbands=[wise2010-W4]", "sfh=delayed_tau", "dust_emission=none"), "passband wise2010-W4 runs from"),
         (("passbands=[]", "sfh=delayed_tau"), "passbands are empty"),
+        (("dust_emission.temperature=5", "sfh=delayed_tau"), "dust_emission.temperature"),
+        (("agn=schartmann05", "agn.share=1.0", "sfh=delayed_tau"), "agn.share"),
         (("sfh=delayed_tau", "sfh.tau=-1"), "sfh.tau"),
         (("sfh=delayed_tau", "sfh.t_start=9", "redshift=1"), "t_start is 9 Gyr, but the galaxy is seen at"),
         (("sfh=constant", "sfh.t_start=9", "redshift=1"), "t_start is 9 Gyr, but the galaxy is seen at"),

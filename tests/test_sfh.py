@@ -1,5 +1,6 @@
 """Star formation histories: parity with diffstar, exact masses, gradients, and weights on the nodes of a library."""
 
+import dataclasses
 import functools
 
 import jax
@@ -10,8 +11,11 @@ from flax import nnx
 from sps_reference import Formula, Reference
 
 from galdiff.core.correction import LogGain
+from galdiff.cosmology import age as cosmology_age
+from galdiff.cosmology import flat_cosmology
 from galdiff.errors import InputError
 from galdiff.halo import diffmah
+from galdiff.imf import kroupa, return_fraction
 from galdiff.light_records import Epoch
 from galdiff.sfh import dsps_weights
 from galdiff.sfh.bins import ContinuityBins
@@ -21,16 +25,20 @@ from galdiff.sfh.delayed_tau import DelayedTau
 from galdiff.sfh.diffstar import Diffstar, diffstar_sfr
 from galdiff.sfh.double_power_law import DoublePowerLaw
 from galdiff.sfh.gas_lag import DiffstarGasLag
+from galdiff.sfh.gas_metallicity import AndrewsMartini13, Maiolino08, stars_of_oxygen
 from galdiff.sfh.lognormal import Lognormal
-from galdiff.sfh.metallicity import MassMetallicity, maiolino08, mass_metallicity
+from galdiff.sfh.metallicity import MassMetallicity, log10_formed_before, maiolino08, mass_metallicity
 from galdiff.sfh.model import FormStars
 from galdiff.sfh.panels import AgePanels
+from galdiff.sfh.remaining import mean_sfr, remaining_mass
 from galdiff.sfh.stochastic import Stochastic, regulator_covariance
 from galdiff.sfh.tabulated import Tabulated
+from galdiff.sfh.tabulated_metallicity import TabulatedMetallicity
 
 AGES = tuple(np.log10([0.001, 0.003, 0.01, 0.03, 0.06, 0.1, 0.2, 0.4, 0.7, 1.0, 1.5, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14]))
 PANELS = AgePanels(lg_age_gyr=AGES)
 EPOCH = Epoch(time=jnp.asarray(9.0), redshift=jnp.asarray(0.4), luminosity_distance=jnp.asarray(2000.0))
+PLANCK15 = flat_cosmology(h0=67.74, omega_m=0.3075, omega_b=0.0486, omega_r=0.0, w=-1.0, wa=0.0)
 HALO = Formula(diffmah.DiffmahParams(), 13.8)
 LAWS = {
     "delayed_tau": DelayedTau,
@@ -252,3 +260,55 @@ def test_bad_input_is_told_on_one_line(build, said):
     with pytest.raises(InputError, match=said) as caught:
         build()
     assert "\n" not in str(caught.value)
+
+
+def test_stars_follow_the_oxygen_of_their_gas():
+    law = AndrewsMartini13()
+    published = [8.1192, 8.5275, 8.7195, 8.7587, 8.7787]  # 12 + log10(O/H) of the formula
+    np.testing.assert_allclose(law.log_oh(jnp.asarray([8.0, 9.0, 10.0, 10.5, 11.0])), published, atol=1e-4)
+    stars = FormStars(law=Constant(), ages=PANELS)(EPOCH)
+    evolving = Maiolino08(cosmology=PLANCK15)
+    for one in (law, evolving):
+        lgmet = one.lgmet(stars)
+        formed = stars.mass > 1e3
+        assert (jnp.diff(lgmet[formed]) <= 1e-6).all()
+        assert jnp.isfinite(
+            jax.grad(lambda m, one=one: one.lgmet(dataclasses.replace(stars, mass=m)).sum())(stars.mass)
+        ).all()
+    mass = log10_formed_before(stars)
+    old = jnp.argmin(jnp.abs(EPOCH.time - stars.age - cosmology_age(PLANCK15, 2.2)))
+    want = stars_of_oxygen(maiolino08(mass[old], 2.2) + 12)
+    np.testing.assert_allclose(evolving.lgmet(stars)[old], want, atol=0.05)
+
+
+def test_the_relation_with_its_pivot_at_the_centre_is_mzr(reference):
+    p = dict(zip(("level", "centre", "sharpness", "slope_lo", "slope_hi"), reference["mzr_params"][:5], strict=True))
+    law = MassMetallicity(pivot=None, **{k: float(v) for k, v in p.items()})
+    got = law.relation(p["centre"], 13.0)
+    np.testing.assert_allclose(got, np.log10(0.012) + p["level"], atol=1e-9)
+
+
+def test_what_remains_of_the_stars_follows_the_mass_function_of_the_run():
+    stars = FormStars(law=Burst(log10_mformed=10.0, age=8.0, duration=0.1), ages=PANELS)(EPOCH)
+    left = jax.jit(remaining_mass)(stars, kroupa())
+    np.testing.assert_allclose(left.remaining / left.formed, 1 - return_fraction(kroupa(), 7.95), atol=1e-3)
+    assert 0 < left.remnants < 0.3 * left.remaining
+    young = FormStars(law=Burst(log10_mformed=10.0, age=0.01, duration=0.009), ages=PANELS)(EPOCH)
+    assert remaining_mass(young, kroupa()).remaining > 0.9 * young.mass.sum()
+
+
+def test_the_mean_rate_is_the_mass_of_the_last_years():
+    stars = FormStars(law=Constant(log10_mformed=10.0, t_start=1.0), ages=PANELS)(EPOCH)
+    for span in (0.01, 0.1, 1.0):
+        np.testing.assert_allclose(mean_sfr(stars, PANELS, span), 1e10 / 8e9, rtol=0.02)
+
+
+def test_a_table_of_metallicity_is_read_at_birth_and_solar_units_are_told():
+    law = TabulatedMetallicity(time=(1.0, 5.0, 9.0), lgmet_table=(-3.0, -2.0, -1.8))
+    stars = FormStars(law=Constant(), ages=PANELS)(EPOCH)
+    want = np.interp(stars.time - stars.age, [1.0, 5.0, 9.0], [-3.0, -2.0, -1.8])
+    np.testing.assert_allclose(law.lgmet(stars), want)
+    with pytest.raises(InputError, match=r"holds 0.2 dex.*relative to the sun"):
+        TabulatedMetallicity(time=(1.0, 5.0), lgmet_table=(-0.5, 0.2))
+    with pytest.raises(InputError, match="increase"):
+        TabulatedMetallicity(time=(5.0, 1.0), lgmet_table=(-2.5, -2.2))

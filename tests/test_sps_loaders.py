@@ -17,6 +17,7 @@ from galdiff.core import air
 from galdiff.core.record import check
 from galdiff.errors import InputError
 from galdiff.runtime import project_dir
+from galdiff.sps.grid import cut_populations
 from galdiff.sps.interpolate import node_table, spectrum
 from galdiff.sps.library import load_ssp
 
@@ -178,6 +179,64 @@ def test_fsps_makes_a_library_in_our_units(monkeypatch):
     np.testing.assert_allclose(grid.ssp_flux, expected * 3.839 / 3.828, rtol=1e-12)
     np.testing.assert_allclose(np.interp(5000.0, grid.ssp_wave, grid.ssp_fwhm), 5000 * 60 / 299792.458 * 2.35482, 1e-6)
     assert (grid.ssp_fwhm > 0).all()
+
+
+class NebularPopulation(FakePopulation):
+    """The same with two emission lines; FSPS gives those of all ages once a spectrum of all ages was asked for."""
+
+    emline_wavelengths = np.array([6564.6, 4862.7])
+    emline_luminosity = None
+
+    def get_spectrum(self, *, zmet, tage, peraa):
+        self.emline_luminosity = np.array([[3.0, 1.0], [0.3, 0.1], [0.0, 0.0]]) * zmet
+        return super().get_spectrum(zmet=zmet, tage=tage, peraa=peraa)
+
+
+def test_fsps_with_nebular_emission_brings_its_lines(monkeypatch):
+    monkeypatch.setitem(sys.modules, "fsps", types.SimpleNamespace(StellarPopulation=NebularPopulation))
+    grid = load_ssp(None, kind="fsps", wave_range=(3000.0, 9000.0), add_neb_emission=True, nebemlineinspec=False)
+    check(grid)
+    np.testing.assert_allclose(grid.line_wave, [6564.6, 4862.7])
+    np.testing.assert_allclose(grid.line_lum_per_msun[:, 0, 0], np.array([3.0, 6.0]) * 3.839 / 3.828)
+    assert load_ssp(None, kind="fsps", wave_range=(3000.0, 9000.0)).line_wave is None
+
+
+LINES = {
+    "ssp_emline_wave": np.array([4862.7, 6564.6]),
+    "ssp_emline_luminosity": np.arange(12.0).reshape(2, 3, 2),
+    "ssp_emline_name": np.array([b"Hbeta", b"Halpha"]),
+}
+
+
+def test_dsps_lines_are_read_with_their_names_and_stay_in_parts_of_the_library(tmp_path):
+    path = write_dsps(tmp_path / "lines.h5", attrs={"lsun_cgs": 3.839e33}, **LINES)
+    grid = load_ssp(path)
+    check(grid)
+    assert grid.line_names == ("Hbeta", "Halpha")
+    np.testing.assert_allclose(grid.line_wave, LINES["ssp_emline_wave"])
+    np.testing.assert_allclose(grid.line_lum_per_msun, LINES["ssp_emline_luminosity"] * 3.839 / 3.828)
+    part = cut_populations(load_ssp(path, wave_range=(4500.0, 5500.0)), (0.1, 0.9), (-1.7, -1.7))
+    check(part)
+    np.testing.assert_allclose(part.line_lum_per_msun, grid.line_lum_per_msun[1:, 1:])
+    without = load_ssp(write_dsps(tmp_path / "none.h5"))
+    assert (without.line_wave, without.line_lum_per_msun, without.line_names) == (None, None, ())
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"ssp_emline_luminosity": None}, "it has ssp_emline_wave alone; emission lines need both"),
+        ({"ssp_emline_luminosity": np.ones((3, 2, 2))}, r"has shape \(3, 2, 2\); \(met, age, line\) = \(2, 3, 2\)"),
+        ({"ssp_emline_luminosity": np.full((2, 3, 2), -1.0)}, "runs from -1 to -1 Lsun per Msun formed"),
+        ({"ssp_emline_luminosity": np.full((2, 3, 2), np.nan)}, "all finite"),
+        ({"ssp_emline_luminosity": np.full((2, 3, 2), 1e33)}, "convert or repair it"),
+        ({"ssp_emline_wave": np.array([0.48, 0.65])}, "Angstrom from 100 to"),
+        ({"ssp_emline_name": np.array([b"Hbeta"])}, "1 names for 2 lines"),
+    ],
+)
+def test_lines_that_cannot_be_are_refused(tmp_path, changes, match):
+    with pytest.raises(InputError, match=match):
+        load_ssp(write_dsps(tmp_path / "lines.h5", **(LINES | changes)))
 
 
 def test_fsps_that_is_not_installed_is_an_error_with_the_remedy(monkeypatch):

@@ -126,8 +126,9 @@ def prepare(equations: Equations, history: HaloHistory, outputs: Outputs) -> Pre
     at, pace = stage_times(times)
     start = history.t_start.astype(times.dtype)
     everywhere = jnp.concatenate([start[None], at.ravel(), times[np.asarray(wanted)]])
-    halo = halo_at(history, everywhere)  # in one go: a program of its own for each would take three times to compile
-    state = equations.halo_state(halo, history.cosmology)
+    # In one go: a program of its own for each would take three times to compile; and kept, not computed for each use.
+    halo = jax.lax.optimization_barrier(halo_at(history, everywhere))
+    state = jax.lax.optimization_barrier(equations.halo_state(halo, history.cosmology))
     n = 1 + at.size
     return Prepared(
         first=jax.tree.map(lambda x: x[0], halo),

@@ -23,11 +23,13 @@ from galdiff.baryons.evolve import (
     evolve_prepared,
     prepare,
 )
-from galdiff.core.compiled import cached
+from galdiff.core.compiled import cached, quickly
 from galdiff.errors import InputError
 from galdiff.records import BaryonHistory, HaloHistory
 
 LANES = 256  # halos side by side on a device: the tables of more would not stay in a processor's cache
+FEW = 32  # halos that are solved sooner than a program for them is polished
+OFTEN = 8  # groups of galaxies that are solved again, after which a polished program pays
 GROUP = 16  # galaxies that are solved again together on a processor; a 16th of a chunk on an accelerator
 FINER = 8  # times the steps of the grid, before steps of their own, which cost some hundred times more
 MAX_STEPS = 4096
@@ -74,7 +76,9 @@ class Population:
         each = -(-chunk // jax.device_count())
         self.chunk = jax.device_count() * (each if each <= LANES else -(-each // LANES) * LANES)
         graph, self.state = nnx.split(stage)
-        self._on_grid, self._finer, self._own_steps = cached(_solvers, graph, outputs, MAX_STEPS, jax.device_count())
+        self._on_grid, self._finer, self._own_steps = cached(
+            _solvers, graph, outputs, MAX_STEPS, jax.device_count(), self.chunk
+        )
 
     def solve(
         self, halos: HaloHistory, ids: Sequence[int] | None = None, done: Callable[[int], None] | None = None
@@ -116,16 +120,17 @@ class Population:
 
     def _solve_chunk(self, halos: HaloHistory, names: np.ndarray) -> tuple[BaryonHistory, Report]:
         n = len(names)
-        found: Any = cut(jax.tree.map(np.array, self._on_grid(self.state, pad(halos, self.chunk))), n)
+        own, shared = parted(halos)
+        found: Any = cut(jax.tree.map(np.array, self._on_grid(self.state, pad(own, self.chunk), shared)), n)
         poor = self._poor(found, np.arange(n))
         refined, stiff, best = poor, poor[:0], found.error.copy()
         state, double = self.state, poor[:0]
         if len(poor) and found.error.dtype == np.float32 and double_precision():
-            state, halos, double = in_double(state), in_double(halos), poor
+            (state, own, shared), double = in_double((state, own, shared)), poor
         methods = (
             self._finer,
-            lambda state, few: self._own_steps(state, few, False),
-            lambda state, few: self._own_steps(state, few, True),
+            lambda *given: self._own_steps(*given, False),
+            lambda *given: self._own_steps(*given, True),
         )
         group = GROUP if jax.default_backend() == "cpu" else max(GROUP, self.chunk // 16)
         for method in methods:
@@ -134,8 +139,8 @@ class Population:
             stiff = poor if method is methods[-1] else stiff
             for begin in range(0, len(poor), group):
                 which = poor[begin : begin + group]
-                few = jax.tree.map(lambda x, w=which: x[w], halos)
-                again = cut(jax.tree.map(np.asarray, method(state, pad(few, group))), len(which))
+                few = jax.tree.map(lambda x, w=which: x[w], own)
+                again = cut(jax.tree.map(np.asarray, method(state, pad(few, group), shared)), len(which))
                 with np.errstate(over="ignore"):  # what single precision cannot hold is infinite, and found below
                     jax.tree.map(lambda old, new, w=which: old.__setitem__(w, new), found, again)
             best[poor] = np.minimum(best[poor], found.error[poor])
@@ -177,7 +182,7 @@ class Population:
 
 
 def _solvers(
-    graph: nnx.GraphDef, outputs: Outputs, max_steps: int, n_devices: int
+    graph: nnx.GraphDef, outputs: Outputs, max_steps: int, n_devices: int, chunk: int
 ) -> tuple[Callable, Callable, Callable]:
     """On the grid, on a finer one, and with own steps, compiled once for all stages that differ in parameters alone."""
     del n_devices  # the grid is compiled for all there are
@@ -186,18 +191,19 @@ def _solvers(
     def equations(state: Any) -> Equations:
         return nnx.merge(graph, state).equations()
 
-    def on_grid(state: Any, halos: HaloHistory, times: Any = outputs) -> Any:
+    def on_grid(state: Any, halos: HaloHistory, shared: Any, times: Any = outputs) -> Any:
         e = equations(state)
-        return side_by_side(lambda halo: evolve_prepared(e, prepare(e, halo, times)), halos)
+        return side_by_side(lambda h: evolve_prepared(e, prepare(e, joined(h, shared), times)), halos)
 
-    def own_steps(state: Any, halos: Any, stiff: Any) -> Any:
+    def own_steps(state: Any, halos: Any, shared: Any, stiff: Any) -> Any:
         e = equations(state)
-        solver = "stiff" if stiff else "patankar"
-        return jax.vmap(lambda h: evolve_adaptively(e, h, outputs, rtol, max_steps=max_steps, solver=solver))(halos)
+        how: dict[str, Any] = {"max_steps": max_steps, "solver": "stiff" if stiff else "patankar"}
+        return jax.vmap(lambda h: evolve_adaptively(e, joined(h, shared), outputs, rtol, **how))(halos)
 
     fine = dataclasses.replace(outputs, n_steps=FINER * outputs.n_steps)
-    finer = jax.jit(lambda state, halos: on_grid(state, halos, fine))
-    return jax.jit(on_all_devices(on_grid)), finer, jax.jit(own_steps, static_argnums=2)
+    finer = quickly(lambda state, halos, shared: on_grid(state, halos, shared, fine), often=OFTEN)
+    grid = quickly if chunk <= FEW else jax.jit
+    return grid(on_all_devices(on_grid)), finer, jax.jit(own_steps, static_argnums=3)
 
 
 def side_by_side(solve: Callable, halos: HaloHistory) -> Any:
@@ -211,12 +217,26 @@ def side_by_side(solve: Callable, halos: HaloHistory) -> Any:
 
 
 def on_all_devices(solve: Callable) -> Callable:
-    """The same function of (state, halos) with the halos in equal parts on all devices."""
+    """The same function of (state, halos, what they share) with the halos in equal parts on all devices."""
     if jax.device_count() == 1:
         return solve
     mesh = jax.sharding.Mesh(np.array(jax.devices()), ("halo",))
     same, by_halo = PartitionSpec(), PartitionSpec("halo")
-    return jax.shard_map(solve, mesh=mesh, in_specs=(same, by_halo), out_specs=by_halo, check_vma=False)
+    return jax.shard_map(solve, mesh=mesh, in_specs=(same, by_halo, same), out_specs=by_halo, check_vma=False)
+
+
+def parted(halos: HaloHistory) -> tuple[HaloHistory, Any]:
+    """Halos without the nodes and the universe that all share, and these, whose tables are then made once; or None."""
+    shared = {"time": halos.time, "cosmology": halos.cosmology}
+    if not all((x == x[:1]).all() for x in jax.tree.leaves(shared)):
+        return halos, None
+    own: Any = dict.fromkeys(shared)
+    return dataclasses.replace(halos, **own), jax.tree.map(lambda x: x[0], shared)
+
+
+def joined(halo: HaloHistory, shared: Any) -> HaloHistory:
+    """The inverse of `parted`, for one halo."""
+    return halo if shared is None else dataclasses.replace(halo, **shared)
 
 
 def merge(reports: Sequence[Report]) -> Report:

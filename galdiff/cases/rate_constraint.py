@@ -46,7 +46,7 @@ def rate_constraint(case: Any, truth: nnx.Module) -> np.ndarray:
         return found.mean, found.standard_error
 
     flat = jnp.zeros((len(RATES), len(NODES)))
-    jacobian, error = jax.jit(lambda h: (jax.jacfwd(lambda x: means(x)[0])(h), means(h)[1]))(flat)
+    jacobian, error = jax.jit(jax.jacfwd(means, has_aux=True))(flat)
     sigma = jnp.sqrt(case.observed.error**2 + error**2)
     return np.asarray(node_errors(jacobian.reshape(sigma.size, -1), sigma.ravel())).reshape(flat.shape)
 

@@ -34,7 +34,11 @@ MOST_REDSHIFTS = 32  # that every halo is followed through
 
 
 class Output(typing.Protocol):
-    """An output of one's own: what a history says a measurement should be."""
+    """An output of one's own: what a history says a measurement should be.
+
+    A history has the times of the rows. An output that needs more has a method `redshifts`, called with those of the
+    rows (z,), falling, which returns all that are wanted, falling too.
+    """
 
     unit: str
 
@@ -143,6 +147,8 @@ class FitTable(_OwnTable):
                 " galdiff.cases.table.FitColumns fits networks"
             )
         distinct = np.unique(self.z)[::-1]
+        if (needed := getattr(self.output, "redshifts", None)) is not None:
+            distinct = np.asarray(needed(distinct))
         outputs = Outputs(redshifts=tuple(distinct.tolist()), n_steps=self.n_steps)
         make = jax.jit(jax.vmap(lambda halo: prepare(model.equations(), halo, outputs)))  # type: ignore[attr-defined]
         one = jax.tree.map(lambda x: x[:1], self.halos)

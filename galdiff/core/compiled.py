@@ -1,10 +1,14 @@
 """A pipeline as one compiled function of its parameters and input records."""
 
 import functools
+import itertools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from galdiff.core.pipeline import Pipeline
@@ -12,12 +16,13 @@ from galdiff.core.pipeline import Pipeline
 KEPT = 16  # programs, which hold their tables as long
 
 
-def compiled(pipeline: Pipeline, wanted: Sequence[str]) -> tuple[Callable, nnx.State]:
+def compiled(pipeline: Pipeline, wanted: Sequence[str], quick: bool = False) -> tuple[Callable, nnx.State]:
     """Split once, jit over pure state: tables enter as arguments and are never baked into the program.
 
     Args:
       pipeline: what to run.
       wanted: records to make.
+      quick: as `quickly`.
 
     Returns:
       `run(state, **inputs) -> dict of records`, compiled once for each set of shapes, and the state to pass to it.
@@ -25,7 +30,7 @@ def compiled(pipeline: Pipeline, wanted: Sequence[str]) -> tuple[Callable, nnx.S
       Its derivative in the state is that in all parameters and tables; merge and split by `nnx` to choose among them.
     """
     graph, state = nnx.split(pipeline)
-    return cached(_program, graph, tuple(wanted)), state
+    return cached(_program, graph, tuple(wanted), quick), state
 
 
 def cached(make: Callable, *key: Any) -> Any:
@@ -47,9 +52,51 @@ def _shelf(precision: Any) -> Callable:
     return functools.lru_cache(KEPT)(lambda make, key: make(*key))
 
 
-def _program(graph: nnx.GraphDef, wanted: tuple[str, ...]) -> Callable:
-    @jax.jit
+def quickly(fun: Callable, static_argnames: Sequence[str] = (), often: float = math.inf) -> Callable:
+    """Jit for what runs once, on little data: on a processor a third of the time to compile, three times that to run.
+
+    Where a derivative is taken, or inside another program, it is as `jax.jit`.
+
+    Args:
+      fun: what to compile.
+      static_argnames: names of its settings.
+      often: number of calls after which it is compiled again, as `jax.jit` does.
+    """
+    plain = jax.jit(fun, static_argnames=tuple(static_argnames))
+
+    @functools.cache
+    def quick(backend: str) -> Callable:
+        if backend != "cpu":
+            return plain
+        return jax.jit(fun, static_argnames=tuple(static_argnames), compiler_options=_unpolished())
+
+    calls = itertools.count()
+
+    @functools.wraps(fun)
+    def run(*args: Any, **settings: Any) -> Any:
+        here = jnp.asarray(np.float32(0))  # traced inside another program, where options are refused
+        traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((here, args, settings)))
+        if traced or next(calls) >= often:
+            return plain(*args, **settings)
+        return quick(jax.default_backend())(*args, **settings)
+
+    return run
+
+
+@functools.cache
+def _unpolished() -> dict[str, Any]:
+    """Options of a compiler for processors that leave out what takes long; newer JAX knows fewer."""
+    options: dict[str, Any] = {"xla_backend_optimization_level": 0}
+    older = options | {"xla_cpu_use_fusion_emitters": False}
+    try:
+        jax.jit(lambda: 0, compiler_options=older).lower().compile()
+    except jax.errors.JaxRuntimeError:
+        return options
+    return older
+
+
+def _program(graph: nnx.GraphDef, wanted: tuple[str, ...], quick: bool) -> Callable:
     def run(state: Any, **inputs: Any) -> Any:
         return nnx.merge(graph, state)(wanted=wanted, **inputs)
 
-    return run
+    return quickly(run) if quick else jax.jit(run)

@@ -9,7 +9,7 @@ from galdiff.core.correction import Correction, Hook, NoCorrection
 from galdiff.core.stage import Stage
 from galdiff.core.variables import physical
 from galdiff.dust.curve import Curve
-from galdiff.light_records import Spectrum, Starlight
+from galdiff.light_records import NebularLight, Spectrum, Starlight
 
 HOOK = Hook(drivers=("ln wavelength/5500 Angstrom",), offset=(0.0,), scale=(1.0,), n_out=1, bound=0.5)
 
@@ -43,10 +43,20 @@ class GalaxyDust(Stage):
         self.unobscured = physical(unobscured, lo=0.0, hi=1.0, unit="1")
         self.correction = NoCorrection() if correction is None else correction
 
-    def __call__(self, starlight: Starlight) -> Spectrum:
-        """What leaves the galaxy."""
-        screen, clouds = self.transmissions(starlight.wave)
-        return Spectrum(wave=starlight.wave, lum=screen * (starlight.old + clouds * starlight.young))
+    def __call__(self, starlight: Starlight, nebular: NebularLight | None = None) -> Spectrum:
+        """What leaves the galaxy; ionised gas is inside the birth clouds."""
+        bare, young = through_gas(starlight, nebular)
+        screen, clouds = self.transmissions(bare.wave)
+        screen_line, clouds_line = self.transmissions(bare.line_wave)
+        lum = screen * (bare.lum - young + clouds * young)
+        line_lum = screen_line * clouds_line * bare.line_lum
+        return Spectrum(
+            wave=bare.wave,
+            lum=lum,
+            line_wave=bare.line_wave,
+            line_lum=line_lum,
+            dust_power=jnp.trapezoid(bare.lum - lum, bare.wave) + (bare.line_lum - line_lum).sum(),
+        )
 
     def transmissions(self, wave: Float[Array, "wave"]) -> tuple[Float[Array, "wave"], Float[Array, "wave"]]:
         """Shares of the light [1] that the screen and the birth clouds let through at rest wavelengths [Angstrom]."""
@@ -60,6 +70,16 @@ class GalaxyDust(Stage):
 class NoGalaxyDust(Stage):
     """No dust: all light leaves."""
 
-    def __call__(self, starlight: Starlight) -> Spectrum:
-        """The sum of young and old."""
-        return Spectrum(wave=starlight.wave, lum=starlight.young + starlight.old)
+    def __call__(self, starlight: Starlight, nebular: NebularLight | None = None) -> Spectrum:
+        """The sum of young, old and gas."""
+        return through_gas(starlight, nebular)[0]
+
+
+def through_gas(starlight: Starlight, nebular: NebularLight | None) -> tuple[Spectrum, Float[Array, "wave"]]:
+    """What reaches the dust, and the part [Lsun/Angstrom] of its continuum that is made inside birth clouds."""
+    if nebular is None:
+        return Spectrum(wave=starlight.wave, lum=starlight.young + starlight.old), starlight.young
+    young = starlight.young * nebular.passes + nebular.continuum
+    lum = young + starlight.old * nebular.passes
+    lines = {"line_wave": nebular.line_wave, "line_lum": nebular.line_lum}
+    return Spectrum(wave=starlight.wave, lum=lum, **lines), young

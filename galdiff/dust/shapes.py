@@ -100,3 +100,21 @@ def starburst(wave: Wave) -> Wave:
     blue = -2.156 + 1.509 * x - 0.198 * x**2 + 0.011 * x**3
     red = -1.857 + 1.040 * x
     return 2.659 * jnp.where(x > 1 / 0.63, blue, red) / 4.05 + 1.0
+
+
+def far_starburst(wave: Wave) -> Wave:
+    """Leitherer et al. (2002, ApJS 140, 303), eq. 14, over R_V = 4.05: [Angstrom], 970 to 1800 -> A(wave)/A(V) [1]."""
+    x = 1e4 / wave
+    return (5.472 + 0.671 * x - 9.218e-3 * x**2 + 2.620e-3 * x**3) / 4.05
+
+
+def extended_starburst(wave: Wave) -> Wave:
+    """`starburst` redder than 1500 Angstrom and `far_starburst` up to there: [Angstrom] -> A(wave)/A(V) [1]."""
+    return jnp.where(wave > 1500.0, starburst(wave), far_starburst(wave))
+
+
+def graphite_bump(wave: Wave) -> Wave:
+    """Bump of Noll et al. (2009, A&A 507, 1793), eq. 10, of unit height over R_V = 4.05: [Angstrom] -> [1]."""
+    x = wave / 2175.0
+    width2 = (350.0 / 2175.0 * x) ** 2
+    return width2 / ((x**2 - 1) ** 2 + width2) / 4.05

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
+from galdiff.core.compiled import quickly
 from galdiff.halo.diffmah import DiffmahParams
 
 _PIVOT, _ROLL = 13.0, 0.5  # of all sigmoids in log10 mass [dex, per dex]
@@ -62,7 +63,7 @@ def _floating(log10_m0: ArrayLike) -> Array:
     return log10_m0.astype(jnp.result_type(log10_m0, float))
 
 
-@jax.jit
+@quickly
 def mean_params(log10_m0: Float[ArrayLike, "..."]) -> DiffmahParams:
     """The middle history of haloes of one mass: means over both families of (u_early, u_late, log tc).
 

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from galdiff.core.buildable import buildable
+from galdiff.core.compiled import quickly
 from galdiff.core.hermite import hermite
 from galdiff.cosmology import Cosmology, age, redshift_at_age
 from galdiff.errors import InputError
@@ -178,17 +179,18 @@ def from_diffmah(
     shape = jnp.shape(params.logm0)
     params = jax.tree.map(lambda leaf: jnp.broadcast_to(jnp.asarray(leaf, float), shape), params)
     cosmology = jax.tree.map(lambda leaf: jnp.asarray(leaf, float), cosmology)
-    return _compiled(params, spin, cosmology, jnp.asarray(observed_redshift, float), settings, many=bool(shape))
+    make = _many if shape else _one
+    return make(params, spin, cosmology, jnp.asarray(observed_redshift, float), settings)
 
 
-@functools.partial(jax.jit, static_argnames=("settings", "many"))
-def _compiled(
-    params: Any, spin: Any, cosmology: Cosmology, observed_redshift: Any, settings: HistorySettings, many: bool
+_one = quickly(_diffmah_one, static_argnames=("settings",))
+
+
+@functools.partial(jax.jit, static_argnames="settings")
+def _many(
+    params: Any, spin: Any, cosmology: Cosmology, observed_redshift: Any, settings: HistorySettings
 ) -> HaloHistory:
-    def one(p: Any, s: Any) -> HaloHistory:
-        return _diffmah_one(p, s, cosmology, observed_redshift, settings)
-
-    return jax.vmap(one)(params, spin) if many else one(params, spin)
+    return jax.vmap(lambda p, s: _diffmah_one(p, s, cosmology, observed_redshift, settings))(params, spin)
 
 
 @buildable
@@ -255,7 +257,7 @@ def _check_diffmah(params: Any, cosmology: Cosmology, observed_redshift: Any, se
         "logtc": ("dex(Gyr)", -10.0, 10.0),
         "early_index": ("1", 0.0, 100.0),
         "late_index": ("1", 0.0, 100.0),
-        "t_peak": ("Gyr", float(jax.jit(age)(cosmology, settings.first_redshift)), np.inf),
+        "t_peak": ("Gyr", float(_age(cosmology, settings.first_redshift)), np.inf),
     }
     for name, (unit, low, high) in require.items():
         value = np.asarray(getattr(params, name))
@@ -275,8 +277,15 @@ def _check_diffmah(params: Any, cosmology: Cosmology, observed_redshift: Any, se
             f" {settings.first_redshift}; lower it or raise settings.first_redshift"
         )
     flat = jax.tree.map(lambda leaf: np.asarray(leaf)[..., None], params)
-    final = jax.jit(lambda p, c, z: diffmah.log10_mass(p, age(c, z), age(c, 0.0)))(flat, cosmology, observed_redshift)
-    check_final_mass(np.asarray(final), settings)
+    check_final_mass(np.asarray(_log10_final(flat, cosmology, observed_redshift)), settings)
+
+
+_age = quickly(age)
+
+
+@quickly
+def _log10_final(params: Any, cosmology: Cosmology, observed_redshift: Any) -> Array:
+    return diffmah.log10_mass(params, age(cosmology, observed_redshift), age(cosmology, 0.0))
 
 
 def check_final_mass(log10_final: np.ndarray, settings: HistorySettings) -> None:

@@ -1,6 +1,5 @@
 """How well velocity nodes and templates of a plan render spectra, measured on some of the stars that are observed."""
 
-import functools
 from collections.abc import Callable
 
 import jax
@@ -9,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.ndimage import shift
 
+from galdiff.core.compiled import quickly
 from galdiff.core.interpolation import node_weights
 from galdiff.ifu.bank import BEYOND, prefilter
 from galdiff.ifu.basis import MAG
@@ -22,6 +22,7 @@ from galdiff.ifu.spread_functions import lsf_fwhm
 from galdiff.ifu.tiles import take
 from galdiff.records import SkyStars
 
+_node_weights = quickly(node_weights, static_argnames=("method",))
 LIT = 1e-3  # of the peak of a spectrum; fainter pixels do not count in the largest error
 
 
@@ -64,8 +65,8 @@ def _exact(plan: Plan, stars: SkyStars, curve: Callable | None) -> Float[np.ndar
     """Shifted spectra on the fine axis, of unit mass [Lsun per sample]."""
     bins, grid = plan.bins, plan.grid
     lg = (np.log10(np.maximum(np.asarray(x, np.float64), 1e-30)) for x in (stars.age, stars.metallicity))
-    find = jax.jit(functools.partial(node_weights, method=bins.interpolation))
-    node, weight = (np.asarray(v) for v in find(*lg, bins.lg_ages, bins.lgmets))
+    found = _node_weights(*lg, bins.lg_ages, bins.lgmets, method=bins.interpolation)
+    node, weight = (np.asarray(v) for v in found)
     spectra = resample(plan.node_wave, np.einsum("st,stw->sw", weight, plan.nodes[node]), grid)
     if curve is not None and plan.precision.a_v_max > 0:
         spectra = spectra * np.exp(-MAG * np.asarray(stars.a_v)[:, None] * np.asarray(curve(grid.wave)))
@@ -77,7 +78,7 @@ def _compressed(plan: Plan, stars: SkyStars) -> Float[np.ndarray, "star sample"]
     """The same from templates at velocity nodes: the weights of a star, through the prefilter, on shifted spectra."""
     bins, n_nodes = plan.bins, len(plan.bins.v_nodes)
     spectra = _coefficients(plan, stars) @ plan.templates
-    velocities = jax.jit(lambda v_los: velocity_weights(v_los, bins))
+    velocities = quickly(lambda v_los: velocity_weights(v_los, bins))
     tap, share = (np.asarray(v, np.float64) for v in velocities(jnp.asarray(stars.v_los)))
     of_node = np.zeros((len(share), n_nodes))
     np.put_along_axis(of_node, tap.astype(int), share, 1)
@@ -94,7 +95,7 @@ def _compressed(plan: Plan, stars: SkyStars) -> Float[np.ndarray, "star sample"]
 
 def _coefficients(plan: Plan, stars: SkyStars) -> Float[np.ndarray, "star rank"]:
     """Coefficients of the templates of each star, of unit mass."""
-    populations = jax.jit(lambda stars: population_weights(stars, plan.bins))
+    populations = quickly(lambda stars: population_weights(stars, plan.bins))
     node, weight = (np.asarray(v) for v in populations(stars))
     return np.einsum("st,str->sr", weight, plan.basis.coefficients.reshape(-1, len(plan.templates))[node])
 
@@ -107,7 +108,7 @@ def _operator(plan: Plan, lsf_scale: float) -> Response:
         return response(plan.layout, jnp.sqrt(variance), redshift)
 
     fwhm = lsf_fwhm(plan.instrument.lsf, plan.wave_vacuum) * lsf_scale
-    return jax.jit(made)(*(jnp.asarray(x, jnp.result_type(float)) for x in (fwhm, plan.fwhm_template, plan.redshift)))
+    return quickly(made)(*(jnp.asarray(x, jnp.result_type(float)) for x in (fwhm, plan.fwhm_template, plan.redshift)))
 
 
 def _recorded(plan: Plan, operator: Response, fine: np.ndarray) -> Float[np.ndarray, "star wave"]:

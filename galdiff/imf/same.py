@@ -3,13 +3,14 @@
 import re
 import warnings
 
-import jax
-
+from galdiff.core.compiled import quickly
 from galdiff.imf.returns import return_fraction
 from galdiff.imf.shape import Imf
 
 FAMILIES = ("salpeter", "kroupa", "chabrier")
 UNKNOWN = ("", "not stated")
+
+_returned = quickly(return_fraction)
 
 
 def family(name: str) -> str:
@@ -35,7 +36,7 @@ def warn_other_imf(imf: Imf, stated: str, what: str) -> None:
 
 def warn_recycling(imf: Imf, f_recycle: float, age: float = 10.0) -> None:
     """One warning where a recycled share [1] is more than 0.1 from what the mass function returns by an age [Gyr]."""
-    found = float(jax.jit(return_fraction)(imf, age))
+    found = float(_returned(imf, age))
     if abs(float(f_recycle) - found) > 0.1:
         warnings.warn(
             f"f_recycle is {float(f_recycle):.3g}, but stars of the IMF '{imf.name}' return {found:.3g} of their mass"

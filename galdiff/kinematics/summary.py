@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
+from galdiff.core.compiled import quickly
 from galdiff.core.record import quantity, record
 from galdiff.records import KinematicMaps
 
@@ -162,7 +163,7 @@ def v_over_sigma(flux: Array, v: Array, sigma: Array, weight: ArrayLike = 1.0) -
     return jnp.where(bottom > 0, ratio, jnp.nan)
 
 
-@jax.jit
+@quickly
 def summarise(maps: KinematicMaps, spaxel: ArrayLike) -> KinematicSummary:
     """All summaries of a galaxy's maps, inside the ellipse of half of the flux.
 

@@ -1,16 +1,35 @@
 """From a star formation history to the spectrum and the magnitudes of a whole galaxy."""
 
+import itertools
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
+import jax
 import numpy as np
+from flax import nnx
+from jaxtyping import Array
 
-from galdiff.core.compiled import compiled
+from galdiff.core.compiled import cached, compiled
 from galdiff.core.pipeline import Pipeline
 from galdiff.core.record import quantity, record
 from galdiff.core.stage import Stage
-from galdiff.light_records import Epoch, PopulationWeights, Spectrum, Starlight, StellarHistory
+from galdiff.dust.emission.glow import continued
+from galdiff.errors import InputError
+from galdiff.igm.between import BetweenGalaxies
+from galdiff.igm.none import NoIGM
+from galdiff.light_records import (
+    EmissionLines,
+    Epoch,
+    NebularLight,
+    PopulationWeights,
+    Spectrum,
+    Starlight,
+    StellarHistory,
+)
+from galdiff.nebular.h_ii_regions import NoGas
+from galdiff.observing.galaxy_lines import MeasureLines
+from galdiff.observing.spectrum_steps import SpectrumSteps
 from galdiff.photometry.magnitudes import Magnitudes, Photometry
 from galdiff.photometry.passband import Passband
 from galdiff.records import SSPGrid
@@ -19,6 +38,8 @@ from galdiff.sfh.model import FormStars, SfhLaw
 from galdiff.sfh.panels import panels_of
 from galdiff.sfh.weights import Enrich
 from galdiff.sps.galaxy_light import GalaxyLight
+from galdiff.sps.ionising import check_reach
+from galdiff.sps.ionising_light import IonisingLight
 
 OUTSIDE = 0.01  # share of the mass beyond the metallicities of the library above which it is told
 
@@ -31,7 +52,11 @@ class GalaxySed:
     stars: StellarHistory = quantity("", "stars by age")
     populations: PopulationWeights = quantity("", "stars at the nodes of the library")
     starlight: Starlight = quantity("", "their light before dust")
+    nebular: NebularLight = quantity("", "light of ionised gas before dust")
+    attenuated: Spectrum = quantity("", "what dust lets through")
     spectrum: Spectrum = quantity("", "what leaves the galaxy")
+    seen: Spectrum = quantity("", "what arrives of it, still in the frame of the galaxy")
+    lines: EmissionLines = quantity("", "emission lines as they are measured")
     apparent: Magnitudes = quantity("", "magnitudes in the observer's frame")
     absolute: Magnitudes = quantity("", "magnitudes in the frame of the galaxy")
 
@@ -41,9 +66,10 @@ def sed_pipeline(
     law: SfhLaw,
     metallicity: MetallicityLaw,
     library: SSPGrid,
-    dust: Stage,
+    dust: Stage | Sequence[Stage],
     passbands: Sequence[Passband],
     light: GalaxyLight | None = None,
+    nebular: Stage | None = None,
     rest_passbands: Sequence[Passband] | None = None,
 ) -> Pipeline:
     """The stages from a star formation history to magnitudes, to differentiate, train or vmap.
@@ -51,23 +77,38 @@ def sed_pipeline(
     Args:
       law: star formation history; metallicity: of the stars at birth.
       library: SSP library; also the input `library` of the pipeline, which may be a corrected one on the same nodes.
-      dust: makes a `Spectrum` of `Starlight`.
+      dust: makes a `Spectrum` of `Starlight` and `NebularLight`; or that, and what the light meets after it, in order
+        (`SpectrumSteps`); the last may be gas between the galaxies, which counts for apparent magnitudes alone.
       passbands: of the apparent magnitudes; rest_passbands: of the absolute ones, the same if None.
       light: birth clouds; the default ones if None.
+      nebular: makes the `NebularLight` of the ionised gas; no gas if None.
 
     Returns:
       A pipeline with the inputs `epoch`, `library` and, where the law follows one, `halo`.
+
+    Raises:
+      InputError: gas without ionising light in the library.
     """
+    nebular = NoGas() if nebular is None else nebular
+    screen, *steps = (dust,) if isinstance(dust, Stage) else dust
+    between = steps.pop() if steps and isinstance(steps[-1], BetweenGalaxies) else NoIGM()
     ages = panels_of(library)
     rest = passbands if rest_passbands is None else rest_passbands
     stages: dict[str, Any] = {
         "stars": FormStars(law=law, ages=ages),
         "populations": Enrich(law=metallicity, ages=ages, library=library),
         "starlight": GalaxyLight() if light is None else light,
-        "spectrum": dust,
+        "nebular": nebular,
+        "attenuated": screen,
+        "spectrum": SpectrumSteps(steps=steps),
+        "seen": between,
+        "lines": MeasureLines(),
         "apparent": Photometry(passbands=passbands),
         "absolute": Photometry(passbands=rest, frame="rest"),
     }
+    if "ionising" in nebular.reads():
+        _check_ionising(library)
+        stages["ionising"] = IonisingLight()
     inputs: dict[str, type | str] = {"epoch": Epoch, "library": SSPGrid}
     return Pipeline(stages=stages, inputs=inputs | ({"halo": object} if law.needs_halo else {}))
 
@@ -79,19 +120,67 @@ def galaxy_sed(pipeline: Pipeline, epoch: Epoch, library: SSPGrid, halo: Any = N
       InputError: a passband that the library does not cover, or stars that begin after the epoch.
     """
     cast(FormStars, pipeline.stages["stars"]).law.check_epoch(epoch)
-    for name in ("apparent", "absolute"):
-        cast(Photometry, pipeline.stages[name]).check_covered(library.ssp_wave, epoch.redshift)
+    photometry = [cast(Photometry, pipeline.stages[name]) for name in ("apparent", "absolute")]
+    if not _reaches_further(pipeline, epoch, library):  # else it is known after the run alone
+        _check_covered(photometry, library.ssp_wave, epoch)
     given: dict[str, Any] = {"epoch": epoch, "library": library} | ({} if halo is None else {"halo": halo})
-    run, state = compiled(pipeline, pipeline.order)
+    run, state = compiled(pipeline, [name for name in pipeline.order if name != "ionising"])
     sed = GalaxySed(epoch=epoch, **run(state, **given))
-    law = cast(Enrich, pipeline.stages["populations"]).law
-    lgmet, nodes = np.asarray(law.lgmet(sed.stars)), np.asarray(library.ssp_lgmet)
-    mass = np.asarray(sed.stars.mass)
+    _check_covered(photometry, sed.spectrum.wave, epoch)
+    _warn_of_metals(cast(Enrich, pipeline.stages["populations"]), sed.stars, library)
+    return sed
+
+
+def added_by_steps(pipeline: Pipeline, sed: GalaxySed) -> list[Array]:
+    """What each step after the dust of a pipeline of `sed_pipeline` adds to the spectrum of a galaxy.
+
+    Returns:
+      Luminosity densities [Lsun/Angstrom], shape (wave,) of `sed.spectrum`, a step each.
+    """
+    graph, state = nnx.split(pipeline.stages["spectrum"])
+    return cached(_adding, graph)(state, sed.attenuated, sed.epoch)
+
+
+def _adding(graph: nnx.GraphDef) -> Callable:
+    @jax.jit
+    def run(state: Any, attenuated: Spectrum, epoch: Epoch) -> list[Array]:
+        spectra = nnx.merge(graph, state).each(attenuated, epoch)
+        end = spectra[-1].wave
+        at_end = [continued(end, s.wave, s.lum) for s in spectra]
+        return [after - before for before, after in itertools.pairwise(at_end)]
+
+    return run
+
+
+def _check_ionising(library: SSPGrid) -> None:
+    """Refuse gas around stars whose ionising light is not in the library."""
+    try:
+        check_reach(library)
+    except InputError as error:
+        raise InputError(f"{error}; without emission of gas: nebular=none") from error
+
+
+def _reaches_further(pipeline: Pipeline, epoch: Epoch, library: SSPGrid) -> bool:
+    """Whether the steps after the dust give a spectrum more wavelengths than the library has."""
+    steps = cast(SpectrumSteps, pipeline.stages["spectrum"])
+    wave = jax.ShapeDtypeStruct(np.shape(library.ssp_wave), np.float32)
+    return jax.eval_shape(lambda w: steps(Spectrum(wave=w, lum=w), epoch).wave, wave).shape != wave.shape
+
+
+def _check_covered(photometry: Sequence[Photometry], wave: Any, epoch: Epoch) -> None:
+    """Refuse passbands that a spectrum does not cover."""
+    for stage in photometry:
+        stage.check_covered(wave, epoch.redshift)
+
+
+def _warn_of_metals(enrich: Enrich, stars: StellarHistory, library: SSPGrid) -> None:
+    """Tell of stars that are beyond the metallicities of a library."""
+    lgmet, nodes = np.asarray(enrich.law.lgmet(stars)), np.asarray(library.ssp_lgmet)
+    mass = np.asarray(stars.mass)
     outside = float(mass[(lgmet < nodes[0]) | (lgmet > nodes[-1])].sum() / mass.sum())
     if outside > OUTSIDE:
         warnings.warn(
             f"{outside:.2%} of the mass formed has a mean log10 Z outside {nodes[0]:.2f} to {nodes[-1]:.2f} dex of the"
             f" SSP library '{library.name}' and takes the spectrum of its edge",
-            stacklevel=2,
+            stacklevel=3,
         )
-    return sed

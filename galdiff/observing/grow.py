@@ -41,7 +41,7 @@ def grow(stage: Stage, halo: HaloHistory, baryons: BaryonCycle) -> tuple[Galaxy,
       InputError: several haloes, or a cycle without a solution in this one.
     """
     history = history_of(halo, baryons)
-    run, state = compiled(Pipeline(stages={"galaxy": stage}, inputs={"history": BaryonHistory}), ["galaxy"])
+    run, state = compiled(Pipeline(stages={"galaxy": stage}, inputs={"history": BaryonHistory}), ["galaxy"], quick=True)
     galaxy = run(state, history=history)["galaxy"]
     name = f"galaxy grown in a halo of 10^{np.log10(history.m_vir[-1]):.2f} Msun"
     redshift = max(float(history.redshift[-1]), 0.0)  # that of an age: round-off may pass today

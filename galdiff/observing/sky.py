@@ -38,7 +38,7 @@ def visible(sky: Mapping[str, Stage], galaxy: Galaxy) -> dict[str, Stage]:
 def look(sky: Mapping[str, Stage], galaxy: Galaxy) -> tuple[SkyStars, Placement]:
     """Stars on the sky, with their dust, and where they are; stages as for `visible`."""
     run, state = compiled(
-        Pipeline(stages=visible(sky, galaxy), inputs={"galaxy": Galaxy}), ["observed_stars", "placement"]
+        Pipeline(stages=visible(sky, galaxy), inputs={"galaxy": Galaxy}), ["observed_stars", "placement"], quick=True
     )
     made = run(state, galaxy=on_device(galaxy))
     return made["observed_stars"], made["placement"]

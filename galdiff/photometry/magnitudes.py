@@ -13,7 +13,7 @@ from galdiff.core.record import quantity, record, static
 from galdiff.core.stage import Stage
 from galdiff.errors import InputError
 from galdiff.light_records import Epoch, Spectrum
-from galdiff.photometry.passband import Passband, band_weights
+from galdiff.photometry.passband import Passband, band_weights, line_weights
 
 FRAMES = ("observed", "rest")
 C_ANGSTROM_S = units.C_KMS * 1e13
@@ -40,6 +40,7 @@ def ab_magnitude(
     band: Passband,
     redshift: ArrayLike = 0.0,
     distance: ArrayLike = units.TEN_PC_MPC,
+    lines: tuple[Float[Array, "line"], Float[Array, "... line"]] | None = None,
 ) -> Float[Array, "..."]:
     """AB magnitude, photon counting, exact for straight lines between the points of spectrum and passband.
 
@@ -49,12 +50,15 @@ def ab_magnitude(
       band: passband.
       redshift: of the source [1]; distance: luminosity distance [Mpc]; both of shape (). At 0 and 10 pc the magnitude
         is absolute.
+      lines: rest wavelengths [Angstrom] and luminosities [Lsun] of narrow lines besides.
 
     Returns:
       Magnitudes [mag], NaN where the spectrum ends inside the passband or nothing shines.
     """
     stretch = 1 + jnp.asarray(redshift)
     mean = lum @ band_weights(band, wave * stretch) / stretch
+    if lines is not None:
+        mean = mean + lines[1] @ line_weights(band, lines[0] * stretch)
     lo, hi = band.ends
     covered = (wave[0] * stretch <= lo) & (wave[-1] * stretch >= hi) & (mean > 0)
     modulus = 5 * jnp.log10(distance)
@@ -78,13 +82,15 @@ class Photometry(Stage):
         self.passbands = tuple(passbands)
         self.frame = frame
 
-    def __call__(self, spectrum: Spectrum, epoch: Epoch) -> Magnitudes:
-        """Magnitudes of the galaxy."""
+    def __call__(self, spectrum: Spectrum, epoch: Epoch, seen: Spectrum | None = None) -> Magnitudes:
+        """Magnitudes of the galaxy; those observed are of what is seen of its spectrum, where that is another."""
         rest = self.frame == "rest"
+        spectrum = spectrum if rest or seen is None else seen
         redshift, distance = (0.0, units.TEN_PC_MPC) if rest else (epoch.redshift, epoch.luminosity_distance)
         if not isinstance(spectrum.wave, jax.core.Tracer) and not isinstance(redshift, jax.core.Tracer):
             self.check_covered(spectrum.wave, redshift)
-        each = [ab_magnitude(spectrum.wave, spectrum.lum, band, redshift, distance) for band in self.passbands]
+        lines = (spectrum.line_wave, spectrum.line_lum)
+        each = [ab_magnitude(spectrum.wave, spectrum.lum, band, redshift, distance, lines) for band in self.passbands]
         return Magnitudes(mag=jnp.stack(each), names=tuple(band.name for band in self.passbands))
 
     def check_covered(self, wave: Float[ArrayLike, "wave"], redshift: ArrayLike = 0.0) -> None:

@@ -42,6 +42,11 @@ class BandTables:
     parts: tuple[int, ...] = static("number of parts of each passband", default=())
 
 
+def of_bands(parts: Sequence[int]) -> Float[np.ndarray, "part band"]:
+    """1 where a part is one of a band, else 0 [1], of numbers of parts."""
+    return np.repeat(np.eye(len(parts)), parts, axis=0)
+
+
 def refuse_uncovered(library: SSPGrid, passbands: Sequence[Passband], redshift: float) -> None:
     """Raise InputError for a passband that a library does not cover at a redshift [1]."""
     lo, hi = (float(np.asarray(library.ssp_wave)[end]) * (1 + redshift) for end in (0, -1))
@@ -109,7 +114,6 @@ def tabled_magnitudes(
     else:
         screen, clouds = dust.transmissions(tables.centre)
         part = screen * (populations.mass.reshape(-1) @ flux - (1 - clouds) * (young.reshape(-1) @ flux))
-    of_band = np.repeat(np.eye(len(tables.parts)), tables.parts, axis=0).astype(part.dtype)
-    mean = part @ of_band + lines
+    mean = part @ of_bands(tables.parts).astype(part.dtype) + lines
     mag = -2.5 * jnp.log10(mean) + 5 * jnp.log10(epoch.luminosity_distance) + ZERO_POINT
     return Magnitudes(mag=mag, names=tables.names)

@@ -57,7 +57,7 @@ def diffstar_sfr(
     log10_mass: Float[ArrayLike, "..."],
     *,
     quenching: bool = True,
-    baryon_fraction: float = BARYONS,
+    baryon_fraction: Float[ArrayLike, ""] = BARYONS,
 ) -> Float[Array, "..."]:
     """Star formation rate [Msun/yr].
 

@@ -65,7 +65,8 @@ class MassMetallicity(MetallicityLaw):
     smaller the galaxy.
 
     Args of the constructor:
-      level: log10 of Z over 0.012 at log10 M_* = 10.5 today [dex]; centre: log10 M_* [dex(Msun)] where the slope rolls.
+      level: log10 of Z over 0.012 at the pivot today [dex]; centre: log10 M_* [dex(Msun)] where the slope rolls.
+      pivot: log10 M_* [dex(Msun)] at which `level` holds, that of umzr; None is the centre, as in mzr.
       sharpness: how fast [1/dex]; slope_lo, slope_hi: at small and large masses [1].
       drop_at, drop_mass: log10 Z lost at `look_back`, at log10 M_* = 0, and per dex of mass [dex, 1].
       rate_at, rate_mass: of the loss per Gyr beyond, at log10 M_* = 0, and per dex of mass [dex/Gyr, 1/Gyr].
@@ -77,6 +78,7 @@ class MassMetallicity(MetallicityLaw):
         *,
         level: float = 0.05,
         centre: float = 10.5,
+        pivot: float | None = PIVOT,
         sharpness: float = 1.0,
         slope_lo: float = 0.4,
         slope_hi: float = 0.1,
@@ -87,6 +89,7 @@ class MassMetallicity(MetallicityLaw):
         rate_mass: float = 0.067242,
         scatter: float = 0.1,
     ) -> None:
+        self.pivot = pivot
         self.level = physical(level, lo=-1.0, hi=0.5, unit="dex")
         self.centre = physical(centre, lo=8.0, hi=12.0, unit="dex(Msun)")
         self.sharpness = physical(sharpness, lo=0.1, hi=5.0, unit="1/dex")
@@ -106,7 +109,8 @@ class MassMetallicity(MetallicityLaw):
     def relation(self, log10_mstar: Float[ArrayLike, "..."], time: Float[ArrayLike, "..."]) -> Float[Array, "..."]:
         """log10 Z [dex] at a stellar mass [dex(Msun)] and a cosmic time [Gyr], of shapes that broadcast."""
         p = {name: getattr(self, name).bounded for name in vars(self) if name in _MZR_NAMES}
-        return mass_metallicity(jnp.asarray(log10_mstar), jnp.asarray(time), pivot=PIVOT, **p)
+        pivot = p["centre"] if self.pivot is None else self.pivot
+        return mass_metallicity(jnp.asarray(log10_mstar), jnp.asarray(time), pivot=pivot, **p)
 
     def spread(self) -> Float[Array, ""]:
         """The scatter [dex]."""

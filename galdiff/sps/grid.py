@@ -170,7 +170,7 @@ def _check_flux(source: str, flux: np.ndarray, axes: dict[str, np.ndarray]) -> N
 
 
 def cut_wave(grid: SSPGrid, lo: float, hi: float) -> SSPGrid:
-    """The part of a library from lo to hi [Angstrom, vacuum], both inclusive.
+    """The part of a library from lo to hi [Angstrom, vacuum], both inclusive; lines that it brings stay all.
 
     Raises:
       InputError: part of the wanted range is outside the library.
@@ -219,4 +219,5 @@ def cut_populations(grid: SSPGrid, lg_age: tuple[float, float], lgmet: tuple[flo
         ssp_lg_age_gyr=grid.ssp_lg_age_gyr[ages],
         ssp_lgmet=grid.ssp_lgmet[mets],
         ssp_flux=grid.ssp_flux[mets, ages],
+        line_lum_per_msun=None if grid.line_lum_per_msun is None else grid.line_lum_per_msun[mets, ages],
     )

@@ -39,8 +39,10 @@ class Run:
 
         everywhere = None if mesh is None else NamedSharding(mesh, PartitionSpec())
         self._advance = make_step(objective, task.optimiser, settings.average, everywhere)
+        # All parameters alike, whichever train: stages of a model have the same loss, which is then compiled once.
         self._loss = jax.jit(
-            lambda train, fixed, batch, key: objective(train, fixed, batch, key)[0], out_shardings=everywhere
+            lambda parameters, rest, batch, key: objective(parameters, ({}, rest), batch, key)[0],
+            out_shardings=everywhere,
         )
         self._next: tuple[int, Batch] | None = None
 
@@ -87,7 +89,7 @@ class Run:
         source = self.task.source if self.task.validation is None else self.task.validation
         key = jax.random.key(self.settings.seed)  # the same for all, so that losses compare
         batch = batch_on_mesh(source.all_rows(), self.mesh)
-        loss = float(self._loss(self._current(), (self.fixed, self.rest), batch, key))
+        loss = float(self._loss({**self.fixed, **self._current()}, self.rest, batch, key))
         better = loss < self.best
         self.latest = loss
         self.best, self.worse = (loss, 0) if better else (self.best, self.worse + 1)

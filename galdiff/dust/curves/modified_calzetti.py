@@ -2,11 +2,10 @@
 
 import dataclasses
 
-import jax.numpy as jnp
 from jaxtyping import ArrayLike, Float
 
 from galdiff.dust.curve import Curve, Wave, check_range
-from galdiff.dust.shapes import starburst
+from galdiff.dust.shapes import extended_starburst, graphite_bump
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,9 +22,4 @@ class ModifiedCalzetti(Curve):
 
     def formula(self, wave: Wave) -> Wave:
         """A(wave)/A(V) [1] at rest-frame wavelengths [Angstrom], of the same shape."""
-        x = 1e4 / wave
-        # bluer than 1500 A: Leitherer et al. (2002, ApJS 140, 303), eq. 14
-        far = (5.472 + 0.671 * x - 9.218e-3 * x**2 + 2.620e-3 * x**3) / 4.05
-        base = jnp.where(wave > 1500.0, starburst(wave), far)
-        profile = (wave * 350.0) ** 2 / ((wave**2 - 2175.0**2) ** 2 + (wave * 350.0) ** 2)
-        return (base + self.bump * profile / 4.05) * (wave / 5500.0) ** self.slope
+        return (extended_starburst(wave) + self.bump * graphite_bump(wave)) * (wave / 5500.0) ** self.slope

@@ -18,6 +18,7 @@ from galdiff import units
 from galdiff.sps import indices
 from galdiff.sps.analytic import coefficients, features, spectra, synthesis, tables
 from galdiff.sps.analytic import tracks as tracks_module
+from galdiff.sps.analytic.default_library import default_coefficients
 
 C_A_S = units.C_KMS * 1e13  # speed of light [Angstrom/s]
 RESOLVING_POWER = 800.0  # of the comparison
@@ -116,7 +117,8 @@ def unpack(full: Float[ArrayLike, "coef"]) -> synthesis.Coefficients:
     """All coefficients [each its own unit] from one vector: those of the tracks, then five of each feature."""
     full, n = jnp.asarray(full), len(coefficients.TRACKS)
     track = tracks_module.TrackCoefficients(**dict(zip(coefficients.TRACKS, full[:n], strict=True)))
-    return synthesis.Coefficients(tracks=track, spectra=spectra.SpectrumCoefficients(laws=full[n:].reshape(-1, 5)))
+    laws = spectra.SpectrumCoefficients(laws=full[n:].reshape(-1, 5))
+    return dataclasses.replace(default_coefficients(), tracks=track, spectra=laws)
 
 
 def stored() -> Float[np.ndarray, "coef"]:

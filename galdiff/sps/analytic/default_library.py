@@ -1,6 +1,7 @@
 """The embedded SSP library: `SSPGrid` records computed from formulae, no file needed."""
 
 import functools
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -8,10 +9,12 @@ import numpy as np
 from jaxtyping import ArrayLike, Float
 
 from galdiff.core.buildable import buildable
+from galdiff.core.compiled import quickly
 from galdiff.errors import InputError
 from galdiff.imf import Imf, named_imf
 from galdiff.records import SSPGrid
-from galdiff.sps.analytic import coefficients, features
+from galdiff.sps.analytic import coefficients, features, hot_coefficients
+from galdiff.sps.analytic.hot_stars import SHORTEST, HotStarCoefficients
 from galdiff.sps.analytic.spectra import (
     WAVE_LIMITS,
     SpectrumCoefficients,
@@ -23,7 +26,8 @@ from galdiff.sps.analytic.synthesis import Coefficients, synthesise
 from galdiff.sps.analytic.tables import track_tables
 from galdiff.sps.analytic.tracks import TrackCoefficients
 
-LG_AGES_GYR = tuple(float(x) for x in np.round(np.linspace(-3.0, 1.15, 43), 6))  # 1 Myr to 14.1 Gyr, 0.1 dex
+# 0.1 Myr, as stars hardly change before 1 Myr; then 1 Myr to 14.1 Gyr, 0.1 dex
+LG_AGES_GYR = (-4.0, *(float(x) for x in np.round(np.linspace(-3.0, 1.15, 43), 6)))
 METALLICITIES = (1e-4, 3e-4, 6e-4, 1e-3, 2e-3, 4e-3, 7e-3, 0.01, 0.0142, 0.02, 0.03, 0.04)
 
 
@@ -31,7 +35,10 @@ def default_coefficients() -> Coefficients:
     """The calibrated scalars that come with the package."""
     tracks = {name: jnp.asarray(value, float) for name, value in coefficients.TRACKS.items()}
     laws = jnp.asarray([coefficients.LAWS[name] for name in features.NAMES], float)
-    return Coefficients(tracks=TrackCoefficients(**tracks), spectra=SpectrumCoefficients(laws=laws))
+    hot = {name: jnp.asarray(value, float) for name, value in hot_coefficients.HOT.items()}
+    return Coefficients(
+        tracks=TrackCoefficients(**tracks), spectra=SpectrumCoefficients(laws=laws), hot=HotStarCoefficients(**hot)
+    )
 
 
 def _checked(values: ArrayLike, name: str, unit: str, lo: float, hi: float) -> np.ndarray:
@@ -43,7 +50,7 @@ def _checked(values: ArrayLike, name: str, unit: str, lo: float, hi: float) -> n
     return values
 
 
-_spectra = jax.jit(synthesise)
+_spectra = quickly(synthesise)
 
 
 def analytic_ssp(
@@ -58,18 +65,18 @@ def analytic_ssp(
 
     Args:
       params: calibrated scalars, `default_coefficients()`.
-      ages_gyr: ages [Gyr], increasing, 1e-3 to 20; concrete.
+      ages_gyr: ages [Gyr], increasing, 1e-4 to 20; concrete.
       metallicities: metal mass fractions, increasing, 5e-5 to 0.06; concrete.
-      wave: vacuum wavelengths [Angstrom], increasing, 1000 to 25000; concrete. At least two pixels per
+      wave: vacuum wavelengths [Angstrom], increasing, 91 to 25000; concrete. At least two pixels per
         `spectra.default_fwhm`, the resolution of the result.
       imf: mass function, or the name of a published one.
 
     Raises:
       InputError: values out of range or not increasing, unknown mass function.
     """
-    ages = _checked(ages_gyr, "ages_gyr", "Gyr", 1e-3 * (1 - 1e-6), 20.0)
+    ages = _checked(ages_gyr, "ages_gyr", "Gyr", 1e-4 * (1 - 1e-6), 20.0)
     mets = _checked(metallicities, "metallicities", "mass fraction", 5e-5, 0.06)
-    waves = _checked(wave, "wave", "Angstrom", WAVE_LIMITS[0] * (1 - 1e-6), WAVE_LIMITS[1] * (1 + 1e-6))
+    waves = _checked(wave, "wave", "Angstrom", SHORTEST * (1 - 1e-6), WAVE_LIMITS[1] * (1 + 1e-6))
     law = named_imf(imf) if isinstance(imf, str) else imf
     as_array = functools.partial(jnp.asarray, dtype=float)
     fwhm = default_fwhm(waves)
@@ -87,12 +94,30 @@ def analytic_ssp(
 
 
 @buildable
-def default_grid(imf: Imf | str = "kroupa") -> SSPGrid:
-    """The embedded library: 12 metallicities, 1 Myr to 14 Gyr, 1000 Angstrom to 2.5 micron, per Msun formed."""
+def default_grid(imf: Imf | str = "kroupa", wave_range: Sequence[float] | None = None) -> SSPGrid:
+    """The embedded library: 12 metallicities, 0.1 Myr to 14 Gyr, 91 Angstrom to 2.5 micron, per Msun formed.
+
+    Args:
+      imf: mass function, or the name of a published one.
+      wave_range: part to compute [Angstrom, vacuum], both inclusive; all by default.
+
+    Raises:
+      InputError: an unknown mass function, or a range that is not inside the library.
+    """
     return analytic_ssp(
         default_coefficients(),
         ages_gyr=10.0 ** np.array(LG_AGES_GYR),
         metallicities=np.array(METALLICITIES),
-        wave=default_wave(),
+        wave=default_wave() if wave_range is None else _within(*wave_range),
         imf=imf,
     )
+
+
+def _within(lo: float, hi: float) -> np.ndarray:
+    wave = default_wave()
+    if not wave[0] * (1 - 1e-6) <= lo < hi <= wave[-1] * (1 + 1e-6):
+        raise InputError(
+            f"wave_range of the embedded library is {lo:g} to {hi:g} Angstrom; give two within {wave[0]:g} to"
+            f" {wave[-1]:g}, the smaller first"
+        )
+    return wave[(wave >= lo * (1 - 1e-9)) & (wave <= hi * (1 + 1e-9))]

@@ -2,7 +2,8 @@
 
 After the main sequence the number of stars in a phase is its duration times the rate at which stars leave the main
 sequence (the fuel-consumption argument of Renzini & Buzzoni 1986 and Maraston 1998, MNRAS 300, 872). The ascent of the
-red giant branch follows HPT eqs. 31-39; later phases have simple laws whose scalars are calibrated.
+red giant branch follows HPT eqs. 31-39; later phases have simple laws whose scalars are calibrated. Stars above 8 to 20
+Msun have scalars of their own, see `hot_stars.py`.
 """
 
 import jax
@@ -12,6 +13,7 @@ from jaxtyping import Array, Float
 
 from galdiff.core.record import quantity, record
 from galdiff.imf.shape import LN10, Imf, number_density
+from galdiff.sps.analytic.hot_stars import HotStarCoefficients, bare, dimming, stripped, warmth
 from galdiff.sps.analytic.tables import LN_TIMES, LOG_T_SUN, TrackTables, log_t_of
 
 LOG_G_SUN = 4.438  # [cm/s2], IAU 2015 B3
@@ -97,13 +99,15 @@ def _warm(c: TrackCoefficients, log_m: Array, zeta: Array) -> Array:
     return c.ms_warmth + c.ms_warmth_zeta * zeta + c.dwarf_warmth * cool
 
 
-def main_sequence(c: TrackCoefficients, t: TrackTables, imf: Imf) -> StarPoints:
+def main_sequence(c: TrackCoefficients, hot: HotStarCoefficients, t: TrackTables, imf: Imf) -> StarPoints:
     """Main sequence up to the turn-off."""
     ln_m = (t.ln_hi + t.ln_lo) / 2
     log_m = ln_m / LN10
     log_l = t.log_l_zams + t.log_l_gain * (c.ms_brightening * t.tau + (1 - c.ms_brightening) * t.tau**2)
     log_r = t.log_r_zams + t.log_r_gain * (c.ms_expansion * t.tau + (1 - c.ms_expansion) * t.tau**3)
-    log_t = log_t_of(log_l, log_r) + _warm(c, log_m, t.zeta)
+    log_t = log_t_of(log_l, log_r) + _warm(c, log_m, t.zeta) + warmth(hot, log_m, t.zeta, t.tau)
+    log_t = log_t + stripped(hot, log_m, t.zeta, t.tau) * (hot.bare_log_t - log_t)
+    log_l = log_l + dimming(hot, log_m, t.zeta, t.tau)
     m = jnp.exp(ln_m)
     number = number_density(imf, m) * m * (t.ln_hi - t.ln_lo) * _inside(imf, t.ln_lo, t.ln_hi)
     return StarPoints(number=number, log_l=log_l, log_t=log_t, log_g=_gravity(log_m, log_l, log_t))
@@ -118,11 +122,11 @@ class _Phase:
     log_t: Array = quantity("dex", "log10 effective temperature [K]")
 
 
-def _subgiants(c: TrackCoefficients, t: TrackTables) -> _Phase:
+def _subgiants(c: TrackCoefficients, hot: HotStarCoefficients, t: TrackTables) -> _Phase:
     share = (np.arange(N_SUBGIANT, dtype=np.float32) + 0.5) / N_SUBGIANT
     log_m = jnp.log10(t.m)
     log_l = t.log_l_end + (t.log_l_base - t.log_l_end) * share
-    start = t.log_t_end + _warm(c, log_m, t.zeta)
+    start = t.log_t_end + _warm(c, log_m, t.zeta) + warmth(hot, log_m, t.zeta, 1.0)
     end = giant_log_t(c, t.log_l_base, log_m, t.zeta)
     time = t.gap_time * jnp.exp(c.subgiant_time) / N_SUBGIANT
     return _Phase(time=jnp.broadcast_to(time, log_l.shape), log_l=log_l, log_t=start + (end - start) * share**1.5)
@@ -152,17 +156,21 @@ def _helium_light(c: TrackCoefficients, t: TrackTables) -> Array:
     return low * (1 - _massive(t)) + (t.log_l_end + bright) * _massive(t)
 
 
-def _helium_burning(c: TrackCoefficients, t: TrackTables) -> _Phase:
-    """Red clump or horizontal branch, then (massive stars) the blue loop."""
+def _helium_burning(c: TrackCoefficients, hot: HotStarCoefficients, t: TrackTables) -> _Phase:
+    """Red clump or horizontal branch, then (massive stars) the blue loop; or all of it as a bare, hot core."""
     log_m, massive = jnp.log10(t.m), _massive(t)
+    bared = bare(hot, log_m, t.zeta)
     ratio = jnp.exp(c.helium_share + c.helium_share_mass * (log_m - 0.477) * LN10)
+    ratio = ratio + bared * (jnp.exp(hot.bare_time + hot.bare_time_mass * (log_m - 1.6)) - ratio)
     total = jnp.exp(c.clump_time) * (1 - massive) + massive * ratio * t.ms_time
     blue = jax.nn.sigmoid(c.loop_share + c.loop_share_zeta * t.zeta) * jax.nn.sigmoid((log_m - 0.6) / 0.06)
+    blue = blue + bared * (1 - blue)
     steps = np.linspace(-1.0, 1.0, N_HELIUM, dtype=np.float32)
     log_l = _helium_light(c, t) + 0.05 * steps
     warmth = jnp.exp(c.clump_warmth - c.clump_warmth_zeta * t.zeta * (1 - massive))
     red_t = giant_log_t(c, log_l, log_m, t.zeta) + warmth * (1 + 0.5 * steps)
     blue_t = jnp.maximum(c.loop_log_t + c.loop_log_t_mass * (log_m - 0.7) + 0.04 * steps, red_t)
+    blue_t = blue_t + bared * (hot.bare_log_t + 0.04 * steps - blue_t)
     time = [jnp.broadcast_to(total * part / N_HELIUM, log_l.shape) for part in (1 - blue, blue)]
     both = lambda a, b: jnp.concatenate([a, b], -1)  # noqa: E731
     return _Phase(time=both(*time), log_l=both(log_l, log_l), log_t=both(red_t, blue_t))
@@ -188,9 +196,9 @@ def _look_up(table: Array, ln_time: Array) -> Array:
     return pick(low) * (1 - x + low) + pick(low + 1) * (x - low)
 
 
-def evolved_stars(c: TrackCoefficients, t: TrackTables, imf: Imf) -> StarPoints:
+def evolved_stars(c: TrackCoefficients, hot: HotStarCoefficients, t: TrackTables, imf: Imf) -> StarPoints:
     """All stars past the main sequence; their initial masses lie just above the turn-off."""
-    phases = [f(c, t) for f in (_subgiants, _red_giants, _helium_burning, _asymptotic_giants)]
+    phases = [_subgiants(c, hot, t), _red_giants(c, t), _helium_burning(c, hot, t), _asymptotic_giants(c, t)]
     time, log_l, log_t = (
         jnp.concatenate([getattr(p, name) for p in phases], -1) for name in ("time", "log_l", "log_t")
     )
@@ -203,7 +211,7 @@ def evolved_stars(c: TrackCoefficients, t: TrackTables, imf: Imf) -> StarPoints:
     return StarPoints(number=number, log_l=log_l, log_t=log_t, log_g=_gravity(ln_m / LN10, log_l, log_t))
 
 
-def star_points(c: TrackCoefficients, tables: TrackTables, imf: Imf) -> StarPoints:
+def star_points(c: TrackCoefficients, hot: HotStarCoefficients, tables: TrackTables, imf: Imf) -> StarPoints:
     """Representative stars of each population, numbers per solar mass formed."""
-    parts = (main_sequence(c, tables, imf), evolved_stars(c, tables, imf))
+    parts = (main_sequence(c, hot, tables, imf), evolved_stars(c, hot, tables, imf))
     return jax.tree.map(lambda *x: jnp.concatenate(x, -1), *parts)

@@ -15,9 +15,12 @@ from galdiff.core.numbers import real, scalar
 from galdiff.errors import InputError
 from galdiff.records import SSPGrid
 from galdiff.sps.grid import C_ANGSTROM_S, floating, make_grid
+from galdiff.sps.line_columns import line_columns
 from galdiff.sps.reader import Reader, hdf5_names
 
 FIELDS = ("ssp_lgmet", "ssp_lg_age_gyr", "ssp_wave", "ssp_flux")
+LINES = ("ssp_emline_wave", "ssp_emline_luminosity")  # of emission; a file has both or none
+LINE_NAMES = "ssp_emline_name"
 FALLBACK_FWHM = 2.5  # [Angstrom] of the MILES stars behind the usual DSPS files, in the optical
 
 
@@ -45,7 +48,9 @@ class Dsps(Reader):
         Args:
           path: HDF5 file with ssp_lgmet (log10 of the mass fraction Z), ssp_lg_age_gyr, ssp_wave [Angstrom] and
             ssp_flux [Lsun/Hz/Msun], shape (met, age, wave). Root attributes resolution_fwhm_angstrom, imf, title,
-            wave_medium and lsun_cgs are used where they exist.
+            wave_medium and lsun_cgs are used where they exist. Emission lines are kept where it has ssp_emline_wave
+            [Angstrom] and ssp_emline_luminosity [Lsun/Msun], shape (met, age, line); whether ssp_flux has them too is
+            up to the file.
           fwhm: resolution [Angstrom], as in `fwhm_on`; for files that do not state it.
           imf: initial mass function, for files that do not state it.
           medium: air or vacuum, for files that do not state it.
@@ -72,6 +77,7 @@ class Dsps(Reader):
         stated = "air" if str(attrs.get("wave_medium", "vacuum")).lower().startswith("air") else "vacuum"
         with np.errstate(all="ignore"):  # what is too large is refused with all that is not finite
             per_angstrom = (flux * (lsun * C_ANGSTROM_S / wave**2)).astype(flux.dtype)
+        lines = {} if LINES[0] not in data else _lines(path, data, lsun, medium or stated)
         return make_grid(
             str(path),
             fwhm=fwhm,
@@ -82,7 +88,20 @@ class Dsps(Reader):
             ssp_flux=per_angstrom,
             name=str(attrs.get("title", path.stem)),
             imf=str(imf or attrs.get("imf", "not stated")),
+            **lines,
         )
+
+
+def _lines(path: pathlib.Path, data: dict[str, np.ndarray], lsun: float, medium: str) -> dict[str, Any]:
+    """The emission lines of a file, as fields of the library."""
+    return line_columns(
+        str(path),
+        wave=data[LINES[0]],
+        lum=data[LINES[1]] * lsun,
+        names=data.get(LINE_NAMES),
+        nodes=(data["ssp_lgmet"].size, data["ssp_lg_age_gyr"].size),
+        medium=medium,
+    )
 
 
 def _fields(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -96,6 +115,12 @@ def _fields(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
                     f" {', '.join(FIELDS)}"
                 )
             data = {name: real(read_dataset(file[name]), f"{path}: {name}") for name in FIELDS}
+            found = [name for name in LINES if isinstance(member(file, name), h5py.Dataset)]
+            if len(found) == 1:
+                raise InputError(f"{path}: it has {found[0]} alone; emission lines need both of {', '.join(LINES)}")
+            data |= {name: real(read_dataset(file[name]), f"{path}: {name}") for name in found}
+            if found and isinstance(member(file, LINE_NAMES), h5py.Dataset):
+                data[LINE_NAMES] = read_dataset(file[LINE_NAMES])
             attrs = {name: _plain(value) for name, value in file.attrs.items()}
             flux_unit = _plain(file["ssp_flux"].attrs.get("unit", attrs.get("flux_unit", "Lsun/Hz/Msun")))
     except OSError as error:

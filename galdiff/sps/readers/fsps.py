@@ -11,8 +11,10 @@ from galdiff import units
 from galdiff.errors import InputError
 from galdiff.records import SSPGrid
 from galdiff.sps.grid import C_ANGSTROM_S, cut_wave, make_grid
+from galdiff.sps.line_columns import line_columns
 from galdiff.sps.reader import Maker
 
+LSUN = units.LSUN_FSPS_ERG_S / units.LSUN_ERG_S  # that of FSPS in ours
 IMFS = {0: "Salpeter 1955", 1: "Chabrier 2003", 2: "Kroupa 2001", 3: "van Dokkum 2008", 4: "Dave 2008", 5: "tabulated"}
 
 
@@ -39,7 +41,8 @@ class Fsps(Maker):
           **parameters: further parameters of fsps.StellarPopulation (add_neb_emission, imf3, ...).
 
         Returns:
-          The library; dust-free and without nebular emission unless `parameters` ask for them.
+          The library; dust-free and without nebular emission unless `parameters` ask for them. With add_neb_emission
+          it has the luminosities of the lines too, which are in its spectra as well unless nebemlineinspec=False.
 
         Raises:
           InputError: python-fsps is not there, or not usable, or too old to know its resolution.
@@ -53,10 +56,7 @@ class Fsps(Maker):
             raise InputError(f"fsps parameter {', '.join(clash)} is fixed for an SSP library; leave it out")
         population = fsps.StellarPopulation(imf_type=imf_type, **fixed, **parameters)
         # peraa=True would use c = 3e18 Angstrom/s, 7e-4 too much.
-        wave, first = population.get_spectrum(zmet=1, tage=0.0, peraa=False)
-        spectra = [first] + [
-            population.get_spectrum(zmet=i + 1, tage=0.0, peraa=False)[1] for i in range(1, len(population.zlegend))
-        ]
+        wave, spectra, lines = _computed(population, bool(parameters.get("add_neb_emission")))
         if fwhm is None:
             resolutions = getattr(population, "resolutions", None)
             if resolutions is None:
@@ -65,7 +65,6 @@ class Fsps(Maker):
                 )
             # Negative values mark the approximate resolution of theoretical spectra.
             fwhm = np.abs(resolutions) / units.C_KMS * units.FWHM_PER_SIGMA * wave
-        factor = units.LSUN_FSPS_ERG_S / units.LSUN_ERG_S * C_ANGSTROM_S / wave**2
         return cut_wave(
             make_grid(
                 "fsps",
@@ -74,12 +73,27 @@ class Fsps(Maker):
                 ssp_wave=wave,
                 ssp_lg_age_gyr=np.asarray(population.ssp_ages) - 9.0,
                 ssp_lgmet=np.log10(population.zlegend),
-                ssp_flux=np.stack(spectra) * factor,
+                ssp_flux=spectra * (LSUN * C_ANGSTROM_S / wave**2),
                 name="FSPS " + " ".join(_text(name) for name in population.libraries),
                 imf=IMFS[imf_type],
+                **lines,
             ),
             *wave_range,
         )
+
+
+def _computed(population: Any, nebular: bool) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+    """Wavelengths [Angstrom], spectra (met, age, wave) [Lsun/Hz/Msun of FSPS] and fields of the lines, if any."""
+    spectra, lums = [], []
+    for i in range(len(population.zlegend)):
+        wave, one = population.get_spectrum(zmet=i + 1, tage=0.0, peraa=False)
+        spectra.append(one)
+        if nebular:
+            lums.append(LSUN * np.asarray(population.emline_luminosity))  # of this metallicity, all ages
+    nodes, lines = (len(spectra), len(population.ssp_ages)), {}
+    if nebular:
+        lines = line_columns("fsps", wave=population.emline_wavelengths, lum=np.stack(lums), names=None, nodes=nodes)
+    return wave, np.stack(spectra), lines
 
 
 def _import_fsps() -> Any:

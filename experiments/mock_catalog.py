@@ -1,0 +1,137 @@
+"""A mock survey: haloes and satellites of a volume, their galaxies, and what a survey sees of them.
+
+Galaxies are made chunk by chunk; a run that was stopped goes on when it is started again in the same folder.
+"""
+
+import pathlib
+from collections.abc import Iterator
+
+import numpy as np
+from omegaconf import DictConfig, OmegaConf
+
+from galdiff import runtime
+from galdiff.build import build
+from galdiff.cli import experiment
+from galdiff.io.folder import as_json, text, write_files
+from galdiff.io.lock import locked
+from galdiff.io.mock_files import FORMATS, Parts, import_pyarrow, write_table
+from galdiff.io.preflight import check_output, check_space
+from galdiff.io.progress import Steps
+from galdiff.limits import check_experiment
+from galdiff.plotting.mock_figure import plot_mock, summary_of
+from galdiff.populations.catalogue import Mock
+from galdiff.populations.diffmahpop import halo_population
+from galdiff.populations.dust_population import dust_population
+from galdiff.populations.light import MockLight
+from galdiff.populations.members import draw_members
+from galdiff.populations.shells import ShellTables
+from galdiff.populations.volumes import Volume, total
+
+FILES = ("mock.png", "metrics.json", "config.yaml")
+BYTES = 4_000_000  # of all files but the catalogue, at most
+FREE = ("output", "overwrite", "format", "figure", "runtime.cpu_devices", "runtime.cache_dir")  # rows are the same
+
+
+def mock_of(cfg: DictConfig, steps: Steps) -> tuple[Mock, Volume]:
+    """The catalogue to make, and its volume; cheap things first, so that bad input is told at once."""
+    names = ("cosmology", "volume", "mass_function", "sfh_population", "metallicity", "survey", "imf")
+    parts = {name: build(cfg[name], path=name) for name in names}
+    cosmology, volume, survey = parts["cosmology"], parts["volume"], parts["survey"]
+    with steps("haloes"):
+        members, places = draw_members(
+            parts["mass_function"],
+            volume,
+            cosmology,
+            log10_m_min=cfg.log10_m_min,
+            satellites=cfg.satellites,
+            seed=cfg.seed,
+        )
+    with steps("library"):
+        library = build(cfg.ssp, path="ssp")
+        settings = {"z_max": float(members.redshift.max()), **cfg.tables}
+        tables = ShellTables(library=library, passbands=survey.passbands, **settings)
+        tables.check(members.redshift)
+        light = MockLight(
+            haloes=halo_population(),
+            galaxies=parts["sfh_population"],
+            metallicity=parts["metallicity"],
+            dust=dust_population(),
+            library=library,
+            imf=parts["imf"],
+            parts=tables.n_parts,
+        )
+    one = members.redshift.min() == members.redshift.max()
+    made = Mock(
+        members=members,
+        places=places,
+        place_units=volume.position_units,
+        light=light,
+        tables=tables,
+        survey=survey,
+        cosmology=cosmology,
+        seed=cfg.seed,
+        size=cfg.chunk,
+        redshift=float(members.redshift[0]) if one else None,
+    )
+    return made, volume
+
+
+def said_of(cfg: DictConfig) -> str:
+    """What a run has to have in common with one whose chunks it may use."""
+    kept = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
+    for key in FREE:
+        OmegaConf.update(kept, key, None)
+    return OmegaConf.to_yaml(kept)
+
+
+def write(cfg: DictConfig, mock: Mock, volume: Volume, folder: pathlib.Path, steps: Steps) -> None:
+    """Make what is missing, then the catalogue and its picture."""
+    parts, numbers = Parts(folder, said_of(cfg), cfg.overwrite), range(len(mock.chunks))
+    with steps("galaxies", total=mock.members.log10_m.size) as advance:
+        for number in numbers:
+            if not parts.has(number):
+                parts.write(number, mock.make(number))
+            advance(mock.chunks[number][1].size)
+    every = -(-mock.members.log10_m.size // cfg.figure)
+    drawn, n, detected = [], 0, 0
+
+    def chunks() -> Iterator[np.ndarray]:
+        nonlocal n, detected
+        for number in numbers:
+            rows = parts.read(number)
+            n, detected = n + rows.size, detected + int(rows["detected"].sum())
+            drawn.append(rows[rows["id"] % every == 0])
+            yield rows
+
+    with steps("catalogue"):
+        attributes = {"config": OmegaConf.to_yaml(cfg, resolve=True), "survey": mock.survey.reference}
+        write_table(folder / FORMATS[cfg.format], chunks(), mock.columns, attributes, cfg.overwrite)
+    with steps("figure"):
+        size, h0 = total(volume, mock.cosmology) / every, float(mock.cosmology.h0)
+        found = summary_of(np.concatenate(drawn), mock.survey.columns, mock.survey.detect_in[0], size, h0)
+        figure = plot_mock(found, f"{mock.survey.name}, {n:,} galaxies")
+    metrics = {"galaxies": n, "detected": detected, "merged": mock.members.log10_m.size - n}
+    metrics |= {"seconds": steps.summary(), "peak_memory_mb": runtime.peak_memory(), "versions": runtime.versions()}
+    writers = (figure.savefig, as_json(metrics), text(OmegaConf.to_yaml(cfg, resolve=True)))
+    write_files(folder, dict(zip(FILES, writers, strict=True)), cfg.overwrite)
+    parts.remove()
+    print(f"{n:,} galaxies, {detected:,} detected by {mock.survey.name}: {folder}")
+
+
+@experiment("mock_catalog")
+def main(cfg: DictConfig) -> None:
+    """Refuse early, then work alone in the folder."""
+    runtime.configure(**cfg.runtime)
+    check_experiment(cfg, "mock_catalog")
+    folder = pathlib.Path(cfg.output)
+    check_output(folder, BYTES, cfg.overwrite, (*FILES, FORMATS[cfg.format]))
+    if cfg.format == "parquet":
+        import_pyarrow()
+    with locked(folder), Steps() as steps:
+        mock, volume = mock_of(cfg, steps)
+        check_space(folder, 2 * mock.dtype.itemsize * mock.members.log10_m.size + BYTES)
+        write(cfg, mock, volume, folder, steps)
+
+
+if __name__ == "__main__":
+    main()

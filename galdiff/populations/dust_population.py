@@ -1,0 +1,102 @@
+"""Dust of the galaxies of a population: how much, how grey, and how much light meets none (diffsky 0.3)."""
+
+from collections.abc import Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from galdiff.core.buildable import buildable
+from galdiff.core.record import quantity, record
+from galdiff.core.stage import Stage
+from galdiff.core.variables import physical
+from galdiff.dust.curves.modified_calzetti import ModifiedCalzetti
+from galdiff.errors import InputError
+from galdiff.light_records import PopulationWeights
+from galdiff.photometry.magnitudes import ZERO_POINT
+from galdiff.photometry.tables import of_bands
+from galdiff.populations import relations
+from galdiff.populations.published import published
+
+SLOPES = (-1.9, 0.4)  # of the dust curve, whose bump is zero beyond
+LEAST_SSFR = -14.0  # log10 [1/yr]
+OLD, YOUNG = 1.0, -4.0  # log10 of ages [Gyr] long after and long before birth clouds end
+BIRTH_CLOUDS = (-2.5, 5.0)  # log10 of the age [Gyr] at which stars leave them, and how fast
+BOUNDS = {"suav": (-100.0, 100.0), "delta_suav": (0.0, 5.0), "deltapop": (-14.0, 14.0), "funo": (-14.0, 1.0)}
+
+
+@record
+class GalaxyScreens:
+    """Dust of one galaxy."""
+
+    a_v: Float[Array, ""] = quantity("mag", "attenuation of old stars")
+    a_v_young: Float[Array, ""] = quantity("mag", "attenuation of stars in birth clouds")
+    slope: Float[Array, ""] = quantity("", "slope of the attenuation curve")
+    unobscured: Float[Array, ""] = quantity("", "share of the light that meets no dust")
+
+
+class DustPopulation(Stage):
+    """Dust of a galaxy by its stellar mass, star formation and redshift; all parameters can be trained.
+
+    Args of the constructor:
+      parameters: by the names of diffsky, all 23.
+    """
+
+    def __init__(self, *, parameters: Mapping[str, float]) -> None:
+        known = published("dust")
+        if parameters.keys() != known.keys():
+            odd = sorted(parameters.keys() ^ known.keys())
+            raise InputError(f"dust of diffsky has {len(known)} parameters; missing or unknown: {', '.join(odd[:5])}")
+        family = {name: next(key for key in BOUNDS if name.startswith(key)) for name in known}
+        self.parameters = nnx.Dict(
+            {
+                name: physical(parameters[name], lo=lo, hi=hi, unit="1")
+                for name in known
+                for lo, hi in [BOUNDS[family[name]]]
+            }
+        )
+
+    def __call__(
+        self, log10_mstar: Float[Array, ""], log10_ssfr: Float[Array, ""], redshift: Float[Array, ""]
+    ) -> GalaxyScreens:
+        """Dust at a stellar mass [dex(Msun)], specific star formation rate [dex(1/yr)] and redshift [1]."""
+        p = {name: self.parameters[name].bounded for name in self.parameters}
+        ssfr = jnp.maximum(log10_ssfr, LEAST_SSFR)
+        a_v, a_v_young = (relations.attenuation(p, log10_mstar, ssfr, redshift, lg_age) for lg_age in (OLD, YOUNG))
+        return GalaxyScreens(
+            a_v=a_v,
+            a_v_young=a_v_young,
+            slope=jnp.clip(relations.dust_slope(p, log10_mstar, ssfr), *SLOPES),
+            unobscured=relations.unobscured_share(p, ssfr),
+        )
+
+
+@buildable(reads=True)
+def dust_population() -> DustPopulation:
+    """The dust of the published parameters."""
+    return DustPopulation(parameters=published("dust"))
+
+
+def young_and_old(populations: PopulationWeights) -> Float[Array, "2 node"]:
+    """Mass formed [Msun] at the nodes of the library, in birth clouds and outside."""
+    inside = jax.nn.sigmoid(BIRTH_CLOUDS[1] * (BIRTH_CLOUDS[0] - populations.lg_age))
+    return jnp.stack([populations.mass * inside, populations.mass * (1 - inside)]).reshape(2, -1)
+
+
+def dimmed_magnitudes(
+    fluxes: Float[Array, "2 part"], wave: Float[Array, "part"], dust: GalaxyScreens, parts: Sequence[int]
+) -> Float[Array, "band"]:
+    """AB magnitudes at 1 Mpc behind dust.
+
+    Args:
+      fluxes: of young and old stars in the parts of all bands [Lsun Angstrom].
+      wave: rest wavelengths at which dust is read for them [Angstrom].
+      dust: of the galaxy; parts: number of parts of each band.
+    """
+    bump = jnp.maximum(0.85 - 1.9 * dust.slope, 0.0)  # Kriek & Conroy (2013)
+    shape = ModifiedCalzetti(slope=dust.slope, bump=bump)(wave)
+    free = dust.unobscured
+    screens = [free + (1 - free) * 10 ** (-0.4 * a * shape) for a in (dust.a_v_young, dust.a_v)]
+    sub = screens[0] * fluxes[0] + screens[1] * fluxes[1]
+    return -2.5 * jnp.log10(sub @ of_bands(parts).astype(sub.dtype)) + ZERO_POINT

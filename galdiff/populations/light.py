@@ -1,0 +1,172 @@
+"""From a halo of a catalogue to the light of its galaxy: one program for a member, to vmap over a chunk."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from galdiff import units
+from galdiff.core.record import quantity, record
+from galdiff.cosmology import Cosmology, age, kpc_per_arcsec, luminosity_distance
+from galdiff.halo import diffmah
+from galdiff.imf.returns import return_fraction
+from galdiff.imf.shape import Imf
+from galdiff.light_records import PopulationWeights, StellarHistory
+from galdiff.populations import relations
+from galdiff.populations.diffmahpop import DiffmahPopulation, ObservedHalo, drawn_family, halo_noise
+from galdiff.populations.diffstarpop import DiffstarPopulation, GalaxyPlace, drawn_branch, sfh_noise
+from galdiff.populations.dust_population import LEAST_SSFR, DustPopulation, dimmed_magnitudes, young_and_old
+from galdiff.populations.published import published
+from galdiff.populations.shells import Shell
+from galdiff.records import SSPGrid
+from galdiff.sfh.diffstar import diffstar_sfr
+from galdiff.sfh.metallicity import MetallicityLaw
+from galdiff.sfh.model import MASS_MIN
+from galdiff.sfh.panels import panels_of
+from galdiff.sfh.weights import Enrich
+from galdiff.units import YR_PER_GYR
+
+TEN_PC = 5 * np.log10(units.TEN_PC_MPC)  # mag
+RECENT = 0.1  # Gyr over which the star formation rate is a mean
+
+
+@record
+class Member:
+    """One galaxy of the catalogue before it has any light."""
+
+    number: Array = quantity("", "in the catalogue; its random numbers follow from it")
+    log10_m: Float[Array, ""] = quantity("dex(Msun)", "log10 of the halo mass")
+    redshift: Float[Array, ""] = quantity("", "redshift")
+    satellite: Float[Array, ""] = quantity("", "1 for a satellite, 0 for a central")
+    log10_mhost: Float[Array, ""] = quantity("dex(Msun)", "log10 of the mass of the host")
+
+
+@record
+class MockGalaxy:
+    """What is true of a galaxy of the catalogue."""
+
+    log10_mstar: Float[Array, ""] = quantity("dex(Msun)", "log10 of the mass of stars and remnants")
+    log10_mformed: Float[Array, ""] = quantity("dex(Msun)", "log10 of the mass of all stars that ever formed")
+    log10_sfr: Float[Array, ""] = quantity("dex(Msun/yr)", "log10 of the star formation rate, mean over 100 Myr")
+    mean_age: Float[Array, ""] = quantity("Gyr", "mean age of the stars by mass formed")
+    log10_z: Float[Array, ""] = quantity("dex", "log10 of their mean metal mass fraction by mass formed")
+    quenched_share: Float[Array, ""] = quantity("", "chance of the galaxy to be quenched")
+    quenched: Float[Array, ""] = quantity("", "1 where it is")
+    t_peak: Float[Array, ""] = quantity("Gyr", "when the halo stopped growing")
+    merged: Float[Array, ""] = quantity("", "1 for a satellite that has merged with its central")
+    a_v: Float[Array, ""] = quantity("mag", "attenuation of old stars")
+    a_v_young: Float[Array, ""] = quantity("mag", "attenuation of stars in birth clouds")
+    dust_slope: Float[Array, ""] = quantity("", "slope of the attenuation curve")
+    disc: Float[Array, ""] = quantity("", "1 where a disc dominates, 0 where a bulge does")
+    r50: Float[Array, ""] = quantity("kpc", "half-light radius")
+    r50_arcsec: Float[Array, ""] = quantity("arcsec", "half-light radius on the sky; 0 at redshift 0")
+    mag: Float[Array, "band"] = quantity("mag(AB)", "apparent magnitude")
+    mag_rest: Float[Array, "band"] = quantity("mag(AB)", "absolute magnitude in the rest frame")
+
+
+class MockLight(nnx.Module):
+    """Makes the galaxy of a member.
+
+    Args of the constructor:
+      haloes, galaxies: the populations; metallicity: of stars at birth; dust: of galaxies.
+      library: whose nodes stars are laid on; imf: of its stars; parts: number of parts of each passband.
+    """
+
+    def __init__(
+        self,
+        *,
+        haloes: DiffmahPopulation,
+        galaxies: DiffstarPopulation,
+        metallicity: MetallicityLaw,
+        dust: DustPopulation,
+        library: SSPGrid,
+        imf: Imf,
+        parts: tuple[int, ...],
+    ) -> None:
+        self.haloes = haloes
+        self.galaxies = galaxies
+        self.ages = panels_of(library)
+        self.enrich = Enrich(law=metallicity, ages=self.ages, library=library)
+        lg_age = np.asarray(library.ssp_lg_age_gyr, float)
+        self.left = tuple(float(x) for x in 1 - np.asarray(return_fraction(imf, 10**lg_age)))
+        self.dust = dust
+        self.parts = tuple(parts)
+
+    def __call__(self, member: Member, key: PRNGKeyArray, shell: Shell, cosmology: Cosmology) -> MockGalaxy:
+        """The galaxy of one member; `key` is that of the catalogue."""
+        keys = jax.random.split(jax.random.fold_in(key, member.number), 7)
+        time, today = age(cosmology, member.redshift), age(cosmology, jnp.zeros_like(member.redshift))
+        seen = ObservedHalo(log10_m=member.log10_m, time=time, t_today=today, satellite=member.satellite)
+        halo = drawn_family(self.haloes(seen, halo_noise(keys[0])), jax.random.uniform(keys[1]))
+        place = GalaxyPlace(
+            log10_m0=diffmah.log10_mass(halo, today, today),
+            t_peak=jnp.asarray(halo.t_peak),
+            satellite=member.satellite,
+            log10_mu=member.satellite * (member.log10_m - member.log10_mhost),
+            log10_mhost=member.log10_mhost,
+            since_infall=jnp.maximum(time - halo.t_peak, 0.0),
+        )
+        branches, u = self.galaxies(place, sfh_noise(keys[2])), jax.random.uniform(keys[3])
+        gone = relations.merged_share(published("merging"), member.log10_m, member.log10_mhost, time, halo.t_peak)
+        points = self.ages.points_before(time)
+        born = time - points.age
+        growth = diffmah.log10_mass(halo, born, today)
+        sfr = diffstar_sfr(
+            drawn_branch(branches, u), born, growth, baryon_fraction=cosmology.omega_b / cosmology.omega_m
+        )
+        mass = jnp.maximum(sfr * points.width * YR_PER_GYR, MASS_MIN)
+        stars = StellarHistory(age=points.age, mass=mass, time=time)
+        populations = self.enrich(stars)
+        recent = points.age < RECENT
+        mean_sfr = (mass * recent).sum() / (points.width * recent).sum() / YR_PER_GYR
+        truth = {
+            "quenched_share": branches.quenched_share,
+            "quenched": 1.0 * (u < branches.quenched_share),
+            "t_peak": halo.t_peak,
+            "merged": member.satellite * (jax.random.uniform(keys[6]) < gone),
+            "log10_sfr": jnp.log10(mean_sfr),
+            "mean_age": (mass @ points.age) / mass.sum(),
+            "log10_z": jnp.log10((mass @ 10 ** self.enrich.law.lgmet(stars)) / mass.sum()),
+        }
+        return self.shine(populations, truth, member.redshift, keys[4:6], shell, cosmology)
+
+    def shine(
+        self,
+        populations: PopulationWeights,
+        truth: dict[str, Array],
+        redshift: Float[Array, ""],
+        keys: PRNGKeyArray,
+        shell: Shell,
+        cosmology: Cosmology,
+    ) -> MockGalaxy:
+        """Dust, size and magnitudes of stars at the nodes of the library, at a redshift [1], shape ()."""
+        formed = populations.mass.sum()
+        log10_mstar = jnp.log10(populations.mass.sum(0) @ jnp.asarray(self.left, populations.mass.dtype))
+        dust = self.dust(log10_mstar, truth["log10_sfr"] - log10_mstar, redshift)
+        parts = young_and_old(populations)
+        width = shell.ends[1] - shell.ends[0]
+        there = (jnp.log1p(redshift) - shell.ends[0]) / jnp.where(width > 0, width, 1.0)
+        seen = (1 - there) * (parts @ shell.near) + there * (parts @ shell.far)
+        distance = jnp.maximum(luminosity_distance(cosmology, redshift), units.TEN_PC_MPC)
+        disc = jax.random.uniform(keys[0]) < relations.disc_share(
+            log10_mstar, jnp.maximum(truth["log10_sfr"] - log10_mstar, LEAST_SSFR)
+        )
+        size = jnp.where(
+            disc, relations.log10_disc_size(log10_mstar, redshift), relations.log10_bulge_size(log10_mstar, redshift)
+        )
+        r50 = jnp.clip(10 ** (size + relations.SIZE_SCATTER * jax.random.normal(keys[1])), *relations.SIZES)
+        scale = kpc_per_arcsec(cosmology, redshift)
+        return MockGalaxy(
+            log10_mstar=log10_mstar,
+            log10_mformed=jnp.log10(formed),
+            a_v=dust.a_v,
+            a_v_young=dust.a_v_young,
+            dust_slope=dust.slope,
+            disc=1.0 * disc,
+            r50=r50,
+            r50_arcsec=jnp.where(scale > 0, r50 / jnp.where(scale > 0, scale, 1.0), 0.0),
+            mag=dimmed_magnitudes(seen, shell.centre / (1 + redshift), dust, self.parts) + 5 * jnp.log10(distance),
+            mag_rest=dimmed_magnitudes(parts @ shell.rest, shell.centre, dust, self.parts) + TEN_PC,
+            **truth,
+        )

@@ -1,0 +1,28 @@
+"""Calibrated scalars of hot stars; written by experiments/calibrate_ionising_light.py."""
+
+HOT = {
+    "warmth": -0.01039,
+    "warmth_zeta": 0.03519,
+    "warmth_mass": -0.08129,
+    "late_warmth": -0.08644,
+    "late_warmth_zeta": -0.03298,
+    "late_warmth_mass": 0.1668,
+    "late_light": -0.07488,
+    "late_light_zeta": -0.0444,
+    "late_light_mass": -0.5242,
+    "strip_log_m": 1.936,
+    "strip_time": 0.8689,
+    "bare_log_m": 1.507,
+    "bare_log_m_zeta": -0.1375,
+    "bare_time": -3.278,
+    "bare_time_mass": -3.14,
+    "bare_log_t": 4.886,
+    "lyman_slope": 0.2767,
+    "he_level": 0.178,
+    "he_zeta": -0.086,
+    "he2_level": -1.723,
+    "uv_tilt": 0.4067,
+    "uv_tilt_theta": 0.4776,
+    "crowding": 1.943,
+    "crowding_theta": 3.037,
+}
