@@ -19,6 +19,7 @@ from rich.table import Table
 from timing import machine, measure, peak_mb, unit
 
 from galdiff import runtime
+from galdiff.core.powers import exp10
 from galdiff.core.rolling import normal_hats
 from galdiff.cosmology import Cosmology
 from galdiff.dust.curves.modified_calzetti import ModifiedCalzetti
@@ -36,6 +37,7 @@ DATA = pathlib.Path(os.environ.get("GALDIFF_DATA", pathlib.Path(__file__).resolv
 T_TODAY = 13.8
 BANDS = ("sdss2010-g", "sdss2010-r", "bessell-V", "hsc2017-g", "hsc2017-r", "BASS-g", "BASS-r", "cfht_megacam-g")
 Z_PHOTOMETRY = 0.02
+SLICE = 250  # galaxies at once
 
 
 def library():
@@ -153,29 +155,36 @@ def main() -> None:
 
 
 def photometry(table: Table, grid, n: int, base: float | None) -> None:
-    """Magnitudes in eight bands behind dust, from tables."""
+    """Magnitudes in eight bands behind dust, from tables, and what they gain of 12 parameters a galaxy and its dust."""
     bands = [load_passband(name) for name in BANDS]
-    light = GalaxyLight()
-    for points, widest in ((2, 0.1), (2, 0.3)):
-        panels = panels_of(grid, points=points, widest=widest)
-        for dtype in (jnp.float32, jnp.float64):
-            inputs = draws(n, dtype)
-            epoch = jax.tree.map(lambda x, d=dtype: x.astype(d), epoch_at(redshift=Z_PHOTOMETRY, cosmology=Cosmology()))
-            tables = jax.tree.map(lambda x, d=dtype: x.astype(d), band_tables(grid, bands, Z_PHOTOMETRY))
-            nodes = nodes_of(panels, grid)
+    nodes, light = nodes_of(panels_of(grid), grid), GalaxyLight()
+    for dtype in (jnp.float32, jnp.float64):
+        inputs = draws(n, dtype)
+        epoch = jax.tree.map(lambda x, d=dtype: x.astype(d), epoch_at(redshift=Z_PHOTOMETRY, cosmology=Cosmology()))
+        tables = jax.tree.map(lambda x, d=dtype: x.astype(d), band_tables(grid, bands, Z_PHOTOMETRY))
 
-            def magnitudes(a_v, halo, galaxy, mean, time, tables, nodes=nodes, epoch=epoch):
-                made = nodes(halo, galaxy, mean, time)
-                populations = PopulationWeights(mass=made, lg_age=jnp.asarray(grid.ssp_lg_age_gyr, made.dtype))
-                dust = Screen(a_v=a_v)
-                return tabled_magnitudes(populations, light.inside(populations.lg_age), tables, epoch, dust).mag
+        def magnitudes(a_v, halo, galaxy, mean, time, tables=tables, epoch=epoch):
+            made = nodes(halo, galaxy, mean, time)
+            populations = PopulationWeights(mass=made, lg_age=jnp.asarray(grid.ssp_lg_age_gyr, made.dtype))
+            dust = Screen(a_v=a_v)
+            return tabled_magnitudes(populations, light.inside(populations.lg_age), tables, epoch, dust).mag
 
-            a_v = jnp.linspace(0.0, 2.0, n).astype(dtype)
-            many = jax.jit(jax.vmap(magnitudes, in_axes=(0, 0, 0, 0, 0, None)))
-            label = f"{len(bands)} magnitudes, {panels.n_points} ages, {jnp.dtype(dtype).name}"
-            rows(table, label, many, (a_v, *inputs, tables), n, base)
-            slope = jax.jit(jax.grad(lambda *p, many=many: jnp.sum(many(*p) ** 2), argnums=(0, 1, 2, 3, 4)))
-            rows(table, f"with gradient, {label}", slope, (a_v, *inputs, tables), n, base)
+        def loss(*p, magnitudes=magnitudes):
+            return jnp.sum(magnitudes(*p) ** 2)
+
+        a_v = jnp.linspace(0.0, 2.0, n).astype(dtype)
+        label = f"{len(bands)} magnitudes, {jnp.dtype(dtype).name}"
+        for name, one in ((label, magnitudes), (f"with gradient, {label}", jax.value_and_grad(loss, (0, 1, 2, 3)))):
+            rows(table, name, jax.jit(in_slices(one)), (a_v, *inputs), n, base)
+
+
+def in_slices(one):
+    """A function of one galaxy for many: slices of them stay in the cache, and their gradients need little memory."""
+
+    def many(*args):
+        return jax.lax.map(lambda each: one(*each), args, batch_size=SLICE)
+
+    return many
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,7 +195,7 @@ class Screen:
 
     def transmissions(self, wave):
         curve = ModifiedCalzetti(slope=-0.2, bump=1.23)(wave)
-        passed = 10 ** (-0.4 * self.a_v * curve)
+        passed = exp10(-0.4 * self.a_v * curve)
         return passed, passed
 
 
