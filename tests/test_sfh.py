@@ -99,7 +99,6 @@ def test_weights_at_the_edges_of_dsps_are_its_own(reference):
 
 def weights_of(reference, panels, dtype):
     """Age weights of the reference galaxies by quadrature, normalised."""
-    lg_age = reference["ssp_lg_age_gyr"]
 
     def one(p, halo, time):
         points = panels.points_before(time)
