@@ -60,7 +60,7 @@ def draws(n: int, dtype) -> tuple:
 
 def nodes_of(panels: AgePanels, grid):
     """Mass formed at each node, from the parameters of one galaxy."""
-    lg_age, lgmet = np.asarray(panels.lg_age_gyr), np.asarray(grid.ssp_lgmet)
+    lgmet = np.asarray(grid.ssp_lgmet)
 
     def nodes(halo, galaxy, mean, time):
         points = panels.points_before(time)

@@ -49,7 +49,8 @@ def axes_of(names: Sequence[str], bands: Sequence[str], mag: np.ndarray, bins: i
 
     Args:
       names: a band, or two with a minus between, e.g. r and u-r.
-      bands: short names of the passbands; mag: observed magnitudes (galaxy, band) [mag], which set the edges.
+      bands: short names of the passbands.
+      mag: observed magnitudes [mag], shape (galaxy, band), which set the edges.
       bins: on each axis; error: of each measurement [mag].
 
     Raises:
@@ -75,7 +76,7 @@ def values_on(axes: Sequence[Axis], mag: Float[Array, "... band"]) -> list[Float
 
 
 def expected_counts(galaxies: BranchedGalaxy, axes: Sequence[Axis], n: ArrayLike) -> Float[Array, "*bins"]:
-    """Mean counts of n galaxies of the population; `galaxies` have a leading axis."""
+    """Mean counts [galaxies] of n galaxies of the population, shape (bins of each axis); `galaxies` have a leading axis."""
     values = [v.reshape(-1) for v in values_on(axes, galaxies.mag)]
     weight = galaxies.weight.reshape(-1) * (n / galaxies.weight.shape[0])
     return soft_histogram(values, [a.edges for a in axes], [a.error for a in axes], weight)
@@ -118,7 +119,7 @@ class PopulationModel:
         return {n: to_bounded(jnp.asarray(params[n]) * self.scales[n], x.lo, x.hi) for n, x in leaves.items()}
 
     def galaxies(self, params: Mapping[str, Array], haloes: GrownHaloes, seen: SeenAt) -> BranchedGalaxy:
-        """Galaxies in haloes with a leading axis, at scaled free parameters."""
+        """Galaxies in haloes with a leading axis (galaxy,), at scaled free parameters [1] of shape ()."""
         flat = dict(nnx.to_flat_state(self.state))
         for name, value in params.items():
             path, leaf = self.known[name]
@@ -132,11 +133,11 @@ class PopulationModel:
         return jax.lax.map(one, haloes, batch_size=CHUNK)
 
     def counts(self, params: Mapping[str, Array], data: PopulationData) -> Float[Array, "*bins"]:
-        """Expected counts at scaled free parameters."""
+        """Expected counts [galaxies] at scaled free parameters [1], shape (bins of each axis)."""
         return expected_counts(self.galaxies(params, data.haloes, data.seen), self.axes, data.galaxies)
 
     def loss(self, params: Mapping[str, Array], data: PopulationData) -> Float[Array, ""]:
-        """Minus the log likelihood over the number of galaxies [1], zero where model and data agree."""
+        """Minus the log likelihood over the number of galaxies [1], zero where model and data agree, shape ()."""
         return counting_loss(self.counts(params, data), data.counts, data.galaxies)
 
 

@@ -1,8 +1,8 @@
 """A passband in parts that each go with the light at one wavelength, so that dust can be applied to tabled fluxes.
 
-Dust changes the colour inside a band. A band is cut into panels, in each of which what dust lets through is a straight line
-through its values at the two Gauss points of the response; the parts add up to the band exactly. How many panels a band needs
-depends on where it looks, so that they are cut until the light of a library behind steep dust comes out right.
+Dust changes the colour inside a band. A band is cut into panels, in each of which what dust lets through is a straight
+line through its values at the two Gauss points of the response; the parts add up to the band exactly. How many panels a
+band needs depends on where it looks, so they are cut until the light of a library behind steep dust comes out right.
 """
 
 import dataclasses
@@ -43,7 +43,7 @@ def dust_probes(wave: Float[np.ndarray, "*point"]) -> Float[np.ndarray, "probe *
 
 
 def panel(band: Passband, lo: float, hi: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Two wavelengths [Angstrom], knots and transmissions (2, knot) of the part of a band between two wavelengths."""
+    """Two wavelengths (2,) [Angstrom], knots (knot,) and transmissions (2, knot) [1] of a band between two wavelengths."""
     inner = band.wave[(band.wave > lo) & (band.wave < hi)]
     knots = np.unique(np.concatenate([inner, np.linspace(lo, hi, N_KNOTS)]))
     t = np.interp(knots, band.wave, band.transmission)
@@ -73,12 +73,12 @@ def band_parts(
     """
     whole = [_exact(band.wave, band.transmission[None], wave, flux, z)[:, 0] for z in redshifts]
     edges = np.geomspace(*band.ends, N_LEAST + 1)
-    panels: list = [_judged(band, *ends, wave, flux, redshifts, whole) for ends in itertools.pairwise(edges)]
+    panels: list = [_judged(band, a, b, wave, flux, redshifts, whole) for a, b in itertools.pairwise(edges.tolist())]
     while len(panels) < N_MOST and np.abs(sum(p[1] for p in panels)).max() > tolerance / 1.0857:
         (_, knots, _), _ = panels.pop(int(np.argmax([np.abs(p[1]).max() for p in panels])))
         lo, hi = knots[[0, -1]]
         middle = float(np.sqrt(lo * hi))
-        panels += [_judged(band, *ends, wave, flux, redshifts, whole) for ends in ((lo, middle), (middle, hi))]
+        panels += [_judged(band, a, b, wave, flux, redshifts, whole) for a, b in ((lo, middle), (middle, hi))]
     ordered = sorted((p[0] for p in panels), key=lambda p: p[1][0])
     centres, places, transmissions = zip(*ordered, strict=True)
     return BandParts(np.concatenate(centres), places, transmissions)

@@ -103,7 +103,7 @@ def band_weights(band: Passband, wave: Float[Array, "wave"]) -> Float[Array, "wa
 
 
 def line_weights(band: Passband, wave: Float[Array, "*line"]) -> Float[Array, "*line"]:
-    """What a line contributes to the mean of f wave^2 over the band, per luminosity: T wave over the integral of T / wave.
+    """What a line contributes to the mean of `band_weights`, per luminosity: T wave over the integral of T / wave.
 
     Args:
       band: the passband.

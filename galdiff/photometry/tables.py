@@ -59,7 +59,7 @@ def refuse_uncovered(library: SSPGrid, passbands: Sequence[Passband], redshift: 
 
 
 def some_spectra(library: SSPGrid) -> Float[np.ndarray, "row wave"]:
-    """Spectra of a library at some of its nodes, each with a mean of 1, for `band_parts`."""
+    """Spectra of a library at some of its nodes (row, wave), each with a mean of 1 [1], for `band_parts`."""
     flux = np.asarray(library.ssp_flux, float).reshape(-1, len(library.ssp_wave))
     flux = flux[:: max(len(flux) // N_SPECTRA, 1)]
     return np.asarray(flux / flux.mean(1, keepdims=True))

@@ -68,7 +68,7 @@ def diffstar_sfr(
       baryon_fraction: gas over halo mass [1].
     """
     log10_sfr = log10_mass + log10_efficiency(p, log10_mass)
-    return baryon_fraction * exp10(log10_sfr + log10_quenched(p, time) if quenching else log10_sfr)
+    return jnp.asarray(baryon_fraction) * exp10(log10_sfr + log10_quenched(p, time) if quenching else log10_sfr)
 
 
 class Diffstar(SfhLaw):

@@ -124,14 +124,14 @@ class AgePanels:
 
     @property
     def shares(self) -> np.ndarray:
-        """What each point of whole stretches gives to each age of the library [1], shape (point, age); rows add up to 1.
+        """What each point of whole stretches gives to each age of the library [1], shape (point, age); rows sum to 1.
 
         Integrals over the panel of the Lagrange polynomial of the point times the hats of the ages in log10 age.
         """
         at, _ = np.polynomial.legendre.leggauss(self.points)
         fine, share = np.polynomial.legendre.leggauss(8)
         lg_age, marks = np.asarray(self.lg_age_gyr, float), self.marks
-        each = [np.linspace(*ends, n + 1) for *ends, n in zip(marks, marks[1:], self.parts, strict=False)]
+        each = [np.linspace(a, b, n + 1) for a, b, n in zip(marks[:-1], marks[1:], self.parts, strict=True)]
         ends = np.concatenate([np.stack([edges[:-1], edges[1:]], -1) for edges in each])
         age = ends.mean(1)[:, None] + np.diff(ends) / 2 * fine
         hats = np.stack([np.interp(np.log10(age), lg_age, unit) for unit in np.eye(lg_age.size)], -1)
