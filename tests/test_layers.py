@@ -31,8 +31,8 @@ LAYERS = [
     {"cosmology", "imf"},
     {"records", "light_records", "nn"},
     {"halo", "baryons", "sfh", "galaxy", "sps", "nebular", "dust", "igm", "agn", "photometry", "kinematics", "ifu"},
-    {"populations"},
-    {"inference", "observables", "observing"},
+    {"observables", "populations"},
+    {"inference", "observing"},
     {"build"},
     {"io", "plotting"},
     {"train"},  # writes through io

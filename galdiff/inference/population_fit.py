@@ -76,7 +76,7 @@ def values_on(axes: Sequence[Axis], mag: Float[Array, "... band"]) -> list[Float
 
 
 def expected_counts(galaxies: BranchedGalaxy, axes: Sequence[Axis], n: ArrayLike) -> Float[Array, "*bins"]:
-    """Mean counts [galaxies] of n galaxies of the population, shape (bins of each axis); `galaxies` have a leading axis."""
+    """Mean counts [galaxies] of n galaxies, shape (bins of each axis); galaxies have a leading axis."""
     values = [v.reshape(-1) for v in values_on(axes, galaxies.mag)]
     weight = galaxies.weight.reshape(-1) * (n / galaxies.weight.shape[0])
     return soft_histogram(values, [a.edges for a in axes], [a.error for a in axes], weight)

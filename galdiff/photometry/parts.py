@@ -43,7 +43,7 @@ def dust_probes(wave: Float[np.ndarray, "*point"]) -> Float[np.ndarray, "probe *
 
 
 def panel(band: Passband, lo: float, hi: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Two wavelengths (2,) [Angstrom], knots (knot,) and transmissions (2, knot) [1] of a band between two wavelengths."""
+    """Two wavelengths (2,) [Angstrom], knots (knot,), transmissions (2, knot) [1] of a band between two of them."""
     inner = band.wave[(band.wave > lo) & (band.wave < hi)]
     knots = np.unique(np.concatenate([inner, np.linspace(lo, hi, N_KNOTS)]))
     t = np.interp(knots, band.wave, band.transmission)
