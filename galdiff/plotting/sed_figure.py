@@ -17,6 +17,7 @@ from galdiff.plotting.figures import DPI, SMALL, TEXT, TITLE
 YOUNG, OLD, GAS, ALL = "#3b6fb6", "#c8553d", "#2a8f6f", "black"
 ADDED = {"dust": ("#b5651d", "light of dust"), "agn": ("#7b4fa3", "active nucleus")}  # besides stars and gas
 MARKED = {"Lyalpha": r"Ly$\alpha$", "[OII]3729": "[O II]", "[OIII]5007": "[O III]", "Halpha": r"H$\alpha$"}
+TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)  # micron
 MARKED_EW = 2.0  # Angstrom; weaker lines are drawn without a name
 MARKED |= {"[SIII]9531": "[S III]", "HeI10830": "He I", "Paalpha": r"Pa$\alpha$"}
 
@@ -64,9 +65,14 @@ def plot_sed(
     stars = float(max((wave * light).max(), (bare * np.asarray(sed.starlight.old)).max()))
     _name_lines(top, sed, wave, wave * (light + lines), most)
     lyman = 912.0 * stretch / 1e4
-    micron = (max(wave[0] * stretch / 1e4, lyman / 2), wave[-1] * stretch / 1e4)
+    bluest = min(band.pivot for band in passbands) / 1e4
+    micron = (max(wave[0] * stretch / 1e4, min(lyman / 2, 0.9 * bluest)), wave[-1] * stretch / 1e4)
     top.set(xscale="log", yscale="log", ylim=(stars * 2e-4, most * 15), xlim=micron)
-    ticks = [t for t in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if micron[0] < t < micron[1]]
+    ticks = [
+        t
+        for t in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
+        if micron[0] < t < micron[1]
+    ]
     top.xaxis.set_minor_formatter(NullFormatter())
     top.set_xticks(ticks, [f"{t:g}" for t in ticks])
     top.tick_params(which="both", labelsize=SMALL)
@@ -97,7 +103,8 @@ def _history(axes: Axes, sed: GalaxySed) -> None:
     """Rate of star formation against look-back time."""
     age, mass = np.asarray(sed.stars.age), np.asarray(sed.stars.mass)
     edges = np.linspace(0.0, float(sed.epoch.time), 61)
-    formed = np.diff(np.interp(edges, age, np.cumsum(mass) - mass / 2))
+    ends = (age[1:-1:2] + age[2::2]) / 2  # of panels, which have two Gauss points each
+    formed = np.diff(np.interp(edges, np.r_[0.0, ends, age[-1]], np.r_[0.0, np.cumsum(mass)[1:-1:2], mass.sum()]))
     axes.stairs(formed / np.diff(edges) / 1e9, edges, color=ALL, lw=1.2)
     axes.set(xlim=(edges[-1], 0.0), ylim=(0, None))
     axes.set_xlabel("look-back time from the epoch [Gyr]", fontsize=TEXT)
