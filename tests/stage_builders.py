@@ -62,7 +62,7 @@ from galdiff.observing.spectrum_steps import SpectrumSteps
 from galdiff.observing.star_sums import BareMaps
 from galdiff.photometry.magnitudes import Photometry
 from galdiff.photometry.passband import Passband
-from galdiff.populations import diffmahpop, diffstarpop
+from galdiff.populations import diffmahpop, diffstarpop, dust_population
 from galdiff.records import (
     Galaxy,
     GasParticles,
@@ -359,6 +359,12 @@ def galaxy_population():
     return diffstarpop.diffstar_population(), {"place": place, "noise": noise}
 
 
+def population_dust():
+    names = ("log10_mstar", "log10_ssfr", "redshift")
+    galaxy = dust_population.FormedGalaxy(**dict(zip(names, jnp.array([10.2, -10.1, 0.9]), strict=True)))
+    return dust_population.dust_population(), {"galaxy": galaxy}
+
+
 def halo_population():
     names = ("log10_m", "time", "t_today", "satellite")
     halo = diffmahpop.ObservedHalo(**dict(zip(names, jnp.array([12.3, 9.0, 13.8, 0.0]), strict=True)))
@@ -371,6 +377,7 @@ BUILDERS: dict[type[Stage], Callable] = {
     Older: older,
     diffstarpop.DiffstarPopulation: galaxy_population,
     diffmahpop.DiffmahPopulation: halo_population,
+    dust_population.DustPopulation: population_dust,
     FormStars: lambda: (FormStars(law=DelayedTau(), ages=PANELS), {"epoch": epoch()}),
     RecentBurst: lambda: (RecentBurst(lgyr_peak=7.0, lgyr_max=9.0 - 1e-3), {"smooth_stars": stellar_history()}),
     Enrich: lambda: (

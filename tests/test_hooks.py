@@ -77,7 +77,9 @@ def test_a_preset_fits_a_hook_changes_nothing_at_the_start_and_can_be_trained(ki
     hook = hook_of(kind, name)
     correction = build(preset(network, bound=hook.bound or 0.5), hook=hook)
     plain = plain_of(kind)
-    weights = [np.cos(np.arange(np.size(x))).reshape(np.shape(x)) / (1 + np.abs(x).max()) for x in floats(plain)]
+    weights = [
+        np.cos(np.arange(np.size(x))).reshape(np.shape(x)) / (1 + np.abs(x).max(initial=0.0)) for x in floats(plain)
+    ]
 
     setattr(stage, name, correction)
     graph, numbers, rest = nnx.split(stage, nnx.All(nnx.Param, nnx.PathContains(name)), ...)
@@ -89,7 +91,7 @@ def test_a_preset_fits_a_hook_changes_nothing_at_the_start_and_can_be_trained(ki
     run = jax.jit(jax.value_and_grad(total, has_aux=True))
     (_, made), slope = run(numbers)
     for a, b in zip(floats(made), floats(plain), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-11 * np.abs(b).max())
+        np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-11 * np.abs(b).max(initial=0.0))
     slopes = jax.tree.leaves(slope)
     assert all(np.isfinite(x).all() for x in slopes)
     assert any((x != 0).any() for x in slopes)

@@ -18,7 +18,7 @@ from galdiff.imf.shape import Imf
 from galdiff.light_records import StellarHistory
 from galdiff.populations.diffmahpop import DiffmahPopulation, ObservedHalo, drawn_family, halo_noise
 from galdiff.populations.diffstarpop import DiffstarPopulation, GalaxyPlace, SfhNoise, sfh_noise
-from galdiff.populations.dust_population import DustPopulation, dimmed_magnitudes, young_and_old
+from galdiff.populations.dust_population import DustPopulation, FormedGalaxy, dimmed_magnitudes, young_and_old
 from galdiff.records import SSPGrid
 from galdiff.sfh.diffstar import DiffstarParams, diffstar_sfr
 from galdiff.sfh.metallicity import MetallicityLaw
@@ -109,7 +109,7 @@ class BranchedLight(nnx.Module):
         recent = points.age < RECENT
         rate = (mass * recent).sum() / (points.width * recent).sum() / YR_PER_GYR
         log10_ssfr = jnp.log10(rate) - log10_mstar
-        dust = self.dust(log10_mstar, log10_ssfr, seen.redshift)
+        dust = self.dust(FormedGalaxy(log10_mstar=log10_mstar, log10_ssfr=log10_ssfr, redshift=seen.redshift))
         fluxes = young_and_old(populations) @ seen.flux.astype(mass.dtype)
         return dimmed_magnitudes(fluxes, seen.centre, dust, self.parts) + seen.modulus, log10_mstar, log10_ssfr
 

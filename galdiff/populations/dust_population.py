@@ -27,6 +27,15 @@ BOUNDS = {"suav": (-100.0, 100.0), "delta_suav": (0.0, 5.0), "deltapop": (-14.0,
 
 
 @record
+class FormedGalaxy:
+    """What the dust of a galaxy follows."""
+
+    log10_mstar: Float[Array, ""] = quantity("dex(Msun)", "log10 of the mass of stars and remnants")
+    log10_ssfr: Float[Array, ""] = quantity("dex(1/yr)", "log10 of the star formation rate over it")
+    redshift: Float[Array, ""] = quantity("", "redshift")
+
+
+@record
 class GalaxyScreens:
     """Dust of one galaxy."""
 
@@ -57,13 +66,13 @@ class DustPopulation(Stage):
             }
         )
 
-    def __call__(
-        self, log10_mstar: Float[Array, ""], log10_ssfr: Float[Array, ""], redshift: Float[Array, ""]
-    ) -> GalaxyScreens:
-        """Dust at a stellar mass [dex(Msun)], specific star formation rate [dex(1/yr)] and redshift [1]."""
+    def __call__(self, galaxy: FormedGalaxy) -> GalaxyScreens:
+        """Dust of one galaxy."""
         p = {name: self.parameters[name].bounded for name in self.parameters}
-        ssfr = jnp.maximum(log10_ssfr, LEAST_SSFR)
-        a_v, a_v_young = (relations.attenuation(p, log10_mstar, ssfr, redshift, lg_age) for lg_age in (OLD, YOUNG))
+        log10_mstar, ssfr = galaxy.log10_mstar, jnp.maximum(galaxy.log10_ssfr, LEAST_SSFR)
+        a_v, a_v_young = (
+            relations.attenuation(p, log10_mstar, ssfr, galaxy.redshift, lg_age) for lg_age in (OLD, YOUNG)
+        )
         return GalaxyScreens(
             a_v=a_v,
             a_v_young=a_v_young,

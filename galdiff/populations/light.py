@@ -16,7 +16,13 @@ from galdiff.light_records import PopulationWeights, StellarHistory
 from galdiff.populations import relations
 from galdiff.populations.diffmahpop import DiffmahPopulation, ObservedHalo, drawn_family, halo_noise
 from galdiff.populations.diffstarpop import DiffstarPopulation, GalaxyPlace, drawn_branch, sfh_noise
-from galdiff.populations.dust_population import LEAST_SSFR, DustPopulation, dimmed_magnitudes, young_and_old
+from galdiff.populations.dust_population import (
+    LEAST_SSFR,
+    DustPopulation,
+    FormedGalaxy,
+    dimmed_magnitudes,
+    young_and_old,
+)
 from galdiff.populations.published import published
 from galdiff.populations.shells import Shell
 from galdiff.records import SSPGrid
@@ -143,15 +149,14 @@ class MockLight(nnx.Module):
         """Dust, size and magnitudes of stars at the nodes of the library, at a redshift [1], shape ()."""
         formed = populations.mass.sum()
         log10_mstar = jnp.log10(populations.mass.sum(0) @ jnp.asarray(self.left, populations.mass.dtype))
-        dust = self.dust(log10_mstar, truth["log10_sfr"] - log10_mstar, redshift)
+        log10_ssfr = truth["log10_sfr"] - log10_mstar
+        dust = self.dust(FormedGalaxy(log10_mstar=log10_mstar, log10_ssfr=log10_ssfr, redshift=redshift))
         parts = young_and_old(populations)
         width = shell.ends[1] - shell.ends[0]
         there = (jnp.log1p(redshift) - shell.ends[0]) / jnp.where(width > 0, width, 1.0)
         seen = (1 - there) * (parts @ shell.near) + there * (parts @ shell.far)
         distance = jnp.maximum(luminosity_distance(cosmology, redshift), units.TEN_PC_MPC)
-        disc = jax.random.uniform(keys[0]) < relations.disc_share(
-            log10_mstar, jnp.maximum(truth["log10_sfr"] - log10_mstar, LEAST_SSFR)
-        )
+        disc = jax.random.uniform(keys[0]) < relations.disc_share(log10_mstar, jnp.maximum(log10_ssfr, LEAST_SSFR))
         size = jnp.where(
             disc, relations.log10_disc_size(log10_mstar, redshift), relations.log10_bulge_size(log10_mstar, redshift)
         )
