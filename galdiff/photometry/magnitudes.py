@@ -66,6 +66,29 @@ def ab_magnitude(
     return jnp.where(covered, mag, jnp.nan)
 
 
+def k_correction(
+    wave: Float[Array, "wave"],
+    lum: Float[Array, "... wave"],
+    band: Passband,
+    redshift: ArrayLike,
+    rest_band: Passband | None = None,
+    band_redshift: ArrayLike = 0.0,
+) -> Float[Array, "..."]:
+    """K-correction K = m - M - DM (Hogg et al. 2002, eq. 2; Blanton & Roweis 2007 for shifted bands).
+
+    Args:
+      wave: rest-frame vacuum wavelengths [Angstrom]; lum: luminosity densities there [Lsun/Angstrom].
+      band: of the apparent magnitude m at `redshift` [1], of shape ().
+      rest_band: of the absolute magnitude M, the same if None, seen from `band_redshift` [1], of shape ().
+
+    Returns:
+      K [mag], NaN where the spectrum does not cover a band.
+    """
+    apparent = ab_magnitude(wave, lum, band, redshift)
+    absolute = ab_magnitude(wave, lum, band if rest_band is None else rest_band, band_redshift)
+    return apparent - absolute - 2.5 * jnp.log10(1 + jnp.asarray(band_redshift))
+
+
 class Photometry(Stage):
     """AB magnitudes in some passbands.
 
