@@ -27,6 +27,5 @@ def vega_magnitudes(magnitudes: Magnitudes) -> Float[Array, "band"]:
             f"passband {unknown[0] if unknown else 'without a name'} has no published zero point of Vega here; known"
             f" are {', '.join(AB_MINUS_VEGA)}"
         )
-    return magnitudes.mag - jnp.asarray(
-        np.array([AB_MINUS_VEGA[name] for name in magnitudes.names]), magnitudes.mag.dtype
-    )
+    offsets = np.array([AB_MINUS_VEGA[name] for name in magnitudes.names])
+    return magnitudes.mag - offsets.astype(magnitudes.mag.dtype)

@@ -1,9 +1,9 @@
 """Absorption-line indices and the 4000 Angstrom break.
 
 Lick indices: Worthey et al. (1994, ApJS 94, 687), bands of Trager et al. (1998, ApJS 116, 1); H-delta and H-gamma:
-Worthey & Ottaviani (1997, ApJS 111, 377). Breaks: Bruzual (1983, ApJ 273, 105) and, narrow, Balogh et al. (1999, ApJ 527,
-54). Ultraviolet slope: windows of Calzetti et al. (1994, ApJ 429, 582), in vacuum. All other bands are in air and converted
-here; spectra are in vacuum. No Lick resolution is imposed: `at_lick_resolution` smooths the spectrum first.
+Worthey & Ottaviani (1997, ApJS 111, 377). Breaks: Bruzual (1983, ApJ 273, 105) and, narrow, Balogh et al. (1999, ApJ
+527, 54). Ultraviolet slope: windows of Calzetti et al. (1994, ApJ 429, 582), in vacuum. All other bands are in air and
+converted here; spectra are in vacuum. No Lick resolution is imposed: `at_lick_resolution` smooths the spectrum first.
 """
 
 import dataclasses
@@ -117,6 +117,12 @@ def spectral_index(wave: Float[Array, "wave"], flux: Float[Array, "... wave"], n
     return (break_index if name in BREAKS else line_index)(wave, flux, name)
 
 
+def _steps(wave: Array) -> Array:
+    """Distance between the neighbours of each point, halved."""
+    middle = (wave[1:] + wave[:-1]) / 2
+    return jnp.diff(jnp.concatenate([wave[:1], middle, wave[-1:]]))
+
+
 def at_lick_resolution(
     wave: Float[Array, "wave"], flux: Float[Array, "... wave"], fwhm: Float[ArrayLike, "*wave"]
 ) -> Float[Array, "... wave"]:
@@ -133,7 +139,7 @@ def at_lick_resolution(
     wave = jnp.asarray(wave)
     wanted = jnp.interp(wave, *map(np.asarray, LICK_FWHM))
     sigma = jnp.sqrt(jnp.maximum(wanted**2 - jnp.asarray(fwhm) ** 2, 0.0)) / 2.3548
-    step = jnp.gradient(wave)
+    step = _steps(wave)
     narrow = sigma < 0.3 * step  # less than a pixel
     distance = (wave - wave[:, None]) / jnp.where(narrow, 1.0, sigma)[:, None]
     kernel = jnp.exp(-0.5 * distance**2) * step
@@ -148,7 +154,7 @@ def uv_slope(wave: Float[Array, "wave"], flux: Float[Array, "... wave"]) -> Floa
       wave: vacuum wavelength [Angstrom], increasing, covering 1268 to 2580.
       flux: flux per unit wavelength, any unit, positive.
     """
-    weights = [jnp.where((wave >= lo) & (wave <= hi), jnp.gradient(wave), 0.0) for lo, hi in UV_WINDOWS]
+    weights = [jnp.where((wave >= lo) & (wave <= hi), _steps(wave), 0.0) for lo, hi in UV_WINDOWS]
     w = jnp.stack([weight / jnp.maximum(weight.sum(), 1e-30) for weight in weights])
     lit = w.sum(1) > 0  # a coarse spectrum may have no point in a window
     y = jnp.log10(jnp.where(lit, flux @ w.T, 1.0))
