@@ -21,6 +21,7 @@ from galdiff.io.progress import Steps
 from galdiff.io.sed_tables import as_ecsv, line_table, magnitude_table, spectrum_table
 from galdiff.limits import check_experiment
 from galdiff.observing.galaxy_sed import added_by_steps, galaxy_sed, sed_pipeline
+from galdiff.observing.sed_summary import sed_summary
 from galdiff.photometry.read import load_passband
 from galdiff.plotting.sed_figure import plot_sed
 from galdiff.sfh.epoch import epoch_at
@@ -56,10 +57,9 @@ def main(cfg: DictConfig) -> None:
         with steps("figure and tables"):
             title = f"{type(law).__name__}, z = {float(epoch.redshift):g}"
             figure = plot_sed(sed, bands, title, added, float(cfg.sigma_gas))
-            formed, age = sed.stars.mass, sed.stars.age
+            known = sed_summary(sed, build(cfg.imf, path="imf"), pipeline.stages["stars"].ages)
             metrics = {
-                "log10_mass_formed": float(np.log10(formed.sum())),
-                "mean_age_gyr": float(formed @ age / formed.sum()),
+                **known,
                 "seconds": steps.summary(),
                 "versions": runtime.versions(),
             }
@@ -73,8 +73,10 @@ def main(cfg: DictConfig) -> None:
             }
             write_files(folder, writers, cfg.overwrite)
     magnitudes = ", ".join(f"{b.name} {m:.2f}" for b, m in zip(bands, np.asarray(sed.apparent.mag), strict=True))
-    mass = f"10^{metrics['log10_mass_formed']:.2f} Msun formed"
-    print(f"{mass}, mean age {metrics['mean_age_gyr']:.1f} Gyr; {magnitudes}: {folder}")
+    mass = f"10^{known['log10_mass_formed']:.2f} Msun formed, 10^{known['log10_mass']:.2f} left"
+    print(
+        f"{mass}, {known['sfr_100myr']:.3g} Msun/yr, mean age {known['mean_age_gyr']:.1f} Gyr; {magnitudes}: {folder}"
+    )
 
 
 if __name__ == "__main__":

@@ -55,7 +55,13 @@ def test_a_halo_gives_a_spectrum_and_its_magnitudes(script, tmp_path, capsys):
     assert 0.0 < colour < 1.0
     assert -23 < magnitudes["mag_ab_rest"][1] < -19  # a Milky Way
     np.testing.assert_allclose(magnitudes["mag_ab"] - magnitudes["mag_ab_rest"], 38.3, atol=0.5)  # modulus at z = 0.1
-    assert "Msun formed, mean age" in capsys.readouterr().out
+    assert "Msun/yr, mean age" in capsys.readouterr().out
+    known = json.loads((folder / "metrics.json").read_text())
+    assert 0.5 < 10 ** (known["log10_mass"] - known["log10_mass_formed"]) < 0.75  # dead stars gave the rest back
+    assert 0.3 < known["sfr_100myr"] / known["sfr_10myr"] < 3
+    np.testing.assert_allclose(10 ** known["log10_dust_power"], taken.value, rtol=1e-3)
+    assert 1.0 < known["dn4000"] < 1.6
+    assert -2.5 < known["uv_slope"] < 1.0
 
 
 def test_gas_adds_lines_that_magnitudes_hold(script, tmp_path, data_dir):
