@@ -1,6 +1,7 @@
 """experiments/sed.py: the files it leaves, what they hold, and its errors."""
 
 import importlib.util
+import json
 import pathlib
 import sys
 from unittest import mock
