@@ -26,7 +26,8 @@ from galdiff.runtime import project_dir
 BAD = ("nan", "inf", "-1", "0", "1e30", "text", "null", "[1]")
 NOT_NUMBERS = ("nan", "inf", "text", "[1]")  # never right where a number stands
 EXPERIMENTS = ("simulate", "populate", "sensitivity", "train", "predict", "finetune")
-EXPERIMENTS += ("recover_maps", "recover_spectrum")
+LIGHT = ("recover_maps", "recover_spectrum", "recover_population", "sed", "mock_catalog")
+EXPERIMENTS += LIGHT
 OTHERS = ("checkpoint", "data", "redshifts", "fills")  # which may be a text or a list
 FEW = {  # halos that are made before the work begins
     "train": [f"case.{name}.n=8" for name in ("observed", "fitted", "held_out")],
@@ -72,7 +73,8 @@ def stop_before_work(patch):
     places += ((wind, "prepare"), (script("predict"), "load"), (script("finetune"), "load"))
     for module, name in places:
         patch.setattr(module, name, late)
-    for of in ("recover_maps", "recover_spectrum"):
+    patch.setattr(script("mock_catalog"), "draw_members", late)
+    for of in LIGHT:
         patch.setattr(script(of), "build", library_apart(script(of).build))
 
 

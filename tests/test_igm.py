@@ -75,7 +75,7 @@ def test_gradients_in_the_redshift_match_differences_from_0_to_7():
     spectrum = Spectrum(
         wave=WAVE, lum=jnp.ones(WAVE.size), line_wave=jnp.asarray([1026.0, 1215.67]), line_lum=jnp.ones(2)
     )
-    stage = Inoue14(scale=0.9)
+    stage = Inoue14(strength=0.9)
     total = jax.jit(
         lambda z: (stage(spectrum, at(z)).lum * jnp.cos(WAVE)).sum() + stage(spectrum, at(z)).line_lum.sum()
     )
@@ -117,7 +117,7 @@ def test_neutral_gas_takes_all_blue_light_and_a_wing_of_the_red():
 
 
 def test_gradients_of_the_wing_are_those_of_differences_and_finite_everywhere():
-    stage = DampingWing(scale=1.0, neutral=0.4, end=6.0, bubble=0.5)
+    stage = DampingWing(strength=1.0, neutral=0.4, end=6.0, bubble=0.5)
     spectrum = Spectrum(wave=jnp.asarray([1000.0, 1213.5, 1215.67, 1217.0, 1225.0, 1300.0]), lum=jnp.ones(6))
 
     def total(z, neutral, bubble):
@@ -138,7 +138,7 @@ def test_what_is_seen_counts_for_apparent_magnitudes_alone():
     wave = jnp.linspace(900.0, 2000.0, 500)
     spectrum = Spectrum(wave=wave, lum=1e8 + wave)
     band = Passband("hump", np.array([1000.0, 1100.0, 1200.0]), np.array([0.0, 1.0, 0.0]))
-    seen = Inoue14(scale=1.0)(spectrum, at(3.0))
+    seen = Inoue14(strength=1.0)(spectrum, at(3.0))
     rest = Photometry(passbands=[band], frame="rest")
     assert rest(spectrum, at(3.0), seen).mag[0] == rest(spectrum, at(3.0)).mag[0]
     redder = Passband("redder", 4 * band.wave, band.transmission)

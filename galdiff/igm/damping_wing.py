@@ -57,12 +57,12 @@ class DampingWing(BetweenGalaxies):
     """`Inoue14`, and partly neutral gas beyond the end of reionisation.
 
     Args of the constructor:
-      scale: factor on the optical depth of the mean line of sight [1].
+      strength: factor on the optical depth of the mean line of sight [1].
       neutral, end, bubble: see `neutral_depth`.
     """
 
-    def __init__(self, *, scale: float, neutral: float, end: float, bubble: float) -> None:
-        self.scale = physical(scale, lo=0.0, hi=10.0, unit="1")
+    def __init__(self, *, strength: float, neutral: float, end: float, bubble: float) -> None:
+        self.strength = physical(strength, lo=0.0, hi=10.0, unit="1")
         self.neutral = physical(neutral, lo=0.0, hi=1.0, unit="1")
         self.end = physical(end, lo=4.0, hi=15.0, unit="1")
         self.bubble = physical(bubble, lo=0.0, hi=50.0, unit="Mpc")
@@ -75,4 +75,4 @@ class DampingWing(BetweenGalaxies):
     def passes(self, wave: Wave, redshift: Float[Array, ""]) -> Wave:
         """Share of the light [1] that passes at rest wavelengths [Angstrom] of a source at a redshift [1]."""
         wing_depth = neutral_depth(wave, redshift, self.neutral.bounded, self.end.bounded, self.bubble.bounded)
-        return jnp.exp(-self.scale.bounded * optical_depth(wave, redshift) - wing_depth)
+        return jnp.exp(-self.strength.bounded * optical_depth(wave, redshift) - wing_depth)

@@ -95,16 +95,16 @@ class Inoue14(BetweenGalaxies):
     """What arrives of a spectrum, still at its wavelengths at rest; its lines are dimmed as the light beside them.
 
     Args of the constructor:
-      scale: factor on the optical depth of the mean line of sight [1].
+      strength: factor on the optical depth of the mean line of sight [1].
     """
 
-    def __init__(self, *, scale: float) -> None:
-        self.scale = physical(scale, lo=0.0, hi=10.0, unit="1")
+    def __init__(self, *, strength: float) -> None:
+        self.strength = physical(strength, lo=0.0, hi=10.0, unit="1")
 
     def __call__(self, spectrum: Spectrum, epoch: Epoch) -> Spectrum:
         """Spectrum behind the hydrogen."""
         passes, lines = (
-            jnp.exp(-self.scale.bounded * optical_depth(wave, epoch.redshift))
+            jnp.exp(-self.strength.bounded * optical_depth(wave, epoch.redshift))
             for wave in (spectrum.wave, spectrum.line_wave)
         )
         return dataclasses.replace(spectrum, lum=spectrum.lum * passes, line_lum=spectrum.line_lum * lines)
