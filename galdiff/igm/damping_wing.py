@@ -11,11 +11,14 @@ from galdiff.igm.between import BetweenGalaxies
 from galdiff.igm.inoue14 import Wave, optical_depth
 from galdiff.igm.lyman_lines import WAVE
 from galdiff.light_records import Epoch, Spectrum
-from galdiff.units import C_KMS
+from galdiff.units import C_KMS, MPC_CM
 
-GUNN_PETERSON = 6.65e5  # optical depth of neutral gas at redshift 9; Omega_b h^2 = 0.0224, Omega_m h^2 = 0.142
 DAMPING = 2.02e-8  # decay rate of the upper level over 4 pi times the frequency of Lyman alpha, after their eq. 2
+CROSS_SECTION = 1.343e-7  # of Lyman alpha, times its wavelength and the speed of light [cm3/s]: pi e^2 f wave / m_e c
+HYDROGEN = 1.911e-7  # atoms today [1/cm3]: Omega_b h^2 = 0.0224, of which 0.76
 HUBBLE = 37.7  # rate of expansion over (1 + z)^1.5 [km/s/Mpc], matter alone with the same Omega_m h^2
+# Optical depth of neutral gas at redshift 9 (Gunn & Peterson 1965, ApJ 142, 1633)
+GUNN_PETERSON = CROSS_SECTION * HYDROGEN * 10**3 / (HUBBLE * 10**1.5 * 1e5 / MPC_CM)
 CLOSEST = 1e-6  # to the resonance, of the wavelength
 
 

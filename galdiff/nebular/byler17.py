@@ -21,7 +21,7 @@ from galdiff.nebular.lines import NAMES
 
 FILE = pathlib.Path(__file__).parent / "byler17.npz"
 OXYGEN = 8.71  # 12 + log10(O/H) in the gas at [Z] = 0: 8.93, of which 0.22 dex are in dust
-OLDEST = float(np.log10(0.02))  # dex(Gyr), last age; FSPS, too, lets no older stars ionise gas
+OLDEST = float(np.log10(20.0)) - 3  # dex(Gyr), last age; FSPS, too, lets no older stars ionise gas
 LAST_PAID = float(np.log10(0.005))  # dex(Gyr), see `within_budget`
 LSUN = float(np.log10(units.LSUN_FSPS_ERG_S / units.LSUN_ERG_S))  # dex
 

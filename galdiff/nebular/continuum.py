@@ -24,7 +24,8 @@ TWO_PHOTON_SHARE = 0.324  # of recombinations that pass 2 2S at 1e4 K, Osterbroc
 TWO_PHOTON_RATE = 8.2249  # 1/s, Nussbaumer & Schmutz (1984, A&A 138, 495)
 FREE_FREE = 6.8e-38  # erg cm3/s/Hz K^(1/2), Rybicki & Lightman (1979), eq. 5.14a
 
-_H, _M, _C, _K = 6.62607015e-27, 9.1093837e-28, units.C_KMS * 1e5, units.BOLTZMANN_ERG_K  # erg s, g, cm/s, erg/K
+_M, _C, _K = 9.1093837e-28, units.C_KMS * 1e5, units.BOLTZMANN_ERG_K  # g, cm/s, erg/K
+_H = units.HC_ERG_ANGSTROM / (_C * 1e8)  # erg s
 KRAMERS = 7.907e-18  # cm2 at the threshold of n = 1, Osterbrock & Ferland (2006), appendix 5
 # erg cm3/s/Hz of recombination to n = 1 at 1e4 K and its threshold, by the Milne relation
 FREE_BOUND = (

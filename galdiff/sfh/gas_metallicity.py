@@ -7,12 +7,13 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from galdiff import cosmology as cosmo
+from galdiff import units
 from galdiff.core.variables import physical
 from galdiff.cosmology import Cosmology
 from galdiff.light_records import StellarHistory
 from galdiff.sfh.metallicity import MAIOLINO, MetallicityLaw, log10_formed_before, maiolino08
 
-LG_Z_SUN, LOG_OH_SUN = math.log10(0.0134), 8.69  # Asplund et al. (2009, ARA&A 47, 481)
+LG_Z_SUN, LOG_OH_SUN = math.log10(units.Z_SUN_ASPLUND09), units.OXYGEN_SUN_ASPLUND09
 FLOOR = -5.0  # dex of log10 Z: a parabola in log10 M_* falls without end
 
 
