@@ -311,3 +311,14 @@ def test_a_table_of_metallicity_is_read_at_birth_and_solar_units_are_told():
         TabulatedMetallicity(time=(1.0, 5.0), lgmet_table=(-0.5, 0.2))
     with pytest.raises(InputError, match="increase"):
         TabulatedMetallicity(time=(5.0, 1.0), lgmet_table=(-2.5, -2.2))
+
+
+def test_a_table_without_stars_or_with_stars_after_the_epoch_is_refused():
+    with pytest.raises(InputError, match="only 0 Msun/yr"):
+        Tabulated(time=(1.0, 5.0), sfr_table=(0.0, 0.0))
+    with pytest.raises(InputError, match="holds inf Msun/yr"):
+        Tabulated(time=(1.0, 5.0), sfr_table=(0.0, np.inf))
+    late = Tabulated(time=(9.5, 11.0, 13.0), sfr_table=(0.0, 3.0, 1.0))
+    with pytest.raises(InputError, match="first stars"):
+        late.check_epoch(EPOCH)
+    Tabulated(time=(1.0, 11.0, 13.0), sfr_table=(0.0, 3.0, 1.0)).check_epoch(EPOCH)

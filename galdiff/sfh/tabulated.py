@@ -9,7 +9,7 @@ from galdiff.core.variables import table
 from galdiff.errors import InputError
 from galdiff.light_records import Epoch
 from galdiff.records import HaloGrowth
-from galdiff.sfh.model import SfhLaw
+from galdiff.sfh.model import SfhLaw, refuse_after
 from galdiff.sfh.panels import AgePoints
 from galdiff.units import YR_PER_GYR
 
@@ -31,11 +31,19 @@ class Tabulated(SfhLaw):
             raise InputError(
                 "times of the star formation table [Gyr] must be finite, from 0 on, and increase; sort them"
             )
-        if not np.isfinite(rate).all() or (rate < 0).any():
-            bad = rate[~(rate >= 0)][0]
-            raise InputError(f"sfr_table holds {bad:g} Msun/yr; rates are finite and zero or positive: repair it")
+        if (wrong := ~(np.isfinite(rate) & (rate >= 0))).any():
+            raise InputError(
+                f"sfr_table holds {rate[wrong][0]:g} Msun/yr; rates are finite and zero or positive: repair it"
+            )
+        if not rate.any():
+            raise InputError("sfr_table holds only 0 Msun/yr; a galaxy without stars has no light: give positive rates")
         self.time = table(t, float)
         self.sfr_table = table(rate, float)
+
+    def check_epoch(self, epoch: Epoch) -> None:
+        """Refuse a galaxy whose first stars of the table are not there yet."""
+        t, lit = np.asarray(self.time[...]), np.flatnonzero(np.asarray(self.sfr_table[...]))
+        refuse_after(epoch, "time of the last rate of 0 before the first stars", t[max(lit[0] - 1, 0)])
 
     def sfr(self, time: Float[Array, "..."], epoch: Epoch, halo: HaloGrowth | None = None) -> Float[Array, "..."]:
         """Rate [Msun/yr] at cosmic times [Gyr] of any shape; the last one goes on."""
