@@ -22,7 +22,7 @@ from galdiff.io.sed_tables import as_ecsv, line_table, magnitude_table, spectrum
 from galdiff.limits import check_experiment
 from galdiff.observing.galaxy_sed import added_by_steps, galaxy_sed, sed_pipeline
 from galdiff.observing.sed_summary import sed_summary
-from galdiff.photometry.read import load_passband
+from galdiff.photometry.read import load_passbands
 from galdiff.plotting.sed_figure import plot_sed
 from galdiff.sfh.epoch import epoch_at
 
@@ -40,7 +40,7 @@ def main(cfg: DictConfig) -> None:
     check_output(folder, BYTES, cfg.overwrite, FILES)
     law, metals, light, gas = (build(cfg[k], path=k) for k in ("sfh", "metallicity", "clouds", "nebular"))
     dust = [build(cfg[k], path=k) for k in LIGHT_PATH]
-    bands = [load_passband(name) for name in cfg.passbands]
+    bands = load_passbands(cfg.passbands)
     epoch = epoch_at(redshift=float(cfg.redshift), cosmology=build(cfg.cosmology, path="cosmology"))
     with locked(folder), Steps() as steps:
         with steps("halo"):

@@ -120,7 +120,8 @@ def test_gradients_of_the_log_normal_are_differences():
     ("words", "expected"),
     [
         ("Kroupa universal 1.30", "kroupa"),
-        ("kroupa_revised", "kroupa"),
+        ("kroupa_revised", "kroupa_revised"),
+        ("Kroupa revised ('kb' in MILES file names), 0.1-100 Msun", "kroupa_revised"),
         ("Chabrier 2003", "chabrier"),
         ("unimodal 1.30", "salpeter"),
         ("bimodal 1.30", "kroupa"),
@@ -139,7 +140,10 @@ def test_light_and_recycling_of_another_mass_function_warn_once():
     assert len(caught) == 1
     with pytest.warns(UserWarning, match="f_recycle is 0.4, but stars of the IMF 'salpeter' return 0.289"):
         imf.warn_recycling(imf.salpeter(), 0.4)
-    imf.warn_other_imf(imf.kroupa(), "Kroupa revised 1.30", "a library")  # nothing is said: warnings are errors here
+    with pytest.warns(UserWarning, match="has the IMF 'Kroupa revised 1.30', the run 'kroupa'"):
+        imf.warn_other_imf(imf.kroupa(), "Kroupa revised 1.30", "a library")  # 0.2 mag
+    imf.warn_other_imf(imf.kroupa_revised(), "Kroupa revised 1.30", "a library")  # silent: warnings are errors here
+    imf.warn_other_imf(imf.kroupa(), "Kroupa universal 1.30", "a library")
     imf.warn_recycling(imf.kroupa(), 0.4)
 
 

@@ -307,8 +307,9 @@ def test_a_table_of_metallicity_is_read_at_birth_and_solar_units_are_told():
     stars = FormStars(law=Constant(), ages=PANELS)(EPOCH)
     want = np.interp(stars.time - stars.age, [1.0, 5.0, 9.0], [-3.0, -2.0, -1.8])
     np.testing.assert_allclose(law.lgmet(stars), want)
-    with pytest.raises(InputError, match=r"holds 0.2 dex.*relative to the sun"):
-        TabulatedMetallicity(time=(1.0, 5.0), lgmet_table=(-0.5, 0.2))
+    for table in ((-1.5, 0.2), (-1.0, -0.5)):
+        with pytest.raises(InputError, match=rf"holds {table[1]} dex.*relative to the sun"):
+            TabulatedMetallicity(time=(1.0, 5.0), lgmet_table=table)
     with pytest.raises(InputError, match="increase"):
         TabulatedMetallicity(time=(5.0, 1.0), lgmet_table=(-2.5, -2.2))
 
@@ -322,3 +323,9 @@ def test_a_table_without_stars_or_with_stars_after_the_epoch_is_refused():
     with pytest.raises(InputError, match="first stars"):
         late.check_epoch(EPOCH)
     Tabulated(time=(1.0, 11.0, 13.0), sfr_table=(0.0, 3.0, 1.0)).check_epoch(EPOCH)
+
+
+def test_a_burst_that_would_go_on_after_the_epoch_is_refused():
+    with pytest.raises(InputError, match=r"duration is 0\.5 Gyr.*an age of 0\.1 Gyr"):
+        Burst(age=0.1, duration=0.5).check_epoch(EPOCH)
+    Burst(age=0.1, duration=0.1).check_epoch(EPOCH)

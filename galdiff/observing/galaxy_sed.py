@@ -29,10 +29,11 @@ from galdiff.light_records import (
 )
 from galdiff.nebular.h_ii_regions import NoGas
 from galdiff.observing.galaxy_lines import MeasureLines
+from galdiff.observing.grow import one_halo
 from galdiff.observing.spectrum_steps import SpectrumSteps
 from galdiff.photometry.magnitudes import Magnitudes, Photometry
 from galdiff.photometry.passband import Passband
-from galdiff.records import SSPGrid
+from galdiff.records import HaloHistory, SSPGrid
 from galdiff.sfh.metallicity import MetallicityLaw
 from galdiff.sfh.model import FormStars, SfhLaw
 from galdiff.sfh.panels import panels_of
@@ -41,6 +42,7 @@ from galdiff.sps.galaxy_light import GalaxyLight
 from galdiff.sps.ionising import check_reach
 from galdiff.sps.ionising_light import IonisingLight
 
+LATE = 1e-4  # of the cosmic time, by which the history of a halo may end before the epoch
 OUTSIDE = 0.01  # share of the mass beyond the metallicities of the library above which it is told
 
 
@@ -117,8 +119,10 @@ def galaxy_sed(pipeline: Pipeline, epoch: Epoch, library: SSPGrid, halo: Any = N
     """The light of one galaxy at an epoch, from a pipeline of `sed_pipeline`, with the halo that its law follows.
 
     Raises:
-      InputError: a passband that the library does not cover, or stars that begin after the epoch.
+      InputError: a passband that the library does not cover, stars that begin after the epoch, several haloes, or one
+        whose history ends before the epoch.
     """
+    halo = None if halo is None else _reaching(halo, epoch)
     cast(FormStars, pipeline.stages["stars"]).law.check_epoch(epoch)
     photometry = [cast(Photometry, pipeline.stages[name]) for name in ("apparent", "absolute")]
     if not _reaches_further(pipeline, epoch, library):  # else it is known after the run alone
@@ -129,6 +133,19 @@ def galaxy_sed(pipeline: Pipeline, epoch: Epoch, library: SSPGrid, halo: Any = N
     _check_covered(photometry, sed.spectrum.wave, epoch)
     _warn_of_metals(cast(Enrich, pipeline.stages["populations"]), sed.stars, library)
     return sed
+
+
+def _reaching(halo: Any, epoch: Epoch) -> Any:
+    """One halo whose history reaches the epoch, else InputError."""
+    halo = one_halo(halo) if isinstance(halo, HaloHistory) else halo
+    last = float(np.max(halo.time)) if hasattr(halo, "time") else np.inf
+    if last < float(epoch.time) * (1 - LATE):
+        raise InputError(
+            f"the history of the halo ends at {last:.4g} Gyr of cosmic time, but the galaxy is seen at"
+            f" {float(epoch.time):.4g} Gyr (redshift {float(epoch.redshift):.4g}); leave out halo.observed_redshift, or"
+            " give redshift the same value"
+        )
+    return halo
 
 
 def added_by_steps(pipeline: Pipeline, sed: GalaxySed) -> list[Array]:

@@ -1,6 +1,7 @@
 """Passbands by name, from speclite's published curves, and from files."""
 
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from galdiff.errors import InputError
 from galdiff.photometry.passband import Passband
 
 MEDIA = ("air", "vacuum")
+SHORTEST = 912.0  # Angstrom: where a passband ends below, its wavelengths are in another unit
 
 
 @buildable(reads=True)
@@ -35,6 +37,18 @@ def load_passband(name: str, *, medium: str = "vacuum", unit: str | None = None)
     return Passband(path.stem, np.asarray(air_to_vacuum(wave) if medium == "air" else wave), transmission)
 
 
+def load_passbands(names: Any) -> list[Passband]:
+    """Passbands by their names or paths, as `load_passband`.
+
+    Raises:
+      InputError: names that are no list, or a name that is no passband.
+    """
+    if isinstance(names, str) or not isinstance(names, Sequence):
+        said = "null" if names is None else repr(names)
+        raise InputError(f"passbands is {said}; give a list, as [sdss2010-r,lsst2023-i]")
+    return [load_passband(str(name)) for name in names]
+
+
 def _published(name: str) -> Passband:
     from speclite import filters
 
@@ -55,12 +69,17 @@ def _columns(path: pathlib.Path, unit: str | None) -> tuple[np.ndarray, np.ndarr
     try:
         table: Any = Table.read(path, format=kind) if kind else Table.read(path, format="ascii")
         columns = [c for c in table.colnames if table[c].dtype.kind in "fiu"][:2]
-        if len(columns) < 2:
-            raise InputError(
-                f"passband {path} has {len(columns)} columns of numbers; it needs wavelength, transmission"
-            )
-        wave = table[columns[0]]
-        factor = u.Unit(unit or wave.unit or "Angstrom").to(u.Angstrom)
-        return np.asarray(wave, float) * factor, np.asarray(table[columns[1]], float)
+        given = unit or (table[columns[0]].unit if columns else None) or "Angstrom"
+        factor = u.Unit(given).to(u.Angstrom)
     except (ValueError, OSError, TypeError) as error:
-        raise InputError(f"passband {path} cannot be read ({error}); give two columns, ECSV or a VOTable") from error
+        said = str(error).strip().partition("\n")[0]  # astropy goes on with all formats that it guessed
+        raise InputError(f"passband {path} cannot be read ({said}); give two columns, ECSV or a VOTable") from error
+    if len(columns) < 2:
+        raise InputError(f"passband {path} has {len(columns)} columns of numbers; it needs wavelength, transmission")
+    wave = np.asarray(table[columns[0]], float) * factor
+    if wave.size and np.max(wave) < SHORTEST:
+        raise InputError(
+            f"passband {path} ends at {np.max(wave):.4g} Angstrom; if its wavelengths are in micron or nm, say so: an"
+            " ECSV file has units, or load_passband(path, unit='nm')"
+        )
+    return wave, np.asarray(table[columns[1]], float)

@@ -11,7 +11,7 @@ import numpy as np
 from galdiff.core.variables import Physical, physical
 from galdiff.errors import InputError
 from galdiff.light_records import Epoch
-from galdiff.sfh.model import LOG10_MASS, refuse_after
+from galdiff.sfh.model import LOG10_MASS
 from galdiff.sfh.top_hats import Steps, TopHats
 
 EDGES = (
@@ -59,8 +59,17 @@ class ContinuityBins(TopHats):
         self.edges = tuple(float(edge) for edge in edges)
 
     def check_epoch(self, epoch: Epoch) -> None:
-        """Refuse edges that the age of the universe does not hold."""
-        refuse_after(epoch, "edges[-1]", self.edges[-1] / (1 - FIRST_SHARE))
+        """Refuse bins that the universe does not hold at the epoch.
+
+        Raises:
+          InputError: naming the last edge and where the oldest bin ends.
+        """
+        oldest = (1 - FIRST_SHARE) * float(epoch.time)
+        if self.edges[-1] >= oldest:
+            raise InputError(
+                f"edges[-1] is {self.edges[-1]:.4g} Gyr of look-back time, but the galaxy is seen at a cosmic time of"
+                f" {float(epoch.time):.4g} Gyr and its first stars are {oldest:.4g} Gyr old; lower it, or the redshift"
+            )
 
     def steps(self, epoch: Epoch) -> Steps:
         """One step a bin; bins beyond the first stars share what is left of the time."""

@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 
 from galdiff.core.variables import physical
+from galdiff.errors import InputError
 from galdiff.light_records import Epoch
 from galdiff.sfh.model import LOG10_MASS, refuse_after
 from galdiff.sfh.top_hats import Steps, TopHats
@@ -28,7 +29,10 @@ class Constant(TopHats):
 
 
 class Burst(TopHats):
-    """All stars within `duration` up to the age `age` [Gyr]; log10_mformed: all that ever formed [dex(Msun)]."""
+    """All stars within `duration` up to the age `age` [Gyr]; log10_mformed: all that ever formed [dex(Msun)].
+
+    Where a traced duration exceeds the age, all stars form between the two.
+    """
 
     def __init__(self, *, log10_mformed: float = 9.0, age: float = 0.1, duration: float = 0.01) -> None:
         self.log10_mformed = physical(log10_mformed, lo=LOG10_MASS[0], hi=LOG10_MASS[1], unit="dex(Msun)")
@@ -36,8 +40,18 @@ class Burst(TopHats):
         self.duration = physical(duration, lo=SHORTEST, hi=10.0, unit="Gyr")
 
     def check_epoch(self, epoch: Epoch) -> None:
-        """Refuse a burst older than the universe."""
+        """Refuse a burst older than the universe, or longer than its age: it would go on after the epoch.
+
+        Raises:
+          InputError: naming both.
+        """
         refuse_after(epoch, "age", self.age.bounded)
+        age, duration = float(self.age.bounded), float(self.duration.bounded)
+        if duration > age * (1 + 1e-6):
+            raise InputError(
+                f"duration is {duration:.4g} Gyr, but the oldest stars of the burst have an age of {age:.4g} Gyr; give"
+                " at most as much, or sfh=constant for stars that still form"
+            )
 
     def steps(self, epoch: Epoch) -> Steps:
         """One step, from its oldest stars on."""

@@ -14,6 +14,7 @@ from galdiff.core.variables import physical
 from galdiff.light_records import StellarHistory
 
 LG_Z_SCALE = math.log10(0.012)  # the fits count from this metallicity
+LG_Z_MOST = -0.9  # Z = 0.13: no stars have more, but [Z/H] relative to the sun looks like it
 PIVOT = 10.5  # log10 M_* of the present-day relation
 T_REFERENCE = 12.5  # Gyr: look-back is counted from here
 SHARPNESS = 1.6  # per Gyr, of the evolution
@@ -40,7 +41,7 @@ class OneMetallicity(MetallicityLaw):
 
     def __init__(self, *, lgmet: float = -1.85, scatter: float = 0.1) -> None:
         """lgmet: mean log10 of the metal mass fraction [dex]; scatter: standard deviation [dex]."""
-        self.mean = physical(lgmet, lo=-6.0, hi=-0.5, unit="dex")
+        self.mean = physical(lgmet, lo=-6.0, hi=LG_Z_MOST, unit="dex")
         self.scatter = physical(scatter, lo=1e-3, hi=2.0, unit="dex")
 
     def lgmet(self, stars: StellarHistory) -> Float[Array, "point"]:

@@ -8,9 +8,9 @@ from galdiff.core.numbers import numeric
 from galdiff.core.variables import physical, table
 from galdiff.errors import InputError
 from galdiff.light_records import StellarHistory
-from galdiff.sfh.metallicity import MetallicityLaw
+from galdiff.sfh.metallicity import LG_Z_MOST, MetallicityLaw
 
-LG_Z_LIMITS = (-10.0, 0.0)  # of a mass fraction; 0.0 to 0.4 is what [Z/H] of the sun and above looks like
+LG_Z_LIMITS = (-10.0, LG_Z_MOST)  # of a mass fraction; more is what [Z/H] of galaxies like the sun looks like
 
 
 class TabulatedMetallicity(MetallicityLaw):
@@ -31,7 +31,7 @@ class TabulatedMetallicity(MetallicityLaw):
         if not np.isfinite(t).all() or t[0] < 0 or (np.diff(t) <= 0).any():
             raise InputError("times of the metallicity table [Gyr] must be finite, from 0 on, and increase; sort them")
         lo, hi = LG_Z_LIMITS
-        bad = lgmet[~((lgmet >= lo) & (lgmet < hi))]
+        bad = lgmet[~((lgmet >= lo) & (lgmet <= hi))]
         if bad.size:
             raise InputError(
                 f"lgmet_table holds {bad[0]:g} dex; it is log10 of the mass fraction of metals, {lo:g} to {hi:g}: add"
