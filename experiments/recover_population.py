@@ -32,7 +32,7 @@ from galdiff.plotting.population_figure import plot_population
 from galdiff.populations.branches import BranchedLight, SeenAt, distance_modulus, grow_centrals
 from galdiff.populations.diffmahpop import halo_population
 from galdiff.populations.dust_population import dust_population
-from galdiff.populations.mass_functions import halo_masses
+from galdiff.populations.mass_function import halo_masses
 
 FILES = ("recover_population.png", "counts.npz", "metrics.json", "config.yaml")
 
@@ -68,7 +68,7 @@ def grown(cfg: DictConfig, light: BranchedLight, seen: SeenAt, n: int, key) -> o
     universe, z = build(cfg.cosmology, path="cosmology"), float(cfg.redshift)
     first, then = jax.random.split(key)
     log10_m = halo_masses(masses, tuple(cfg.log10_mhalo), z, jax.random.uniform(first, (n,)))
-    ages = light.ages.points_before(seen.time).age
+    ages = light.stars.ages.points_before(seen.time).age
     return jax.jit(lambda m, k: grow_centrals(halo_population(), ages, m, z, universe, k))(log10_m, then)
 
 

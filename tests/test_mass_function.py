@@ -10,8 +10,8 @@ import pytest
 from galdiff.cosmology import Cosmology
 from galdiff.errors import InputError
 from galdiff.populations.linear_power import growth, sigma, transfer
-from galdiff.populations.mass_function import TinkerMassFunction, multiplicity
-from galdiff.populations.mass_functions import DiffskyMassFunction
+from galdiff.populations.mass_function import DiffskyMassFunction
+from galdiff.populations.tinker08 import TinkerMassFunction, multiplicity
 
 COSMOLOGY = Cosmology()
 TINKER = TinkerMassFunction(cosmology=COSMOLOGY, sigma8=0.8159, n_s=0.9667)

@@ -33,7 +33,7 @@ from galdiff.populations import (
     survey,
     volumes,
 )
-from galdiff.populations.mass_functions import DiffskyMassFunction
+from galdiff.populations.mass_function import DiffskyMassFunction
 from galdiff.sfh.metallicity import MassMetallicity
 from galdiff.sps.library import load_ssp
 

@@ -235,7 +235,7 @@ def test_lines_and_continuum_of_gas_pass_the_birth_clouds_and_dust_takes_what_is
 def test_a_file_in_another_unit_or_without_columns_is_told(tmp_path):
     micron = tmp_path / "micron.txt"
     micron.write_text("0.5 0.0\n0.6 1.0\n0.7 0.0\n")
-    with pytest.raises(InputError, match="ends at 0.7 Angstrom; if its wavelengths are in micron or nm"):
+    with pytest.raises(InputError, match=r"ends at 0\.7 Angstrom; if its wavelengths are in micron or nm"):
         load_passband(str(micron))
     assert load_passband(str(micron), unit="micron").ends == pytest.approx((5000.0, 7000.0))
     for name, text in (("one.txt", "5000\n6000\n"), ("empty.txt", "")):

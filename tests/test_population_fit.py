@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from galdiff.build import build
 from galdiff.errors import InputError
 from galdiff.inference.population_fit import PopulationData, PopulationModel, axes_of, draw_mock, fit_population
-from galdiff.populations.mass_functions import DiffskyMassFunction, halo_masses
+from galdiff.populations.mass_function import DiffskyMassFunction, halo_masses
 from galdiff.runtime import project_dir
 
 EFFICIENCY, DUST = "galaxies.mean_ulgy_mseq_ytp", "dust.suav_logsm_ylo_q_z_ylo"

@@ -137,8 +137,10 @@ def galaxy_sed(pipeline: Pipeline, epoch: Epoch, library: SSPGrid, halo: Any = N
 
 def _reaching(halo: Any, epoch: Epoch) -> Any:
     """One halo whose history reaches the epoch, else InputError."""
-    halo = one_halo(halo) if isinstance(halo, HaloHistory) else halo
-    last = float(np.max(halo.time)) if hasattr(halo, "time") else np.inf
+    if not isinstance(halo, HaloHistory):  # a formula, which has no end
+        return halo
+    halo = one_halo(halo)
+    last = float(halo.time[-1])
     if last < float(epoch.time) * (1 - LATE):
         raise InputError(
             f"the history of the halo ends at {last:.4g} Gyr of cosmic time, but the galaxy is seen at"

@@ -6,28 +6,20 @@ drawn once, so that magnitudes are smooth functions of the parameters of star fo
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from galdiff.core.record import quantity, record
 from galdiff.cosmology import Cosmology, age, luminosity_distance
 from galdiff.halo import diffmah
-from galdiff.imf.returns import return_fraction
 from galdiff.imf.shape import Imf
-from galdiff.light_records import StellarHistory
-from galdiff.populations.diffmahpop import DiffmahPopulation, ObservedHalo, drawn_family, halo_noise
+from galdiff.populations.diffmahpop import DiffmahPopulation, ObservedHalo
 from galdiff.populations.diffstarpop import DiffstarPopulation, GalaxyPlace, SfhNoise, sfh_noise
 from galdiff.populations.dust_population import DustPopulation, FormedGalaxy, dimmed_magnitudes, young_and_old
+from galdiff.populations.formed import FormAndEnrich, drawn_halo
 from galdiff.records import SSPGrid
-from galdiff.sfh.diffstar import DiffstarParams, diffstar_sfr
+from galdiff.sfh.diffstar import DiffstarParams
 from galdiff.sfh.metallicity import MetallicityLaw
-from galdiff.sfh.model import MASS_MIN
-from galdiff.sfh.panels import panels_of
-from galdiff.sfh.weights import Enrich
-from galdiff.units import YR_PER_GYR
-
-RECENT = 0.1  # Gyr over which the star formation rate is a mean
 
 
 @record
@@ -83,10 +75,7 @@ class BranchedLight(nnx.Module):
     ) -> None:
         self.galaxies = galaxies
         self.dust = dust
-        self.ages = panels_of(library, widest=widest)
-        self.enrich = Enrich(law=metallicity, ages=self.ages, library=library)
-        lg_age = np.asarray(library.ssp_lg_age_gyr, float)
-        self.left = tuple(float(x) for x in 1 - np.asarray(return_fraction(imf, 10**lg_age)))
+        self.stars = FormAndEnrich(metallicity=metallicity, library=library, imf=imf, widest=widest)
         self.parts = tuple(parts)
 
     def __call__(self, halo: GrownHaloes, seen: SeenAt) -> BranchedGalaxy:
@@ -101,16 +90,10 @@ class BranchedLight(nnx.Module):
         self, p: DiffstarParams, log10_mass: Float[Array, "point"], seen: SeenAt
     ) -> tuple[Float[Array, "band"], Float[Array, ""], Float[Array, ""]]:
         """Magnitudes [mag], log10 of stellar mass [dex(Msun)] and of specific star formation rate [dex(1/yr)]."""
-        points = self.ages.points_before(seen.time)
-        sfr = diffstar_sfr(p, seen.time - points.age, log10_mass, baryon_fraction=seen.baryon_fraction)
-        mass = jnp.maximum(sfr * points.width * YR_PER_GYR, MASS_MIN)
-        populations = self.enrich(StellarHistory(age=points.age, mass=mass, time=seen.time))
-        log10_mstar = jnp.log10(populations.mass.sum(0) @ jnp.asarray(self.left, mass.dtype))
-        recent = points.age < RECENT
-        rate = (mass * recent).sum() / (points.width * recent).sum() / YR_PER_GYR
-        log10_ssfr = jnp.log10(rate) - log10_mstar
+        stars = self.stars(p, log10_mass, seen.time, seen.baryon_fraction)
+        log10_mstar, log10_ssfr = stars.log10_mstar, stars.log10_sfr - stars.log10_mstar
         dust = self.dust(FormedGalaxy(log10_mstar=log10_mstar, log10_ssfr=log10_ssfr, redshift=seen.redshift))
-        fluxes = young_and_old(populations) @ seen.flux.astype(mass.dtype)
+        fluxes = young_and_old(stars.populations) @ seen.flux.astype(log10_mstar.dtype)
         return dimmed_magnitudes(fluxes, seen.centre, dust, self.parts) + seen.modulus, log10_mstar, log10_ssfr
 
 
@@ -132,17 +115,8 @@ def grow_centrals(
 
     def grow(mass: Array, key: PRNGKeyArray) -> GrownHaloes:
         keys = jax.random.split(key, 3)
-        none = jnp.zeros_like(mass)
-        seen = ObservedHalo(log10_m=mass, time=time, t_today=today, satellite=none)
-        halo = drawn_family(haloes(seen, halo_noise(keys[0])), jax.random.uniform(keys[1]))
-        place = GalaxyPlace(
-            log10_m0=diffmah.log10_mass(halo, today, today),
-            t_peak=jnp.asarray(halo.t_peak),
-            satellite=none,
-            log10_mu=none,
-            log10_mhost=mass,
-            since_infall=none,
-        )
+        seen = ObservedHalo(log10_m=mass, time=time, t_today=today, satellite=jnp.zeros_like(mass))
+        halo, place = drawn_halo(haloes, seen, mass, keys[:2])
         growth = diffmah.log10_mass(halo, time - ages, today)
         return GrownHaloes(log10_mass=growth, place=place, noise=sfh_noise(keys[2]))
 

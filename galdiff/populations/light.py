@@ -10,12 +10,10 @@ from galdiff import units
 from galdiff.core.record import quantity, record
 from galdiff.cosmology import Cosmology, age, kpc_per_arcsec, luminosity_distance
 from galdiff.halo import diffmah
-from galdiff.imf.returns import return_fraction
 from galdiff.imf.shape import Imf
-from galdiff.light_records import PopulationWeights, StellarHistory
 from galdiff.populations import relations
-from galdiff.populations.diffmahpop import DiffmahPopulation, ObservedHalo, drawn_family, halo_noise
-from galdiff.populations.diffstarpop import DiffstarPopulation, GalaxyPlace, drawn_branch, sfh_noise
+from galdiff.populations.diffmahpop import DiffmahPopulation, ObservedHalo
+from galdiff.populations.diffstarpop import DiffstarPopulation, drawn_branch, sfh_noise
 from galdiff.populations.dust_population import (
     LEAST_SSFR,
     DustPopulation,
@@ -23,18 +21,13 @@ from galdiff.populations.dust_population import (
     dimmed_magnitudes,
     young_and_old,
 )
+from galdiff.populations.formed import FormAndEnrich, FormedStars, drawn_halo
 from galdiff.populations.published import published
 from galdiff.populations.shells import Shell
 from galdiff.records import SSPGrid
-from galdiff.sfh.diffstar import diffstar_sfr
 from galdiff.sfh.metallicity import MetallicityLaw
-from galdiff.sfh.model import MASS_MIN
-from galdiff.sfh.panels import panels_of
-from galdiff.sfh.weights import Enrich
-from galdiff.units import YR_PER_GYR
 
 TEN_PC = 5 * np.log10(units.TEN_PC_MPC)  # mag
-RECENT = 0.1  # Gyr over which the star formation rate is a mean
 
 
 @record
@@ -92,10 +85,7 @@ class MockLight(nnx.Module):
     ) -> None:
         self.haloes = haloes
         self.galaxies = galaxies
-        self.ages = panels_of(library)
-        self.enrich = Enrich(law=metallicity, ages=self.ages, library=library)
-        lg_age = np.asarray(library.ssp_lg_age_gyr, float)
-        self.left = tuple(float(x) for x in 1 - np.asarray(return_fraction(imf, 10**lg_age)))
+        self.stars = FormAndEnrich(metallicity=metallicity, library=library, imf=imf)
         self.dust = dust
         self.parts = tuple(parts)
 
@@ -104,42 +94,28 @@ class MockLight(nnx.Module):
         keys = jax.random.split(jax.random.fold_in(key, member.number), 7)
         time, today = age(cosmology, member.redshift), age(cosmology, jnp.zeros_like(member.redshift))
         seen = ObservedHalo(log10_m=member.log10_m, time=time, t_today=today, satellite=member.satellite)
-        halo = drawn_family(self.haloes(seen, halo_noise(keys[0])), jax.random.uniform(keys[1]))
-        place = GalaxyPlace(
-            log10_m0=diffmah.log10_mass(halo, today, today),
-            t_peak=jnp.asarray(halo.t_peak),
-            satellite=member.satellite,
-            log10_mu=member.satellite * (member.log10_m - member.log10_mhost),
-            log10_mhost=member.log10_mhost,
-            since_infall=jnp.maximum(time - halo.t_peak, 0.0),
-        )
+        halo, place = drawn_halo(self.haloes, seen, member.log10_mhost, keys[:2])
         branches, u = self.galaxies(place, sfh_noise(keys[2])), jax.random.uniform(keys[3])
         gone = relations.merged_share(published("merging"), member.log10_m, member.log10_mhost, time, halo.t_peak)
-        points = self.ages.points_before(time)
-        born = time - points.age
+        born = time - self.stars.ages.points_before(time).age
         growth = diffmah.log10_mass(halo, born, today)
-        sfr = diffstar_sfr(
-            drawn_branch(branches, u), born, growth, baryon_fraction=cosmology.omega_b / cosmology.omega_m
-        )
-        mass = jnp.maximum(sfr * points.width * YR_PER_GYR, MASS_MIN)
-        stars = StellarHistory(age=points.age, mass=mass, time=time)
-        populations = self.enrich(stars)
-        recent = points.age < RECENT
-        mean_sfr = (mass * recent).sum() / (points.width * recent).sum() / YR_PER_GYR
+        fb = jnp.asarray(cosmology.omega_b / cosmology.omega_m)
+        stars = self.stars(drawn_branch(branches, u), growth, time, fb)
+        mass = stars.history.mass
         truth = {
             "quenched_share": branches.quenched_share,
             "quenched": 1.0 * (u < branches.quenched_share),
-            "t_peak": halo.t_peak,
+            "t_peak": place.t_peak,
             "merged": member.satellite * (jax.random.uniform(keys[6]) < gone),
-            "log10_sfr": jnp.log10(mean_sfr),
-            "mean_age": (mass @ points.age) / mass.sum(),
-            "log10_z": jnp.log10((mass @ 10 ** self.enrich.law.lgmet(stars)) / mass.sum()),
+            "log10_sfr": stars.log10_sfr,
+            "mean_age": (mass @ stars.history.age) / mass.sum(),
+            "log10_z": jnp.log10((mass @ 10 ** self.stars.enrich.law.lgmet(stars.history)) / mass.sum()),
         }
-        return self.shine(populations, truth, member.redshift, keys[4:6], shell, cosmology)
+        return self.shine(stars, truth, member.redshift, keys[4:6], shell, cosmology)
 
     def shine(
         self,
-        populations: PopulationWeights,
+        stars: FormedStars,
         truth: dict[str, Array],
         redshift: Float[Array, ""],
         keys: PRNGKeyArray,
@@ -147,11 +123,10 @@ class MockLight(nnx.Module):
         cosmology: Cosmology,
     ) -> MockGalaxy:
         """Dust, size and magnitudes of stars at the nodes of the library, at a redshift [1], shape ()."""
-        formed = populations.mass.sum()
-        log10_mstar = jnp.log10(populations.mass.sum(0) @ jnp.asarray(self.left, populations.mass.dtype))
-        log10_ssfr = truth["log10_sfr"] - log10_mstar
+        formed, log10_mstar = stars.populations.mass.sum(), stars.log10_mstar
+        log10_ssfr = stars.log10_sfr - log10_mstar
         dust = self.dust(FormedGalaxy(log10_mstar=log10_mstar, log10_ssfr=log10_ssfr, redshift=redshift))
-        parts = young_and_old(populations)
+        parts = young_and_old(stars.populations)
         width = shell.ends[1] - shell.ends[0]
         there = (jnp.log1p(redshift) - shell.ends[0]) / jnp.where(width > 0, width, 1.0)
         seen = (1 - there) * (parts @ shell.near) + there * (parts @ shell.far)

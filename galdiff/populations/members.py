@@ -11,7 +11,7 @@ from galdiff.cosmology import Cosmology
 from galdiff.errors import InputError
 from galdiff.halo.virial import virial_radius
 from galdiff.populations.abundance import log10_subhaloes
-from galdiff.populations.mass_functions import MassFunction
+from galdiff.populations.mass_function import MassFunction
 from galdiff.populations.published import published
 from galdiff.populations.volumes import Volume
 
