@@ -7,6 +7,7 @@ band needs depends on where it looks, so they are cut until the light of a libra
 
 import dataclasses
 import itertools
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -62,7 +63,7 @@ def band_parts(
     redshifts: Sequence[float],
     tolerance: float,
 ) -> BandParts:
-    """Cut a band until it is right behind dust, or into 24 panels.
+    """Cut a band until it is right behind dust, or into 24 panels, with a warning where those do not do.
 
     Args:
       band: passband.
@@ -79,6 +80,13 @@ def band_parts(
         lo, hi = knots[[0, -1]]
         middle = float(np.sqrt(lo * hi))
         panels += [_judged(band, a, b, wave, flux, redshifts, whole) for a, b in ((lo, middle), (middle, hi))]
+    left = float(np.abs(sum(p[1] for p in panels)).max()) * 1.0857
+    if left > tolerance:
+        warnings.warn(
+            f"passband {band.name} in {N_MOST} panels is right behind steep dust to {1e3 * left:.2g} mmag, not to"
+            f" {1e3 * tolerance:.2g}; tables over fewer redshifts are better",
+            stacklevel=2,
+        )
     ordered = sorted((p[0] for p in panels), key=lambda p: p[1][0])
     centres, places, transmissions = zip(*ordered, strict=True)
     return BandParts(np.concatenate(centres), places, transmissions)

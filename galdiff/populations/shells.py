@@ -13,7 +13,7 @@ from galdiff.photometry.passband import Passband
 from galdiff.photometry.tables import refuse_uncovered, some_spectra
 from galdiff.records import SSPGrid
 
-N_REDSHIFTS = 5  # at which bands are parted
+PARTED = 0.04  # of ln(1 + z) between redshifts at which bands are parted: breaks of spectra cross them
 
 
 @record
@@ -60,7 +60,8 @@ class ShellTables:
     @functools.cached_property
     def parts(self) -> list[BandParts]:
         """Parts of each passband that are right behind dust at all redshifts."""
-        redshifts = np.expm1(np.linspace(0.0, np.log1p(self.z_max), N_REDSHIFTS)) if self.z_max > 0 else np.zeros(1)
+        number = int(np.ceil(np.log1p(self.z_max) / PARTED)) + 1
+        redshifts = np.expm1(np.linspace(0.0, np.log1p(self.z_max), number))
         wave, spectra = np.asarray(self.library.ssp_wave, float), some_spectra(self.library)
         return [band_parts(band, wave, spectra, tuple(redshifts), self.tolerance) for band in self.passbands]
 
