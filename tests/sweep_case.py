@@ -20,7 +20,7 @@ def library(folder) -> str:
     wave, age, met = np.linspace(4000.0, 7000.0, 30), np.linspace(-1.0, 1.0, 6), np.array([-2.5, -1.7])
     fades = 10 ** (-0.8 * age[:, None] - 0.1 * age[:, None] ** 2 * wave / 5500)
     with h5py.File(folder / "library.h5", "w") as file:
-        file.attrs.update(resolution_fwhm_angstrom=2.5, imf="Kroupa")
+        file.attrs.update(resolution_fwhm_angstrom=2.5, imf="Kroupa revised")
         file["ssp_wave"], file["ssp_lg_age_gyr"], file["ssp_lgmet"] = wave, age, met
         file["ssp_flux"] = 1e-15 * fades * (wave / 5500) ** (met[:, None, None] + 2)
     return f"case.library.path={folder / 'library.h5'}"
