@@ -175,8 +175,8 @@ def _time_per_ln_scale(cosmo: Cosmology, ln_scale: Array) -> Array:
     return units.MPC_KMS_PER_GYR / cosmo.h0 * a * jnp.sqrt(a / density)
 
 
-def radiation_density(h0: float, t_cmb: float = 2.7255, n_eff: float = 3.046) -> float:
-    """Omega of photons and massless neutrinos today [1]; h0 [km/s/Mpc], t_cmb [K] (Fixsen 2009, ApJ 707, 916)."""
+def radiation_density(h0: float, t_cmb: float = units.T_CMB, n_eff: float = 3.046) -> float:
+    """Omega of photons and massless neutrinos today [1]; h0 [km/s/Mpc], t_cmb [K]."""
     pressure = 4 * units.STEFAN_BOLTZMANN_CGS * t_cmb**4 / (units.C_KMS * 1e5) ** 3  # g/cm3
     hubble_s = h0 / units.MPC_KMS_PER_GYR / units.GYR_S
     photons = pressure * 8 * np.pi * units.G_CGS / (3 * hubble_s**2)

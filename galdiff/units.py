@@ -19,6 +19,7 @@ PROTON_MASS_G = 1.67262192595e-24  # CODATA 2022
 BOLTZMANN_ERG_K = 1.380649e-16  # exact (SI 2019)
 HC_K_ANGSTROM = 1.438776877e8  # h c / k [Angstrom K]; CODATA 2018
 HC_ERG_ANGSTROM = HC_K_ANGSTROM * BOLTZMANN_ERG_K  # h c [erg Angstrom]: energy of a photon times its wavelength
+T_CMB = 2.7255  # K, of the microwave background today (Fixsen 2009, ApJ 707, 916)
 MEAN_WEIGHT = 0.59  # mean molecular weight of fully ionised gas [proton masses]
 YR_PER_GYR = 1e9
 TEN_PC_MPC = 1e-5  # distance of absolute magnitudes [Mpc]

@@ -327,7 +327,7 @@ def h_ii_regions():
     populations = PopulationWeights(mass=random(2, 3, lo=1e8, hi=1e9), lg_age=jnp.array([-2.9, -2.2, 0.0]))
     ionising = IonisingPhotons(log10_rate=jnp.array([46.6, 45.9, 44.0])[:, None, None] + jnp.array([0.0, -0.6, -4.0]))
     ionising = IonisingPhotons(log10_rate=jnp.broadcast_to(ionising.log10_rate, (3, 2, 3)) + 0.1 * random(3, 2, 3))
-    stage = HIIRegions(log10_u=-2.6, escape=0.1, log10_z_gas=-2.1, n_to_o=0.1)
+    stage = HIIRegions(log10_u=-2.6, escape=0.1, log10_z_gas=-2.1, n_to_o=0.1, log10_density=2.5)
     return stage, {"populations": populations, "ionising": ionising, "library": ionising_library()}
 
 
@@ -388,10 +388,13 @@ BUILDERS: dict[type[Stage], Callable] = {
     GalaxyDust: galaxy_dust,
     NoGalaxyDust: lambda: (NoGalaxyDust(), {"starlight": starlight()}),
     NoDustEmission: lambda: (NoDustEmission(), {"spectrum": spectrum()}),
-    ModifiedBlackBody: lambda: (ModifiedBlackBody(temperature=35.0, beta=1.6, alpha=2.0), {"spectrum": spectrum()}),
+    ModifiedBlackBody: lambda: (
+        ModifiedBlackBody(temperature=35.0, beta=1.6, alpha=2.0, background=True),
+        {"spectrum": spectrum(), "epoch": epoch()},
+    ),
     AromaticDust: lambda: (
-        AromaticDust(share=0.1, ionised=0.3, temperature=30.0, beta=1.6, alpha=2.2),
-        {"spectrum": spectrum()},
+        AromaticDust(share=0.1, ionised=0.3, temperature=30.0, beta=1.6, alpha=2.2, background=True),
+        {"spectrum": spectrum(), "epoch": epoch()},
     ),
     NoAGN: lambda: (NoAGN(), {"spectrum": spectrum()}),
     Schartmann05: active_nucleus,

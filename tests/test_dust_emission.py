@@ -17,12 +17,15 @@ from galdiff.dust.curves.modified_calzetti import ModifiedCalzetti
 from galdiff.dust.curves.salim18 import Salim18
 from galdiff.dust.curves.triweight import Triweight
 from galdiff.dust.emission.glow import RED_END, infrared_grid
+from galdiff.dust.emission.microwave_background import contrast, warmed
 from galdiff.dust.emission.modified_black_body import casey
 from galdiff.dust.emission.pah import BANDS, band_powers
 from galdiff.dust.galaxy import GalaxyDust
 from galdiff.dust.shapes import far_starburst
-from galdiff.light_records import NebularLight, Spectrum, Starlight
+from galdiff.errors import InputError
+from galdiff.light_records import Epoch, NebularLight, Spectrum, Starlight
 from galdiff.runtime import project_dir
+from galdiff.units import T_CMB
 
 CONF = project_dir("conf")
 CURVES = sorted(path.stem for path in (CONF / "dust" / "curve").glob("*.yaml"))
@@ -59,9 +62,10 @@ def gas():
 
 @pytest.fixture(scope="module", params=SHINING)
 def shining(request):
-    """A preset, compiled: (parameters, attenuated spectrum) -> spectrum."""
+    """A preset, compiled: (parameters, attenuated spectrum) -> spectrum; where the background is warm."""
     graph, params, rest = nnx.split(preset("dust_emission", request.param), nnx.Param, ...)
-    return jax.jit(lambda params, spectrum: nnx.merge(graph, params, rest)(spectrum)), params
+    early = Epoch(**{name: jnp.asarray(6.0, jnp.float32) for name in ("time", "redshift", "luminosity_distance")})
+    return jax.jit(lambda params, spectrum: nnx.merge(graph, params, rest)(spectrum, early)), params
 
 
 def test_curves_are_those_of_dsps(reference):
@@ -176,6 +180,31 @@ def test_warmer_dust_is_bluer_and_its_tail_follows_the_emissivity():
     assert jnp.log2(middle[0] / middle[1]) == pytest.approx(0.0, abs=0.35)  # wave^(alpha - 2)
 
 
+def test_the_microwave_background_warms_dust_and_hides_it():
+    """Da Cunha et al. (2013), eqs. 12 and 18: dust of 18 K is at 21 K at z = 6, and 41 % is left at 850 micron."""
+    redshift, sky = jnp.asarray([0.0, 2.0, 6.0, 12.0]), T_CMB * (1 + jnp.asarray([0.0, 2.0, 6.0, 12.0]))
+    cold = warmed(18.0, 2.0, redshift)
+    assert (jnp.diff(cold) > 0).all() and (cold > sky).all()
+    assert cold[0] == pytest.approx(18.0, rel=1e-12)
+    np.testing.assert_allclose(cold**6, 18.0**6 + sky**6 - T_CMB**6, rtol=1e-12)
+    wave = jnp.geomspace(1e4, RED_END, 60)
+    left = jnp.stack([contrast(wave, t, z) for t, z in zip(cold, redshift, strict=True)])
+    expected = 1 - black_body(wave, sky[2]) * sky[2] ** 4 / (black_body(wave, cold[2]) * cold[2] ** 4)
+    np.testing.assert_allclose(left[2], expected, atol=1e-12)
+    assert ((left > 0) & (left <= 1)).all()
+    assert (jnp.diff(left, axis=0)[:, -20:] < 0).all() and (left[:3, 0] > 0.999).all()
+    assert contrast(jnp.asarray(8.5e6 / 7), cold[2], 6.0) == pytest.approx(0.411, abs=1e-3)
+    today = [casey(wave, 30.0, 1.6, 2.0, z) / casey(wave, 30.0, 1.6, 2.0) for z in (0.0, 6.0)]
+    np.testing.assert_allclose(today[0], 1.0, atol=0.12)
+    assert today[1][-1] < 0.7 * today[0][-1]
+
+
+def test_dust_in_a_background_needs_an_epoch():
+    dust = Spectrum(wave=WAVE, lum=0 * WAVE, dust_power=jnp.asarray(1.0))
+    with pytest.raises(InputError, match="give the epoch, or background=false"):
+        preset("dust_emission", "modified_black_body")(dust)
+
+
 def test_bands_have_the_ratios_of_nearby_galaxies_and_lie_where_they_should():
     centre = np.array(BANDS)[:, 0]
     complex_of = lambda lo, hi: float(band_powers(0.3)[(centre > lo) & (centre < hi)].sum())  # noqa: E731
@@ -185,7 +214,7 @@ def test_bands_have_the_ratios_of_nearby_galaxies_and_lie_where_they_should():
     assert 0.03 < complex_of(3.2, 3.4) / seven < 0.1
     charged = band_powers(1.0) / band_powers(0.0)
     assert charged[centre == 7.598][0] > 5 * charged[centre == 11.33][0]
-    spectrum = preset("dust_emission", "pah")(Spectrum(wave=WAVE, lum=0 * WAVE, dust_power=jnp.asarray(1.0)))
+    spectrum = preset("dust_emission", "pah", background=False)(Spectrum(wave=WAVE, lum=0 * WAVE, dust_power=jnp.asarray(1.0)))
     at = lambda micron: jnp.interp(micron * 1e4, spectrum.wave, spectrum.lum)  # noqa: E731
     for band, beside in ((3.3, 3.6), (6.22, 5.4), (7.7, 9.6), (11.3, 10.2)):
         assert at(band) > 2 * at(beside)

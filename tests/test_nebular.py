@@ -16,7 +16,7 @@ from galdiff import units
 from galdiff.core.correction import LogGain
 from galdiff.errors import InputError
 from galdiff.light_records import Epoch, IonisingPhotons, NebularLight, PopulationWeights, Spectrum
-from galdiff.nebular import byler17, continuum
+from galdiff.nebular import byler17, continuum, doublets
 from galdiff.nebular.h_ii_regions import HIIRegions, NoGas
 from galdiff.nebular.lines import HYDROGEN, LINES, NAMES, NITROGEN
 from galdiff.observing.galaxy_lines import MeasureLines, by_name, continuum_beside, drawn_lines
@@ -230,7 +230,7 @@ def test_gradients_in_all_inputs_are_those_of_differences(popstar):
     weights = jnp.asarray(np.random.default_rng(0).uniform(0.5, 1.5, len(LINES)))
     thin = {"ssp_wave": jnp.asarray(library.ssp_wave)[60::40], "ssp_flux": jnp.zeros((6, 60, 21))}
     small = dataclasses.replace(library, **thin, ssp_fwhm=jnp.ones(21), ssp_lg_age_gyr=library.ssp_lg_age_gyr[young])
-    graph, state = nnx.split(gas(log10_u=-2.73, escape=0.2, log10_z_gas=-2.03, n_to_o=0.1))
+    graph, state = nnx.split(gas(log10_u=-2.73, escape=0.2, log10_z_gas=-2.03, n_to_o=0.1, log10_density=2.6))
     params, rest = nnx.split_state(state, nnx.Param, ...)
     stars_graph, stars_state = nnx.split(gas(log10_u=-2.73, escape=0.2))
     stars_params, stars_rest = nnx.split_state(stars_state, nnx.Param, ...)
@@ -327,6 +327,28 @@ def test_another_code_agrees_within_a_factor_of_two(data_dir):
             expected = np.interp(oxygen, theirs["12 + log o/h"][near][order], np.log10(theirs[name][near][order]))
             got = np.log10(line(lum, ours) / line(lum, "Hbeta"))
             np.testing.assert_allclose(got, expected, atol=0.4 if name != "halpha" else 0.03, err_msg=name)
+
+
+def test_doublets_follow_the_density_like_those_of_another_code_and_keep_their_sums(data_dir):
+    table = fits.getdata(data_dir / "nebular" / "NB_HII_grid.fits.gz")
+    near = (np.abs(table["log U"] + 2.5) < 0.01) & (np.abs(table["12 + log O/H"] - 8.605) < 0.01)
+    kelvin = 8e3  # of the gas there: its pressure is that of two particles for each electron
+    log10_density = np.array(table["log P/k"][near], float) - np.log10(2.1 * kelvin)
+    got = jax.vmap(doublets.ratios)(log10_density)
+    fitted = (log10_density > 1.0) & (log10_density < 3.7)
+    assert fitted.sum() >= 6
+    for i, (red, blue) in enumerate((("OII3729", "OII3726"), ("SII6716", "SII6731"))):
+        expected = np.array(table[red][near] / table[blue][near], float)
+        np.testing.assert_allclose(got[fitted, i], expected[fitted], rtol=0.1)
+    lum = jnp.linspace(1.0, 2.0, 3 * len(LINES), dtype=jnp.float32).reshape(3, -1)
+    dense = doublets.at_density(lum, jnp.float32(4.0))
+    assert dense.dtype == jnp.float32
+    both = [("[OII]3729", "[OII]3726"), ("[SII]6716", "[SII]6731")]
+    for i, (red, blue) in enumerate(both):
+        np.testing.assert_allclose(line(dense, f"{red} {blue}"), line(lum, f"{red} {blue}"), rtol=1e-6)
+        np.testing.assert_allclose(line(dense, red) / line(dense, blue), doublets.ratios(4.0)[i], rtol=1e-5)
+    others = [i for i, name in enumerate(NAMES) if not any(name in pair for pair in both)]
+    np.testing.assert_array_equal(dense[:, others], lum[:, others])
 
 
 WAVE = jnp.linspace(4000.0, 7000.0, 601)

@@ -13,6 +13,7 @@ from galdiff.core.variables import physical, table
 from galdiff.light_records import IonisingPhotons, NebularLight, PopulationWeights, Starlight
 from galdiff.nebular.byler17 import OLDEST, OXYGEN, line_grid, log10_per_photon
 from galdiff.nebular.continuum import LOG10_PHOTONS, LYMAN, recombination_light, two_photon_light
+from galdiff.nebular.doublets import at_density
 from galdiff.nebular.lines import HYDROGEN, LINES, NAMES, NITROGEN
 from galdiff.records import SSPGrid
 
@@ -35,6 +36,8 @@ class HIIRegions(Stage):
       escape: share of the ionising light that escapes [1].
       log10_z_gas: metal mass fraction of all gas [dex], None for that of the stars which ionise it.
       n_to_o: nitrogen over oxygen relative to the grid's [dex], None for the grid's; scales the lines of nitrogen.
+      log10_density: of electrons [dex(cm^-3)], None for the grid's (2); shares the light of the doublets of [O II] and
+        [S II], see `galdiff.nebular.doublets`.
       correction: of the lines that are not of hydrogen, see `HOOK`; those of hydrogen count the photons and stay.
     """
 
@@ -47,12 +50,14 @@ class HIIRegions(Stage):
         escape: float,
         log10_z_gas: float | None,
         n_to_o: float | None,
+        log10_density: float | None = None,
         correction: Correction | None = None,
     ) -> None:
         self.log10_u = physical(log10_u, lo=-4.0, hi=-1.0, unit="dex")
         self.escape = physical(escape, lo=0.0, hi=1.0, unit="1")
         self.log10_z_gas = None if log10_z_gas is None else physical(log10_z_gas, lo=-5.0, hi=-1.0, unit="dex")
         self.n_to_o = None if n_to_o is None else physical(n_to_o, lo=-1.5, hi=1.5, unit="dex")
+        self.log10_density = None if log10_density is None else physical(log10_density, lo=0.0, hi=5.0, unit="dex(cm^-3)")
         self.grid = table(line_grid(), jnp.result_type(float))
         self.correction = NoCorrection() if correction is None else correction
 
@@ -92,6 +97,8 @@ class HIIRegions(Stage):
         if self.n_to_o is not None:
             log10_lum = log10_lum + self.n_to_o.bounded * np.asarray(NITROGEN, log10_lum.dtype)
         lum = 10 ** (log10_lum + LOG10_PHOTONS)
+        if self.log10_density is not None:
+            lum = at_density(lum, self.log10_density.bounded)
         if isinstance(self.correction, NoCorrection):
             return lum
         pairs = jnp.broadcast_arrays(log_z[:, None], lg_age, log_u)

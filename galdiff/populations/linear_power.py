@@ -10,8 +10,8 @@ from jaxtyping import Array, ArrayLike, Float
 
 from galdiff.core.hermite import hermite
 from galdiff.cosmology import Cosmology, critical_density, efunc, matter_fraction
+from galdiff.units import T_CMB
 
-T_CMB = 2.7255  # K (Fixsen 2009)
 LN_K = (np.log(1e-5), np.log(2e3), 1600)  # 1/Mpc: first, last, number of nodes
 R_NORM = 8.0  # Mpc/h, of sigma_8
 LN_A, N_STEPS = np.log(1e-3), 200  # of the growth, from when matter rules

@@ -7,8 +7,9 @@ from jaxtyping import Array, ArrayLike, Float
 from galdiff.core.stage import Stage
 from galdiff.core.variables import physical
 from galdiff.dust.emission.glow import reaching_infrared, survives, unit_power, with_glow
+from galdiff.dust.emission.microwave_background import redshift_of
 from galdiff.dust.emission.modified_black_body import casey
-from galdiff.light_records import Spectrum
+from galdiff.light_records import Epoch, Spectrum
 from galdiff.units import HC_K_ANGSTROM
 
 # Draine & Li (2007), table 1: wavelength [micron], width over wavelength, cross sections of neutral and ionised
@@ -63,7 +64,7 @@ class AromaticDust(Stage):
     Args of the constructor:
       share: of the power that comes out in bands [1].
       ionised: share of the molecules that is ionised [1].
-      temperature, beta, alpha: of the rest, see `ModifiedBlackBody`.
+      temperature, beta, alpha, background: of the rest, see `ModifiedBlackBody`.
     """
 
     def __init__(
@@ -74,17 +75,20 @@ class AromaticDust(Stage):
         temperature: float,
         beta: float,
         alpha: float,
+        background: bool,
     ) -> None:
         self.share = physical(share, lo=0.0, hi=1.0, unit="1")
         self.ionised = physical(ionised, lo=0.0, hi=1.0, unit="1")
         self.temperature = physical(temperature, lo=10.0, hi=150.0, unit="K")
         self.beta = physical(beta, lo=0.5, hi=3.0, unit="1")
         self.alpha = physical(alpha, lo=0.5, hi=5.0, unit="1")
+        self.background = background
 
-    def __call__(self, spectrum: Spectrum) -> Spectrum:
-        """The spectrum, to 1000 micron, with the light of dust."""
+    def __call__(self, spectrum: Spectrum, epoch: Epoch | None = None) -> Spectrum:
+        """The spectrum, to 1000 micron, with the light of dust; the epoch is read with a background alone."""
         wave = reaching_infrared(spectrum.wave)
-        rest = casey(wave, self.temperature.bounded, self.beta.bounded, self.alpha.bounded)
+        redshift = redshift_of(epoch) if self.background else None
+        rest = casey(wave, self.temperature.bounded, self.beta.bounded, self.alpha.bounded, redshift)
         bands = aromatic_bands(wave, self.ionised.bounded)
         share = self.share.bounded
         return with_glow(spectrum, wave, share * unit_power(wave, bands) + (1 - share) * unit_power(wave, rest))
