@@ -131,7 +131,7 @@ LIMITS: Mapping[str, Mapping[str, Limit | Choice | Place]] = {
     "sensitivity": {"draws": AT_LEAST_ONE, "chunk": AT_LEAST_ONE, "n_steps": Limit(2, closed=True)}
     | {"compare.n": AT_LEAST_ONE, "compare.step": SHARE, "compare.floor": POSITIVE}
     | {"one_halo.n_times": Limit(2, closed=True), "one_halo.log10_mvir": Limit(6, 17, "dex(Msun)", closed=True)},
-    "sed": {"redshift": Limit(0, 20, closed=True), "sigma_gas": Limit(0, 1e4, "km/s")},
+    "sed": {"redshift": Limit(0, 20, closed=True), "sigma_gas": Limit(0, 1e4, "km/s"), "alpha_fe": Limit(-1, 1.5, "dex", null=True)},
     "mock_catalog": {
         "chunk": Limit(1, MOST, closed=True),
         "figure": AT_LEAST_ONE,

@@ -98,6 +98,12 @@ class SSPGrid:
     line_lum_per_msun: Float[Array, "met age line"] | None = quantity(
         "Lsun/Msun", "luminosity of these lines per Msun formed", default=None
     )
+    alpha_fe: Float[Array, "alpha"] | None = quantity(
+        "dex", "[alpha/Fe] of the stars that the library holds besides, where it does, increasing", default=None
+    )
+    alpha_response: Float[Array, "alpha met age wave"] | None = quantity(
+        "", "ln of their spectra over ssp_flux", default=None
+    )
     line_names: tuple[str, ...] = static("names of these lines, where known", default=())
     name: str = static("library, isochrones and version", default="")
     imf: str = static("initial mass function", default="")

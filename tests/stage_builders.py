@@ -81,6 +81,7 @@ from galdiff.sfh.metallicity import OneMetallicity
 from galdiff.sfh.model import FormStars
 from galdiff.sfh.panels import AgePanels
 from galdiff.sfh.weights import Enrich
+from galdiff.sps.alpha import joined
 from galdiff.sps.galaxy_light import GalaxyLight
 from galdiff.sps.ionising_light import IonisingLight
 from galdiff.sps.spectral_correction import CorrectedSpectra
@@ -306,7 +307,9 @@ def active_nucleus() -> tuple[Stage, dict]:
 
 def galaxy_light():
     populations = PopulationWeights(mass=random(2, 3, lo=1e8, hi=1e9), lg_age=jnp.array([-2.0, 0.0, 1.0]))
-    return GalaxyLight(t_birth=0.011), {"populations": populations, "library": library()}
+    grid = library()
+    rich = joined([grid, dataclasses.replace(grid, ssp_flux=1.3 * grid.ssp_flux)], [0.0, 0.4])
+    return GalaxyLight(t_birth=0.011, alpha_fe=0.15), {"populations": populations, "library": rich}
 
 
 def photometry():

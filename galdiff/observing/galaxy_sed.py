@@ -89,17 +89,19 @@ def sed_pipeline(
       A pipeline with the inputs `epoch`, `library` and, where the law follows one, `halo`.
 
     Raises:
-      InputError: gas without ionising light in the library.
+      InputError: gas without ionising light in the library, or stars of an [alpha/Fe] that it has not.
     """
     nebular = NoGas() if nebular is None else nebular
     screen, *steps = (dust,) if isinstance(dust, Stage) else dust
     between = steps.pop() if steps and isinstance(steps[-1], BetweenGalaxies) else NoIGM()
+    light = GalaxyLight() if light is None else light
+    light.check(library)
     ages = panels_of(library)
     rest = passbands if rest_passbands is None else rest_passbands
     stages: dict[str, Any] = {
         "stars": FormStars(law=law, ages=ages),
         "populations": Enrich(law=metallicity, ages=ages, library=library),
-        "starlight": GalaxyLight() if light is None else light,
+        "starlight": light,
         "nebular": nebular,
         "attenuated": screen,
         "spectrum": SpectrumSteps(steps=steps),

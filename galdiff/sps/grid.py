@@ -187,7 +187,11 @@ def cut_wave(grid: SSPGrid, lo: float, hi: float) -> SSPGrid:
     if keep.start == keep.stop:
         raise InputError(f"no wavelength of the SSP library '{grid.name}' lies in {lo:g}-{hi:g} Angstrom; widen it")
     return dataclasses.replace(
-        grid, ssp_wave=wave[keep], ssp_flux=grid.ssp_flux[..., keep], ssp_fwhm=grid.ssp_fwhm[keep]
+        grid,
+        ssp_wave=wave[keep],
+        ssp_flux=grid.ssp_flux[..., keep],
+        ssp_fwhm=grid.ssp_fwhm[keep],
+        alpha_response=None if grid.alpha_response is None else grid.alpha_response[..., keep],
     )
 
 
@@ -220,4 +224,5 @@ def cut_populations(grid: SSPGrid, lg_age: tuple[float, float], lgmet: tuple[flo
         ssp_lgmet=grid.ssp_lgmet[mets],
         ssp_flux=grid.ssp_flux[mets, ages],
         line_lum_per_msun=None if grid.line_lum_per_msun is None else grid.line_lum_per_msun[mets, ages],
+        alpha_response=None if grid.alpha_response is None else grid.alpha_response[:, mets, ages],
     )
