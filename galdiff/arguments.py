@@ -68,6 +68,10 @@ def check_kinds(
         default = functools.reduce(lambda node, name: node[name], key.split("."), defaults)
         if key.startswith("hydra") or key in (*ignore, "runtime.cache_dir") or isinstance(default, str | list | dict):
             continue
+        parent, _, last = key.rpartition(".")
+        holder = OmegaConf.select(config, parent) if parent else config
+        if OmegaConf.is_dict(holder) and OmegaConf.is_interpolation(holder, last):  # checked where it comes from
+            continue
         value = OmegaConf.select(config, key)
         if value is None or (OmegaConf.is_dict(value) and "_target_" in value):  # computed: build says what is wrong
             continue

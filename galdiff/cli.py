@@ -28,7 +28,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandat
 
 from galdiff.arguments import check_seeds, dotted, ordered, quoted
 from galdiff.core.buildable import trusting
-from galdiff.endings import Terminated, ending_in_order, silent_where_nobody_reads
+from galdiff.endings import Terminated, ending_in_order, silent_where_nobody_reads, warnings_in_words
 from galdiff.errors import InputError, Lost
 from galdiff.folders import project_dir
 from galdiff.limits import check_before
@@ -164,7 +164,7 @@ def _run(main: Callable, config_name: str, conf: pathlib.Path) -> None:
         nonlocal within
         within = True
         try:
-            with silent_where_nobody_reads():
+            with silent_where_nobody_reads(), warnings_in_words():
                 value = _trusting_own(main, cfg)
             within = False
             return value
@@ -248,6 +248,8 @@ def _explain(error: Exception, config_name: str, found: Sequence[pathlib.Path], 
         return f"{key}: a value is required; give {key}=VALUE"
     if overridden or isinstance(error, ConfigAttributeError | ConfigKeyError):
         known = _known_keys(config_name, found, argv)
+        if other := _in_other_preset(str(key), known, found):
+            return other
         return f"{key}: there is no such key; {_choose(str(key), known, many='see --cfg job for all of them')}"
     text = str(error).splitlines()[0] if isinstance(error, OmegaConfBaseException) else str(error)
     return f"{key}: {_one_line(text)}" if key else _one_line(text)
@@ -263,7 +265,23 @@ def _known_keys(config_name: str, found: Sequence[pathlib.Path], argv: Sequence[
             chosen += [text] if text.split("=", 1)[1] in names else []
     with hydra.initialize_config_dir(str(found[0]), version_base="1.3"):
         config = hydra.compose(config_name, overrides=search_path(found, chosen))
-    return [*known, *dotted(OmegaConf.to_container(config), "")]
+    keys = dotted(OmegaConf.to_container(config), "")
+    return [*known, *(key for key in keys if not key.endswith("_target_"))]
+
+
+def _in_other_preset(key: str, known: Sequence[str], found: Sequence[pathlib.Path]) -> str:
+    """What is wrong with a key of a group that its preset has not; nothing where it may be a slip of the pen."""
+    group, _, inside = key.partition(".")
+    files = presets(found, group) if group in groups(found) else []
+    having = [p.stem for p in files if inside in (yaml.safe_load(p.read_text(encoding="utf-8")) or {})]
+    own = [name.removeprefix(f"{group}.") for name in known if re.fullmatch(rf"{group}\.[a-z]\w*", name)]
+    if not files or not (having or own) or "." in inside or (not having and difflib.get_close_matches(inside, own)):
+        return ""
+    also = f" ({', '.join(having[1:])} too)" if having[1:] else ""
+    remedies = ([f"one of {', '.join(own)}"] if own else []) + [
+        f"{group}={name} {key}=...{also}" for name in having[:1]
+    ]
+    return f"{key}: the {group} chosen has no such key; give {', or '.join(remedies)}"
 
 
 def _choose(name: str, known: Iterable[str], many: str = "") -> str:

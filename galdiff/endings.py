@@ -1,11 +1,13 @@
-"""How a command ends when its reader goes away or when the system asks it to: in order, and without a traceback."""
+"""How a command speaks and ends: warnings as lines of words; in order where its reader goes away or the system asks."""
 
 import contextlib
 import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
+from typing import Any
 
 PIPE_CLOSED = 141  # exit code
 
@@ -42,3 +44,21 @@ def ending_in_order() -> Iterator[None]:
     finally:
         if ours:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@contextlib.contextmanager
+def warnings_in_words() -> Iterator[None]:
+    """Print warnings to the user as one line each, without the place and the line of code that they come from."""
+    before = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        if issubclass(category, UserWarning):
+            print(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
+        else:
+            before(message, category, *place, **more)
+
+    warnings.showwarning = show
+    try:
+        yield
+    finally:
+        warnings.showwarning = before

@@ -20,6 +20,7 @@ from galdiff.errors import InputError
 
 MOST = 1e6  # of a number that need not be larger
 MOST_STEPS = 1e9
+WITH_PASSBANDS = ("sed",)
 INSTRUMENT = "galdiff.ifu.instrument.make_instrument"
 TRAINING = {"train": "galdiff.train.task.TrainingSettings", "prior": "galdiff.train.prior.with_prior"}
 OPTIMISER = "galdiff.train.optimisers.adamw"
@@ -131,7 +132,11 @@ LIMITS: Mapping[str, Mapping[str, Limit | Choice | Place]] = {
     "sensitivity": {"draws": AT_LEAST_ONE, "chunk": AT_LEAST_ONE, "n_steps": Limit(2, closed=True)}
     | {"compare.n": AT_LEAST_ONE, "compare.step": SHARE, "compare.floor": POSITIVE}
     | {"one_halo.n_times": Limit(2, closed=True), "one_halo.log10_mvir": Limit(6, 17, "dex(Msun)", closed=True)},
-    "sed": {"redshift": Limit(0, 20, closed=True), "sigma_gas": Limit(0, 1e4, "km/s"), "alpha_fe": Limit(-1, 1.5, "dex", null=True)},
+    "sed": {
+        "redshift": Limit(0, 19.9, closed=True),
+        "sigma_gas": Limit(0, 1e4, "km/s"),
+        "alpha_fe": Limit(-1, 1.5, "dex", null=True),
+    },
     "mock_catalog": {
         "chunk": Limit(1, MOST, closed=True),
         "figure": AT_LEAST_ONE,
@@ -228,7 +233,7 @@ def check_experiment(
 
 
 def check_before(config: DictConfig, name: str, conf: pathlib.Path | None = None) -> None:
-    """Refuse what can be refused without loading what computes: keys, arguments of constructors, the instrument.
+    """Refuse what can be refused without loading what computes: keys, arguments of constructors, instrument and passbands.
 
     Args:
       config: composed, of the experiment `name`; what is interpolated is checked where it comes from.
@@ -240,6 +245,10 @@ def check_before(config: DictConfig, name: str, conf: pathlib.Path | None = None
     with contextlib.suppress(MissingMandatoryValue):  # a checkpoint may bring it
         check_experiment(config, name, conf=conf)
     plain = OmegaConf.to_container(config, resolve=False)
+    if name in WITH_PASSBANDS:
+        from galdiff.photometry.curves import check_names  # astropy
+
+        check_names(OmegaConf.select(config, "passbands"))
     node = plain.get("instrument") if isinstance(plain, dict) else None
     if isinstance(node, dict) and node.get("_target_") == INSTRUMENT:
         from galdiff.ifu.instrument import from_mapping  # numpy

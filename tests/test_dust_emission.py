@@ -214,7 +214,9 @@ def test_bands_have_the_ratios_of_nearby_galaxies_and_lie_where_they_should():
     assert 0.03 < complex_of(3.2, 3.4) / seven < 0.1
     charged = band_powers(1.0) / band_powers(0.0)
     assert charged[centre == 7.598][0] > 5 * charged[centre == 11.33][0]
-    spectrum = preset("dust_emission", "pah", background=False)(Spectrum(wave=WAVE, lum=0 * WAVE, dust_power=jnp.asarray(1.0)))
+    spectrum = preset("dust_emission", "pah", background=False)(
+        Spectrum(wave=WAVE, lum=0 * WAVE, dust_power=jnp.asarray(1.0))
+    )
     at = lambda micron: jnp.interp(micron * 1e4, spectrum.wave, spectrum.lum)  # noqa: E731
     for band, beside in ((3.3, 3.6), (6.22, 5.4), (7.7, 9.6), (11.3, 10.2)):
         assert at(band) > 2 * at(beside)

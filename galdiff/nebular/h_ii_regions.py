@@ -57,7 +57,9 @@ class HIIRegions(Stage):
         self.escape = physical(escape, lo=0.0, hi=1.0, unit="1")
         self.log10_z_gas = None if log10_z_gas is None else physical(log10_z_gas, lo=-5.0, hi=-1.0, unit="dex")
         self.n_to_o = None if n_to_o is None else physical(n_to_o, lo=-1.5, hi=1.5, unit="dex")
-        self.log10_density = None if log10_density is None else physical(log10_density, lo=0.0, hi=5.0, unit="dex(cm^-3)")
+        self.log10_density = (
+            None if log10_density is None else physical(log10_density, lo=0.0, hi=5.0, unit="dex(cm^-3)")
+        )
         self.grid = table(line_grid(), jnp.result_type(float))
         self.correction = NoCorrection() if correction is None else correction
 

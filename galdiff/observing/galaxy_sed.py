@@ -14,7 +14,7 @@ from galdiff.core.compiled import cached, compiled
 from galdiff.core.pipeline import Pipeline
 from galdiff.core.record import quantity, record
 from galdiff.core.stage import Stage
-from galdiff.dust.emission.glow import continued
+from galdiff.dust.emission.glow import RED_END, continued
 from galdiff.errors import InputError
 from galdiff.igm.between import BetweenGalaxies
 from galdiff.igm.none import NoIGM
@@ -127,8 +127,8 @@ def galaxy_sed(pipeline: Pipeline, epoch: Epoch, library: SSPGrid, halo: Any = N
     halo = None if halo is None else _reaching(halo, epoch)
     cast(FormStars, pipeline.stages["stars"]).law.check_epoch(epoch)
     photometry = [cast(Photometry, pipeline.stages[name]) for name in ("apparent", "absolute")]
-    if not _reaches_further(pipeline, epoch, library):  # else it is known after the run alone
-        _check_covered(photometry, library.ssp_wave, epoch)
+    further = _reaches_further(pipeline, epoch, library)  # to the red; how far is known after the run alone
+    _check_covered(photometry, np.append(library.ssp_wave, [RED_END] * further), epoch)
     given: dict[str, Any] = {"epoch": epoch, "library": library} | ({} if halo is None else {"halo": halo})
     run, state = compiled(pipeline, [name for name in pipeline.order if name != "ionising"])
     sed = GalaxySed(epoch=epoch, **run(state, **given))
@@ -191,7 +191,12 @@ def _reaches_further(pipeline: Pipeline, epoch: Epoch, library: SSPGrid) -> bool
 def _check_covered(photometry: Sequence[Photometry], wave: Any, epoch: Epoch) -> None:
     """Refuse passbands that a spectrum does not cover."""
     for stage in photometry:
-        stage.check_covered(wave, epoch.redshift)
+        try:
+            stage.check_covered(wave, epoch.redshift)
+        except InputError as error:
+            if max(band.ends[1] for band in stage.passbands) <= wave[-1] or wave[-1] >= RED_END:
+                raise
+            raise InputError(f"{error}; with dust_emission=pah it goes on to {RED_END / 1e4:g} micron") from error
 
 
 def _warn_of_metals(enrich: Enrich, stars: StellarHistory, library: SSPGrid) -> None:
