@@ -233,7 +233,7 @@ def check_experiment(
 
 
 def check_before(config: DictConfig, name: str, conf: pathlib.Path | None = None) -> None:
-    """Refuse what can be refused without loading what computes: keys, arguments of constructors, instrument and passbands.
+    """Refuse what can be refused without loading what computes: keys, arguments, the instrument, passbands.
 
     Args:
       config: composed, of the experiment `name`; what is interpolated is checked where it comes from.

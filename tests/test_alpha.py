@@ -81,7 +81,7 @@ def test_values_that_say_nothing_are_refused(values, match):
 def test_stars_that_a_library_has_not_are_refused(several):
     with pytest.raises(InputError, match="leave it out"):
         GalaxyLight(alpha_fe=0.2).check(library())
-    with pytest.raises(InputError, match="holds 0 to 0.6"):
+    with pytest.raises(InputError, match=r"holds 0 to 0\.6"):
         GalaxyLight(alpha_fe=0.7).check(several)
     GalaxyLight(alpha_fe=0.6).check(several)
     GalaxyLight().check(library())

@@ -39,7 +39,7 @@ def load_alpha(
     """
     if isinstance(paths, str) or len(paths) != len(alpha_fe):
         raise InputError(
-            f"ssp.paths is {paths} and ssp.alpha_fe is {list(alpha_fe)}; give a list of paths, and the [alpha/Fe] of each"
+            f"ssp.paths is {paths}, ssp.alpha_fe is {list(alpha_fe)}; give a list of paths and the [alpha/Fe] of each"
         )
     return joined([load_ssp(path, run_imf=run_imf, **options) for path in paths], alpha_fe)
 
