@@ -70,7 +70,9 @@ def check_kinds(
             continue
         parent, _, last = key.rpartition(".")
         holder = OmegaConf.select(config, parent) if parent else config
-        if OmegaConf.is_dict(holder) and OmegaConf.is_interpolation(holder, last):  # checked where it comes from
+        if (
+            OmegaConf.is_dict(holder) and last in holder and OmegaConf.is_interpolation(holder, last)
+        ):  # checked where it comes from
             continue
         value = OmegaConf.select(config, key)
         if value is None or (OmegaConf.is_dict(value) and "_target_" in value):  # computed: build says what is wrong

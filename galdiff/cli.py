@@ -248,8 +248,8 @@ def _explain(error: Exception, config_name: str, found: Sequence[pathlib.Path], 
         return f"{key}: a value is required; give {key}=VALUE"
     if overridden or isinstance(error, ConfigAttributeError | ConfigKeyError):
         known = _known_keys(config_name, found, argv)
-        if other := _in_other_preset(str(key), known, found):
-            return other
+        if said := _not_of_preset(str(key), known, found):
+            return said
         return f"{key}: there is no such key; {_choose(str(key), known, many='see --cfg job for all of them')}"
     text = str(error).splitlines()[0] if isinstance(error, OmegaConfBaseException) else str(error)
     return f"{key}: {_one_line(text)}" if key else _one_line(text)
@@ -269,7 +269,7 @@ def _known_keys(config_name: str, found: Sequence[pathlib.Path], argv: Sequence[
     return [*known, *(key for key in keys if not key.endswith("_target_"))]
 
 
-def _in_other_preset(key: str, known: Sequence[str], found: Sequence[pathlib.Path]) -> str:
+def _not_of_preset(key: str, known: Sequence[str], found: Sequence[pathlib.Path]) -> str:
     """What is wrong with a key of a group that its preset has not; nothing where it may be a slip of the pen."""
     group, _, inside = key.partition(".")
     files = presets(found, group) if group in groups(found) else []

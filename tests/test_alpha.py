@@ -9,7 +9,11 @@ import numpy as np
 import pytest
 from stage_builders import galaxy_light, library
 
+from galdiff.dust.galaxy import NoGalaxyDust
 from galdiff.errors import InputError
+from galdiff.observing.galaxy_sed import sed_pipeline
+from galdiff.sfh.constant import Constant
+from galdiff.sfh.metallicity import OneMetallicity
 from galdiff.sps.alpha import alpha_factor, joined, load_alpha
 from galdiff.sps.galaxy_light import GalaxyLight
 from galdiff.sps.grid import cut_wave
@@ -83,6 +87,9 @@ def test_stars_that_a_library_has_not_are_refused(several):
         GalaxyLight(alpha_fe=0.2).check(library())
     with pytest.raises(InputError, match=r"holds 0 to 0\.6"):
         GalaxyLight(alpha_fe=0.7).check(several)
+    law = {"law": Constant(), "metallicity": OneMetallicity(lgmet=-2.0, scatter=0.1), "dust": NoGalaxyDust()}
+    with pytest.raises(InputError, match="ssp=alpha"):
+        sed_pipeline(**law, library=library(), passbands=[], light=GalaxyLight(alpha_fe=0.2))
     GalaxyLight(alpha_fe=0.6).check(several)
     GalaxyLight().check(library())
     other = dataclasses.replace(library(), ssp_wave=1.1 * jnp.asarray(library().ssp_wave))

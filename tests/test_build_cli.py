@@ -359,6 +359,15 @@ def test_a_reader_that_goes_away_hears_no_complaint(project, tmp_path, args):
             ["dummy", "instrument=manga", "instrument.fibers=3"],
             "instrument.fibers: there is no such key; did you mean 'instrument.fibres'?",
         ),
+        (
+            ["dummy", "instrument.fibres=3"],
+            "instrument.fibres: the instrument chosen has no such key; give one of spaxels, or instrument=manga"
+            " instrument.fibres=...",
+        ),
+        (
+            ["dummy", "instrument.colour=3"],
+            "instrument.colour: the instrument chosen has no such key; give one of spaxels",
+        ),
         (["dummy", "do=input"], "mass holds 3 negative values [Msun]; drop them"),
         (["dummy", "do=missing"], "input.path: a value is required; give input.path=VALUE"),
         (["dummy", "do=typo"], "view.inclinaton: there is no such key; did you mean 'view.inclination'?"),

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import warnings
 
 import hydra
 import pytest
@@ -9,6 +10,8 @@ import yaml
 
 from galdiff.core.constructors import limits_of, literal, written
 from galdiff.core.signatures import annotations, expected, ranges
+from galdiff.endings import warnings_in_words
+from galdiff.errors import InputError
 from galdiff.folders import project_dir
 from galdiff.galaxy.view import StarView
 from galdiff.ifu.placement import AtRedshift
@@ -62,6 +65,37 @@ def test_no_experiment_is_refused_as_it_comes_and_its_limits_name_keys_that_it_h
         first = key.split(".")[0]
         assert first in known or first in config, key
         assert not isinstance(limit, Choice) or len(limit.names) > 1, key
+
+
+@pytest.mark.parametrize(
+    ("argument", "said"),
+    [
+        ("redshift='.nan'", "^redshift is '.nan'; expected a number"),
+        ("redshift=nan", "^redshift is nan; give 0 to 19.9"),
+        ("redshift=20", "^redshift is 20; give 0 to 19.9"),
+        ("alpha_fe=9", "^alpha_fe is 9 dex; give a number above -1 and below 1.5 dex, or null"),
+        ("passbands=sdss2010-r", "^passbands is 'sdss2010-r'; give a list"),
+        ("passbands=[sdss2010-r,foo-g]", "^passband 'foo-g' is no file and no name of speclite"),
+    ],
+)
+def test_what_a_spectrum_cannot_be_of_is_refused_by_its_own_key(argument, said):
+    with pytest.raises(InputError, match=said):
+        check_before(composed("sed", argument), "sed")
+
+
+def test_passbands_in_micron_are_refused_before_the_run(tmp_path):
+    (tmp_path / "band.txt").write_text("0.5 0\n0.6 1\n0.7 0\n")
+    with pytest.raises(InputError, match=r"ends at 0\.7 Angstrom; if its wavelengths are in micron"):
+        check_before(composed("sed", f"passbands=[{tmp_path / 'band.txt'}]"), "sed")
+
+
+def test_a_warning_is_a_line_of_words(capsys):
+    with warnings.catch_warnings(action="always"):
+        with warnings_in_words():
+            warnings.warn("the light is\nfaint", stacklevel=1)
+    assert capsys.readouterr().err == "warning: the light is faint\n"
+    with pytest.warns(UserWarning, match="as ever"):
+        warnings.warn("as ever", stacklevel=1)
 
 
 def test_every_preset_passes_what_is_checked_before_jax_is_loaded():
