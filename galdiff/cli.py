@@ -246,6 +246,11 @@ def _explain(error: Exception, config_name: str, found: Sequence[pathlib.Path], 
     key = inner or (overridden.group(1) if overridden else None)
     if isinstance(error, MissingMandatoryValue):
         return f"{key}: a value is required; give {key}=VALUE"
+    if key in groups(found) and overridden and "defaults list" in str(error):
+        plain = yaml.safe_load((found[0] / f"{config_name}.yaml").read_text(encoding="utf-8"))
+        own = [next(iter(entry)) for entry in plain.get("defaults", []) if isinstance(entry, dict)]
+        named = ", ".join(name for name in own if not name.startswith("override "))
+        return f"{key}: {config_name} has no choice of {key}; it has those of {named}"
     if overridden or isinstance(error, ConfigAttributeError | ConfigKeyError):
         known = _known_keys(config_name, found, argv)
         if said := _not_of_preset(str(key), known, found):

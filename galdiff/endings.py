@@ -53,7 +53,7 @@ def warnings_in_words() -> Iterator[None]:
 
     def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
         if issubclass(category, UserWarning):
-            print(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
+            sys.stderr.write(f"warning: {' '.join(str(message).split())}\n")
         else:
             before(message, category, *place, **more)
 

@@ -8,6 +8,7 @@ import hydra
 import pytest
 import yaml
 
+from galdiff import cli
 from galdiff.core.constructors import limits_of, literal, written
 from galdiff.core.signatures import annotations, expected, ranges
 from galdiff.endings import warnings_in_words
@@ -83,6 +84,13 @@ def test_what_a_spectrum_cannot_be_of_is_refused_by_its_own_key(argument, said):
         check_before(composed("sed", argument), "sed")
 
 
+def test_a_group_of_another_experiment_is_named_with_those_that_there_are(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["sed", "dust=screen"])
+    said = "galdiff: dust: sed has no choice of dust; it has those of cosmology, imf, halo, baryons, sfh, metallicity,"
+    assert capsys.readouterr().err.startswith(said)
+
+
 def test_passbands_in_micron_are_refused_before_the_run(tmp_path):
     (tmp_path / "band.txt").write_text("0.5 0\n0.6 1\n0.7 0\n")
     with pytest.raises(InputError, match=r"ends at 0\.7 Angstrom; if its wavelengths are in micron"):
@@ -90,9 +98,8 @@ def test_passbands_in_micron_are_refused_before_the_run(tmp_path):
 
 
 def test_a_warning_is_a_line_of_words(capsys):
-    with warnings.catch_warnings(action="always"):
-        with warnings_in_words():
-            warnings.warn("the light is\nfaint", stacklevel=1)
+    with warnings.catch_warnings(action="always"), warnings_in_words():
+        warnings.warn("the light is\nfaint", stacklevel=1)
     assert capsys.readouterr().err == "warning: the light is faint\n"
     with pytest.warns(UserWarning, match="as ever"):
         warnings.warn("as ever", stacklevel=1)

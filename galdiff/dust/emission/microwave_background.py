@@ -30,7 +30,8 @@ def warmed(temperature: Scalar, beta: Scalar, redshift: Scalar) -> Float[Array, 
       redshift: of the galaxy [1].
     """
     power = 4 + jnp.asarray(beta)
-    heated = (T_CMB / jnp.asarray(temperature)) ** power * jnp.expm1(power * jnp.log1p(redshift))
+    temperature = jnp.asarray(temperature)
+    heated = (T_CMB / temperature) ** power * jnp.expm1(power * jnp.log1p(redshift))
     return temperature * (1 + heated) ** (1 / power)
 
 
