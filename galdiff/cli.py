@@ -32,7 +32,17 @@ from galdiff.endings import Terminated, ending_in_order, silent_where_nobody_rea
 from galdiff.errors import InputError, Lost
 from galdiff.folders import project_dir
 from galdiff.limits import check_before
-from galdiff.presets import checked, folders, groups, listing, packages_of, presets, search_path
+from galdiff.presets import (
+    checked,
+    folders,
+    groups,
+    listing,
+    no_choice_of,
+    not_of_preset,
+    packages_of,
+    presets,
+    search_path,
+)
 
 USAGE = (
     "usage: galdiff EXPERIMENT [key=value ...] [-m]   |   galdiff list   |   galdiff describe KEY   |"
@@ -247,13 +257,10 @@ def _explain(error: Exception, config_name: str, found: Sequence[pathlib.Path], 
     if isinstance(error, MissingMandatoryValue):
         return f"{key}: a value is required; give {key}=VALUE"
     if key in groups(found) and overridden and "defaults list" in str(error):
-        plain = yaml.safe_load((found[0] / f"{config_name}.yaml").read_text(encoding="utf-8"))
-        own = [next(iter(entry)) for entry in plain.get("defaults", []) if isinstance(entry, dict)]
-        named = ", ".join(name for name in own if not name.startswith("override "))
-        return f"{key}: {config_name} has no choice of {key}; it has those of {named}"
+        return no_choice_of(str(key), config_name, found[0])
     if overridden or isinstance(error, ConfigAttributeError | ConfigKeyError):
         known = _known_keys(config_name, found, argv)
-        if said := _not_of_preset(str(key), known, found):
+        if said := not_of_preset(str(key), known, found):
             return said
         return f"{key}: there is no such key; {_choose(str(key), known, many='see --cfg job for all of them')}"
     text = str(error).splitlines()[0] if isinstance(error, OmegaConfBaseException) else str(error)
@@ -272,21 +279,6 @@ def _known_keys(config_name: str, found: Sequence[pathlib.Path], argv: Sequence[
         config = hydra.compose(config_name, overrides=search_path(found, chosen))
     keys = dotted(OmegaConf.to_container(config), "")
     return [*known, *(key for key in keys if not key.endswith("_target_"))]
-
-
-def _not_of_preset(key: str, known: Sequence[str], found: Sequence[pathlib.Path]) -> str:
-    """What is wrong with a key of a group that its preset has not; nothing where it may be a slip of the pen."""
-    group, _, inside = key.partition(".")
-    files = presets(found, group) if group in groups(found) else []
-    having = [p.stem for p in files if inside in (yaml.safe_load(p.read_text(encoding="utf-8")) or {})]
-    own = [name.removeprefix(f"{group}.") for name in known if re.fullmatch(rf"{group}\.[a-z]\w*", name)]
-    if not files or not (having or own) or "." in inside or (not having and difflib.get_close_matches(inside, own)):
-        return ""
-    also = f" ({', '.join(having[1:])} too)" if having[1:] else ""
-    remedies = ([f"one of {', '.join(own)}"] if own else []) + [
-        f"{group}={name} {key}=...{also}" for name in having[:1]
-    ]
-    return f"{key}: the {group} chosen has no such key; give {', or '.join(remedies)}"
 
 
 def _choose(name: str, known: Iterable[str], many: str = "") -> str:

@@ -4,6 +4,7 @@ A trusted package is found by its name alone; none of its code is run to read it
 """
 
 import ast
+import difflib
 import importlib.util
 import pathlib
 import re
@@ -100,6 +101,34 @@ def groups(found: Iterable[pathlib.Path]) -> list[str]:
 def presets(found: Iterable[pathlib.Path], group: str) -> list[pathlib.Path]:
     """Files of a group, by their names."""
     return sorted((p for folder in found for p in (folder / group).glob("*.yaml")), key=lambda p: p.stem)
+
+
+def no_choice_of(group: str, experiment: str, conf: pathlib.Path) -> str:
+    """What is wrong with the choice of a preset for an experiment that has none of its group; conf: its folder."""
+    plain = yaml.safe_load((conf / f"{experiment}.yaml").read_text(encoding="utf-8"))
+    own = [next(iter(entry)) for entry in plain.get("defaults", []) if isinstance(entry, dict)]
+    named = ", ".join(name for name in own if not name.startswith("override "))
+    return f"{group}: {experiment} has no choice of {group}; it has those of {named}"
+
+
+def not_of_preset(key: str, known: Sequence[str], found: Sequence[pathlib.Path]) -> str:
+    """What is wrong with a key of a group that its preset has not; nothing where it may be a slip of the pen.
+
+    Args:
+      key: as it was given, group.name.
+      known: dotted keys of the config.
+      found: folders of presets.
+    """
+    group, _, inside = key.partition(".")
+    files = presets(found, group) if group in groups(found) else []
+    having = [p.stem for p in files if inside in (yaml.safe_load(p.read_text(encoding="utf-8")) or {})]
+    own = [name.removeprefix(f"{group}.") for name in known if re.fullmatch(rf"{group}\.[a-z]\w*", name)]
+    if not files or not (having or own) or "." in inside or (not having and difflib.get_close_matches(inside, own)):
+        return ""
+    also = f" ({', '.join(having[1:])} too)" if having[1:] else ""
+    remedies = [f"one of {', '.join(own)}"] if own else []
+    remedies += [f"{group}={name} {key}=...{also}" for name in having[:1]]
+    return f"{key}: the {group} chosen has no such key; give {', or '.join(remedies)}"
 
 
 def listing(scripts: Iterable[pathlib.Path], found: Sequence[pathlib.Path]) -> list[str]:
