@@ -18,8 +18,7 @@ YOUNG, OLD, GAS, ALL = "#3b6fb6", "#c8553d", "#2a8f6f", "black"
 ADDED = {"dust": ("#b5651d", "light of dust"), "agn": ("#7b4fa3", "active nucleus")}  # besides stars and gas
 MARKED = {"Lyalpha": r"Ly$\alpha$", "[OII]3729": "[O II]", "[OIII]5007": "[O III]", "Halpha": r"H$\alpha$"}
 TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)  # micron
-WIDE, HIGH = 2.2, 1.3  # of the name of a line, in sizes of its letters
-BANDS_FROM = 0.84  # share of the height, above which passbands are named
+CLOSE = (0.15, 0.4)  # dex of wavelength and light, within which names of lines would touch
 MARKED_EW = 2.0  # Angstrom; weaker lines are drawn without a name
 MARKED |= {"[SIII]9531": "[S III]", "HeI10830": "He I", "Paalpha": r"Pa$\alpha$"}
 
@@ -61,7 +60,7 @@ def plot_sed(
     for band, mag in zip(passbands, np.asarray(sed.apparent.mag), strict=True):  # upright, as neighbours are close
         said, middle = f"{band.name.rpartition('-')[2]} {float(mag):.2f}", band.pivot / 1e4
         place: dict[str, Any] = {"transform": top.get_xaxis_transform(), "fontsize": SMALL, "ha": "center", "va": "top"}
-        top.axvline(middle, ymin=BANDS_FROM, color="0.85", lw=0.8, zorder=0)
+        top.axvline(middle, ymin=0.84, color="0.85", lw=0.8, zorder=0)
         top.text(middle, 0.985, said, rotation=90, bbox={"fc": "white", "ec": "none", "pad": 0.5}, **place)
     most = float(max((wave * (light + lines)).max(), (bare * np.asarray(sed.starlight.old)).max()))
     stars = float(max((wave * light).max(), (bare * np.asarray(sed.starlight.old)).max()))
@@ -87,30 +86,22 @@ def plot_sed(
 
 
 def _name_lines(axes: Axes, sed: GalaxySed, wave: np.ndarray, light: np.ndarray, most: float) -> None:
-    """Names of the strongest lines above their tips, and above each other where they are close."""
-    stretch = 1 + float(sed.epoch.redshift)
-    size = axes.get_window_extent()
-    text_size = (WIDE * SMALL * DPI / 72 / size.width, HIGH * SMALL * DPI / 72 / size.height)  # shares of the axes
-    taken: list[tuple[float, float]] = []
-    for name, said in MARKED.items():
-        if name not in sed.lines.names:
-            continue
+    """Names of the strongest lines above their tips, beside them where a brighter one is close."""
+    stretch, named = 1 + float(sed.epoch.redshift), []
+    for name in set(MARKED) & set(sed.lines.names):
         i = sed.lines.names.index(name)
         if float(sed.lines.ew[i]) > MARKED_EW and wave[0] < float(sed.lines.wave[i]) < wave[-1]:
             near = np.abs(wave / float(sed.lines.wave[i]) - 1) < 0.005
             tip = float(light[near].max()) if near.any() else most
-            middle = float(sed.lines.wave[i]) * stretch / 1e4
-            at = axes.transAxes.inverted().transform(axes.transData.transform((middle, tip)))
-            x, y = float(at[0]), float(at[1]) + 0.5 * text_size[1]
-            for x_taken, y_taken in sorted(taken, key=lambda other: other[1]):
-                if abs(x - x_taken) < text_size[0] and abs(y - y_taken) < text_size[1]:
-                    y = y_taken + text_size[1]
-            if y + text_size[1] > BANDS_FROM:
-                continue
-            taken.append((x, y))
-            place: dict[str, Any] = {"fontsize": SMALL, "ha": "center", "va": "bottom", "color": GAS}
-            text = axes.text(x, y, said, transform=axes.transAxes, **place)
-            text.set_path_effects([withStroke(linewidth=2.5, foreground="white")])
+            named.append((tip, float(sed.lines.wave[i]) * stretch / 1e4, MARKED[name]))
+    taken: list[tuple[float, float]] = []
+    for tip, middle, said in sorted(named, reverse=True):
+        close = [x for y, x in taken if abs(np.log10(middle / x)) < CLOSE[0] and abs(np.log10(tip / y)) < CLOSE[1]]
+        side = "center" if not close else "right" if middle < close[0] else "left"
+        taken.append((tip, middle))
+        place: dict[str, Any] = {"textcoords": "offset points", "fontsize": SMALL, "ha": side, "color": GAS}
+        text = axes.annotate(said, (middle, tip), (0, 7), **place)
+        text.set_path_effects([withStroke(linewidth=2.5, foreground="white")])
 
 
 def _history(axes: Axes, sed: GalaxySed) -> None:
