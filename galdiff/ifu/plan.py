@@ -10,14 +10,15 @@ import numpy as np
 from galdiff import units
 from galdiff.core.interpolation import expand_nodes
 from galdiff.errors import InputError
-from galdiff.ifu.bank import BEYOND, velocity_nodes
+from galdiff.ifu.bank import BEYOND, prefilter, velocity_nodes
 from galdiff.ifu.basis import Attenuation, Basis, build_basis, no_attenuation, separate_attenuation
 from galdiff.ifu.deposit import Bins
-from galdiff.ifu.finegrid import FineGrid, fine_grid, resample
+from galdiff.ifu.finegrid import SHARPENING, FineGrid, fine_grid, resample
 from galdiff.ifu.instrument import Instrument, output_wave, output_wave_vacuum, pixel_edges_vacuum
 from galdiff.ifu.psf import Wings, kernel_radius, widest_fwhm, wings_of
 from galdiff.ifu.response import REACH, PixelPlan, plan_pixels
 from galdiff.ifu.spread_functions import lsf_fwhm
+from galdiff.ifu.velocity_modes import VelocityModes, velocity_modes
 from galdiff.records import SSPGrid
 
 MAX_WIDER = 1.3  # factor on LSF and PSF widths up to which kernels are not cut short
@@ -73,11 +74,17 @@ class Plan:
     node_wave: np.ndarray  # native wavelengths in the range that is observed [Angstrom]
     native: slice  # which of the library's wavelengths those are
     templates: np.ndarray  # basis templates on the fine axis [Lsun per sample], shape (rank, sample)
+    modes: VelocityModes | None  # what is rendered in place of velocity nodes, where that is less
 
     @property
     def grid(self) -> FineGrid:
         """The fine wavelength axis."""
         return self.layout.grid
+
+    @property
+    def n_channels(self) -> int:
+        """Spectra that the detector's image is made of, in each spaxel."""
+        return len(self.bins.v_nodes) * len(self.templates) if self.modes is None else sum(self.modes.kept)
 
 
 def make_plan(
@@ -122,6 +129,10 @@ def make_plan(
     attenuation = _attenuation(attenuation_curve, native, precision)
     n_fit = flux.shape[0] * flux.shape[1]
     basis = build_basis(nodes, n_fit, min(precision.rank, n_fit, len(native)), attenuation)
+    bins = _bins(ssp, instrument, margin, wings.cells, v_nodes, precision, attenuation)
+    templates = resample(native, basis.templates, grid)
+    added = np.sqrt(np.maximum(fwhm_inst**2 - ((1 + redshift) * fwhm_template) ** 2, 0)) / units.FWHM_PER_SIGMA
+    least = np.hypot(float(np.min(added / wave_vacuum)) / grid.step, SHARPENING)
     return Plan(
         instrument=instrument,
         precision=precision,
@@ -132,13 +143,14 @@ def make_plan(
         fwhm_template=fwhm_template,
         margin=margin,
         wings=wings,
-        bins=_bins(ssp, instrument, margin, wings.cells, v_nodes, precision, attenuation),
+        bins=bins,
         layout=plan_pixels(edges, _widths(instrument)[pixels], widest, redshift, grid),
         basis=basis,
         nodes=nodes,
         node_wave=native,
         native=slice(use.start, use.start + len(native)),
-        templates=resample(native, basis.templates, grid),
+        templates=templates,
+        modes=velocity_modes(basis, templates, bins, prefilter(len(v_nodes)), grid.stride, least),
     )
 
 
