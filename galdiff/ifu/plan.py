@@ -116,23 +116,20 @@ def make_plan(
     fwhm_template = np.interp(wave_vacuum / (1 + redshift), ssp.ssp_wave, ssp.ssp_fwhm)
     fwhm_inst = lsf_fwhm(instrument.lsf, wave_vacuum)
     widest = MAX_WIDER * fwhm_inst / units.FWHM_PER_SIGMA
-    total = np.maximum(fwhm_inst, (1 + redshift) * fwhm_template) / units.FWHM_PER_SIGMA
-    h_v = precision.h_v_kms or NODE_SPACING * float(np.min(total / wave_vacuum)) * units.C_KMS
-    v_nodes = velocity_nodes(precision.v_max_kms, h_v)
+    total = np.maximum(fwhm_inst, (1 + redshift) * fwhm_template) / units.FWHM_PER_SIGMA / wave_vacuum
+    v_nodes = velocity_nodes(precision.v_max_kms, precision.h_v_kms or NODE_SPACING * float(total.min()) * units.C_KMS)
     margin = kernel_radius(instrument, MAX_WIDER)
     wings = wings_of(instrument, margin, MAX_WIDER)
     _check_margin(instrument, margin, len(v_nodes) * ssp.ssp_flux.shape[0] * ssp.ssp_flux.shape[1])
     grid, use = _fine_axis(ssp, edges, REACH * widest, redshift, v_nodes)
-    native = np.asarray(ssp.ssp_wave, np.float64)[use]
-    flux = np.asarray(ssp.ssp_flux)[..., use]
+    native, flux = np.asarray(ssp.ssp_wave, np.float64)[use], np.asarray(ssp.ssp_flux)[..., use]
     nodes = np.asarray(expand_nodes(flux, ssp.ssp_lg_age_gyr, ssp.ssp_lgmet, precision.interpolation), np.float64)
     attenuation = _attenuation(attenuation_curve, native, precision)
     n_fit = flux.shape[0] * flux.shape[1]
     basis = build_basis(nodes, n_fit, min(precision.rank, n_fit, len(native)), attenuation)
     bins = _bins(ssp, instrument, margin, wings.cells, v_nodes, precision, attenuation)
     templates = resample(native, basis.templates, grid)
-    added = np.sqrt(np.maximum(fwhm_inst**2 - ((1 + redshift) * fwhm_template) ** 2, 0)) / units.FWHM_PER_SIGMA
-    least = np.hypot(float(np.min(added / wave_vacuum)) / grid.step, SHARPENING)
+    least = _least_widening(wave_vacuum, fwhm_inst, (1 + redshift) * fwhm_template, grid)
     return Plan(
         instrument=instrument,
         precision=precision,
@@ -190,6 +187,15 @@ def _bins(
         attenuation=attenuation,
         levels=precision.levels,
     )
+
+
+def _least_widening(wave: np.ndarray, fwhm: np.ndarray, fwhm_template: np.ndarray, grid: FineGrid) -> float:
+    """The least sigma by which the spectrograph widens the sharpened templates [fine samples].
+
+    `wave`, `fwhm` and `fwhm_template` have the shape (wave,) [Angstrom, observed].
+    """
+    added = np.sqrt(np.maximum(fwhm**2 - fwhm_template**2, 0)) / units.FWHM_PER_SIGMA
+    return float(np.hypot(np.min(added / wave) / grid.step, SHARPENING))
 
 
 def _check_margin(instrument: Instrument, margin: tuple[int, int], per_spaxel: int) -> None:
