@@ -111,8 +111,7 @@ def make_plan(
     precision = precision or Precision()
     pixels = _covered(ssp, instrument, redshift, precision)
     wave, wave_vacuum = output_wave(instrument)[pixels], output_wave_vacuum(instrument)[pixels]
-    bounds = pixel_edges_vacuum(instrument)
-    edges = np.stack([bounds[:-1], bounds[1:]], -1)[pixels]
+    edges = np.lib.stride_tricks.sliding_window_view(pixel_edges_vacuum(instrument), 2)[pixels]
     fwhm_template = np.interp(wave_vacuum / (1 + redshift), ssp.ssp_wave, ssp.ssp_fwhm)
     fwhm_inst = lsf_fwhm(instrument.lsf, wave_vacuum)
     widest = MAX_WIDER * fwhm_inst / units.FWHM_PER_SIGMA
@@ -125,8 +124,7 @@ def make_plan(
     native, flux = np.asarray(ssp.ssp_wave, np.float64)[use], np.asarray(ssp.ssp_flux)[..., use]
     nodes = np.asarray(expand_nodes(flux, ssp.ssp_lg_age_gyr, ssp.ssp_lgmet, precision.interpolation), np.float64)
     attenuation = _attenuation(attenuation_curve, native, precision)
-    n_fit = flux.shape[0] * flux.shape[1]
-    basis = build_basis(nodes, n_fit, min(precision.rank, n_fit, len(native)), attenuation)
+    basis = build_basis(nodes, flux[..., 0].size, min(precision.rank, flux[..., 0].size, len(native)), attenuation)
     bins = _bins(ssp, instrument, margin, wings.cells, v_nodes, precision, attenuation)
     templates = resample(native, basis.templates, grid)
     least = _least_widening(wave_vacuum, fwhm_inst, (1 + redshift) * fwhm_template, grid)

@@ -112,8 +112,10 @@ class Spectrograph(Stage):
     def __call__(self, spectra: SpectralCube, bank: Bank, placement: Placement) -> ObservedCube:
         plan = self.plan
         y, x = spectra.coef.shape[:2]
-        by_mode = plan.modes is not None and bank.response.ndim == 2
-        channels = plan.modes.coefficients(spectra.coef) if by_mode else spectra.coef.reshape(y, x, -1)
+        if plan.modes is not None and bank.response.ndim == 2:
+            channels = plan.modes.coefficients(spectra.coef)
+        else:
+            channels = spectra.coef.reshape(y, x, -1)
         # The barrier keeps a bank that was closed over, hence a constant, from being multiplied out by the compiler.
         response = jax.lax.optimization_barrier(bank.response).reshape(channels.shape[-1], -1)
         lum = sum_bands(

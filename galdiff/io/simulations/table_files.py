@@ -1,8 +1,10 @@
 """Files of tables, HDF5, NPZ or ECSV: columns as they are stored, with the units they state; whole or in blocks."""
 
+import functools
 import io
 import itertools
 import math
+import operator
 import zipfile
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -72,7 +74,10 @@ def _npz(path: str, rows: float) -> Iterator[Quantities]:
         with np.load(path, allow_pickle=False) as arrays:
             stated = {name for name in names if name.endswith("_unit")}
             units = {name.removesuffix("_unit"): str(arrays[name]) for name in stated}
-            opened = {name: _Member(archive, names[name], rows, lambda n=name: arrays[n]) for name in names}
+            opened = {
+                name: _Member(archive, names[name], rows, functools.partial(operator.getitem, arrays, name))
+                for name in names
+            }
             columns = {name: column for name, column in opened.items() if name not in stated}
             longest = max((column.length for column in columns.values()), default=0)
             for part in _slices(longest, rows):
