@@ -1,12 +1,10 @@
 """Files of tables, HDF5, NPZ or ECSV: columns as they are stored, with the units they state; whole or in blocks."""
 
-import functools
 import io
 import itertools
 import math
-import operator
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import h5py
@@ -74,10 +72,7 @@ def _npz(path: str, rows: float) -> Iterator[Quantities]:
         with np.load(path, allow_pickle=False) as arrays:
             stated = {name for name in names if name.endswith("_unit")}
             units = {name.removesuffix("_unit"): str(arrays[name]) for name in stated}
-            opened = {
-                name: _Member(archive, names[name], rows, functools.partial(operator.getitem, arrays, name))
-                for name in names
-            }
+            opened = {name: _Member(archive, names[name], rows, arrays) for name in names}
             columns = {name: column for name, column in opened.items() if name not in stated}
             longest = max((column.length for column in columns.values()), default=0)
             for part in _slices(longest, rows):
@@ -87,13 +82,13 @@ def _npz(path: str, rows: float) -> Iterator[Quantities]:
 class _Member:
     """An array of a NPZ file, read row after row where it is stored so; whole where it is not, or as one block."""
 
-    def __init__(self, archive: zipfile.ZipFile, name: str, rows: float, whole: Callable[[], np.ndarray]) -> None:
+    def __init__(self, archive: zipfile.ZipFile, name: str, rows: float, arrays: Mapping[str, Any]) -> None:
         self.file = archive.open(name)
         version = np.lib.format.read_magic(self.file)
         header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         self.shape, by_column, self.dtype = header(self.file)
         apart = rows == math.inf or self.dtype.hasobject or (by_column and len(self.shape) > 1) or not self.shape
-        self.all = whole() if apart else None
+        self.all = np.asarray(arrays[name.removesuffix(".npy")]) if apart else None
 
     @property
     def length(self) -> int:
