@@ -11,10 +11,12 @@ BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null)
 ifdef UV
 MAKE_VENV = $(UV) venv --quiet --clear --python "$(PYTHON)" $(VENV)
-INSTALL = $(UV) pip install --quiet --python $(BIN)/python -c requirements.lock
+INSTALL_FREE = $(UV) pip install --quiet --python $(BIN)/python
+INSTALL = $(INSTALL_FREE) -c requirements.lock
 else
 MAKE_VENV = $(PYTHON) -m venv --clear $(VENV)
-INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock
+INSTALL_FREE = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+INSTALL = $(INSTALL_FREE) -c requirements.lock
 endif
 OUT ?= outputs/demo
 
@@ -23,7 +25,7 @@ OUT ?= outputs/demo
 TYPED := tests/test_imf.py tests/test_interpolation.py tests/test_units.py tests/test_halo_hermite.py \
   -k "not air_ and not stretch_is and not needs_matching and not a_library_that and not recycling_can"
 
-.PHONY: demo test lock clean
+.PHONY: demo test cubeviz lock clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.installed
@@ -43,6 +45,19 @@ test: $(VENV)/.installed-test
 	@programs=$$(mktemp -d) && trap 'rm -rf "$$programs"' EXIT INT TERM && export JAX_COMPILATION_CACHE_DIR="$$programs" && \
 	set -x && $(BIN)/python -m pytest -n 2 --dist loadfile && \
 	GALDIFF_TYPECHECK=1 $(BIN)/python -m pytest -q -n 2 $(TYPED)
+
+# Opens a cube in jdaviz, which is large, in an environment of its own: the test must run, not be passed over.
+cubeviz: VENV := .venv-$(VERSION)-cubeviz
+cubeviz: export JAX_PLATFORMS := cpu
+cubeviz: export MPLBACKEND := Agg
+cubeviz:
+	$(MAKE) --no-print-directory VENV=$(VENV) $(VENV)/.installed-cubeviz
+	$(VENV)/bin/python -c "import jdaviz"
+	$(VENV)/bin/python -m pytest -rs tests/test_cubeviz.py
+
+$(VENV)/.installed-cubeviz: $(VENV)/pyvenv.cfg pyproject.toml requirements.lock
+	$(INSTALL_FREE) -e '.[test]' jdaviz
+	@touch $@
 
 $(VENV)/pyvenv.cfg:
 	@test -n "$(VERSION)" || { echo "no Python >= 3.11 found; install one, or name it: make PYTHON=/path/to/python" >&2; exit 2; }

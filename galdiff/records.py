@@ -132,9 +132,10 @@ class Placement:
 
 @record
 class Bank:
-    """What the spectrograph records of one unit of each basis template at each velocity node."""
+    """What the spectrograph records of one unit of each template at each velocity node, (v, rank, wave), or mode of
+    velocity, (channel, wave)."""
 
-    response: Float[Array, "v rank wave"] = quantity("1", "recorded luminosity density per template coefficient")
+    response: Float[Array, "... wave"] = quantity("1", "recorded luminosity density per template coefficient")
 
 
 @record

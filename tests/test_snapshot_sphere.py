@@ -1,10 +1,13 @@
 """A sphere out of a snapshot: read block by block, the same galaxy as the whole that is cut, and little at once."""
 
+import tracemalloc
+
 import h5py
 import numpy as np
 import pytest
+from astropy.table import Table
 from simulation_files import N_STAR, A, H, write_eagle, write_swift, write_tng
-from snapshot_mutations import SNAPSHOTS
+from snapshot_mutations import SNAPSHOTS, write_table
 
 from galdiff.errors import InputError
 from galdiff.io.simulations import columns, read_galaxy
@@ -100,3 +103,64 @@ def test_a_sphere_is_known_before_only_if_it_is_given_by_numbers():
     assert wanted_sphere([1.0, 2.0, 3.0], 4.0).radius == 4.0
     for centre, radius in (("median", 4.0), ([1, 2, 3], None), ([1, 2], 4.0), (["a"] * 3, 1.0), ([1, 2, 3], -1.0)):
         assert wanted_sphere(centre, radius) is None
+
+
+def long_table(path, count):
+    """A table of galaxies side by side, of which the first lies around the origin."""
+    rng = np.random.default_rng(1)
+    pos = rng.normal(0, 1, (count, 3)) + 40.0 * (np.arange(count) // 100)[:, None]
+    columns = {
+        "pos": (pos, "kpc"),
+        "vel": (rng.normal(0, 90, (count, 3)), "km/s"),
+        "mass": (np.full(count, 1e5), "Msun"),
+    }
+    columns |= {"age": (rng.uniform(1e3, 9e3, count), "Myr"), "metallicity": (np.full(count, 0.01), "")}
+    if "compound" in path.name:
+        Table({k: v for k, (v, _) in columns.items()}, units={k: u for k, (_, u) in columns.items() if u}).write(
+            path, path="stars", serialize_meta=True
+        )
+    else:
+        write_table(path, columns)
+    return sum(values.nbytes for values, _ in columns.values())
+
+
+@pytest.mark.parametrize("name", ["a.npz", "a.h5", "compound.h5", "a.ecsv"])
+def test_a_sphere_of_a_table_holds_a_block_of_it_and_is_that_of_the_whole(tmp_path, monkeypatch, name):
+    count = 2_000 if name.endswith("ecsv") else 30_000
+    size = long_table(tmp_path / name, count)
+    sphere = {"centre": (0.5, 0.0, 0.0), "r_max_kpc": 2.0}
+    alone = read_galaxy(tmp_path / name, **sphere)
+    monkeypatch.setattr(columns, "BLOCK", count // 30)
+    read_galaxy(tmp_path / name, **sphere)  # imports what it needs
+    tracemalloc.start()
+    found = read_galaxy(tmp_path / name, **sphere)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert 20 < len(found.stars.mass) < 100
+    for key, values in vars(found.stars).items():
+        np.testing.assert_array_equal(values, getattr(alone.stars, key), err_msg=key)
+    if not name.endswith("ecsv"):  # whose text is larger than its numbers
+        assert peak < 0.5 * size
+
+
+def test_a_sphere_of_a_table_without_stars_in_it_says_where_the_nearest_is(tmp_path, monkeypatch):
+    long_table(tmp_path / "a.npz", 600)
+    monkeypatch.setattr(columns, "BLOCK", 50)
+    with pytest.raises(InputError, match=r"no stars within r_max_kpc = 2.0 .* nearest star is \d"):
+        read_galaxy(tmp_path / "a.npz", centre=(-300.0, 0.0, 0.0), r_max_kpc=2.0)
+
+
+def test_populations_of_a_sphere_of_an_n_body_disc_are_those_of_the_whole(tmp_path, pieces):
+    SNAPSHOTS["gadget"](tmp_path / "a.hdf5")
+    scattered = {"populations": {"disc": {"age_scatter": 0.2, "metallicity_scatter": 0.1, "seed": 4}}}
+    whole = read_galaxy(tmp_path / "a.hdf5", centre=(0.0, 0.0, 0.0), **scattered)
+    pieces.clear()
+    with h5py.File(tmp_path / "a.hdf5") as file:
+        middle = file["PartType2/Coordinates"][()].mean(0)
+    shift = whole.stars.pos - middle
+    found = read_galaxy(tmp_path / "a.hdf5", centre=middle, r_max_kpc=2.5, **scattered)
+    inside = np.linalg.norm(shift, axis=1) <= 2.5
+    assert 20 < inside.sum() < N_STAR
+    for key in ("age", "metallicity", "mass"):
+        np.testing.assert_array_equal(getattr(found.stars, key), getattr(whole.stars, key)[inside], err_msg=key)
+    assert max(rows for _, rows, _ in pieces) == BLOCK

@@ -77,20 +77,27 @@ def _exact(plan: Plan, stars: SkyStars, curve: Callable | None) -> Float[np.ndar
 def _compressed(plan: Plan, stars: SkyStars) -> Float[np.ndarray, "star sample"]:
     """The same from templates at velocity nodes: the weights of a star, through the prefilter, on shifted spectra."""
     bins, n_nodes = plan.bins, len(plan.bins.v_nodes)
-    spectra = _coefficients(plan, stars) @ plan.templates
+    coefficients = _coefficients(plan, stars)
     velocities = quickly(lambda v_los: velocity_weights(v_los, bins))
     tap, share = (np.asarray(v, np.float64) for v in velocities(jnp.asarray(stars.v_los)))
     of_node = np.zeros((len(share), n_nodes))
     np.put_along_axis(of_node, tap.astype(int), share, 1)
-    of_node = of_node @ prefilter(n_nodes)
-    half, size = n_nodes // 2 + BEYOND, spectra.shape[1]
+    half, size = n_nodes // 2 + BEYOND, plan.grid.n
     reach = half * plan.grid.stride
-    padded = np.pad(spectra, ((0, 0), (reach, reach)), mode="edge")
-    total = np.zeros_like(spectra)
-    for m in range(-half, half + 1):
+    padded = np.pad(plan.templates, ((0, 0), (reach, reach)), mode="edge")
+    total = np.zeros((len(share), size))
+    for m, used in zip(range(-half, half + 1), _of_shifts(plan, of_node), strict=True):
         first = reach - m * plan.grid.stride
-        total += of_node[:, m + half, None] * padded[:, first : first + size]
+        total += (used * coefficients) @ padded[:, first : first + size]
     return total
+
+
+def _of_shifts(plan: Plan, of_node: np.ndarray) -> Float[np.ndarray, "shift star rank"]:
+    """Weights of each template at each shift, of weights at the nodes (star, node): through the modes, if there are."""
+    if plan.modes is None:
+        return (of_node @ prefilter(of_node.shape[1])).T[..., None]
+    kept = np.arange(len(plan.templates)) < np.asarray(plan.modes.kept)[:, None]
+    return np.einsum("sj,jm,jr->msr", of_node @ plan.modes.from_nodes, plan.modes.of_spectra, kept, optimize=True)
 
 
 def _coefficients(plan: Plan, stars: SkyStars) -> Float[np.ndarray, "star rank"]:

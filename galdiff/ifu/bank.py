@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from galdiff.ifu.response import PixelPlan, apply_response, response
+from galdiff.ifu.velocity_modes import VelocityModes
 from galdiff.records import Bank
 
 SPARE = 3  # nodes beyond the velocity range on each side
@@ -48,6 +49,7 @@ def build_bank(
     n_nodes: int,
     sigma: Float[Array, "wave"],
     redshift: Float[Array, ""],
+    modes: VelocityModes | None = None,
 ) -> Bank:
     """The bank of one instrument at one redshift; differentiable in sigma and redshift.
 
@@ -57,9 +59,12 @@ def build_bank(
       n_nodes: number of velocity nodes, odd; the middle one is v = 0.
       sigma: line-spread sigma to add [Angstrom], shape (wave,).
       redshift: systemic redshift.
+      modes: what takes the place of the nodes.
     """
     half = n_nodes // 2 + BEYOND
     shifts = tuple(plan.grid.stride * m for m in range(-half, half + 1))
     exact = apply_response(response(plan, sigma, redshift), templates, shifts, plan.n_pixel)
+    if modes is not None:
+        return Bank(response=modes.spectra(exact))
     matrix = jnp.asarray(prefilter(n_nodes), exact.dtype)
     return Bank(response=jnp.einsum("mn,nrk->mrk", matrix, exact, precision="highest"))

@@ -66,6 +66,7 @@ class Basis:
 
     templates: np.ndarray  # T_r on the library's wavelengths, orthonormal rows, shape (rank, wave)
     coefficients: np.ndarray  # C, shape (node, av, rank) [Lsun/Angstrom/Msun]
+    strength: np.ndarray  # rms coefficient of each template in spectra of unit mean, shape (rank,)
     rms: float  # residual of the node spectra, relative to their means
 
 
@@ -94,8 +95,14 @@ def build_basis(nodes: np.ndarray, n_fit: int, rank: int, attenuation: Attenuati
         _, vectors = np.linalg.eigh(sample.T @ sample)
         templates = vectors[:, ::-1][:, :rank].T
     coefficients = project(nodes, attenuation.modes, templates)
-    residual = sample - (sample @ templates.T) @ templates
-    return Basis(templates=templates, coefficients=coefficients, rms=float(np.sqrt(np.mean(residual**2))))
+    of_sample = sample @ templates.T
+    residual = sample - of_sample @ templates
+    return Basis(
+        templates=templates,
+        coefficients=coefficients,
+        strength=np.sqrt(np.mean(of_sample**2, axis=0)),
+        rms=float(np.sqrt(np.mean(residual**2))),
+    )
 
 
 def project(nodes: Any, modes: Any, templates: Any) -> Any:

@@ -40,14 +40,14 @@ def choose_engine(n_stars: int, plan: Plan) -> str:
     spatial = TAPS[bins.kernel] ** 2
     channels = y * x * v
     direct = n_stars * plan.grid.n * (4 + spatial) * NS_PER_SAMPLE
-    products = channels * rank * len(plan.wave) * 2 * NS_PER_FLOP
+    products = y * x * plan.n_channels * len(plan.wave) * 2 * NS_PER_FLOP
     per_bin = channels * NS_PER_BIN * (3 if bins.levels else 1)
     rows = n_stars * spatial * V_TAPS[bins.v_kernel] * (NS_PER_ROW + NS_PER_COEFFICIENT * rank)
     compressed = n_stars * bins.taps * NS_PER_TAP + node * av * (per_bin + channels * rank * 2 * NS_PER_FLOP)
     per_star = rows + rank * per_bin
     if plan.instrument.psf.kind != "none":
         blur_one = y * x * len(anchor_waves(plan.instrument)) * NS_PER_BLUR
-        direct, products = direct + blur_one * len(plan.wave), products + blur_one * v * rank
+        direct, products = direct + blur_one * len(plan.wave), products + blur_one * plan.n_channels
     spectra = y * x * plan.grid.n * 4  # bytes that the direct engine holds
     if spectra < MAX_DISTRIBUTION_BYTES and direct < products + min(compressed, per_star):
         return "direct"

@@ -10,14 +10,15 @@ import numpy as np
 from galdiff import units
 from galdiff.core.interpolation import expand_nodes
 from galdiff.errors import InputError
-from galdiff.ifu.bank import BEYOND, velocity_nodes
+from galdiff.ifu.bank import BEYOND, prefilter, velocity_nodes
 from galdiff.ifu.basis import Attenuation, Basis, build_basis, no_attenuation, separate_attenuation
 from galdiff.ifu.deposit import Bins
-from galdiff.ifu.finegrid import FineGrid, fine_grid, resample
+from galdiff.ifu.finegrid import SHARPENING, FineGrid, fine_grid, resample
 from galdiff.ifu.instrument import Instrument, output_wave, output_wave_vacuum, pixel_edges_vacuum
 from galdiff.ifu.psf import Wings, kernel_radius, widest_fwhm, wings_of
 from galdiff.ifu.response import REACH, PixelPlan, plan_pixels
 from galdiff.ifu.spread_functions import lsf_fwhm
+from galdiff.ifu.velocity_modes import VelocityModes, velocity_modes
 from galdiff.records import SSPGrid
 
 MAX_WIDER = 1.3  # factor on LSF and PSF widths up to which kernels are not cut short
@@ -73,11 +74,17 @@ class Plan:
     node_wave: np.ndarray  # native wavelengths in the range that is observed [Angstrom]
     native: slice  # which of the library's wavelengths those are
     templates: np.ndarray  # basis templates on the fine axis [Lsun per sample], shape (rank, sample)
+    modes: VelocityModes | None  # what is rendered in place of velocity nodes, where that is less
 
     @property
     def grid(self) -> FineGrid:
         """The fine wavelength axis."""
         return self.layout.grid
+
+    @property
+    def n_channels(self) -> int:
+        """Spectra that the detector's image is made of, in each spaxel."""
+        return len(self.bins.v_nodes) * len(self.templates) if self.modes is None else sum(self.modes.kept)
 
 
 def make_plan(
@@ -104,24 +111,23 @@ def make_plan(
     precision = precision or Precision()
     pixels = _covered(ssp, instrument, redshift, precision)
     wave, wave_vacuum = output_wave(instrument)[pixels], output_wave_vacuum(instrument)[pixels]
-    bounds = pixel_edges_vacuum(instrument)
-    edges = np.stack([bounds[:-1], bounds[1:]], -1)[pixels]
+    edges = np.lib.stride_tricks.sliding_window_view(pixel_edges_vacuum(instrument), 2)[pixels]
     fwhm_template = np.interp(wave_vacuum / (1 + redshift), ssp.ssp_wave, ssp.ssp_fwhm)
     fwhm_inst = lsf_fwhm(instrument.lsf, wave_vacuum)
     widest = MAX_WIDER * fwhm_inst / units.FWHM_PER_SIGMA
-    total = np.maximum(fwhm_inst, (1 + redshift) * fwhm_template) / units.FWHM_PER_SIGMA
-    h_v = precision.h_v_kms or NODE_SPACING * float(np.min(total / wave_vacuum)) * units.C_KMS
-    v_nodes = velocity_nodes(precision.v_max_kms, h_v)
+    total = np.maximum(fwhm_inst, (1 + redshift) * fwhm_template) / units.FWHM_PER_SIGMA / wave_vacuum
+    v_nodes = velocity_nodes(precision.v_max_kms, precision.h_v_kms or NODE_SPACING * float(total.min()) * units.C_KMS)
     margin = kernel_radius(instrument, MAX_WIDER)
     wings = wings_of(instrument, margin, MAX_WIDER)
     _check_margin(instrument, margin, len(v_nodes) * ssp.ssp_flux.shape[0] * ssp.ssp_flux.shape[1])
     grid, use = _fine_axis(ssp, edges, REACH * widest, redshift, v_nodes)
-    native = np.asarray(ssp.ssp_wave, np.float64)[use]
-    flux = np.asarray(ssp.ssp_flux)[..., use]
+    native, flux = np.asarray(ssp.ssp_wave, np.float64)[use], np.asarray(ssp.ssp_flux)[..., use]
     nodes = np.asarray(expand_nodes(flux, ssp.ssp_lg_age_gyr, ssp.ssp_lgmet, precision.interpolation), np.float64)
     attenuation = _attenuation(attenuation_curve, native, precision)
-    n_fit = flux.shape[0] * flux.shape[1]
-    basis = build_basis(nodes, n_fit, min(precision.rank, n_fit, len(native)), attenuation)
+    basis = build_basis(nodes, flux[..., 0].size, min(precision.rank, flux[..., 0].size, len(native)), attenuation)
+    bins = _bins(ssp, instrument, margin, wings.cells, v_nodes, precision, attenuation)
+    templates = resample(native, basis.templates, grid)
+    least = _least_widening(wave_vacuum, fwhm_inst, (1 + redshift) * fwhm_template, grid)
     return Plan(
         instrument=instrument,
         precision=precision,
@@ -132,13 +138,14 @@ def make_plan(
         fwhm_template=fwhm_template,
         margin=margin,
         wings=wings,
-        bins=_bins(ssp, instrument, margin, wings.cells, v_nodes, precision, attenuation),
+        bins=bins,
         layout=plan_pixels(edges, _widths(instrument)[pixels], widest, redshift, grid),
         basis=basis,
         nodes=nodes,
         node_wave=native,
         native=slice(use.start, use.start + len(native)),
-        templates=resample(native, basis.templates, grid),
+        templates=templates,
+        modes=velocity_modes(basis, templates, bins, prefilter(len(v_nodes)), grid.stride, least),
     )
 
 
@@ -178,6 +185,15 @@ def _bins(
         attenuation=attenuation,
         levels=precision.levels,
     )
+
+
+def _least_widening(wave: np.ndarray, fwhm: np.ndarray, fwhm_template: np.ndarray, grid: FineGrid) -> float:
+    """The least sigma by which the spectrograph widens the sharpened templates [fine samples].
+
+    `wave`, `fwhm` and `fwhm_template` have the shape (wave,) [Angstrom, observed].
+    """
+    added = np.sqrt(np.maximum(fwhm**2 - fwhm_template**2, 0)) / units.FWHM_PER_SIGMA
+    return float(np.hypot(np.min(added / wave) / grid.step, SHARPENING))
 
 
 def _check_margin(instrument: Instrument, margin: tuple[int, int], per_spaxel: int) -> None:

@@ -90,7 +90,7 @@ class Templates(Stage):
     def __call__(self, placement: Placement) -> Bank:
         sigma = line_spread(self.plan, self.lsf_scale.bounded, placement.redshift, self.lsf_correction)
         n_nodes = len(self.plan.bins.v_nodes)
-        return build_bank(self.plan.layout, self.templates[...], n_nodes, sigma, placement.redshift)
+        return build_bank(self.plan.layout, self.templates[...], n_nodes, sigma, placement.redshift, self.plan.modes)
 
 
 class Spectrograph(Stage):
@@ -112,7 +112,10 @@ class Spectrograph(Stage):
     def __call__(self, spectra: SpectralCube, bank: Bank, placement: Placement) -> ObservedCube:
         plan = self.plan
         y, x = spectra.coef.shape[:2]
-        channels = spectra.coef.reshape(y, x, -1)
+        if plan.modes is not None and bank.response.ndim == 2:
+            channels = plan.modes.coefficients(spectra.coef)
+        else:
+            channels = spectra.coef.reshape(y, x, -1)
         # The barrier keeps a bank that was closed over, hence a constant, from being multiplied out by the compiler.
         response = jax.lax.optimization_barrier(bank.response).reshape(channels.shape[-1], -1)
         lum = sum_bands(

@@ -27,7 +27,7 @@ def sums_plan(plan: Plan, bins: Bins, tables: NodeTables) -> Plan:
       tables: what one unit of mass in a node adds to the sums, linear means.
     """
     sums = np.stack([np.asarray(x, np.float64) for x in (tables.weight, tables.age, tables.metallicity)], -1)
-    return dataclasses.replace(plan, bins=bins, basis=Basis(templates=np.zeros((3, 1)), coefficients=sums, rms=0.0))
+    return dataclasses.replace(plan, bins=bins, basis=Basis(np.zeros((3, 1)), sums, np.zeros(3), 0.0))
 
 
 def bare_stages(plan: Plan, bins: Bins, maker: MapMaker) -> dict[str, Stage]:

@@ -14,6 +14,7 @@ from galdiff.io.simulations.convention import KINDS, Columns, Field
 from galdiff.io.simulations.snapshot import Epoch, conversion
 from galdiff.io.simulations.sphere import Sphere
 
+ROW = "row"  # numbers of the rows that were kept
 BLOCK, LARGEST_BLOCK = 2**17, 2**21  # rows that are held at once; the second where chunks of the file are large
 
 
@@ -35,7 +36,12 @@ class Source:
 
 
 def read_columns(
-    group: h5py.Group, fields: Mapping[str, Field], epoch: Epoch, convention: str, sphere: Sphere | None = None
+    group: h5py.Group,
+    fields: Mapping[str, Field],
+    epoch: Epoch,
+    convention: str,
+    sphere: Sphere | None = None,
+    numbered: bool = False,
 ) -> tuple[Columns, dict[str, str], float]:
     """Fields of a particle group as float64 in internal units.
 
@@ -44,6 +50,7 @@ def read_columns(
       fields: by the names of the columns that are made; `pos` among them for a sphere.
       epoch: turns comoving into physical.
       convention: for messages.
+      numbered: whether the columns tell under ROW which rows of the file were kept of a sphere.
       sphere: what to keep; the rest is read block by block and left, so that memory holds a block and what is kept.
 
     Returns:
@@ -58,6 +65,8 @@ def read_columns(
         columns, nearest = {key: source.read() for key, source in sources.items()}, np.inf
     else:
         columns, nearest = _within(sources, sphere)
+        if not numbered:
+            del columns[ROW]
     for key, field in fields.items():
         if key not in columns and field.instead in columns:
             columns[key], labels[key] = columns[field.instead], labels[field.instead]
@@ -88,9 +97,9 @@ def _sources(group: h5py.Group, fields: Mapping[str, Field], epoch: Epoch, conve
 def _within(sources: Mapping[str, Source], sphere: Sphere) -> tuple[Columns, float]:
     """Columns of what lies in a sphere, and the distance [kpc] of the particle that is nearest to its centre."""
     dataset = sources["pos"].dataset
-    chunk = dataset.chunks[0] if dataset.chunks else 1
-    block = min(-(-BLOCK // chunk) * chunk, LARGEST_BLOCK)
+    block = rows_at_once(dataset)
     kept: dict[str, list[np.ndarray]] = {key: [source.read(slice(0))] for key, source in sources.items()}
+    kept[ROW] = [np.arange(0)]
     nearest = np.inf
     for start in range(0, dataset.shape[0], block):
         pos = sources["pos"].read(slice(start, start + block))
@@ -101,10 +110,17 @@ def _within(sources: Mapping[str, Source], sphere: Sphere) -> tuple[Columns, flo
         found = np.flatnonzero(inside)
         low, high = int(found[0]), int(found[-1]) + 1
         kept["pos"].append(pos[found])
+        kept[ROW].append(start + found)
         for key, source in sources.items():
             if key != "pos":
                 kept[key].append(source.read(slice(start + low, start + high))[found - low])
     return {key: np.concatenate(parts) for key, parts in kept.items()}, nearest
+
+
+def rows_at_once(dataset: h5py.Dataset) -> int:
+    """Rows of a block: whole chunks of the file, where that is not too many."""
+    chunk = dataset.chunks[0] if dataset.chunks else 1
+    return min(-(-BLOCK // chunk) * chunk, LARGEST_BLOCK)
 
 
 def _missing(group: h5py.Group, field: Field, convention: str, path: str) -> InputError:

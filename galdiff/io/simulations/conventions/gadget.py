@@ -17,11 +17,12 @@ from galdiff import units
 from galdiff.core.numbers import numeric, scalar
 from galdiff.cosmology import Cosmology
 from galdiff.errors import InputError
-from galdiff.io.simulations.columns import read_columns
+from galdiff.io.simulations.columns import BLOCK, ROW, read_columns
 from galdiff.io.simulations.convention import KPC_CM, Columns, Convention, Field, Raw, Request, Unit
 from galdiff.io.simulations.cosmological import has_particles
 from galdiff.io.simulations.look import Look, header_of, open_hdf5
 from galdiff.io.simulations.snapshot import Epoch
+from galdiff.io.simulations.sphere import Sphere
 
 GROWN = ("Formation", "Birth", "Metal")  # in the names of fields of simulations of galaxy formation
 GROUPS = {"PartType2": "disc", "PartType3": "bulge", "PartType4": "stars"}
@@ -51,13 +52,30 @@ class Population:
         if self.age_scatter < 0 or self.metallicity_scatter < 0:
             raise InputError("populations: scatter [dex] is negative; give 0 or a positive number")
 
-    def draw(self, count: int) -> dict[str, np.ndarray]:
-        """Ages [Gyr] and metallicities [1] of `count` particles, shape (count,), inside (0, 13.8) Gyr and (0, 1)."""
-        normal = np.random.default_rng(self.seed).standard_normal((2, count))
+    def draw(self, count: int, rows: np.ndarray | None = None) -> dict[str, np.ndarray]:
+        """Ages [Gyr] and metallicities [1] of particles, inside (0, 13.8) Gyr and (0, 1).
+
+        Args:
+          count: number of all particles.
+          rows: numbers of those that are wanted, rising, shape (row,); all of them by default. Each has what it has
+            among all, drawn block by block.
+        """
+        rng = np.random.default_rng(self.seed)
+        normal = rng.standard_normal((2, count)) if rows is None else [_some_normal(rng, count, rows) for _ in range(2)]
         return {
             "age": np.clip(self.age * 10 ** (self.age_scatter * normal[0]), 1e-5, max(13.8, self.age)),
             "metallicity": np.clip(self.metallicity * 10 ** (self.metallicity_scatter * normal[1]), 1e-6, 0.99),
         }
+
+
+def _some_normal(rng: np.random.Generator, count: int, rows: np.ndarray) -> np.ndarray:
+    """Some of the next `count` normal numbers, of which a block is held at once."""
+    kept = []
+    for start in range(0, count, BLOCK):
+        drawn = rng.standard_normal(min(BLOCK, count - start))
+        low, high = np.searchsorted(rows, (start, start + BLOCK))
+        kept.append(drawn[rows[low:high] - start])
+    return np.concatenate([np.zeros(0), *kept])
 
 
 DEFAULTS = {
@@ -107,20 +125,22 @@ class Gadget(Convention):
             keeps its default.
         """
         with open_hdf5(path) as file:
-            return _read(file, header_of(file), request.populations)
+            return _read(file, header_of(file), request.populations, request.sphere)
 
 
-def _read(file: h5py.File, header: Mapping, populations: Mapping | None) -> Raw:
+def _read(file: h5py.File, header: Mapping, populations: Mapping | None, sphere: Sphere | None) -> Raw:
     h = scalar(header.get("HubbleParam", 1.0), f"{file.filename}: Header.HubbleParam") or 1.0
     if not 0.1 < h < 2.0:
         raise InputError(f"{file.filename}: Header.HubbleParam = {h:.6g}; expected 0.1 < h < 2: repair the header")
     epoch = Epoch(1.0, h, Cosmology())  # Time is no scale factor here
     parts: list[Columns] = []
     labels: dict[str, str] = {}
+    nearest = np.inf
     for group, name in GROUPS.items():
         if not has_particles(file, group):
             continue
-        columns, names, _ = read_columns(file[group], FIELDS, epoch, "gadget")  # all: populations are drawn in order
+        columns, names, closest = read_columns(file[group], FIELDS, epoch, "gadget", sphere, numbered=True)
+        nearest, rows = min(nearest, closest), columns.pop(ROW, None)
         count = len(columns["pos"])
         if "mass" not in columns:
             table = np.ravel(numeric(header.get("MassTable", np.zeros(6)), f"{file.filename}: Header.MassTable"))
@@ -130,8 +150,8 @@ def _read(file: h5py.File, header: Mapping, populations: Mapping | None) -> Raw:
                     f"{file.filename}: {group} has neither Masses nor an entry in Header.MassTable; add one"
                 )
             columns["mass"] = np.full(count, mass * 1e10)
-        columns |= _population(name, populations or {}).draw(count)
+        columns |= _population(name, populations or {}).draw(len(file[f"{group}/Coordinates"]), rows)
         parts.append(columns)
         labels = {f"stars.{key}": label for key, label in names.items()} | labels
     stars = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
-    return Raw(file.filename, "gadget", stars | {"mass_now": stars["mass"]}, None, labels)
+    return Raw(file.filename, "gadget", stars | {"mass_now": stars["mass"]}, None, labels, nearest=nearest)

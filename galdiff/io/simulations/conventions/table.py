@@ -6,18 +6,17 @@ name (`x_kpc`, `mass_msun`, `vx_km_s`, `age_gyr`), or in the option units={"mass
 
 import typing
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import h5py
 import numpy as np
 from astropy import units as u
-from astropy.table import Table as AstropyTable
 
-from galdiff.core.hdf5 import check_compound, member, read_dataset
 from galdiff.core.numbers import numeric
 from galdiff.errors import InputError
-from galdiff.io.simulations.convention import Convention, Raw, Request
-from galdiff.io.simulations.look import Look, open_hdf5, walk
+from galdiff.io.simulations.convention import Columns, Convention, Raw, Request
+from galdiff.io.simulations.look import Look
+from galdiff.io.simulations.sphere import Sphere
+from galdiff.io.simulations.table_files import Quantities, blocks, load
 
 COLUMNS = {  # field of StarParticles: unit, names, required
     "pos": ("kpc", ("pos", "position", "positions", "coordinates"), True),
@@ -39,7 +38,6 @@ SUFFIXES = {
 }  # fmt: skip
 
 OLDEST = 20.0  # Gyr
-Quantities = dict[str, tuple[np.ndarray, str]]
 
 
 @typing.final
@@ -67,69 +65,7 @@ class Table(Convention):
         Raises:
           InputError: a column is missing, has no or a foreign unit, or another length than the first.
         """
-        return _read(path, request.units)
-
-
-def _load(path: str) -> Quantities:
-    """Columns and their units ("" where none is stated), by the kind of the file's content."""
-    with open(path, "rb") as file:
-        start = file.read(512)
-    try:
-        if h5py.is_hdf5(path):
-            return _load_hdf5(path)
-        if start[:2] == b"PK":
-            return _load_npz(path)
-        if start.lstrip().startswith(b"# %ECSV"):
-            return _from_astropy(AstropyTable.read(path, format="ascii.ecsv"))
-    except InputError:
-        raise
-    except Exception as error:  # parsers of damaged bytes raise nearly everything
-        raise InputError(
-            f"{path}: the table cannot be read ({' '.join(str(error).split())[:120]}); it is probably truncated or"
-            " damaged: write it again"
-        ) from error
-    raise InputError(
-        f"{path}: neither HDF5, NPZ nor ECSV (first bytes {start[:8]!r}); damaged, or another format: give an HDF5"
-        " snapshot, or save a table with astropy's Table.write(..., format='ascii.ecsv')"
-    )
-
-
-def _load_npz(path: str) -> Quantities:
-    with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-        arrays = {name: archive[name] for name in archive.files}
-    units = {name.removesuffix("_unit"): str(arrays.pop(name)) for name in list(arrays) if name.endswith("_unit")}
-    return {name: (values, units.get(name, "")) for name, values in arrays.items()}
-
-
-def _from_astropy(table: AstropyTable) -> Quantities:
-    return {name: (_filled(table[name]), str(getattr(table[name], "unit", "") or "")) for name in table.colnames}
-
-
-def _filled(column: Any) -> np.ndarray:
-    """Values with NaN, to be reported later, where the table masks them."""
-    masked = np.ma.asarray(column)
-    return np.ma.filled(masked.astype(float), np.nan) if np.ma.is_masked(masked) else np.asarray(column)
-
-
-def _load_hdf5(path: str) -> Quantities:
-    columns: Quantities = {}
-    with open_hdf5(path) as file:
-        stars = member(file, "stars")
-        stars = stars if isinstance(stars, h5py.Group) else file
-        shapes, broken = walk(stars)
-        alone = sum("__table_column_meta__" not in name for name in shapes) == 1
-        for name in (*shapes, *broken):
-            item = member(stars, name)  # refuses a link to what is absent
-            if alone and item.dtype.names:  # one compound dataset, as astropy writes it
-                check_compound(item)
-                return _from_astropy(AstropyTable.read(path, format="hdf5", path=item.name))
-            stated = item.attrs.get("unit", item.attrs.get("units", ""))
-            text = stated.decode() if isinstance(stated, bytes) else str(stated)
-            name = item.name.rsplit("/", 1)[-1]
-            if name in columns:
-                raise InputError(f"{path}: '{name}' occurs more than once; put the stars' columns into a group 'stars'")
-            columns[name] = (read_dataset(item), text)
-    return columns
+        return _read(path, dict(request.units or {}), request.sphere)
 
 
 def _pick(columns: Quantities, name: str) -> str | None:
@@ -171,21 +107,35 @@ def _convert(path: str, column: str, quantity: tuple[np.ndarray, str], target: s
         ) from error
 
 
-def _read(path: str, units: Mapping[str, str] | None) -> Raw:
-    """Stars of a table; columns as in `COLUMNS`, vectors as (N, 3) or as x, y, z and vx, vy, vz.
+def _read(path: str, units: Mapping[str, str], sphere: Sphere | None) -> Raw:
+    """Stars of a table: all, or block by block those in a sphere."""
+    parts: list[Columns] = []
+    labels: dict[str, str] = {}
+    rows, nearest = 0, np.inf
+    for columns in [load(path)] if sphere is None else blocks(path):
+        stars, labels = _stars(path, columns, units)
+        rows += len(stars["pos"])
+        if sphere is not None:
+            inside, closest = sphere.inside(stars["pos"])
+            nearest = min(nearest, closest)
+            stars = {key: values[inside] for key, values in stars.items()}
+        parts.append(stars)
+    if not rows:
+        raise InputError(f"{path}: no stars: the table has no rows; choose another file")
+    stars = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+    if old := int((stars["age"] > OLDEST).sum()):
+        raise InputError(
+            f"{path}: column '{labels['stars.age']}': {old} of {len(stars['age'])} ages exceed {OLDEST:g} Gyr (highest"
+            f" {stars['age'].max():.4g}); no star is older than the universe: correct its unit with units="
+        )
+    return Raw(path, "table", stars, None, labels, nearest=nearest)
 
-    Args:
-      path: HDF5 with one dataset per column, NPZ, or ECSV.
-      units: unit of a column by its name, for columns that state none or a wrong one.
 
-    Raises:
-      InputError: a column is missing, has no or a foreign unit, or another length than the first.
-    """
-    options = dict(units or {})
-    columns = _load(path)
-    if unknown := set(options) - set(columns):
+def _stars(path: str, columns: Quantities, units: Mapping[str, str]) -> tuple[Columns, dict[str, str]]:
+    """Fields of some rows, in internal units, and the columns that they are from."""
+    if unknown := set(units) - set(columns):
         raise InputError(f"{path}: units names {', '.join(sorted(unknown))}; the columns are {', '.join(columns)}")
-    stars: dict[str, np.ndarray] = {}
+    stars: Columns = {}
     labels: dict[str, str] = {}
     for key, (unit, names, required) in COLUMNS.items():
         chosen = _names_of(columns, key, names)
@@ -197,21 +147,14 @@ def _read(path: str, units: Mapping[str, str] | None) -> Raw:
                     " rename or add it (docs/snapshots.md)"
                 )
             continue
-        parts = [_convert(path, name, columns[name], unit, options.get(name)) for name in chosen]
+        parts = [_convert(path, name, columns[name], unit, units.get(name)) for name in chosen]
         stars[key] = parts[0] if len(parts) == 1 else _stack(path, chosen, parts)
         labels[f"stars.{key}"] = "/".join(chosen)
         count = len(stars["pos"]) if stars["pos"].ndim else 0
         expected = (count, 3) if key in AXES else (count,)
         if stars[key].shape != expected:
             raise InputError(f"{path}: column '{'/'.join(chosen)}' has shape {stars[key].shape}; expected {expected}")
-    if old := int((stars["age"] > OLDEST).sum()):
-        raise InputError(
-            f"{path}: column '{labels['stars.age']}': {old} of {count} ages exceed {OLDEST:g} Gyr (highest"
-            f" {stars['age'].max():.4g}); no star is older than the universe: correct its unit with units="
-        )
-    if not len(stars["pos"]):
-        raise InputError(f"{path}: no stars: the table has no rows; choose another file")
-    return Raw(path, "table", stars, None, labels)
+    return stars, labels
 
 
 def _stack(path: str, names: list[str], parts: list[np.ndarray]) -> np.ndarray:
