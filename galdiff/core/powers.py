@@ -18,12 +18,9 @@ LOG2_10, LOG2_E = math.log2(10.0), math.log2(math.e)
 EXPONENTS = (-128.0, 127.0)  # of 2 in single precision: below is 0, above infinity
 MANTISSA_BITS, BIAS = 23, 127
 BITS_OF_SQRT_HALF = 0x3F3504F3
-# Chebyshev interpolants: 2^x on -0.5 to 0.5, and log2(1 + x) / x where 1 + x is sqrt(1/2) to sqrt(2)
+# 2^x on -0.5 to 0.5, and numerator and denominator of log2(1 + x) / x where 1 + x is sqrt(1/2) to sqrt(2); right to 2e-8
 POWER = (1.0, 0.693147207, 0.240226509, 0.0555032723, 0.00961805668, 0.00134004282, 0.000154614447)
-LOGARITHM = (
-    *(1.442695, -0.721347468, 0.480910753, -0.360693268, 0.287903261),
-    *(-0.239169881, 0.216078226, -0.20586188, 0.123109684),
-)
+LOGARITHM = (1.44269507, 1.44269258, 0.263381436), (1.0, 1.49999827, 0.599230768, 0.0496159614)
 
 
 def exp2(x: Float[ArrayLike, "..."]) -> Float[Array, "..."]:
@@ -77,7 +74,9 @@ def _log2(x: Array) -> Array:
     bits = lax.bitcast_convert_type(x, jnp.int32)
     whole = (bits - BITS_OF_SQRT_HALF) >> MANTISSA_BITS
     past = lax.bitcast_convert_type(bits - (whole << MANTISSA_BITS), jnp.float32) - 1
-    return jnp.where(x > 0, whole.astype(jnp.float32) + past * _polynomial(LOGARITHM, past), x - np.float32(np.inf))
+    numerator, denominator = (_polynomial(coefficients, past) for coefficients in LOGARITHM)
+    numerator = whole.astype(jnp.float32) * denominator + past * numerator
+    return jnp.where(x > 0, numerator, x - np.float32(np.inf)) / denominator
 
 
 @jax.custom_jvp
