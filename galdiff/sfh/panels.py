@@ -7,7 +7,6 @@ each age of the library is a table: for many galaxies the weights are a product 
 
 import dataclasses
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
@@ -101,30 +100,25 @@ class AgePanels:
             oldest=low + length * (panel + part),
         )
 
-    def on_nodes(
-        self, mass: Float[Array, "*met point"], time: Float[ArrayLike, ""], basis: Float[Array, "age sum"] | None = None
-    ) -> Float[Array, "*met age"]:
+    def on_nodes(self, mass: Float[Array, "*met point"], time: Float[ArrayLike, ""]) -> Float[Array, "*met age"]:
         """Mass at the ages of the library [unit of mass], by linear interpolation in log10 age; ends count beyond them.
 
         Args:
           mass: of the points before `time`, shape (..., point).
           time: age of the universe [Gyr].
-          basis: weights [1] of sums over the ages that are wanted instead, which has their last axis.
         """
         marks, dtype = self.marks, mass.dtype
         time = jnp.asarray(time, dtype)
         # The table is of whole stretches. In the one that holds the beginning the points are younger than there.
-        number = jnp.clip(jnp.searchsorted(jnp.asarray(marks, dtype), time) - 1, 0, marks.size - 2)
+        number = (marks[1:-1].astype(dtype) < time).sum()
         low, length = (jnp.asarray(x, dtype)[number] for x in (marks[:-1], np.diff(marks)))
         fraction = jnp.asarray(self.fraction_at, dtype)[number]
         younger = jnp.log10((low + jnp.minimum(time - low, length) * fraction) / (low + length * fraction))
-        # Sums over masks, as gathering from many galaxies is slow
+        # A sum over a mask, as gathering from many galaxies is slow
         last = jnp.where(self.stretch == number, mass, 0) @ self.places.astype(dtype)
-        whole, steps = self.shares.astype(dtype), self.steps.astype(dtype)
-        if basis is not None:
-            whole, steps = whole @ basis.astype(dtype), steps @ basis.astype(dtype)
         where = (np.arange(marks.size - 1) == number).astype(dtype)
-        return mass @ whole + (last @ younger)[..., None] * (where @ steps)
+        moved = (last @ younger)[..., None] * (where @ self.steps.astype(dtype))
+        return mass @ self.shares.astype(dtype) + moved
 
     @property
     def places(self) -> np.ndarray:
