@@ -161,7 +161,9 @@ def main() -> None:
 def photometry(table: Table, grid, n: int, base: float | None) -> None:
     """Magnitudes in eight bands behind dust, from tables, and what they gain of 12 parameters a galaxy and its dust."""
     bands = [load_passband(name) for name in BANDS]
-    shares, light = shares_of(panels_of(grid), grid), GalaxyLight()
+    shares = shares_of(panels_of(grid), grid)
+    inside = GalaxyLight().inside(jnp.asarray(grid.ssp_lg_age_gyr))
+    inside = inside[: int((inside > 1e-6).sum())]  # no older stars are in birth clouds
     for dtype in (jnp.float32, jnp.float64):
         inputs = draws(n, dtype)
         epoch = jax.tree.map(lambda x, d=dtype: x.astype(d), epoch_at(redshift=Z_PHOTOMETRY, cosmology=Cosmology()))
@@ -170,7 +172,6 @@ def photometry(table: Table, grid, n: int, base: float | None) -> None:
 
         def magnitudes(a_v, halo, galaxy, mean, time, tables=tables, epoch=epoch):
             ages, mets = shares(halo, galaxy, mean, time)
-            inside = light.inside(jnp.asarray(grid.ssp_lg_age_gyr, ages.dtype))
             return coloured_magnitudes(ages, mets, inside, tables, epoch, Screen(a_v=a_v)).mag
 
         def loss(*p, magnitudes=magnitudes):

@@ -222,8 +222,8 @@ def smooth_grid():
     return grid, band_tables(grid, [HUMP, box], redshift=0.1)
 
 
-def both_magnitudes(grid, tables, colours, dust):
-    """Magnitudes by colours and by all nodes, from masses at ages and shares of metals; compiled."""
+def both_magnitudes(grid, tables, colours, dust, n_young=9):
+    """Magnitudes by colours, with birth clouds of some youngest ages, and by all nodes, of ages and metals; compiled."""
     epoch = epoch_at(redshift=0.1, cosmology=Cosmology())
     inside = GalaxyLight().inside(jnp.asarray(grid.ssp_lg_age_gyr))
 
@@ -231,7 +231,7 @@ def both_magnitudes(grid, tables, colours, dust):
     def made(ages, mets):
         stars = PopulationWeights(mass=mets[:, None] * ages, lg_age=jnp.asarray(grid.ssp_lg_age_gyr))
         whole = tabled_magnitudes(stars, inside, tables, epoch, dust).mag
-        return coloured_magnitudes(ages, mets, inside, colours, epoch, dust).mag, whole
+        return coloured_magnitudes(ages, mets, inside[:n_young], colours, epoch, dust).mag, whole
 
     return made
 
@@ -244,10 +244,12 @@ def test_few_colours_give_the_magnitudes_of_all_parts(smooth_grid, dusty):
     dust = GalaxyDust(curve=ModifiedCalzetti(bump=1.0), a_v=2.0) if dusty else None
     rng = np.random.default_rng(3)
     made = both_magnitudes(grid, tables, colours, dust)
+    made_of_young = both_magnitudes(grid, tables, colours, dust, 7)
     off = []
     for _ in range(20):
         few, whole = made(jnp.asarray(rng.random(9) ** 4), jnp.asarray(rng.dirichlet(np.ones(5))))
         off.append(np.abs(few - whole))
+    np.testing.assert_allclose(made_of_young(jnp.ones(9), jnp.full(5, 0.2))[0], made(jnp.ones(9), jnp.full(5, 0.2))[0])
     assert np.max(off) < 4e-4
     assert np.max(off) > 1e-12  # colours are fewer than parts, not another name of them
 

@@ -67,7 +67,7 @@ def colour_tables(tables: BandTables, tolerance: float = TOLERANCE) -> ColourTab
 def coloured_magnitudes(
     ages: Float[Array, "age"],
     mets: Float[Array, "met"],
-    inside: Float[Array, "age"],
+    inside: Float[Array, "young"],
     tables: ColourTables,
     epoch: Epoch,
     dust: Screens | None = None,
@@ -77,16 +77,16 @@ def coloured_magnitudes(
 
     Args:
       ages: mass formed at each age of the library [Msun]; mets: shares of its metallicities [1].
-      inside: share of the stars of each age in birth clouds [1].
+      inside: share of the stars in birth clouds [1], of the youngest ages, which may be fewer than all: none beyond.
       tables: of the library, at the redshift of the epoch; epoch: its distance counts.
       dust: none if None; lines: what emission lines add to each band [Lsun Angstrom].
     """
-    n_age, n_met, n = tables.flux.shape
-    flux, colour = tables.flux.reshape(n_age, -1).astype(ages.dtype), tables.colour.astype(ages.dtype)
+    flux, colour = tables.flux.astype(ages.dtype), tables.colour.astype(ages.dtype)
 
-    def parts(ages: Float[Array, "age"]) -> Float[Array, "part"]:
-        return mets @ (ages @ flux).reshape(n_met, n) @ colour
+    def parts(mass: Float[Array, "some"]) -> Float[Array, "part"]:
+        of_ages = flux[: mass.size]
+        return mets @ (mass @ of_ages.reshape(mass.size, -1)).reshape(of_ages.shape[1:]) @ colour
 
     whole = parts(ages)
-    young = jnp.zeros_like(whole) if dust is None else parts(ages * inside)
+    young = jnp.zeros_like(whole) if dust is None else parts(ages[: inside.size] * inside.astype(ages.dtype))
     return behind_dust(whole, young, tables, epoch, dust, lines)

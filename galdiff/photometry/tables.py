@@ -127,7 +127,7 @@ def tabled_magnitudes(
       lines: what emission lines add to the mean of f wave^2 of each band [Lsun Angstrom], see `line_weights`.
     """
     flux = tables.flux.reshape(-1, tables.flux.shape[-1]).astype(populations.mass.dtype)
-    young = populations.mass * inside
+    young = populations.mass * inside.astype(populations.mass.dtype)
     return behind_dust(
         populations.mass.reshape(-1) @ flux, young.reshape(-1) @ flux, tables, epoch, dust=dust, lines=lines
     )

@@ -110,13 +110,13 @@ class AgePanels:
         marks, dtype = self.marks, mass.dtype
         time = jnp.asarray(time, dtype)
         # The table is of whole stretches. In the one that holds the beginning the points are younger than there.
-        number = (marks[1:-1].astype(dtype) < time).sum()
+        number = (marks[1:-1].astype(dtype) < time).sum(dtype=jnp.int32)
         low, length = (jnp.asarray(x, dtype)[number] for x in (marks[:-1], np.diff(marks)))
         fraction = jnp.asarray(self.fraction_at, dtype)[number]
         younger = jnp.log10((low + jnp.minimum(time - low, length) * fraction) / (low + length * fraction))
         # A sum over a mask, as gathering from many galaxies is slow
-        last = jnp.where(self.stretch == number, mass, 0) @ self.places.astype(dtype)
-        where = (np.arange(marks.size - 1) == number).astype(dtype)
+        last = jnp.where(self.stretch.astype(np.int32) == number, mass, 0) @ self.places.astype(dtype)
+        where = (np.arange(marks.size - 1, dtype=np.int32) == number).astype(dtype)
         moved = (last @ younger)[..., None] * (where @ self.steps.astype(dtype))
         return mass @ self.shares.astype(dtype) + moved
 
