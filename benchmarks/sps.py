@@ -1,9 +1,10 @@
 """Speed of whole-galaxy light: python benchmarks/sps.py [--galaxies 2000] [--quick].
 
 Spectra and magnitudes of galaxies with diffmah haloes and diffstar histories, a lognormal metallicity each, compared in
-one process with DSPS (Hearin et al. 2023, MNRAS 521, 1741) where it is installed: one call for each galaxy, as its users
-write it, and one for all (vmap). DSPS gets its tables of 100 times for free and makes its spectra with
-`calc_rest_sed_sfh_table_lognormal_mdf`; galdiff's time counts the history too. The library is that of the DSPS file in GALDIFF_DATA or ../shared/data where it is at hand, else the embedded one.
+one process with DSPS (Hearin et al. 2023, MNRAS 521, 1741) where it is installed: all galaxies at once (vmap), and one
+compiled call for each. DSPS gets its tables of 100 times for free and makes its spectra with
+`calc_rest_sed_sfh_table_lognormal_mdf`; galdiff's time counts the history too. The library is that of the DSPS file in
+GALDIFF_DATA or ../shared/data where it is at hand, else the embedded one.
 """
 
 import argparse

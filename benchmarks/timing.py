@@ -13,7 +13,6 @@ import numpy as np
 
 from galdiff import runtime
 
-
 SHORT = 0.1  # s: what is shorter is called several times
 MOST_CALLS = 1024
 
@@ -66,7 +65,9 @@ def measure(call, *args, repeat: int = 3) -> Taken:
 def machine() -> str:
     """What the figures were taken on, in a line."""
     kinds = ", ".join(f"{d.platform}:{d.device_kind}" for d in jax.devices())
-    return f"{kinds}; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, jax {runtime.versions()['jax']}; {unit()}"
+    flags = os.environ.get("XLA_FLAGS", "no XLA_FLAGS")
+    cores = f"{len(os.sched_getaffinity(0))} of {os.cpu_count()} cores"
+    return f"{kinds}; {flags}; {cores}, load {os.getloadavg()[0]:.1f}, jax {runtime.versions()['jax']}; {unit()}"
 
 
 def peak_mb() -> float | None:

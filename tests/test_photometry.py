@@ -223,7 +223,7 @@ def smooth_grid():
 
 
 def both_magnitudes(grid, tables, colours, dust, n_young=9):
-    """Magnitudes by colours, with birth clouds of some youngest ages, and by all nodes, of ages and metals; compiled."""
+    """Magnitudes of ages and metals by colours, with birth clouds of some youngest ages, and by all nodes; compiled."""
     epoch = epoch_at(redshift=0.1, cosmology=Cosmology())
     inside = GalaxyLight().inside(jnp.asarray(grid.ssp_lg_age_gyr))
 

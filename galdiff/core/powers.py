@@ -1,8 +1,10 @@
 """Powers, logarithms and the logistic function as a few multiplications each, where single precision does.
 
-Compilers for processors turn exponentials and logarithms into polynomials that also mind every special number; histories
-of star formation take several of them at each age, so that most of their time goes there. In single precision these
-here are right to 2e-7 and take half of the time; in any other they are the common functions. NaN stays NaN.
+Compilers for processors turn exponentials and logarithms into polynomials that also mind every special number;
+histories of star formation take several of them at each age, so that most of their time goes there. In single precision
+these here are right to 2e-7 and take less time; in any other they are the common functions. NaN stays NaN.
+
+Each ends in a quotient on purpose: compilers make a quotient once, but products again in every loop that uses them.
 """
 
 import math
@@ -18,7 +20,7 @@ LOG2_10, LOG2_E = math.log2(10.0), math.log2(math.e)
 EXPONENTS = (-128.0, 127.0)  # of 2 in single precision: below is 0, above infinity
 MANTISSA_BITS, BIAS = 23, 127
 BITS_OF_SQRT_HALF = 0x3F3504F3
-# 2^x on -0.5 to 0.5, and numerator and denominator of log2(1 + x) / x where 1 + x is sqrt(1/2) to sqrt(2); right to 2e-8
+# 2^x on -0.5 to 0.5, and numerator and denominator of log2(1 + x) / x where 1 + x is sqrt(1/2) to sqrt(2); to 2e-8
 POWER = (1.0, 0.693147207, 0.240226509, 0.0555032723, 0.00961805668, 0.00134004282, 0.000154614447)
 LOGARITHM = (1.44269507, 1.44269258, 0.263381436), (1.0, 1.49999827, 0.599230768, 0.0496159614)
 
@@ -57,7 +59,7 @@ def _polynomial(coefficients: tuple[float, ...], x: Array) -> Array:
 @jax.custom_jvp
 def _exp2(x: Array) -> Array:
     numerator, denominator = _ratio(x)
-    return numerator / denominator  # compilers make a quotient once, and products again for each of their uses
+    return numerator / denominator
 
 
 def _ratio(x: Array) -> tuple[Array, Array]:

@@ -1,7 +1,7 @@
 """Band fluxes of a library in a few colours, for galaxies whose metals are alike at all ages.
 
-The parts of bands go with each other, so that few numbers give all of them; and where the mass at the nodes is a product
-of one share for each age and one for each metallicity, ages are summed first, in one small product of matrices.
+The parts of bands go with each other, so that few numbers give all of them; and where the mass at the nodes is a
+product of one share for each age and one for each metallicity, ages are summed first, in one small product of matrices.
 """
 
 import jax.numpy as jnp
