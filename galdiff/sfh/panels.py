@@ -135,7 +135,7 @@ class AgePanels:
 
     @property
     def steps(self) -> np.ndarray:
-        """What the ages of the library gain where mass gets older by the length of a stretch [1], (stretch, age)."""
+        """What the ages of the library gain where mass gets older, by stretch [1/dex of age], shape (stretch, age)."""
         lg_age, made = np.asarray(self.lg_age_gyr), np.zeros((self.parts.size, len(self.lg_age_gyr)))
         between = np.arange(1, min(self.parts.size, lg_age.size))  # stretches from one age to the next
         made[between, between] = 1 / np.diff(lg_age)[between - 1]
