@@ -1,9 +1,10 @@
 """Speed of whole-galaxy light: python benchmarks/sps.py [--galaxies 2000] [--quick].
 
 Spectra and magnitudes of galaxies with diffmah haloes and diffstar histories, a lognormal metallicity each, compared in
-one process with DSPS (Hearin et al. 2023, MNRAS 521, 1741) where it is installed. DSPS gets its tables of 100 times for
-free and makes its spectra with `calc_rest_sed_sfh_table_lognormal_mdf`; galdiff's time counts the history too. The
-library is that of the DSPS file in GALDIFF_DATA or ../shared/data where it is at hand, else the embedded one.
+one process with DSPS (Hearin et al. 2023, MNRAS 521, 1741) where it is installed: all galaxies at once (vmap), and one
+compiled call for each. DSPS gets its tables of 100 times for free and makes its spectra with
+`calc_rest_sed_sfh_table_lognormal_mdf`; galdiff's time counts the history too. The library is that of the DSPS file in
+GALDIFF_DATA or ../shared/data where it is at hand, else the embedded one.
 """
 
 import argparse
@@ -24,9 +25,9 @@ from galdiff.core.rolling import normal_hats
 from galdiff.cosmology import Cosmology
 from galdiff.dust.curves.modified_calzetti import ModifiedCalzetti
 from galdiff.halo import diffmah
-from galdiff.light_records import PopulationWeights
+from galdiff.photometry.colours import colour_tables, coloured_magnitudes
 from galdiff.photometry.read import load_passband
-from galdiff.photometry.tables import band_tables, tabled_magnitudes
+from galdiff.photometry.tables import band_tables
 from galdiff.sfh.diffstar import NAMES, DiffstarParams, diffstar_sfr
 from galdiff.sfh.epoch import epoch_at
 from galdiff.sfh.panels import AgePanels, panels_of
@@ -58,27 +59,26 @@ def draws(n: int, dtype) -> tuple:
     return jax.tree.map(lambda x: jnp.asarray(x, dtype), made)
 
 
-def nodes_of(panels: AgePanels, grid):
-    """Mass formed at each node, from the parameters of one galaxy."""
+def shares_of(panels: AgePanels, grid):
+    """Mass formed at each age, and the shares of the metallicities, from the parameters of one galaxy."""
     lgmet = np.asarray(grid.ssp_lgmet)
 
-    def nodes(halo, galaxy, mean, time):
+    def shares(halo, galaxy, mean, time):
         points = panels.points_before(time)
         born = time - points.age
         sfr = diffstar_sfr(galaxy, born, diffmah.log10_mass(halo, born, T_TODAY))
-        ages = panels.on_nodes(sfr * points.width * 1e9, time)
-        return normal_hats(mean, 0.2, lgmet)[:, None] * ages
+        return panels.on_nodes(sfr * points.width * 1e9, time), normal_hats(mean, 0.2, lgmet)
 
-    return nodes
+    return shares
 
 
 def spectra(panels: AgePanels, grid):
     """Spectra of a batch as a product with matrices: (node, wave), or (node, rank) and (rank, wave)."""
-    nodes = nodes_of(panels, grid)
+    shares = shares_of(panels, grid)
 
     def make(halo, galaxy, mean, time, matrices):
-        weights = jax.vmap(nodes)(halo, galaxy, mean, time)
-        product = weights.reshape(weights.shape[0], -1)
+        ages, mets = jax.vmap(shares)(halo, galaxy, mean, time)
+        product = (mets[:, :, None] * ages[:, None]).reshape(len(ages), -1)
         for matrix in matrices:
             product = product @ matrix
         return product
@@ -95,7 +95,7 @@ def reduced(flux: np.ndarray, rank: int) -> tuple[list[np.ndarray], float]:
 
 
 def peer(grid, galaxies: tuple):
-    """DSPS on tables of 100 times: spectra of a batch, and the sum of their squares for its gradient; or None."""
+    """DSPS on tables of 100 times: spectra of a batch, the same by one call for each galaxy, and what they take."""
     try:
         from dsps import calc_rest_sed_sfh_table_lognormal_mdf as rest_sed
     except ImportError:
@@ -108,7 +108,11 @@ def peer(grid, galaxies: tuple):
     def one(sfr, mean, time):
         return rest_sed(table, sfr, mean, 0.2, *data, time).rest_sed
 
-    return jax.jit(jax.vmap(one)), (sfr, mean, times)
+    def each(sfr, mean, time):
+        return [compiled(*args) for args in zip(sfr, mean, time, strict=True)]
+
+    compiled = jax.jit(one)
+    return jax.jit(jax.vmap(one)), each, (sfr, mean, times)
 
 
 def rows(table: Table, name: str, call, args, n: int, base: float | None) -> float:
@@ -135,9 +139,10 @@ def main() -> None:
     few = 50 if args.quick else 200
     found, slow = peer(grid, draws(few, jnp.float64)), {}
     if found is not None:
-        call, inputs = found
+        call, each, inputs = found
         total = jax.jit(jax.grad(lambda sfr, *rest: jnp.sum(call(sfr, *rest) ** 2), argnums=(0, 1)))
         slow = {"spectra": rows(table, "dsps, spectra", call, inputs, few, None)}
+        rows(table, "dsps, one by one", each, jax.tree.map(lambda x: np.asarray(x[:20]), inputs), 20, slow["spectra"])
         slow["gradient"] = rows(table, "dsps, with gradient", total, inputs, few, None)
     panels = panels_of(grid)
     for dtype in (jnp.float32, jnp.float64):
@@ -157,17 +162,18 @@ def main() -> None:
 def photometry(table: Table, grid, n: int, base: float | None) -> None:
     """Magnitudes in eight bands behind dust, from tables, and what they gain of 12 parameters a galaxy and its dust."""
     bands = [load_passband(name) for name in BANDS]
-    nodes, light = nodes_of(panels_of(grid), grid), GalaxyLight()
+    shares = shares_of(panels_of(grid), grid)
+    inside = GalaxyLight().inside(jnp.asarray(grid.ssp_lg_age_gyr))
+    inside = inside[: int((inside > 1e-6).sum())]  # no older stars are in birth clouds
     for dtype in (jnp.float32, jnp.float64):
         inputs = draws(n, dtype)
         epoch = jax.tree.map(lambda x, d=dtype: x.astype(d), epoch_at(redshift=Z_PHOTOMETRY, cosmology=Cosmology()))
-        tables = jax.tree.map(lambda x, d=dtype: x.astype(d), band_tables(grid, bands, Z_PHOTOMETRY))
+        tables = colour_tables(band_tables(grid, bands, Z_PHOTOMETRY))
+        tables = jax.tree.map(lambda x, d=dtype: x.astype(d), tables)
 
         def magnitudes(a_v, halo, galaxy, mean, time, tables=tables, epoch=epoch):
-            made = nodes(halo, galaxy, mean, time)
-            populations = PopulationWeights(mass=made, lg_age=jnp.asarray(grid.ssp_lg_age_gyr, made.dtype))
-            dust = Screen(a_v=a_v)
-            return tabled_magnitudes(populations, light.inside(populations.lg_age), tables, epoch, dust).mag
+            ages, mets = shares(halo, galaxy, mean, time)
+            return coloured_magnitudes(ages, mets, inside, tables, epoch, Screen(a_v=a_v)).mag
 
         def loss(*p, magnitudes=magnitudes):
             return jnp.sum(magnitudes(*p) ** 2)

@@ -14,6 +14,7 @@ from galdiff.dust.curves.modified_calzetti import ModifiedCalzetti
 from galdiff.dust.galaxy import GalaxyDust, NoGalaxyDust
 from galdiff.errors import InputError
 from galdiff.light_records import NebularLight, PopulationWeights, Spectrum, Starlight
+from galdiff.photometry.colours import colour_tables, coloured_magnitudes
 from galdiff.photometry.magnitudes import Photometry, ab_magnitude
 from galdiff.photometry.passband import Passband, band_weights
 from galdiff.photometry.read import load_passband
@@ -205,6 +206,68 @@ def test_tables_give_the_magnitudes_of_the_spectrum_behind_dust():
         )
     with pytest.raises(InputError, match="passband hump runs from 4500 to 5310 Angstrom, but the library"):
         band_tables(grid, [HUMP], redshift=2.0)
+
+
+@pytest.fixture(scope="module")
+def smooth_grid():
+    """A library of 9 ages and 5 metallicities whose bands go with each other, with its tables of two bands."""
+    lg_age, lgmet = np.linspace(-3.0, 1.1, 9), np.linspace(-4.0, -1.5, 5)
+    slope = (-2.5 + 0.8 * (lg_age + 3))[:, None] * np.ones(WAVE.size) + 0.3 * (lgmet[:, None, None] + 2)
+    edge = 1 - 0.1 * (lg_age[:, None] + 3) / (1 + np.exp((WAVE - 4000.0) / 30))
+    flux = 10.0 ** -lg_age[:, None] * edge * (WAVE / 5e3) ** slope
+    grid = SSPGrid(
+        ssp_wave=WAVE, ssp_lg_age_gyr=lg_age, ssp_lgmet=lgmet, ssp_flux=flux, ssp_fwhm=np.full(WAVE.size, 2.5)
+    )
+    box = Passband("box", np.array([5500.0, 5600.0, 6500.0, 6600.0]), np.array([0.0, 1.0, 1.0, 0.0]))
+    return grid, band_tables(grid, [HUMP, box], redshift=0.1)
+
+
+def both_magnitudes(grid, tables, colours, dust, n_young=9):
+    """Magnitudes of ages and metals by colours, with birth clouds of some youngest ages, and by all nodes; compiled."""
+    epoch = epoch_at(redshift=0.1, cosmology=Cosmology())
+    inside = GalaxyLight().inside(jnp.asarray(grid.ssp_lg_age_gyr))
+
+    @jax.jit
+    def made(ages, mets):
+        stars = PopulationWeights(mass=mets[:, None] * ages, lg_age=jnp.asarray(grid.ssp_lg_age_gyr))
+        whole = tabled_magnitudes(stars, inside, tables, epoch, dust).mag
+        return coloured_magnitudes(ages, mets, inside[:n_young], colours, epoch, dust).mag, whole
+
+    return made
+
+
+@pytest.mark.parametrize("dusty", [False, True])
+def test_few_colours_give_the_magnitudes_of_all_parts(smooth_grid, dusty):
+    grid, tables = smooth_grid
+    colours = colour_tables(tables)
+    assert colours.flux.shape[-1] < tables.flux.shape[-1] / 2
+    dust = GalaxyDust(curve=ModifiedCalzetti(bump=1.0), a_v=2.0) if dusty else None
+    rng = np.random.default_rng(3)
+    made = both_magnitudes(grid, tables, colours, dust)
+    made_of_young = both_magnitudes(grid, tables, colours, dust, 7)
+    off = []
+    for _ in range(20):
+        few, whole = made(jnp.asarray(rng.random(9) ** 4), jnp.asarray(rng.dirichlet(np.ones(5))))
+        off.append(np.abs(few - whole))
+    np.testing.assert_allclose(made_of_young(jnp.ones(9), jnp.full(5, 0.2))[0], made(jnp.ones(9), jnp.full(5, 0.2))[0])
+    assert np.max(off) < 4e-4
+    assert np.max(off) > 1e-12  # colours are fewer than parts, not another name of them
+
+
+def test_colours_have_the_slopes_of_all_parts(smooth_grid):
+    grid, tables = smooth_grid
+    made = both_magnitudes(grid, tables, colour_tables(tables), GalaxyDust(curve=ModifiedCalzetti(), a_v=1.0))
+    ages, mets = jnp.linspace(1.0, 2.0, 9), jnp.full(5, 0.2)
+    few, whole = jax.jit(jax.jacrev(made, (0, 1)))(ages, mets)
+    for one, other in zip(few, whole, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-3 * float(jnp.abs(other).max()))
+
+
+def test_a_tolerance_of_colours_that_is_not_positive_is_refused_and_a_tiny_one_takes_all_parts(smooth_grid):
+    tables = smooth_grid[1]
+    with pytest.raises(InputError, match="tolerance is 0 mag; give one above 0"):
+        colour_tables(tables, tolerance=0)
+    assert colour_tables(tables, tolerance=1e-15).flux.shape[-1] == tables.flux.shape[-1]
 
 
 @pytest.mark.parametrize("redshift", [0.0, 0.1])

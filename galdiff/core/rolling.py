@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
+from galdiff.core.powers import logistic
+
 SQRT_HALF = math.sqrt(0.5)
 NORM = 1 / math.sqrt(2 * math.pi)
 REACH = 3.0  # where the triweight kernel ends, in standard deviations
@@ -15,7 +17,7 @@ REACH = 3.0  # where the triweight kernel ends, in standard deviations
 
 def sigmoid(x: ArrayLike, x0: Any, k: Any, lo: Any, hi: Any) -> Float[Array, "..."]:
     """From lo to hi [any unit] around x0, k per unit of x; arguments of any shapes that broadcast."""
-    return lo + (hi - lo) * jax.nn.sigmoid(k * (jnp.asarray(x) - x0))
+    return lo + (hi - lo) * logistic(k * (jnp.asarray(x) - x0))
 
 
 def unsigmoid(y: ArrayLike, x0: Any, k: Any, lo: Any, hi: Any) -> Float[Array, "..."]:
@@ -38,9 +40,23 @@ def rolling_line(x: ArrayLike, pivot: tuple[Any, Any], x0: Any, k: Any, slopes: 
 
 def triweight_cdf(z: ArrayLike) -> Float[Array, "..."]:
     """Share of a triweight kernel of unit variance below z [1], any shape: 0 below -3, 1 above 3, smooth to order 3."""
-    z = jnp.clip(jnp.asarray(z), -REACH, REACH)
+    return _triweight_cdf(jnp.asarray(z))
+
+
+def triweight(z: ArrayLike) -> Float[Array, "..."]:
+    """The kernel itself [1], any shape: the derivative of `triweight_cdf`."""
+    inner = jnp.maximum(1 - jnp.square(jnp.asarray(z) / REACH), 0.0)
+    return (35 / 32 / REACH) * inner * inner * inner
+
+
+@jax.custom_jvp
+def _triweight_cdf(z: Array) -> Array:
+    z = jnp.where(z > REACH, REACH, jnp.where(z < -REACH, -REACH, z))  # cheaper than clip, which minds NaN
     square = z * z
     return 0.5 + z * (35 / 96 + square * (-35 / 864 + square * (7 / 2592 - square * (5 / 69984))))
+
+
+_triweight_cdf.defjvps(lambda tangent, made, z: tangent * triweight(z))
 
 
 def normal_hats(

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
+from galdiff.core.powers import log10, logistic
 from galdiff.core.record import quantity, record
 
 ROLL = 3.5  # k of eq. 2: how fast the index rolls per dex of time
@@ -49,9 +50,10 @@ def log10_mass(
     # of the time itself: a program that asks for its logarithm elsewhere takes it once
     time = jnp.asarray(time)
     peak, today = (jnp.log10(jnp.asarray(x, jnp.result_type(x, time))) for x in (params.t_peak, t_today))
-    log_t = jnp.minimum(jnp.log10(time), peak)
+    log_t = log10(time)
+    log_t = jnp.where(log_t > peak, peak, log_t)
     drop = params.late_index - params.early_index
-    index = params.early_index + drop * jax.nn.sigmoid(ROLL * (log_t - params.logtc))
+    index = params.early_index + drop * logistic(ROLL * (log_t - params.logtc))
     return params.logm0 + index * (log_t - today)
 
 

@@ -31,6 +31,25 @@ class Screens(Protocol):
         ...
 
 
+class PartedBands(Protocol):
+    """Tables of passbands in parts."""
+
+    @property
+    def centre(self) -> Float[Array, "part"]:
+        """Rest wavelength at which dust is read for each part [Angstrom]."""
+        ...
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the passbands."""
+        ...
+
+    @property
+    def parts(self) -> tuple[int, ...]:
+        """Number of parts of each passband."""
+        ...
+
+
 @record
 class BandTables:
     """Fluxes of all nodes in the parts of some passbands, at one redshift."""
@@ -108,12 +127,29 @@ def tabled_magnitudes(
       lines: what emission lines add to the mean of f wave^2 of each band [Lsun Angstrom], see `line_weights`.
     """
     flux = tables.flux.reshape(-1, tables.flux.shape[-1]).astype(populations.mass.dtype)
-    young = populations.mass * inside
-    if dust is None:
-        part = populations.mass.reshape(-1) @ flux
-    else:
+    young = populations.mass * inside.astype(populations.mass.dtype)
+    return behind_dust(
+        populations.mass.reshape(-1) @ flux, young.reshape(-1) @ flux, tables, epoch, dust=dust, lines=lines
+    )
+
+
+def behind_dust(
+    part: Float[Array, "part"],
+    young: Float[Array, "part"],
+    tables: PartedBands,
+    epoch: Epoch,
+    dust: Screens | None,
+    lines: Float[ArrayLike, "band"],
+) -> Magnitudes:
+    """Apparent AB magnitudes from the light of the parts of bands.
+
+    Args:
+      part: means of f wave^2 of all stars, by part [Lsun Angstrom]; young: of those inside birth clouds.
+      tables: what the parts are of; epoch, dust, lines: as for `tabled_magnitudes`.
+    """
+    if dust is not None:
         screen, clouds = dust.transmissions(tables.centre)
-        part = screen * (populations.mass.reshape(-1) @ flux - (1 - clouds) * (young.reshape(-1) @ flux))
+        part = screen * (part - (1 - clouds) * young)
     mean = part @ of_bands(tables.parts).astype(part.dtype) + lines
     mag = -2.5 * jnp.log10(mean) + 5 * jnp.log10(epoch.luminosity_distance) + ZERO_POINT
     return Magnitudes(mag=mag, names=tables.names)

@@ -9,7 +9,7 @@ import dataclasses
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
-from galdiff.core.powers import exp10
+from galdiff.core.powers import exp10, log10
 from galdiff.core.record import quantity, record
 from galdiff.core.rolling import rolling_line, triweight_cdf
 from galdiff.core.variables import physical
@@ -47,7 +47,7 @@ def log10_efficiency(p: DiffstarParams, log10_mass: Float[ArrayLike, "..."]) -> 
 
 def log10_quenched(p: DiffstarParams, time: Float[ArrayLike, "..."]) -> Float[Array, "..."]:
     """log10 of the rate over that without quenching [dex] at cosmic times [Gyr], any shape."""
-    y = (jnp.log10(time) - p.lg_qt) * (SIGMAS * exp10(-jnp.asarray(p.qlglgdt)))
+    y = (log10(time) - p.lg_qt) * (SIGMAS * exp10(-jnp.asarray(p.qlglgdt)))
     return p.lg_drop * triweight_cdf(y + 3) - (p.lg_drop - p.lg_rejuv) * triweight_cdf(y - 3)
 
 

@@ -107,20 +107,40 @@ class AgePanels:
           mass: of the points before `time`, shape (..., point).
           time: age of the universe [Gyr].
         """
-        marks, lg_age = self.marks, np.asarray(self.lg_age_gyr)
-        time = jnp.asarray(time, mass.dtype)
+        marks, dtype = self.marks, mass.dtype
+        time = jnp.asarray(time, dtype)
         # The table is of whole stretches. In the one that holds the beginning the points are younger than there.
-        number = jnp.clip(jnp.searchsorted(jnp.asarray(marks, time.dtype), time) - 1, 0, marks.size - 2)
-        first = jnp.asarray(np.searchsorted(self.stretch, np.arange(marks.size - 1)))[number]
-        points = first + np.arange(self.parts.max() * self.points)  # those of later stretches have no mass
-        low, length = (jnp.asarray(x, time.dtype)[number] for x in (marks[:-1], np.diff(marks)))
-        fraction = jnp.take(jnp.asarray(self.fraction, time.dtype), points, mode="clip")
+        number = (marks[1:-1].astype(dtype) < time).sum(dtype=jnp.int32)
+        low, length = (jnp.asarray(x, dtype)[number] for x in (marks[:-1], np.diff(marks)))
+        fraction = jnp.asarray(self.fraction_at, dtype)[number]
         younger = jnp.log10((low + jnp.minimum(time - low, length) * fraction) / (low + length * fraction))
-        per_dex = jnp.asarray([0.0, *(1 / np.diff(lg_age)), *[0.0] * marks.size], time.dtype)[number]
-        moved = jnp.take(mass, points, axis=-1, mode="fill", fill_value=0) @ (younger * per_dex)
-        distance = np.arange(lg_age.size) - (number - 1)
-        sign = jnp.where(distance == 1, 1.0, jnp.where(distance == 0, -1.0, 0.0)).astype(time.dtype)
-        return mass @ self.shares.astype(mass.dtype) + moved[..., None] * sign
+        # A sum over a mask, as gathering from many galaxies is slow
+        last = jnp.where(self.stretch.astype(np.int32) == number, mass, 0) @ self.places.astype(dtype)
+        where = (np.arange(marks.size - 1, dtype=np.int32) == number).astype(dtype)
+        moved = (last @ younger)[..., None] * (where @ self.steps.astype(dtype))
+        return mass @ self.shares.astype(dtype) + moved
+
+    @property
+    def places(self) -> np.ndarray:
+        """1 where a point is the so-manieth of its stretch [1], shape (point, place)."""
+        within = np.concatenate([np.arange(n * self.points) for n in self.parts])
+        return np.asarray(within[:, None] == np.arange(self.parts.max() * self.points), float)
+
+    @property
+    def fraction_at(self) -> np.ndarray:
+        """Where in its stretch the so-manieth point lies [1], 1 where there is none, shape (stretch, place)."""
+        made = np.ones((self.parts.size, self.places.shape[1]))
+        made[self.stretch, self.places.argmax(1)] = self.fraction
+        return made
+
+    @property
+    def steps(self) -> np.ndarray:
+        """What the ages of the library gain where mass gets older, by stretch [1/dex of age], shape (stretch, age)."""
+        lg_age, made = np.asarray(self.lg_age_gyr), np.zeros((self.parts.size, len(self.lg_age_gyr)))
+        between = np.arange(1, min(self.parts.size, lg_age.size))  # stretches from one age to the next
+        made[between, between] = 1 / np.diff(lg_age)[between - 1]
+        made[between, between - 1] = -made[between, between]
+        return made
 
     @property
     def shares(self) -> np.ndarray:
