@@ -6,6 +6,7 @@ passbands at the redshift of the galaxy itself: between tables at two redshifts 
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -92,7 +93,7 @@ def with_gas(
     Raises:
       InputError: a line that is not there, or a library without ionising light.
     """
-    kept = {"passbands": passbands, "dust": dust}
+    kept: dict[str, Any] = {"passbands": passbands, "dust": dust}
     n_nodes = int(np.prod(np.shape(library.ssp_flux)[:2]))
     if "ionising" not in nebular.reads():
         return library, GasLines(wave=np.zeros(0), lum=np.zeros((n_nodes, 0)), names=(), shown=(), **kept)
