@@ -4,7 +4,8 @@ Galaxies are made chunk by chunk; a run that was stopped goes on when it is star
 """
 
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import cast
 
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
@@ -12,6 +13,8 @@ from omegaconf import DictConfig, OmegaConf
 from galdiff import runtime
 from galdiff.build import build
 from galdiff.cli import experiment
+from galdiff.core.buildable import trusting
+from galdiff.io.cluster import NONE, import_distributed, made_by
 from galdiff.io.folder import as_json, text, write_files
 from galdiff.io.lock import locked
 from galdiff.io.mock_files import FORMATS, Parts, import_pyarrow, write_table
@@ -22,6 +25,7 @@ from galdiff.plotting.mock_figure import plot_mock, summary_of
 from galdiff.populations.catalogue import Mock
 from galdiff.populations.diffmahpop import halo_population
 from galdiff.populations.dust_population import dust_population
+from galdiff.populations.gas import with_gas
 from galdiff.populations.light import MockLight
 from galdiff.populations.members import draw_members
 from galdiff.populations.shells import ShellTables
@@ -29,25 +33,21 @@ from galdiff.populations.volumes import Volume, total
 
 FILES = ("mock.png", "metrics.json", "config.yaml")
 BYTES = 4_000_000  # of all files but the catalogue, at most
-FREE = ("output", "overwrite", "format", "figure", "runtime.cpu_devices", "runtime.cache_dir")  # rows are the same
+# Rows are the same whatever these are
+FREE = ("output", "overwrite", "format", "figure", "cluster", "workers", "runtime.cpu_devices", "runtime.cache_dir")
 
 
 def mock_of(cfg: DictConfig, steps: Steps) -> tuple[Mock, Volume]:
     """The catalogue to make, and its volume; cheap things first, so that bad input is told at once."""
-    names = ("cosmology", "volume", "mass_function", "sfh_population", "metallicity", "survey", "imf")
+    names = ("cosmology", "volume", "mass_function", "sfh_population", "metallicity", "survey", "imf", "nebular")
     parts = {name: build(cfg[name], path=name) for name in names}
     cosmology, volume, survey = parts["cosmology"], parts["volume"], parts["survey"]
     with steps("haloes"):
-        members, places = draw_members(
-            parts["mass_function"],
-            volume,
-            cosmology,
-            log10_m_min=cfg.log10_m_min,
-            satellites=cfg.satellites,
-            seed=cfg.seed,
-        )
+        drawn = {"log10_m_min": cfg.log10_m_min, "satellites": cfg.satellites, "seed": cfg.seed}
+        members, places = draw_members(parts["mass_function"], volume, cosmology, **drawn)
     with steps("library"):
-        library = build(cfg.ssp, path="ssp")
+        seen = {"passbands": survey.passbands, "lines": list(cfg.lines), "dust": cfg.gas_dust}
+        library, gas = with_gas(build(cfg.ssp, path="ssp"), parts["nebular"], **seen)
         settings = {"z_max": float(members.redshift.max()), **cfg.tables}
         tables = ShellTables(library=library, passbands=survey.passbands, **settings)
         tables.check(members.redshift)
@@ -59,6 +59,7 @@ def mock_of(cfg: DictConfig, steps: Steps) -> tuple[Mock, Volume]:
             library=library,
             imf=parts["imf"],
             parts=tables.n_parts,
+            gas=gas,
         )
     one = members.redshift.min() == members.redshift.max()
     made = Mock(
@@ -84,13 +85,23 @@ def said_of(cfg: DictConfig) -> str:
     return OmegaConf.to_yaml(kept)
 
 
+def maker(said: str) -> Callable[[int], np.ndarray]:
+    """In a worker of a cluster: what makes the chunks of a config."""
+    cfg = cast(DictConfig, OmegaConf.create(said))
+    runtime.configure(**cfg.runtime)
+    with trusting(cfg.packages), Steps() as steps:
+        return mock_of(cfg, steps)[0].make
+
+
 def write(cfg: DictConfig, mock: Mock, volume: Volume, folder: pathlib.Path, steps: Steps) -> None:
     """Make what is missing, then the catalogue and its picture."""
     parts, numbers = Parts(folder, said_of(cfg), cfg.overwrite), range(len(mock.chunks))
-    with steps("galaxies", total=mock.members.log10_m.size) as advance:
-        for number in numbers:
-            if not parts.has(number):
-                parts.write(number, mock.make(number))
+    missing = [number for number in numbers if not parts.has(number)]
+    by = (cfg.cluster, cfg.workers, mock.make, maker, OmegaConf.to_yaml(cfg, resolve=True), missing)
+    with steps("galaxies", total=mock.members.log10_m.size) as advance, made_by(*by) as made:
+        advance(sum(mock.chunks[number][1].size for number in set(numbers) - set(missing)))
+        for number, rows in made:
+            parts.write(number, rows)
             advance(mock.chunks[number][1].size)
     every = -(-mock.members.log10_m.size // cfg.figure)
     drawn, n, detected = [], 0, 0
@@ -127,6 +138,8 @@ def main(cfg: DictConfig) -> None:
     check_output(folder, BYTES, cfg.overwrite, (*FILES, FORMATS[cfg.format]))
     if cfg.format == "parquet":
         import_pyarrow()
+    if cfg.cluster != NONE:
+        import_distributed()
     with locked(folder), Steps() as steps:
         mock, volume = mock_of(cfg, steps)
         check_space(folder, 2 * mock.dtype.itemsize * mock.members.log10_m.size + BYTES)

@@ -140,6 +140,8 @@ LIMITS: Mapping[str, Mapping[str, Limit | Choice | Place]] = {
     "mock_catalog": {
         "chunk": Limit(1, MOST, closed=True),
         "figure": AT_LEAST_ONE,
+        "gas_dust": Limit(0.05, 10),
+        "workers": Limit(1, 1024, closed=True),
         "log10_m_min": Limit(9, 14.5, "dex(Msun)", closed=True),
         "format": _one_of("hdf5", "parquet"),
         "tables.tolerance": Limit(0, 0.1, "mag"),

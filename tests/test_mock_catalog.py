@@ -2,7 +2,9 @@
 
 import importlib.util
 import json
+import os
 import pathlib
+import signal
 import sys
 from unittest import mock
 
@@ -19,7 +21,9 @@ from galdiff.cosmology import Cosmology, comoving_distance
 from galdiff.errors import InputError
 from galdiff.halo.virial import virial_radius
 from galdiff.imf import chabrier
+from galdiff.io.cluster import connected
 from galdiff.io.mock_files import Parts
+from galdiff.nebular.h_ii_regions import NoGas
 from galdiff.photometry.tables import band_tables, of_bands
 from galdiff.plotting.mock_figure import MockSummary, baldry12, plot_mock
 from galdiff.populations import (
@@ -27,6 +31,7 @@ from galdiff.populations import (
     diffmahpop,
     diffstarpop,
     dust_population,
+    gas,
     light,
     members,
     shells,
@@ -69,6 +74,7 @@ def made(library_file):
     found, places = members.draw_members(
         DiffskyMassFunction(), cone, COSMOLOGY, log10_m_min=12.0, satellites=True, seed=3
     )
+    library, no_lines = gas.with_gas(library, NoGas(), lines=(), passbands=seen.passbands, dust=1.0)
     tables = shells.ShellTables(library=library, passbands=seen.passbands, z_max=0.5, tolerance=0.002, step=0.02)
     return catalogue.Mock(
         members=found,
@@ -82,6 +88,7 @@ def made(library_file):
             imf=imf,
             dust=dust_population.dust_population(),
             parts=tables.n_parts,
+            gas=no_lines,
         ),
         tables=tables,
         survey=seen,
@@ -231,7 +238,7 @@ def script():
 
 def run(script, folder, library_file, *overrides):
     box = ("volume=snapshot", "volume.side=15", "log10_m_min=11.5", "chunk=16", "runtime.precision=float64")
-    given = ("ssp=file", f"ssp.path={library_file}", *box, *SMALL)
+    given = ("ssp=file", f"ssp.path={library_file}", "nebular=none", *box, *SMALL)
     with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         config = hydra.compose("mock_catalog", overrides=[f"output={folder}", *given, *overrides])
     script.main(config)
@@ -270,6 +277,32 @@ def test_a_run_that_is_stopped_goes_on_and_its_files_open_elsewhere(script, libr
     assert "detected by SDSS" not in capsys.readouterr().err
 
 
+def test_a_cluster_that_loses_a_worker_makes_the_catalogue_of_one_process(script, library_file, tmp_path):
+    distributed = pytest.importorskip("distributed", reason="dask.distributed is not installed")
+    write, killed = Parts.write, []
+
+    def write_and_kill(self, number, rows):
+        if not killed:
+            killed.append(min(distributed.default_client().run(os.getpid).values()))
+            os.kill(killed[0], signal.SIGKILL)
+        write(self, number, rows)
+
+    with mock.patch.object(Parts, "write", write_and_kill):
+        run(script, tmp_path / "two", library_file, "cluster=local", "workers=2")
+    run(script, tmp_path / "one", library_file)
+    assert killed
+    one, two = (Table.read(tmp_path / name / "catalogue.h5", path="galaxies") for name in ("one", "two"))
+    assert len(one) > 10
+    for name in one.colnames:
+        np.testing.assert_array_equal(one[name], two[name], err_msg=name)
+
+
+def test_a_cluster_that_is_not_installed_says_so(monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(InputError, match=r"pip install 'galdiff\[cluster\]', or cluster=none"), connected("local", 2):
+        pass
+
+
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
@@ -283,7 +316,10 @@ def test_a_run_that_is_stopped_goes_on_and_its_files_open_elsewhere(script, libr
         (("survey.detect_in=[nothing]",), "detect_in of survey LSST names 'nothing'"),
         (("sfh_population.calibration=eagle",), "calibration of diffstarpop is 'eagle'"),
         (("mass_function=tinker08", "mass_function.sigma8=9"), "sigma8 of the mass function is 9"),
-        (("survey=wise", "ssp=file", "ssp.path=LIBRARY"), "passband wise2010-W1 runs from"),
+        (("ssp=file", "ssp.path=LIBRARY"), "begins at 900.0 Angstrom"),
+        (("lines=[Hbogus]",), "lines hold 'Hbogus'"),
+        (("gas_dust=0",), "gas_dust"),
+        (("survey=wise", "ssp=file", "ssp.path=LIBRARY", "nebular=none"), "passband wise2010-W1 runs from"),
     ],
 )
 def test_bad_input_ends_in_one_line(script, library_file, tmp_path, capsys, overrides, said):

@@ -16,7 +16,7 @@ from galdiff.errors import InputError
 from galdiff.light_records import Epoch, PopulationWeights
 from galdiff.photometry.magnitudes import ZERO_POINT, Magnitudes
 from galdiff.photometry.parts import band_parts, part_columns
-from galdiff.photometry.passband import Passband
+from galdiff.photometry.passband import Passband, line_weights
 from galdiff.records import SSPGrid
 
 TOLERANCE = 5e-4  # mag
@@ -108,6 +108,18 @@ def band_tables(
     )
 
 
+def line_means(
+    passbands: Sequence[Passband], wave: Float[Array, "line"], lum: Float[Array, "line"], redshift: Float[ArrayLike, ""]
+) -> Float[Array, "band"]:
+    """What narrow lines add to the mean of f wave^2 of each band [Lsun Angstrom], exactly at any redshift.
+
+    Args:
+      passbands: of the tables; wave: of the lines, at rest [Angstrom].
+      lum: their luminosities behind dust [Lsun]; redshift: of the source [1].
+    """
+    return jnp.stack([lum @ line_weights(band, wave * (1 + redshift)) for band in passbands])
+
+
 def tabled_magnitudes(
     populations: PopulationWeights,
     inside: Float[Array, "age"],
@@ -124,7 +136,7 @@ def tabled_magnitudes(
       tables: of the library that the nodes are of, at the redshift of the epoch.
       epoch: its distance counts.
       dust: none if None.
-      lines: what emission lines add to the mean of f wave^2 of each band [Lsun Angstrom], see `line_weights`.
+      lines: what emission lines add to the mean of f wave^2 of each band [Lsun Angstrom], see `line_means`.
     """
     flux = tables.flux.reshape(-1, tables.flux.shape[-1]).astype(populations.mass.dtype)
     young = populations.mass * inside.astype(populations.mass.dtype)

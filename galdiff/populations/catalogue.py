@@ -20,7 +20,8 @@ from galdiff.populations.shells import Shell, ShellTables, chunks_of
 from galdiff.populations.survey import Survey
 
 MAGNITUDES = ("mag", "mag_rest")
-UNTOLD = (*MAGNITUDES, "merged")
+LINES = ("line_bare", "line_lum", "line_flux")
+UNTOLD = (*MAGNITUDES, *LINES, "merged")
 FLAGS = ("satellite", "quenched", "disc")
 
 
@@ -83,6 +84,9 @@ class Mock:
         for kind in MAGNITUDES:
             said = f"{_meaning(MockGalaxy, kind)} in"
             found += [Column(f"true_{kind}_{name}", "f4", "mag(AB)", f"{said} {band.name}") for name, band in bands]
+        for kind in LINES:
+            said, unit = f"{_meaning(MockGalaxy, kind)} of the line", unit_of(MockGalaxy, kind)
+            found += [Column(f"true_{kind}_{_plain(x)}", "f4", unit, f"{said} {x}") for x in self.light.gas.shown]
         return tuple(found)
 
     @property
@@ -142,10 +146,18 @@ class Mock:
             table[f"mag_err_{name}"] = np.where(bright, 2.5 / np.log(10) * error[:, i] / safe, np.nan)
             for kind in MAGNITUDES:
                 table[f"true_{kind}_{name}"] = getattr(galaxy, kind)[:, i]
+        for i, name in enumerate(self.light.gas.shown):
+            for kind in LINES:
+                table[f"true_{kind}_{_plain(name)}"] = getattr(galaxy, kind)[:, i]
         for field in dataclasses.fields(MockGalaxy):
             if field.name not in UNTOLD:
                 table[f"true_{field.name}"] = getattr(galaxy, field.name)
         return table
+
+
+def _plain(line: str) -> str:
+    """Name of a line without what a column's name should not hold."""
+    return line.replace("[", "").replace("]", "")
 
 
 def _meaning(cls: type, name: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float
 
 from galdiff.core.buildable import buildable
 from galdiff.core.record import quantity, record
@@ -93,8 +93,19 @@ def young_and_old(populations: PopulationWeights) -> Float[Array, "2 node"]:
     return jnp.stack([populations.mass * inside, populations.mass * (1 - inside)]).reshape(2, -1)
 
 
+def passing(dust: GalaxyScreens, wave: Float[Array, "*at"], a_v: Float[Array, ""]) -> Float[Array, "*at"]:
+    """Share of the light [1] that passes dust of an attenuation [mag] at rest wavelengths [Angstrom]."""
+    bump = jnp.maximum(0.85 - 1.9 * dust.slope, 0.0)  # Kriek & Conroy (2013)
+    shape = ModifiedCalzetti(slope=dust.slope, bump=bump)(wave)
+    return dust.unobscured + (1 - dust.unobscured) * 10 ** (-0.4 * a_v * shape)
+
+
 def dimmed_magnitudes(
-    fluxes: Float[Array, "2 part"], wave: Float[Array, "part"], dust: GalaxyScreens, parts: Sequence[int]
+    fluxes: Float[Array, "2 part"],
+    wave: Float[Array, "part"],
+    dust: GalaxyScreens,
+    parts: Sequence[int],
+    lines: Float[ArrayLike, "band"] = 0.0,
 ) -> Float[Array, "band"]:
     """AB magnitudes at 1 Mpc behind dust.
 
@@ -102,10 +113,8 @@ def dimmed_magnitudes(
       fluxes: of young and old stars in the parts of all bands [Lsun Angstrom].
       wave: rest wavelengths at which dust is read for them [Angstrom].
       dust: of the galaxy; parts: number of parts of each band.
+      lines: what lines behind dust add to each band [Lsun Angstrom].
     """
-    bump = jnp.maximum(0.85 - 1.9 * dust.slope, 0.0)  # Kriek & Conroy (2013)
-    shape = ModifiedCalzetti(slope=dust.slope, bump=bump)(wave)
-    free = dust.unobscured
-    screens = [free + (1 - free) * 10 ** (-0.4 * a * shape) for a in (dust.a_v_young, dust.a_v)]
+    screens = [passing(dust, wave, a_v) for a_v in (dust.a_v_young, dust.a_v)]
     sub = screens[0] * fluxes[0] + screens[1] * fluxes[1]
-    return -2.5 * jnp.log10(sub @ of_bands(parts).astype(sub.dtype)) + ZERO_POINT
+    return -2.5 * jnp.log10(sub @ of_bands(parts).astype(sub.dtype) + lines) + ZERO_POINT

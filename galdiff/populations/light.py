@@ -22,6 +22,7 @@ from galdiff.populations.dust_population import (
     young_and_old,
 )
 from galdiff.populations.formed import FormAndEnrich, FormedStars, drawn_halo
+from galdiff.populations.gas import GasLines
 from galdiff.populations.published import published
 from galdiff.populations.shells import Shell
 from galdiff.records import SSPGrid
@@ -62,6 +63,9 @@ class MockGalaxy:
     r50_arcsec: Float[Array, ""] = quantity("arcsec", "half-light radius on the sky; 0 at redshift 0")
     mag: Float[Array, "band"] = quantity("mag(AB)", "apparent magnitude")
     mag_rest: Float[Array, "band"] = quantity("mag(AB)", "absolute magnitude in the rest frame")
+    line_bare: Float[Array, "line"] = quantity("Lsun", "luminosity before dust")
+    line_lum: Float[Array, "line"] = quantity("Lsun", "luminosity behind dust")
+    line_flux: Float[Array, "line"] = quantity("1e-20 erg/s/cm2", "flux behind dust")
 
 
 class MockLight(nnx.Module):
@@ -70,6 +74,7 @@ class MockLight(nnx.Module):
     Args of the constructor:
       haloes, galaxies: the populations; metallicity: of stars at birth; dust: of galaxies.
       library: whose nodes stars are laid on; imf: of its stars; parts: number of parts of each passband.
+      gas: lines of the gas that the stars ionise, of `galdiff.populations.gas.with_gas`.
     """
 
     def __init__(
@@ -82,12 +87,14 @@ class MockLight(nnx.Module):
         library: SSPGrid,
         imf: Imf,
         parts: tuple[int, ...],
+        gas: GasLines,
     ) -> None:
         self.haloes = haloes
         self.galaxies = galaxies
         self.stars = FormAndEnrich(metallicity=metallicity, library=library, imf=imf)
         self.dust = dust
         self.parts = tuple(parts)
+        self.gas = gas
 
     def __call__(self, member: Member, key: PRNGKeyArray, shell: Shell, cosmology: Cosmology) -> MockGalaxy:
         """The galaxy of one member; `key` is that of the catalogue."""
@@ -137,6 +144,7 @@ class MockLight(nnx.Module):
         )
         r50 = jnp.clip(10 ** (size + relations.SIZE_SCATTER * jax.random.normal(keys[1])), *relations.SIZES)
         scale = kpc_per_arcsec(cosmology, redshift)
+        lines, shown = self.gas(parts.sum(0), redshift, dust), np.array(self.gas.columns, int)
         return MockGalaxy(
             log10_mstar=log10_mstar,
             log10_mformed=jnp.log10(formed),
@@ -146,7 +154,11 @@ class MockLight(nnx.Module):
             disc=1.0 * disc,
             r50=r50,
             r50_arcsec=jnp.where(scale > 0, r50 / jnp.where(scale > 0, scale, 1.0), 0.0),
-            mag=dimmed_magnitudes(seen, shell.centre / (1 + redshift), dust, self.parts) + 5 * jnp.log10(distance),
-            mag_rest=dimmed_magnitudes(parts @ shell.rest, shell.centre, dust, self.parts) + TEN_PC,
+            mag=dimmed_magnitudes(seen, shell.centre / (1 + redshift), dust, self.parts, lines.seen)
+            + 5 * jnp.log10(distance),
+            mag_rest=dimmed_magnitudes(parts @ shell.rest, shell.centre, dust, self.parts, lines.rest) + TEN_PC,
+            line_bare=lines.bare[shown],
+            line_lum=lines.lum[shown],
+            line_flux=lines.lum[shown] * (units.FLUX_OF_ONE_LSUN_AT_ONE_MPC / distance**2),
             **truth,
         )
