@@ -132,6 +132,7 @@ LIMITS: Mapping[str, Mapping[str, Limit | Choice | Place]] = {
     | {"compare.n": AT_LEAST_ONE, "compare.step": SHARE, "compare.floor": POSITIVE}
     | {"one_halo.n_times": Limit(2, closed=True), "one_halo.log10_mvir": Limit(6, 17, "dex(Msun)", closed=True)},
     "sed": {"redshift": Limit(0, 20, closed=True), "sigma_gas": Limit(0, 1e4, "km/s")},
+    "infer": {"together": AT_LEAST_ONE, "figures": Limit(0, MOST, closed=True), "data": PLACE},
     "mock_catalog": {
         "chunk": Limit(1, MOST, closed=True),
         "figure": AT_LEAST_ONE,

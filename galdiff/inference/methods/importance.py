@@ -16,7 +16,7 @@ from jax.scipy.special import gammaln, logsumexp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from galdiff.core.record import quantity, record
-from galdiff.inference.methods.model import Method, degeneracies, information, result_of
+from galdiff.inference.methods.model import Method, degeneracies, result_of
 from galdiff.inference.methods.optimum import check_count, climb, spread
 from galdiff.inference.posterior import Posterior, galaxy_axis, stacked
 from galdiff.inference.result import Result, reasons_against
@@ -118,10 +118,9 @@ def weighted(
     """Weighted draws of one posterior, from starts [1]; settings as of `Importance`."""
     from blackjax.diagnostics import psis_weights
 
-    ends = climb(posterior, starts, "levenberg_marquardt", steps)
-    height, fisher = jax.vmap(lambda u: (posterior.log_density(u), information(posterior, u)))(ends)
-    eye = jnp.eye(starts.shape[1], dtype=starts.dtype)
+    ends = climb(posterior, starts, steps)
     heights = jax.vmap(posterior.log_density)
+    height = heights(ends.u)
     chosen, key = jax.random.split(key)
 
     def one_round(proposal: Mixture, now: tuple[Array, Array]) -> tuple[Mixture, tuple[Array, Array, Array]]:
@@ -138,7 +137,7 @@ def weighted(
         kept = jax.tree.map(lambda new, old: jnp.where(i < rounds, new, old), after, proposal)
         return kept, (u, at, ratio)
 
-    proposal = from_maxima(ends, height, jnp.linalg.inv(fisher + eye))
+    proposal = from_maxima(ends.u, height, jnp.linalg.inv(ends.fisher))
     n_rounds = rounds + LAST
     steps_of = (jnp.arange(n_rounds), jax.random.split(key, n_rounds))
     _, found = jax.lax.scan(one_round, proposal, steps_of)
@@ -155,7 +154,7 @@ def weighted(
         psis_k=k,
         ln_evidence=evidence,
         evidence_error=error,
-        fisher=fisher[jnp.argmax(height)],
+        fisher=ends.fisher[jnp.argmax(height)] - jnp.eye(u.shape[1], dtype=u.dtype),
     )
 
 

@@ -1,8 +1,7 @@
 """The most probable point, from several starts, with its end classified."""
 
-from typing import Any, final
-
 import functools
+from typing import Any, final
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +9,7 @@ import numpy as np
 import optimistix
 from jaxtyping import Array, Float
 
+from galdiff.core.record import quantity, record
 from galdiff.errors import InputError
 from galdiff.inference.methods.model import Around, Method, around, condition, degeneracies, result_of
 from galdiff.inference.posterior import Posterior
@@ -39,7 +39,7 @@ class Optimum(Method):
     def __call__(self, posterior: Posterior, seed: int = 0) -> Result:
         """One draw: the best end. Usable if it is a maximum of the density inside the priors."""
         starts = jnp.asarray(spread(posterior, seed, self.starts))
-        ends = climbed(posterior, starts, self.solver, self.steps)
+        ends = ends_of(posterior, starts, self.solver, self.steps)
         best = best_of(posterior, ends)
         there = around_once(posterior, best)
         heights = np.asarray(log_densities(posterior, ends))
@@ -68,22 +68,49 @@ def spread(posterior: Posterior, seed: int, n: int) -> Float[np.ndarray, "n unkn
     return np.concatenate([np.zeros((1, len(posterior.unknowns))), others / 2])
 
 
-def climb(posterior: Posterior, starts: Float[Array, "start unknown"], solver: str, steps: int) -> Array:
-    """Ends of all starts [1], same shape; a start that leads to no finite number stays where it began."""
-    options: dict[str, Any] = {"max_steps": steps, "throw": False}
-    if solver == "lbfgs":
-        minus = lambda u, _: -posterior.log_density(u)  # noqa: E731
-        lbfgs: Any = optimistix.LBFGS(rtol=1e-6, atol=1e-6)
-        solve = lambda u: optimistix.minimise(minus, lbfgs, u, **options).value  # noqa: E731
-    else:
-        marquardt: Any = optimistix.LevenbergMarquardt(rtol=1e-6, atol=1e-6)
-        residuals = lambda u, _: posterior.residuals(u)  # noqa: E731
-        solve = lambda u: optimistix.least_squares(residuals, marquardt, u, **options).value  # noqa: E731
-    ends = jax.vmap(solve)(starts)
+@record
+class Climbed:
+    """Where starts ended."""
+
+    u: Float[Array, "start unknown"] = quantity("", "standard normal numbers")
+    fisher: Float[Array, "start unknown unknown"] = quantity("", "information of data and prior there, of residuals")
+
+
+def climb(posterior: Posterior, starts: Float[Array, "start unknown"], steps: int) -> Climbed:
+    """Levenberg-Marquardt from all starts [1] side by side; one that leads to nothing finite stays where it began.
+
+    The slopes are in the program once, which compiles in a fifth of the time that solvers with branches take.
+    """
+    n = starts.shape[1]
+    eye = jnp.eye(n, dtype=starts.dtype)
+
+    def step(state: tuple, _: None) -> tuple[tuple, None]:
+        u, height, gradient, fisher, damping = state
+        trial = u - jnp.linalg.solve(fisher + damping * jnp.diag(jnp.diagonal(fisher)), gradient)
+        r, along = jax.linearize(posterior.residuals, trial)
+        slopes = jax.vmap(along)(eye)  # (unknown, residual)
+        found = (trial, r @ r, slopes @ r, slopes @ slopes.T)
+        better = (found[1] < height) & jnp.isfinite(found[3]).all()
+        kept = [jnp.where(better, new, old) for new, old in zip(found, state[:4], strict=True)]
+        return (*kept, jnp.clip(jnp.where(better, damping / 5, damping * 4), 1e-8, 1e8)), None
+
+    def one(start: Array) -> Climbed:
+        begin = (start, jnp.asarray(jnp.inf, start.dtype), jnp.zeros_like(start), eye, jnp.asarray(0.1, start.dtype))
+        (u, _, _, fisher, _), _ = jax.lax.scan(step, begin, length=steps)
+        return Climbed(u=u, fisher=fisher)
+
+    return jax.vmap(one)(starts)
+
+
+@functools.partial(jax.jit, static_argnames=("solver", "steps"))
+def ends_of(posterior: Posterior, starts: Float[Array, "start unknown"], solver: str, steps: int) -> Array:
+    """Ends of all starts [1], same shape."""
+    if solver == "levenberg_marquardt":
+        return climb(posterior, starts, steps).u
+    minus = jax.jit(lambda u, _: -posterior.log_density(u))  # traced once, though the solver calls it often
+    lbfgs: Any = optimistix.LBFGS(rtol=1e-6, atol=1e-6)
+    ends = jax.vmap(lambda u: optimistix.minimise(minus, lbfgs, u, max_steps=steps, throw=False).value)(starts)
     return jnp.where(jnp.isfinite(ends).all(-1, keepdims=True), ends, starts)
-
-
-climbed = functools.partial(jax.jit, static_argnames=("solver", "steps"))(climb)
 
 
 @jax.jit
