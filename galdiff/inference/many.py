@@ -1,4 +1,4 @@
-"""Posteriors of many galaxies: in batches of one program where the method knows them, else one after another."""
+"""Posteriors of many galaxies: side by side in one program where the method knows how, else one after another."""
 
 from collections.abc import Callable, Mapping
 
@@ -20,16 +20,13 @@ def results_of(
     Args:
       method: of all; posteriors: of one model and likelihood, by name.
       seed: of the draws; the same for every galaxy, whose draws do not depend on the others then.
-      together: galaxies in one batch; the last batch is filled with its last galaxy, so that it is no new program.
+      together: galaxies side by side in one program, where the method knows how.
       done: told of galaxies as they are done.
     """
-    names, results = list(posteriors), {}
-    width = together if isinstance(method, Importance) else 1
-    for first in range(0, len(names), width):
-        some = names[first : first + width]
-        batch = [posteriors[name] for name in some]
-        filled = batch + [batch[-1]] * (min(width, len(names)) - len(batch))
-        found = method.many(filled, seed) if isinstance(method, Importance) else [method(batch[0], seed)]
-        results |= dict(zip(some, found, strict=False))
-        done(len(some))
+    if isinstance(method, Importance):
+        return dict(zip(posteriors, method.many(list(posteriors.values()), seed, together, done), strict=True))
+    results = {}
+    for name, posterior in posteriors.items():
+        results[name] = method(posterior, seed)
+        done(1)
     return results

@@ -5,15 +5,16 @@ all maxima; a share of the draws comes from the prior, which bounds the weights.
 by the generalised Pareto fit of their tail (Vehtari et al. 2024, JMLR 25, 72).
 """
 
+import collections
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, final
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import gammaln, logsumexp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
 from galdiff.core.record import quantity, record
 from galdiff.inference.methods.model import Method, degeneracies, result_of
@@ -47,7 +48,14 @@ class Weighted:
     psis_k: Float[Array, ""] = quantity("", "shape of the tail of the weights")
     ln_evidence: Float[Array, ""] = quantity("", "ln of the mean density of the data over the prior")
     evidence_error: Float[Array, ""] = quantity("", "of ln_evidence")
-    fisher: Float[Array, "unknown unknown"] = quantity("", "of the data at the maximum")
+
+
+@record
+class Begun:
+    """Where a proposal begins."""
+
+    mixture: Mixture = quantity("", "around all maxima")
+    fisher: Float[Array, "unknown unknown"] = quantity("", "information of the data at the highest")
 
 
 @final
@@ -57,28 +65,72 @@ class Importance(Method):
     Args of the constructor:
       starts: of the fits that find the maxima, and components of the mixture; steps: of each fit, at most.
       rounds: in which the mixture is adapted; draws: of each, and four times that from what it ends with.
+      attempts: what is not usable goes on with the rounds, so many times in all.
     """
 
-    def __init__(self, *, starts: int, steps: int, rounds: int, draws: int) -> None:
+    def __init__(self, *, starts: int, steps: int, rounds: int, draws: int, attempts: int) -> None:
         self.starts, self.steps = check_count("starts", starts), check_count("steps", steps)
         self.rounds, self.draws = check_count("rounds", rounds), check_count("draws", draws)
+        self.attempts = check_count("attempts", attempts)
 
     def __call__(self, posterior: Posterior, seed: int = 0) -> Result:
         """Draws of one posterior."""
-        return self.many([posterior], seed)[0]
+        return self.many([posterior], seed, 1)[0]
 
-    def many(self, posteriors: Sequence[Posterior], seed: int = 0) -> list[Result]:
-        """Draws of posteriors of one model and likelihood, side by side in one program."""
-        together, first = stacked(posteriors), posteriors[0]
-        starts = jnp.asarray(spread(first, seed, self.starts), float)
-        keys = jax.random.split(jax.random.key(seed), len(posteriors))
-        found = jax.device_get(_weighted(together, keys, starts, self.steps, self.rounds, self.draws))
-        rng = np.random.default_rng(seed)
-        each = [jax.tree.map(lambda x, i=i: x[i], found) for i in range(len(posteriors))]
-        return [_result(posterior, one, rng) for posterior, one in zip(posteriors, each, strict=True)]
+    def many(
+        self,
+        posteriors: Sequence[Posterior],
+        seed: int = 0,
+        together: int = 16,
+        done: Callable[[int], None] = lambda n: None,
+    ) -> list[Result]:
+        """Draws of posteriors of one model and likelihood, some side by side in one program.
+
+        Args:
+          posteriors: none of which changes the draws of another.
+          seed: of all; together: how many run side by side.
+          done: told of galaxies as they are done.
+        """
+        width = min(check_count("together", together), len(posteriors))
+        starts = jnp.asarray(spread(posteriors[0], seed, self.starts), float)
+        rng, key = np.random.default_rng(seed), jax.random.key(seed)
+        mixtures: list[Mixture] = []
+        fishers: list[np.ndarray] = []
+        for first in range(0, len(posteriors), width):
+            begun = jax.device_get(_begun(stacked(_filled(posteriors[first : first + width], width)), starts, self.steps))
+            mixtures += [_row(begun.mixture, i) for i in range(width)]
+            fishers += list(begun.fisher)
+        results: dict[int, Result] = {}
+        tried = np.zeros(len(posteriors), int)
+        queue = collections.deque(range(len(posteriors)))
+        while queue:
+            now = [queue.popleft() for _ in range(min(width, len(queue)))]
+            which = _filled(now, width)
+            keys = jax.vmap(functools.partial(jax.random.fold_in, key))(jnp.asarray(tried[which]))
+            proposals = jax.tree.map(lambda *rows: np.stack(rows), *(mixtures[n] for n in which))
+            together_now = stacked([posteriors[n] for n in which])
+            found = _adapted(together_now, proposals, keys, tried[which] == 0, self.rounds, self.draws)
+            weights, after = jax.device_get(found)
+            for i, n in enumerate(now):
+                mixtures[n] = _row(after, i)
+                results[n] = _result(posteriors[n], _row(weights, i), fishers[n], rng)
+                tried[n] += 1
+                again = not results[n].usable and tried[n] < self.attempts
+                queue.extend([n] if again else [])
+                done(int(not again))
+        return [results[n] for n in range(len(posteriors))]
 
 
-def _result(posterior: Posterior, found: Weighted, rng: np.random.Generator) -> Result:
+def _filled(items: Sequence, width: int) -> list:
+    """Items, and the last of them again up to a width, so that a program of that width serves."""
+    return [*items, *[items[-1]] * (width - len(items))]
+
+
+def _row(tree: Any, i: int) -> Any:
+    return jax.tree.map(lambda x: x[i], tree)
+
+
+def _result(posterior: Posterior, found: Weighted, fisher: np.ndarray, rng: np.random.Generator) -> Result:
     weight = np.exp(np.asarray(found.ln_weight, float))
     total = weight.sum()
     sound = bool(np.isfinite(total) and total > 0)
@@ -93,68 +145,67 @@ def _result(posterior: Posterior, found: Weighted, rng: np.random.Generator) -> 
         "evidence_error": float(found.evidence_error),
     }
     u, height = np.asarray(found.u)[drawn], np.asarray(found.log_density)[drawn]
-    notes = degeneracies(posterior, np.asarray(found.fisher))
+    notes = degeneracies(posterior, fisher)
     reasons = reasons_against(diagnostics)
     return result_of("importance", posterior, jnp.asarray(u)[None], height[None], diagnostics, reasons, notes)
 
 
-@functools.partial(jax.jit, static_argnames=("steps", "rounds", "draws"))
-def _weighted(
-    together: Posterior, keys: Array, starts: Array, steps: int, rounds: int, draws: int
-) -> Weighted:
-    one = functools.partial(weighted, steps=steps, rounds=rounds, draws=draws)
-    return jax.vmap(one, in_axes=(galaxy_axis(together), 0, None))(together, keys, starts)
+@functools.partial(jax.jit, static_argnames="steps")
+def _begun(together: Posterior, starts: Array, steps: int) -> Begun:
+    one = functools.partial(begin_at_maxima, starts=starts, steps=steps)
+    return jax.vmap(one, in_axes=(galaxy_axis(together),))(together)
+
+
+@functools.partial(jax.jit, static_argnames=("rounds", "draws"))
+def _adapted(
+    together: Posterior, mixtures: Mixture, keys: Array, fresh: ArrayLike, rounds: int, draws: int
+) -> tuple[Weighted, Mixture]:
+    one = functools.partial(weighted, rounds=rounds, draws=draws)
+    return jax.vmap(one, in_axes=(galaxy_axis(together), 0, 0, 0))(together, mixtures, keys, fresh)
+
+
+def begin_at_maxima(posterior: Posterior, starts: Float[Array, "start unknown"], steps: int) -> Begun:
+    """The first proposal, from fits that begin at `starts` [1]."""
+    ends = climb(posterior, starts, steps)
+    height = jax.vmap(posterior.log_density)(ends.u)
+    fisher = ends.fisher[jnp.argmax(height)] - jnp.eye(starts.shape[1], dtype=starts.dtype)
+    return Begun(mixture=from_maxima(ends.u, height, jnp.linalg.inv(ends.fisher)), fisher=fisher)
 
 
 def weighted(
-    posterior: Posterior,
-    key: PRNGKeyArray,
-    starts: Float[Array, "start unknown"],
-    *,
-    steps: int,
-    rounds: int,
-    draws: int,
-) -> Weighted:
-    """Weighted draws of one posterior, from starts [1]; settings as of `Importance`."""
+    posterior: Posterior, mixture: Mixture, key: PRNGKeyArray, fresh: ArrayLike, *, rounds: int, draws: int
+) -> tuple[Weighted, Mixture]:
+    """Weighted draws of one posterior, and the proposal after its rounds; `fresh` where it is not adapted yet."""
     from blackjax.diagnostics import psis_weights
 
-    ends = climb(posterior, starts, steps)
-    heights = jax.vmap(posterior.log_density)
-    height = heights(ends.u)
     chosen, key = jax.random.split(key)
 
     def one_round(proposal: Mixture, now: tuple[Array, Array]) -> tuple[Mixture, tuple[Array, Array, Array]]:
         i, key = now
         u = draw(proposal, key, draws)
-        at = heights(u)
-        ratio = at - ln_density(proposal, u)
+        height = jax.vmap(posterior.log_density)(u)
+        ratio = height - ln_density(proposal, u)
         ln_w = clipped(ratio)
         after = jax.tree.map(
-            lambda first, other: jnp.where(i == 0, first, other),
-            begun(u, ln_w, chosen, starts.shape[0]),
+            lambda first, other, old: jnp.where(i < rounds, jnp.where(fresh & (i == 0), first, other), old),
+            begun(u, ln_w, chosen, proposal.ln_share.shape[0] - 1),
             adapted(proposal, u, ln_w),
+            proposal,
         )
-        kept = jax.tree.map(lambda new, old: jnp.where(i < rounds, new, old), after, proposal)
-        return kept, (u, at, ratio)
+        return after, (u, height, ratio)
 
-    proposal = from_maxima(ends.u, height, jnp.linalg.inv(ends.fisher))
     n_rounds = rounds + LAST
-    steps_of = (jnp.arange(n_rounds), jax.random.split(key, n_rounds))
-    _, found = jax.lax.scan(one_round, proposal, steps_of)
-    u, at, ratio = jax.tree.map(lambda x: x[rounds:].reshape(LAST * draws, *x.shape[2:]), found)
+    rounds_of = (jnp.arange(n_rounds), jax.random.split(key, n_rounds))
+    mixture, found = jax.lax.scan(one_round, mixture, rounds_of)
+    u, height, ratio = jax.tree.map(lambda x: x[rounds:].reshape(LAST * draws, *x.shape[2:]), found)
     ratio = jnp.where(jnp.isfinite(ratio), ratio, -1e30)
     ln_weight, k = psis_weights(ratio)
     n = u.shape[0]
     evidence = logsumexp(ratio) - jnp.log(n)
     error = jnp.sqrt(jnp.maximum(jnp.mean(jnp.exp(2 * (ratio - evidence))) - 1, 0.0) / n)
-    return Weighted(
-        u=u,
-        log_density=at,
-        ln_weight=ln_weight,
-        psis_k=k,
-        ln_evidence=evidence,
-        evidence_error=error,
-        fisher=ends.fisher[jnp.argmax(height)] - jnp.eye(u.shape[1], dtype=u.dtype),
+    return (
+        Weighted(u=u, log_density=height, ln_weight=ln_weight, psis_k=k, ln_evidence=evidence, evidence_error=error),
+        mixture,
     )
 
 
