@@ -75,9 +75,7 @@ def make_posterior(
       InputError: patterns, priors or data that cannot be, or a density that is not finite in the middle of the prior.
     """
     free_ones, fixed = free(model, unknowns, priors)
-    made = Posterior(
-        inputs=dict(inputs or {}), data=data, fixed=fixed, unknowns=free_ones, likelihood=likelihood
-    )
+    made = Posterior(inputs=dict(inputs or {}), data=data, fixed=fixed, unknowns=free_ones, likelihood=likelihood)
     check_posterior(made)
     return made
 
@@ -114,13 +112,9 @@ def stacked(posteriors: Sequence[Posterior]) -> Posterior:
         raise InputError("posteriors of several models cannot be stacked; make them of one with dataclasses.replace")
     stack = lambda *arrays: jnp.stack([jnp.asarray(a) for a in arrays])  # noqa: E731
     inputs, data = jax.tree.map(stack, *((p.inputs, p.data) for p in posteriors))
-    return Posterior(
-        inputs=inputs, data=data, fixed=first.fixed, unknowns=first.unknowns, likelihood=first.likelihood
-    )
+    return Posterior(inputs=inputs, data=data, fixed=first.fixed, unknowns=first.unknowns, likelihood=first.likelihood)
 
 
 def galaxy_axis(posterior: Posterior) -> Posterior:
     """The axes of `stacked` posteriors, for `in_axes` of `jax.vmap`."""
-    return Posterior(
-        inputs=0, data=0, fixed=None, unknowns=posterior.unknowns, likelihood=posterior.likelihood
-    )
+    return Posterior(inputs=0, data=0, fixed=None, unknowns=posterior.unknowns, likelihood=posterior.likelihood)

@@ -72,7 +72,9 @@ def reasons_against(diagnostics: Mapping[str, float]) -> tuple[str, ...]:
     if d.get("ess", ESS) < ESS:
         found.append(f"the effective sample size is {d['ess']:.0f}, below {ESS:.0f}; take more draws")
     if d.get("r_hat", 1.0) > R_HAT:
-        found.append(f"R-hat is {d['r_hat']:.3f}, above {R_HAT}; the chains disagree: take more draws or another method")
+        found.append(
+            f"R-hat is {d['r_hat']:.3f}, above {R_HAT}; the chains disagree: take more draws or another method"
+        )
     if d.get("psis_k", 0.0) > PSIS_K:
         found.append(f"the Pareto k of the weights is {d['psis_k']:.2f}, above {PSIS_K}; take method=nuts")
     if d.get("divergent", 0.0) > DIVERGENT:

@@ -70,11 +70,17 @@ def tables_over(
       InputError: no passband, one that the library does not cover at one of the redshifts, or a redshift below 0.
     """
     if not passbands or not len(redshifts) or min(redshifts) < 0:
-        raise InputError(f"there are {len(passbands)} passbands and {len(redshifts)} redshifts; give some, of 0 or more")
+        raise InputError(
+            f"there are {len(passbands)} passbands and {len(redshifts)} redshifts; give some, of 0 or more"
+        )
     some = np.unique(np.quantile(redshifts, [0.0, 0.5, 1.0]))
     for redshift in some:
         refuse_uncovered(library, passbands, float(redshift))
-    wave, flux, spectra = np.asarray(library.ssp_wave, float), np.asarray(library.ssp_flux, float), some_spectra(library)
+    wave, flux, spectra = (
+        np.asarray(library.ssp_wave, float),
+        np.asarray(library.ssp_flux, float),
+        some_spectra(library),
+    )
     parts = [band_parts(band, wave, spectra, tuple(some), tolerance) for band in passbands]
     made: dict[float, BandTables] = {}
     for redshift in np.unique(redshifts):

@@ -53,7 +53,10 @@ def plot_trace(draws: Float[np.ndarray, "chain draw unknown"], labels: Sequence[
     n = len(labels)
     figure = Figure(figsize=(7.2, 1.1 * n + 0.8), dpi=DPI, layout="constrained")
     for axes, label, values in zip(
-        np.asarray(figure.subplots(n, 1, sharex=True, squeeze=False))[:, 0], labels, np.moveaxis(draws, -1, 0), strict=True
+        np.asarray(figure.subplots(n, 1, sharex=True, squeeze=False))[:, 0],
+        labels,
+        np.moveaxis(draws, -1, 0),
+        strict=True,
     ):
         for k, chain in enumerate(values):
             axes.plot(chain, lw=0.5, color=CHAINS[k % len(CHAINS)])

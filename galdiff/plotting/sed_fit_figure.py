@@ -73,7 +73,7 @@ def plot_fit(fit: FittedSed, title: str) -> Figure:
 
 def _history(axes: Axes, fit: FittedSed) -> None:
     """Rate of star formation against look-back time, as bands of the draws."""
-    edges = np.concatenate([[0.0], np.geomspace(0.01, 0.999 * fit.time, STEPS)])
+    edges = np.linspace(0.0, fit.time, STEPS + 1)
     ends = np.r_[0.0, (fit.age[1:] + fit.age[:-1]) / 2, fit.time]
     formed = np.concatenate([np.zeros((len(fit.mass), 1)), np.cumsum(fit.mass, -1)], -1)
     keep = np.r_[True, np.diff(ends) > 0]  # points before the beginning lie on top of each other

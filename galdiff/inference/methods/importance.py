@@ -26,7 +26,7 @@ NU = 5  # degrees of freedom of the components
 FROM_PRIOR = 0.05  # share of the draws
 WIDER = 1.2  # of the first proposal than the density at its maxima
 LAST = 4  # rounds of draws from the adapted mixture, which count
-SHRINK = 0.1  # towards the covariance of all draws, of that of a component
+SHRINK = 0.1  # of the covariance of a component towards the mean of all
 
 
 @record
@@ -97,7 +97,9 @@ class Importance(Method):
         mixtures: list[Mixture] = []
         fishers: list[np.ndarray] = []
         for first in range(0, len(posteriors), width):
-            begun = jax.device_get(_begun(stacked(_filled(posteriors[first : first + width], width)), starts, self.steps))
+            begun = jax.device_get(
+                _begun(stacked(_filled(posteriors[first : first + width], width)), starts, self.steps)
+            )
             mixtures += [_row(begun.mixture, i) for i in range(width)]
             fishers += list(begun.fisher)
         results: dict[int, Result] = {}
@@ -185,13 +187,8 @@ def weighted(
         u = draw(proposal, key, draws)
         height = jax.vmap(posterior.log_density)(u)
         ratio = height - ln_density(proposal, u)
-        ln_w = clipped(ratio)
-        after = jax.tree.map(
-            lambda first, other, old: jnp.where(i < rounds, jnp.where(fresh & (i == 0), first, other), old),
-            begun(u, ln_w, chosen, proposal.ln_share.shape[0] - 1),
-            adapted(proposal, u, ln_w),
-            proposal,
-        )
+        after = adapted(proposal, u, clipped(ratio), chosen, fresh & (i == 0))
+        after = jax.tree.map(lambda new, old: jnp.where(i < rounds, new, old), after, proposal)
         return after, (u, height, ratio)
 
     n_rounds = rounds + LAST
@@ -217,35 +214,31 @@ def from_maxima(at: Array, height: Array, covariance: Array) -> Mixture:
     return _with_prior(jax.nn.log_softmax(jnp.maximum(size, size.max() - 7.0)), at, root)
 
 
-def begun(u: Array, ln_w: Array, key: PRNGKeyArray, components: int) -> Mixture:
-    """Components around draws (draw, unknown) that are taken by their weights, each of half the covariance of all."""
-    w = jax.nn.softmax(ln_w)
-    centre = u[jax.random.choice(key, u.shape[0], (components,), p=w)]
-    mean = w @ u
-    whole = (w[:, None] * (u - mean)).T @ (u - mean)
-    n = u.shape[1]
-    root = _roots(jnp.broadcast_to(whole / 2 + 1e-6 * jnp.eye(n, dtype=u.dtype), (components, n, n)))
-    return _with_prior(jnp.full(components, -jnp.log(components), u.dtype), centre, root)
+def adapted(mixture: Mixture, u: Array, ln_w: Array, key: PRNGKeyArray, fresh: ArrayLike) -> Mixture:
+    """One step of expectation maximisation on weighted draws (draw, unknown); that of the prior stays.
 
-
-def adapted(mixture: Mixture, u: Array, ln_w: Array) -> Mixture:
-    """One step of expectation maximisation on weighted draws; that of the prior stays."""
+    A fresh mixture, with one component a maximum, gets components around draws that are taken by their weights, each of
+    half the mean covariance, so that they can part to follow a bent density.
+    """
     w = jax.nn.softmax(ln_w)
-    n = u.shape[1]
+    n, k = u.shape[1], mixture.ln_share.shape[0] - 1
     each, far = _each(mixture, u)
-    mine = jax.nn.softmax(each, 0)[:-1] * w  # (component, draw)
+    mine = jax.nn.softmax(each[:-1], 0) * w  # (component, draw)
     share = mine.sum(1)
     pull = mine * (NU + n) / (NU + far[:-1])
     centre = (pull @ u) / jnp.maximum(pull.sum(1), 1e-30)[:, None]
     away = u - centre[:, None]
-    own = jnp.einsum("kd,kdi,kdj->kij", pull, away, away) / jnp.maximum(share, 1e-30)[:, None, None]
-    mean = w @ u
-    whole = (w[:, None] * (u - mean)).T @ (u - mean)
-    root = _roots((1 - SHRINK) * own + SHRINK * whole + 1e-6 * jnp.eye(n, dtype=u.dtype))
+    sums = jnp.einsum("kd,kdi,kdj->kij", pull, away, away)
+    mean, eye = sums.sum(0), 1e-6 * jnp.eye(n, dtype=u.dtype)
+    own = sums / jnp.maximum(share, 1e-30)[:, None, None]
+    root = _roots((1 - SHRINK) * own + SHRINK * mean + eye)
     alive = (share > 1e-3) & jnp.isfinite(root).all((1, 2))
-    ln_share = jnp.where(alive, jnp.log(jnp.maximum(share, 1e-30)), -20.0)
+    ln_share = jax.nn.log_softmax(jnp.where(alive, jnp.log(jnp.maximum(share, 1e-30)), -20.0))
     kept = lambda new, old: jnp.where(alive.reshape(-1, *[1] * (new.ndim - 1)), new, old[:-1])  # noqa: E731
-    return _with_prior(jax.nn.log_softmax(ln_share), kept(centre, mixture.centre), kept(root, mixture.root))
+    after = _with_prior(ln_share, kept(centre, mixture.centre), kept(root, mixture.root))
+    around = u[jax.random.choice(key, u.shape[0], (k,), p=w)]
+    begun = _with_prior(jnp.full(k, -jnp.log(k), u.dtype), around, _roots(jnp.broadcast_to(mean / 2 + eye, root.shape)))
+    return jax.tree.map(lambda first, other: jnp.where(fresh, first, other), begun, after)
 
 
 def draw(mixture: Mixture, key: PRNGKeyArray, n: int) -> Float[Array, "draw unknown"]:

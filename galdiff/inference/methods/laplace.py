@@ -40,7 +40,9 @@ class Laplace(Method):
         from blackjax.diagnostics import psis_weights
 
         starts = jnp.asarray(spread(posterior, seed, self.starts), float)
-        there = around_once(posterior, best_of(posterior, ends_of(posterior, starts, "levenberg_marquardt", self.steps)))
+        there = around_once(
+            posterior, best_of(posterior, ends_of(posterior, starts, "levenberg_marquardt", self.steps))
+        )
         root = jnp.linalg.cholesky(there.covariance)
         z = jax.random.normal(jax.random.key(seed), (self.draws, len(posterior.unknowns)), float)
         u = there.at + z @ root.T

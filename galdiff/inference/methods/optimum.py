@@ -52,7 +52,9 @@ class Optimum(Method):
         }
         reasons = () if end == "minimum" else (said,)
         notes = degeneracies(posterior, np.asarray(there.fisher))
-        return result_of("optimum", posterior, best[None, None], there.log_density[None, None], diagnostics, reasons, notes)
+        return result_of(
+            "optimum", posterior, best[None, None], there.log_density[None, None], diagnostics, reasons, notes
+        )
 
 
 def check_count(name: str, value: int) -> int:
