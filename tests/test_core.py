@@ -17,9 +17,9 @@ from galdiff import units
 from galdiff.core.budget import Budget
 from galdiff.core.correction import Correction, LogGain, NoCorrection, SimplexTilt
 from galdiff.core.kernels import TAPS, VARIANCE, bspline_weights
+from galdiff.core.priors import LogNormal
 from galdiff.core.record import check, quantity, record, static, unit_of
 from galdiff.core.stage import Stage
-from galdiff.core.priors import LogNormal
 from galdiff.core.variables import Physical, Table, physical, table, to_bounded, to_unbounded
 
 

@@ -89,7 +89,7 @@ def exact():
     ("method", "r"),
     [
         (Laplace(starts=2, steps=12, draws=2000), 0.06),
-        (Importance(starts=4, steps=12, rounds=3, draws=400, attempts=1), 0.1),
+        (IMPORTANCE, 0.1),
     ],
     ids=["laplace", "importance"],
 )

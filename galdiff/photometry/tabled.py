@@ -1,4 +1,4 @@
-"""Magnitudes of a galaxy from tables of band fluxes, as a stage: microseconds, where the whole spectrum is milliseconds."""
+"""Magnitudes of a galaxy from tables of band fluxes, as a stage: microseconds instead of milliseconds."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol

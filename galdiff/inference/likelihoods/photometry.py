@@ -10,7 +10,7 @@ from galdiff.inference.likelihoods.model import Independent
 
 @final
 class PhotometryLikelihood(Independent):
-    """Flux densities [maggies: 3631 Jy], as `galdiff.photometry.magnitudes.Magnitudes` has them; data are `Measured`."""
+    """Flux densities [maggies: 3631 Jy] of `galdiff.photometry.magnitudes.Magnitudes`; data are `Measured`."""
 
     wanted: ClassVar = ("apparent",)
 
