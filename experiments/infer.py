@@ -35,7 +35,7 @@ def main(cfg: DictConfig) -> None:
     folder = pathlib.Path(cfg.output)
     check_output(folder, BYTES, cfg.overwrite, FILES)
     likelihood, method = (build(cfg[k], path=k) for k in ("likelihood", "method"))
-    priors = build(cfg.priors, path="priors")
+    priors = {name: prior for name, prior in build(cfg.priors, path="priors").items() if prior is not None}
     with locked(folder), Steps() as steps:
         with steps("model"):
             case = build(cfg.case, path="case")

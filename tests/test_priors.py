@@ -113,7 +113,7 @@ def test_a_latin_hypercube_has_one_start_in_each_share_of_every_axis():
         (["taw"], {}, "'taw' matches none of the 3 parameters"),
         (["tau", "!tau"], {}, "no parameter is left"),
         (["loose"], {}, r"loose \[dex\] has neither bounds nor a prior"),
-        (["tau"], {"ratios": Normal(0, 1)}, "priors: 'ratios' matches none"),
+        (["tau"], {"ratio": Normal(0, 1)}, "priors: 'ratio' matches none"),
         (["tau"], {"tau": Uniform(0.0, 20.0)}, r"tau \[Gyr\]: prior uniform from 0 to 20 reaches beyond the bounds"),
         (["tau"], {"tau": 3.0}, "give a prior"),
     ],

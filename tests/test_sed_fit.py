@@ -225,7 +225,7 @@ def test_a_run_leaves_draws_tables_and_pictures(mocks, tmp_path):
     few = [
         f"method.{key}={n}" for key, n in (("starts", 2), ("steps", 8), ("rounds", 1), ("draws", 60), ("attempts", 1))
     ]
-    free = [f"unknowns=[{','.join(UNKNOWNS)}]", "priors={}", f"data={path}", f"output={folder}", "together=1"]
+    free = [f"unknowns=[{','.join(UNKNOWNS)}]", f"data={path}", f"output={folder}", "together=1"]
     script.main(composed(*few, *free))
     names = ["5.nc", "5_corner.png", "5_fit.png", "5_trace.png", "config.yaml", "metrics.json", "table.csv", "table.md"]
     assert sorted(p.name for p in folder.iterdir() if p.is_file() and p.name[0] != ".") == names

@@ -108,7 +108,8 @@ def free(
     Args:
       model: any module, a pipeline say.
       patterns: of dotted paths of its `physical` parameters, as in trainings; "stages." is left out in front.
-      priors: instead of those that the parameters have, by patterns too; later ones count.
+      priors: instead of those that the parameters have, by patterns too, of which later ones count; those of parameters
+        that are not free say nothing.
 
     Raises:
       InputError: a pattern that matches nothing; nothing free; a parameter without bounds and prior, or a prior that
@@ -123,7 +124,7 @@ def free(
     for pattern, prior in (priors or {}).items():
         if not isinstance(prior, Prior):
             raise InputError(f"priors: '{pattern}' is {prior!r}; give a prior, such as galdiff.core.priors.Normal")
-        given |= dict.fromkeys(matching([pattern], names, "priors"), prior)
+        given |= dict.fromkeys(matching([pattern], list(known), "priors"), prior)
     leaves = []
     for name in names:
         variable = flat[known[name]]
@@ -135,8 +136,8 @@ def free(
             raise InputError(f"{name} [{variable.unit}] has neither bounds nor a prior; give one in priors")
         leaves.append(_Leaf(known[name], tuple(np.shape(variable[...])), variable, prior))
     chosen = {leaf.path for leaf in leaves}
-    graph, _, fixed = nnx.split(model, lambda path, _: tuple(path) in chosen, ...)
-    return Unknowns(graph, leaves), fixed
+    graph, *states = nnx.split(model, lambda path, _: tuple(path) in chosen, ...)
+    return Unknowns(graph, leaves), states[1]
 
 
 def _raw(x: Array, lo: float | None, hi: float | None) -> Array:
