@@ -9,7 +9,8 @@ import pytest
 from flax import nnx
 from scipy import stats
 
-from galdiff.core.priors import Normal
+import galdiff
+from galdiff.core.priors import LogNormal, Normal
 from galdiff.core.variables import physical
 from galdiff.errors import InputError
 from galdiff.inference.likelihoods.line_fluxes import LineLikelihood
@@ -113,6 +114,16 @@ def test_chains_agree_with_the_closed_form(line, exact):
     assert found.diagnostics["divergent"] == 0
     assert found.diagnostics["ess"] > 100
     assert found.diagnostics["r_hat"] < 1.05
+
+
+def test_chains_and_weighted_draws_agree_on_a_bent_density():
+    bent = posterior(Squared, y=0.5 * Y, priors={"slope": LogNormal(1.0, 0.2), "zero": Normal(0.0, 0.5)}, error=0.3)
+    weighted = IMPORTANCE(bent)
+    chains = galdiff.infer(bent, "nuts", warmup=100, draws=150)
+    sd = weighted.numbers[0].std(0)
+    assert weighted.usable
+    np.testing.assert_allclose(chains.numbers.mean((0, 1)), weighted.numbers[0].mean(0), atol=0.3 * sd.max())
+    np.testing.assert_allclose(chains.numbers.std((0, 1)) / sd, 1.0, atol=0.3)
 
 
 @pytest.mark.parametrize("solver", ["levenberg_marquardt", "lbfgs"])

@@ -1,6 +1,7 @@
 """A library whose stars shine together with the gas that they ionise, for photometry by tables."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -43,8 +44,8 @@ def with_gas(library: SSPGrid, nebular: Stage) -> SSPGrid:
         gas: NebularLight = nebular(**{name: known[name] for name in nebular.reads()})
         return stars.young * gas.passes + gas.continuum + line_spectrum(wave, gas.line_wave, gas.line_lum)
 
-    made = jax.lax.map(one, jnp.arange(shape[0] * shape[1]))
-    return dataclasses.replace(library, ssp_flux=np.asarray(made).reshape(flux.shape), name=f"{library.name}, with gas")
+    made: Any = np.asarray(jax.lax.map(one, jnp.arange(shape[0] * shape[1]))).reshape(flux.shape)
+    return dataclasses.replace(library, ssp_flux=made, name=f"{library.name}, with gas")
 
 
 def line_spectrum(
@@ -58,7 +59,7 @@ def line_spectrum(
     """
     if line_wave.shape[0] == 0:
         return jnp.zeros_like(wave)
-    cell = jnp.gradient(wave).at[0].divide(2).at[-1].divide(2)
+    cell = jnp.asarray(jnp.gradient(wave)).at[0].divide(2).at[-1].divide(2)
     i = jnp.clip(jnp.searchsorted(wave, line_wave) - 1, 0, wave.size - 2)
     share = (line_wave - wave[i]) / (wave[i + 1] - wave[i])
     lum = jnp.where((share >= 0) & (share <= 1), line_lum, 0.0)

@@ -5,7 +5,6 @@ from typing import Protocol
 
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 from jaxtyping import Array, ArrayLike, Float
 
 from galdiff.core.stage import Stage
@@ -42,7 +41,7 @@ class TabledPhotometry(Stage):
     """
 
     def __init__(self, *, dust: Screens | None, clouds: Clouds) -> None:
-        self.dust: nnx.Module | Screens | None = dust
+        self.dust = dust
         self.clouds = clouds
 
     def __call__(self, populations: PopulationWeights, tables: BandTables, epoch: Epoch) -> Magnitudes:
