@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from galdiff.core.priors import LogNormal, Normal, Uniform
+from galdiff.core.priors import LogNormal, Normal, StudentT2, TruncatedNormal, Uniform
 from galdiff.errors import InputError
 from galdiff.inference.likelihoods.model import Measured, measured
 from galdiff.inference.likelihoods.photometry import PhotometryLikelihood
@@ -323,3 +323,48 @@ def test_a_catalogue_without_ids_numbers_its_rows_and_takes_other_names(tmp_path
     np.testing.assert_allclose(read.flux[:2, 0], np.array([1.0, 2.0]) / 3631e6)
     assert read.error[1, 0] < 0
     assert np.isnan(read.flux[2, 0])
+
+
+@pytest.mark.parametrize(
+    ("unit", "flux", "error"),
+    [
+        ("maggies", 1e-9, 1e-10),
+        ("microjansky", 3.631, 0.3631),
+        ("mag", 22.5, 0.10857362),
+    ],
+)
+def test_the_same_flux_is_read_in_every_unit(tmp_path, unit, flux, error):
+    (tmp_path / "a.csv").write_text(f"id,redshift,sdss2010-r,sdss2010-r_err\n3,0.1,{flux},{error}\n")
+    read = read_photometry(tmp_path / "a.csv", ["sdss2010-r"], unit)
+    np.testing.assert_allclose(read.flux, 1e-9, rtol=1e-6)
+    np.testing.assert_allclose(read.error, 1e-10, rtol=1e-6)
+
+
+def test_a_fainter_limit_in_magnitudes_is_still_a_limit(tmp_path):
+    (tmp_path / "a.csv").write_text("redshift,sdss2010-r,sdss2010-r_err\n0.1,25.0,-0.2\n")
+    read = read_photometry(tmp_path / "a.csv", ["sdss2010-r"], "mag")
+    assert read.error[0, 0] < 0
+    np.testing.assert_allclose(read.flux[0, 0], 1e-10)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: TruncatedNormal(1.0, 2.0, 0.0, 2.0), "normal, 1 +- 2, from 0 to 2"),
+        (lambda: Normal(1.0, 2.0), "normal, 1 +- 2"),
+        (lambda: LogNormal(1.0, 2.0), "lognormal, 1 +- 2 dex"),
+        (lambda: Uniform(1.0, 2.0), "uniform from 1 to 2"),
+        (lambda: StudentT2(1.0, 2.0), "Student's t of 2 degrees of freedom, 1 +- 2"),
+        (lambda: Normal(1.0, 2.0).within(0.0, 4.0), "normal, 1 +- 2, cut at (0.0, 4.0)"),
+    ],
+)
+def test_a_prior_says_what_it_is(make, said):
+    assert make().words() == said
+
+
+def test_a_prior_whose_bounds_are_far_is_not_cut():
+    prior = Normal(1.0, 0.01)
+    assert prior.within(-1e3, 1e3) is prior
+    assert prior.within(None, None) is prior
+    np.testing.assert_allclose(Normal(0.0, 1.0).share(-1.0, 1.0), 0.6826894921)
+    np.testing.assert_allclose(Normal(0.0, 1.0).share(None, 0.0), 0.5)
