@@ -62,6 +62,8 @@ from galdiff.observing.spectrum_steps import SpectrumSteps
 from galdiff.observing.star_sums import BareMaps
 from galdiff.photometry.magnitudes import Photometry
 from galdiff.photometry.passband import Passband
+from galdiff.photometry.tabled import TabledPhotometry
+from galdiff.photometry.tables import BandTables
 from galdiff.populations import diffmahpop, diffstarpop, dust_population
 from galdiff.records import (
     Galaxy,
