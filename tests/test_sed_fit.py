@@ -62,6 +62,7 @@ def case():
         cosmology=Cosmology(),
         passbands=BANDS,
         unit="maggies",
+        columns=None,
     )
 
 

@@ -63,7 +63,7 @@ class SedFit:
         cosmology: Cosmology,
         passbands: Sequence[str],
         unit: str,
-        columns: Mapping[str, str] | None = None,
+        columns: Mapping[str, str] | None,
     ) -> None:
         if law.needs_halo:
             raise InputError(f"case.law is {type(law).__name__}, which follows a halo; take sfh=delayed_tau or bins")
