@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     from galdiff.cosmology import Cosmology
     from galdiff.errors import InputError
     from galdiff.front.calls import draw_disc, grow, observe, pipeline, read_galaxy
+    from galdiff.front.infer import infer
     from galdiff.front.products import Mock, Target
     from galdiff.ifu.instrument import Instrument, make_instrument
     from galdiff.ifu.plan import Precision, make_plan
+    from galdiff.inference.posterior import make_posterior
     from galdiff.io.fits_cube import read_cube
     from galdiff.io.histories import read_history
     from galdiff.io.simulations.objects.pynbody import from_pynbody
@@ -54,9 +56,11 @@ HOMES = {
     "cosmology": ("Cosmology", "cosmology"),
     "errors": ("InputError",),
     "front.calls": ("draw_disc", "grow", "observe", "pipeline", "read_galaxy"),
+    "front.infer": ("infer",),
     "front.products": ("Mock", "Target"),
     "ifu.instrument": ("Instrument", "make_instrument"),
     "ifu.plan": ("Precision", "make_plan"),
+    "inference.posterior": ("make_posterior",),
     "io.fits_cube": ("read_cube",),
     "io.histories": ("read_history",),
     "io.simulations.objects.pynbody": ("from_pynbody",),
@@ -100,10 +104,12 @@ __all__ = [
     "from_swiftsimio",
     "from_yt",
     "grow",
+    "infer",
     "load",
     "load_ssp",
     "make_instrument",
     "make_plan",
+    "make_posterior",
     "observe",
     "physical",
     "pipeline",

@@ -128,7 +128,8 @@ def _bounds(node: Mapping[str, Any], path: str, name: str) -> list[str]:
         return []
     unit = "" if variable.unit == "1" else f" {variable.unit}"
     between = "any finite value" if variable.lo is None else f"above {variable.lo:g} and below {variable.hi:g}"
-    prior = f"; {variable.prior}" if variable.prior else ""
+    believed = variable.believed()
+    prior = "" if believed is None else f"; {believed.words()}"
     return [f"  trainable: {between}{unit}{prior}"]
 
 

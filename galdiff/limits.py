@@ -137,6 +137,7 @@ LIMITS: Mapping[str, Mapping[str, Limit | Choice | Place]] = {
         "sigma_gas": Limit(0, 1e4, "km/s"),
         "alpha_fe": Limit(-1, 1.5, "dex", null=True),
     },
+    "infer": {"together": AT_LEAST_ONE, "figures": Limit(0, MOST, closed=True), "data": PLACE},
     "mock_catalog": {
         "chunk": Limit(1, MOST, closed=True),
         "figure": AT_LEAST_ONE,

@@ -62,6 +62,8 @@ from galdiff.observing.spectrum_steps import SpectrumSteps
 from galdiff.observing.star_sums import BareMaps
 from galdiff.photometry.magnitudes import Photometry
 from galdiff.photometry.passband import Passband
+from galdiff.photometry.tabled import TabledPhotometry
+from galdiff.photometry.tables import BandTables
 from galdiff.populations import diffmahpop, diffstarpop, dust_population
 from galdiff.records import (
     Galaxy,
@@ -287,6 +289,21 @@ def galaxy_dust():
     return GalaxyDust(curve=ModifiedCalzetti(), a_v=0.3, a_v_birth=0.6), {"starlight": starlight()}
 
 
+def tabled_photometry():
+    """One band of two parts, behind dust whose curve is tilted."""
+    ages = jnp.asarray(PANELS.lg_age_gyr)
+    mass = 1e9 * jnp.ones((2, ages.size))
+    tables = BandTables(
+        flux=1e4 * jnp.ones((2, ages.size, 2)),
+        centre=jnp.asarray([4000.0, 5000.0]),
+        redshift=epoch().redshift,
+        names=("b",),
+        parts=(2,),
+    )
+    stage = TabledPhotometry(dust=GalaxyDust(curve=ModifiedCalzetti(), tilt=-0.3), clouds=GalaxyLight())
+    return stage, {"populations": PopulationWeights(mass=mass, lg_age=ages), "tables": tables, "epoch": epoch()}
+
+
 def high_redshift() -> dict:
     """A spectrum about Lyman alpha and its limit, at redshift 7."""
     wave = jnp.asarray(np.linspace(600.0, 1500.0, 60))
@@ -389,6 +406,7 @@ BUILDERS: dict[type[Stage], Callable] = {
     ),
     GalaxyLight: galaxy_light,
     GalaxyDust: galaxy_dust,
+    TabledPhotometry: tabled_photometry,
     NoGalaxyDust: lambda: (NoGalaxyDust(), {"starlight": starlight()}),
     NoDustEmission: lambda: (NoDustEmission(), {"spectrum": spectrum()}),
     ModifiedBlackBody: lambda: (

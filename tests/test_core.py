@@ -17,6 +17,7 @@ from galdiff import units
 from galdiff.core.budget import Budget
 from galdiff.core.correction import Correction, LogGain, NoCorrection, SimplexTilt
 from galdiff.core.kernels import TAPS, VARIANCE, bspline_weights
+from galdiff.core.priors import LogNormal
 from galdiff.core.record import check, quantity, record, static, unit_of
 from galdiff.core.stage import Stage
 from galdiff.core.variables import Physical, Table, physical, table, to_bounded, to_unbounded
@@ -133,10 +134,10 @@ def test_the_bounded_map_has_unit_slope_at_the_centre():
 
 
 def test_a_physical_parameter_starts_at_its_value_and_never_leaves_its_bounds():
-    tau = physical(2.0, lo=0.1, hi=10.0, unit="Gyr", prior="depletion time")
+    tau = physical(2.0, lo=0.1, hi=10.0, unit="Gyr", prior=LogNormal(2.0, 0.3))
     np.testing.assert_allclose(tau.bounded, 2.0, rtol=1e-12)
     assert isinstance(tau, nnx.Param)
-    assert (tau.unit, tau.prior) == ("Gyr", "depletion time")
+    assert (tau.unit, tau.prior) == ("Gyr", LogNormal(2.0, 0.3))
     for raw in (-1e6, 1e6):
         tau.set_value(jnp.asarray(raw))
         assert 0.1 <= tau.bounded <= 10.0

@@ -36,12 +36,13 @@ CASES = [
 ]
 CONF = project_dir("conf")
 PRESETS = {"planck15": ac.Planck15, "planck18": ac.Planck18, "wmap9": ac.WMAP9}
+INFERRED = ("sed",)  # experiments of galdiff infer
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 HALOS = sorted(path.stem for path in (CONF / "halo").glob("*.yaml"))
 INPUTS = ("disc", "file", "halo")
 ENTRIES = [  # a config of the command line, and what is chosen in it
     *((path.stem, ()) for path in sorted(CONF.glob("*.yaml")) if path.stem != "interpolation_gradients"),
-    *(("train", (f"experiment={name}",)) for name in EXPERIMENTS),
+    *(("infer" if name in INFERRED else "train", (f"experiment={name}",)) for name in EXPERIMENTS),
     *(("simulate", (f"halo={halo}", f"input={name}")) for halo, name in itertools.product(HALOS, INPUTS)),
     *((name, ("halo=diffmah",)) for name in ("populate", "sensitivity")),
     ("predict", ("input=drivers",)),

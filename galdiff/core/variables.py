@@ -8,6 +8,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, ArrayLike
 
+from galdiff.core.priors import Prior, Uniform
+
 
 def to_unbounded(x: ArrayLike, lo: float, hi: float) -> Array:
     """Inverse of `to_bounded`, same shape, [unit of x] too; infinite at the bounds."""
@@ -30,6 +32,16 @@ class Physical(nnx.Param):
         raw = self[...]
         return raw if lo is None else to_bounded(raw, lo, hi)
 
+    def believed(self) -> Prior | None:
+        """Its prior within its bounds; by default uniform between them, and None where there are none.
+
+        Raises:
+          InputError: a prior that reaches beyond the bounds.
+        """
+        if self.prior is None:
+            return None if self.lo is None else Uniform(self.lo, self.hi)
+        return self.prior.within(self.lo, self.hi)
+
 
 class Table(nnx.Variable):
     """Fixed data (a grid, a curve): never trained, not stored in checkpoints, named in the config."""
@@ -49,7 +61,7 @@ def physical(
     unit: str,
     lo: float | None = None,
     hi: float | None = None,
-    prior: str = "",
+    prior: Prior | None = None,
     dtype: Any = jnp.float32,
 ) -> Physical:
     """A trainable physical parameter.
@@ -58,7 +70,7 @@ def physical(
       value: starting value [unit].
       unit: unit of value, bounds and of `.bounded`.
       lo, hi: open bounds [unit]; give both or neither.
-      prior: what is known about it, in words.
+      prior: what is known of it before the data; None is uniform between the bounds.
       dtype: dtype it is stored in (explicit, as weak types make a train step compile several times);
         float64 is used where JAX runs in double precision.
 

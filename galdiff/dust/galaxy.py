@@ -21,6 +21,8 @@ class GalaxyDust(Stage):
       curve: A(wave)/A(V) of the screen; birth_curve: of birth clouds, the same if None.
       a_v: attenuation of the screen, a_v_birth: that of birth clouds besides [mag].
       unobscured: share of the light that sees no dust [1] (Lower et al. 2022, ApJ 931, 14).
+      tilt: exponent of (wave / 5500 Angstrom) by which the screen is steeper than its curve, to be fitted [1]; None
+        for none.
       correction: of the attenuation of the screen [mag] along the wavelength, see `HOOK`.
     """
 
@@ -34,9 +36,11 @@ class GalaxyDust(Stage):
         a_v: float = 0.3,
         a_v_birth: float = 0.6,
         unobscured: float = 1e-3,
+        tilt: float | None = None,
         correction: Correction | None = None,
     ) -> None:
         self.curve = curve
+        self.tilt = None if tilt is None else physical(tilt, lo=-1.5, hi=1.0, unit="1")
         self.birth_curve = curve if birth_curve is None else birth_curve
         self.a_v = physical(a_v, lo=0.0, hi=10.0, unit="mag")
         self.a_v_birth = physical(a_v_birth, lo=0.0, hi=20.0, unit="mag")
@@ -61,6 +65,7 @@ class GalaxyDust(Stage):
     def transmissions(self, wave: Float[Array, "wave"]) -> tuple[Float[Array, "wave"], Float[Array, "wave"]]:
         """Shares of the light [1] that the screen and the birth clouds let through at rest wavelengths [Angstrom]."""
         a = self.a_v.bounded * self.curve(wave)
+        a = a if self.tilt is None else a * (wave / 5500.0) ** self.tilt.bounded
         a = self.correction(a[:, None], jnp.log(wave / 5500.0)[:, None])[:, 0]
         free = self.unobscured.bounded
         birth = self.a_v_birth.bounded * self.birth_curve(wave)

@@ -71,7 +71,7 @@ FACTORS = (0.2, 2 * MAX_WIDER)  # open bounds of factors on published widths [1]
 
 def width_factor(value: float) -> Physical:
     """A trainable factor on a published width."""
-    return physical(value, lo=FACTORS[0], hi=FACTORS[1], unit="1", prior="one: the instrument as published")
+    return physical(value, lo=FACTORS[0], hi=FACTORS[1], unit="1")
 
 
 def sum_bands(parts: Iterable[tuple[Array, slice]]) -> Float[Array, "y x wave"]:

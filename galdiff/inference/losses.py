@@ -18,6 +18,7 @@ from galdiff.core.buildable import buildable
 from galdiff.errors import InputError
 
 LN_2_PI = math.log(2 * math.pi)
+NEAR = 1e-3  # x^2 / nu below which a logarithm is a short series
 WING = 4.0  # -ln of how small a wing is that counts as far
 UPPER, MEASURED, LOWER = -1, 0, 1  # what a column of limits holds
 
@@ -46,6 +47,19 @@ class Noise(abc.ABC):
           limit: -1 where `measured` is an upper limit, 1 where it is a lower one, 0 elsewhere.
         """
 
+    @abc.abstractmethod
+    def residual(
+        self,
+        predicted: Float[ArrayLike, "..."],
+        measured: Float[ArrayLike, "..."],
+        error: Float[ArrayLike, "..."],
+        limit: Float[ArrayLike, "..."] = MEASURED,
+    ) -> Float[Array, "..."]:
+        """r [1] with -r^2 / 2 = the ln of the density but for what does not depend on the prediction.
+
+        Smooth where r passes zero, so that a fit by least squares is one by likelihood; arguments as above.
+        """
+
 
 @typing.final
 class Gaussian(Noise):
@@ -57,6 +71,13 @@ class Gaussian(Noise):
         """ln of the density; limits are not understood."""
         del limit
         return _ln_normal(_pull(predicted, measured, error), error)
+
+    def residual(
+        self, predicted: ArrayLike, measured: ArrayLike, error: ArrayLike, limit: ArrayLike = MEASURED
+    ) -> Array:
+        """What was missed over the error; limits are not understood."""
+        del limit
+        return _pull(predicted, measured, error)
 
 
 @typing.final
@@ -82,6 +103,18 @@ class StudentT(Noise):
         beyond = _ln_t_below(jnp.where(limit == LOWER, -x, x), nu)
         return jnp.where(limit == MEASURED, _ln_t(x, nu) - jnp.log(error), beyond)
 
+    def residual(
+        self, predicted: ArrayLike, measured: ArrayLike, error: ArrayLike, limit: ArrayLike = MEASURED
+    ) -> Array:
+        """Grows like the root of a logarithm."""
+        nu, x = self.nu, _pull(predicted, measured, error)
+        limit = jnp.asarray(limit)
+        y = x**2 / nu
+        near = y < NEAR
+        g = jnp.where(near, 1 - y / 2 + y**2 / 3, jnp.log1p(y) / jnp.where(near, 1.0, y))
+        beyond = _root(_ln_t_below(jnp.where(limit == LOWER, -x, x), nu))
+        return jnp.where(limit == MEASURED, x * jnp.sqrt(g * (nu + 1) / nu), beyond)
+
 
 @typing.final
 class Censored(Noise):
@@ -98,9 +131,22 @@ class Censored(Noise):
         side = jnp.where(limit == LOWER, -x, x)  # an upper limit is met where the prediction lies below
         return jnp.where(limit == MEASURED, _ln_normal(x, error), log_ndtr(side))
 
+    def residual(
+        self, predicted: ArrayLike, measured: ArrayLike, error: ArrayLike, limit: ArrayLike = MEASURED
+    ) -> Array:
+        """What was missed over the error; of a limit that is met, nearly nothing."""
+        x = _pull(predicted, measured, error)
+        limit = jnp.asarray(limit)
+        return jnp.where(limit == MEASURED, x, _root(log_ndtr(jnp.where(limit == LOWER, -x, x))))
+
 
 def _pull(predicted: ArrayLike, measured: ArrayLike, error: ArrayLike) -> Array:
     return (jnp.asarray(measured) - predicted) / error
+
+
+def _root(ln_probability: Array) -> Array:
+    """sqrt(-2 ln P), whose slope ends where P is one to round-off."""
+    return jnp.sqrt(jnp.maximum(-2 * ln_probability, float(jnp.finfo(ln_probability.dtype).tiny)))
 
 
 def _ln_normal(x: Array, error: ArrayLike) -> Array:

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from galdiff.core.priors import StudentT2
 from galdiff.core.variables import Physical, physical
 from galdiff.errors import InputError
 from galdiff.light_records import Epoch
@@ -54,7 +55,7 @@ class ContinuityBins(TopHats):
             lo=None,
             hi=None,
             unit="dex",
-            prior="Student's t, 2 degrees of freedom, width 0.3 dex (continuity) or 1 dex (bursty)",
+            prior=StudentT2(0.0, 0.3),
         )
         self.edges = tuple(float(edge) for edge in edges)
 

@@ -2,7 +2,7 @@
 
 import abc
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from flax import nnx
@@ -23,6 +23,8 @@ SHARPNESS = 1.6  # per Gyr, of the evolution
 class MetallicityLaw(nnx.Module):
     """log10 Z of the stars that form, and its scatter; one file or class and one yaml each."""
 
+    same_at_all_ages: ClassVar[bool] = False  # True: stars of all ages have one distribution, laid down once
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         buildable(cls)
@@ -38,6 +40,8 @@ class MetallicityLaw(nnx.Module):
 
 class OneMetallicity(MetallicityLaw):
     """The same mean for all ages: a lognormal distribution."""
+
+    same_at_all_ages = True
 
     def __init__(self, *, lgmet: float = -1.85, scatter: float = 0.1) -> None:
         """lgmet: mean log10 of the metal mass fraction [dex]; scatter: standard deviation [dex]."""

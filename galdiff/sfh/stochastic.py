@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from galdiff.core.priors import Normal
 from galdiff.core.variables import Physical, physical
 from galdiff.errors import InputError
 from galdiff.light_records import Epoch
@@ -73,7 +74,7 @@ class Stochastic(SfhLaw):
         self.sigma_gmc = physical(sigma_gmc, lo=0.0, hi=3.0, unit="dex")
         self.tau_gmc = physical(tau_gmc, lo=1e-4, hi=1.0, unit="Gyr")
         dtype = self.sigma[...].dtype
-        self.latent = Physical(jnp.asarray(numbers, dtype), lo=None, hi=None, unit="1", prior="standard normal")
+        self.latent = Physical(jnp.asarray(numbers, dtype), lo=None, hi=None, unit="1", prior=Normal(0.0, 1.0))
 
     def sfr(self, time: Float[Array, "..."], epoch: Epoch, halo: HaloGrowth | None = None) -> Float[Array, "..."]:
         """Rate [Msun/yr] at cosmic times [Gyr] of any shape."""

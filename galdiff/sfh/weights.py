@@ -34,8 +34,12 @@ class Enrich(Stage):
 
     def __call__(self, stars: StellarHistory) -> PopulationWeights:
         """Mass formed at each node; what is beyond the library counts at its ends."""
-        mets = normal_hats(self.law.lgmet(stars), self.law.spread(), np.asarray(self.lgmet))
-        by_metals = mets.T * stars.mass
-        mass = self.ages.on_nodes(by_metals, stars.time)
+        lgmet = self.law.lgmet(stars)
+        lgmet = lgmet[:1] if self.law.same_at_all_ages else lgmet
+        mets = normal_hats(lgmet, self.law.spread(), np.asarray(self.lgmet))
+        if self.law.same_at_all_ages:
+            mass = mets[0][:, None] * self.ages.on_nodes(stars.mass, stars.time)
+        else:
+            mass = self.ages.on_nodes(mets.T * stars.mass, stars.time)
         lg_age = jnp.asarray(self.ages.lg_age_gyr, stars.age.dtype)
         return PopulationWeights(mass=mass, lg_age=lg_age)

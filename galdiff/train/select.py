@@ -1,11 +1,11 @@
 """Which parameters of a model train: corrections, physics, both, or those whose path matches a pattern."""
 
-import fnmatch
 from collections.abc import Sequence
 
 from flax import nnx
 
 from galdiff.core.correction import Correction
+from galdiff.core.patterns import matching
 from galdiff.errors import InputError
 from galdiff.train.checkpoints import by_path
 
@@ -42,14 +42,7 @@ def trainable(model: nnx.Module, which: str | Sequence[str]) -> tuple[str, ...]:
     known = groups["corrections"] + groups["physics"]
     groups["all"] = known
     patterns = [which] if isinstance(which, str) else list(which)
-    chosen: list[str] = []
-    for pattern in patterns:
-        bare = pattern.removeprefix("!")
-        found = groups[bare] if bare in groups else fnmatch.filter(known, bare)
-        if not found:
-            shown = ", ".join(known[:8]) + (", ..." if len(known) > 8 else "")
-            raise InputError(f"train.which: '{pattern}' matches none of the {len(known)} parameters ({shown})")
-        chosen = [p for p in chosen if p not in found] if pattern != bare else chosen + found
+    chosen = matching(patterns, known, "train.which", groups)
     if not chosen:
         raise InputError(f"train.which is {patterns}: nothing is left to train; choose one of {', '.join(KINDS)}")
-    return tuple(dict.fromkeys(chosen))
+    return tuple(chosen)

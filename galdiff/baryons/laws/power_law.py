@@ -32,8 +32,8 @@ class PowerLaw(Law):
         log10_a_range: tuple[float, float],
         alpha0_range: tuple[float, float] = (-4.0, 0.0),
     ) -> None:
-        self.log10_a = physical(log10_a, unit="dex", lo=log10_a_range[0], hi=log10_a_range[1], prior="uniform")
-        self.alpha0 = physical(alpha0, unit="1", lo=alpha0_range[0], hi=alpha0_range[1], prior="uniform")
+        self.log10_a = physical(log10_a, unit="dex", lo=log10_a_range[0], hi=log10_a_range[1])
+        self.alpha0 = physical(alpha0, unit="1", lo=alpha0_range[0], hi=alpha0_range[1])
         self.alpha_z = physical(alpha_z, unit="1", lo=-2.0, hi=2.0)
         self.beta = physical(beta, unit="1", lo=-5.0, hi=5.0)
 
