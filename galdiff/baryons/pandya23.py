@@ -17,6 +17,7 @@ from galdiff.baryons.cycle import BaryonCycle
 from galdiff.baryons.evolve import Equations, Outputs
 from galdiff.baryons.halo_state import halo_state_at
 from galdiff.baryons.hot_gas import LN_10
+from galdiff.baryons.laws.capped_power_law import CappedPowerLaw
 from galdiff.baryons.laws.constant_yields import ENERGY_YIELD, yields_of
 from galdiff.baryons.laws.cooling import CoolingLaw
 from galdiff.baryons.laws.cooling_time import CoolingTime
@@ -32,6 +33,7 @@ from galdiff.core import soft
 from galdiff.core.correction import Correction, NoCorrection
 from galdiff.records import Diagnostics
 
+INFLOW = {"log10_a": math.log10(0.25 * Z_SUN), "alpha0": 2.2, "beta": -1.3}  # metallicity, below any ceiling
 YIELDS = {"f_recycle": 0.4, "metal_yield": 0.02, "energy_yield": ENERGY_YIELD}
 
 
@@ -86,8 +88,17 @@ def diagnose(f_prevent: Any, d: KnownRates, **found: Any) -> Diagnostics:
     )
 
 
+def published(**parts: Any) -> "Pandya23":
+    """The cycle as Pandya et al. (2023, 2026) solve it, kinks apart (`sharp`): gas that radiates n^2 Lambda_N, which is
+    4.0 times too much, and an inflow whose metallicity has no ceiling; `parts` are arguments of `Pandya23`.
+    """
+    inflow = PowerLaw(**INFLOW, log10_a_range=(-4.0, -1.5), alpha0_range=(0.0, 4.0))
+    return Pandya23(**{"cooling": CoolingTime(convention="n2"), "z_inflow": inflow, **parts})
+
+
 class Pandya23(BaryonCycle):
-    """Baryons of a halo in two zones; limits and defaults of the laws are the published priors.
+    """Baryons of a halo in two zones; limits and defaults of the laws are the published priors. What is not
+    right in the published model is mended; `published` gives it as it is.
 
     `correction` scales the primitive rates (`Rates`) by what the halo does, once for all steps; `state_correction` also
     sees the contents (`all_drivers`) and is evaluated at every stage of every step. `cooling` may be a function
@@ -130,8 +141,8 @@ class Pandya23(BaryonCycle):
         self.eta_mass = eta_mass or PowerLaw(log10_a=0.0, alpha0=-1.0, log10_a_range=(-2.0, 1.0))
         self.eta_energy = eta_energy or PowerLaw(log10_a=-1.0, alpha0=-1.0, log10_a_range=(-2.0, 0.0))
         self.eta_metal = eta_metal or PowerLaw(log10_a=-1.7, alpha0=-0.3, log10_a_range=(-2.0, 0.0))
-        inflow = z_inflow or PowerLaw(
-            log10_a=math.log10(0.25 * Z_SUN), alpha0=2.2, beta=-1.3, log10_a_range=(-4.0, -1.5), alpha0_range=(0.0, 4.0)
+        inflow = z_inflow or CappedPowerLaw(
+            **INFLOW, log10_ceiling=-2.0, log10_a_range=(-4.0, -1.5), alpha0_range=(0.0, 4.0)
         )
         self.z_inflow = of_the_halo("z_inflow", inflow)
         self.prevent = of_the_halo("prevent", prevent or Logistic())
