@@ -33,7 +33,7 @@ from galdiff.core import soft
 from galdiff.core.correction import Correction, NoCorrection
 from galdiff.records import Diagnostics
 
-INFLOW: dict[str, Any] = {"log10_a": math.log10(0.25 * Z_SUN), "alpha0": 2.2, "beta": -1.3}  # metallicity, below any ceiling
+INFLOW: dict[str, Any] = {"log10_a": math.log10(0.25 * Z_SUN), "alpha0": 2.2, "beta": -1.3}  # metallicity
 YIELDS = {"f_recycle": 0.4, "metal_yield": 0.02, "energy_yield": ENERGY_YIELD}
 
 
