@@ -45,7 +45,7 @@ IN_EACH = ("cooling=cooling_time", "yields=constant", "yields=without_energy")
 SOLVED = [
     name for name in PRESETS if name.startswith(("star_formation=", "cooling=", "yields=")) and name not in IN_EACH
 ]
-SOLVED += ["prevent=none"]
+SOLVED += ["prevent=none", "black_hole=croton06"]
 
 
 def law_of(preset: str) -> Law:

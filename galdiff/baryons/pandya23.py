@@ -17,6 +17,7 @@ from galdiff.baryons.cycle import BaryonCycle
 from galdiff.baryons.evolve import Equations, Outputs
 from galdiff.baryons.halo_state import halo_state_at
 from galdiff.baryons.hot_gas import LN_10
+from galdiff.baryons.laws.black_hole import BlackHoleLaw, NoBlackHole
 from galdiff.baryons.laws.capped_power_law import CappedPowerLaw
 from galdiff.baryons.laws.constant_yields import ENERGY_YIELD, yields_of
 from galdiff.baryons.laws.cooling import CoolingLaw
@@ -64,6 +65,8 @@ def flows(
     )
     if p.turbulence is not None:
         made = two_zone.merged(made, two_zone.stirring(p.turbulence, contents, d, halo, made["energy"]))
+    if d.black_hole is not None:
+        made = two_zone.merged(made, two_zone.black_hole(contents, d))
     sfr = contents["mass"]["ism"] * d.rates.star_formation
     return made, dict(d=d, sfr=sfr, t_cool=halo.t_cool, temperature=jnp.exp(LN_10 * halo.log10_t))
 
@@ -115,6 +118,7 @@ class Pandya23(BaryonCycle):
         "prevent",
         "cooling",
         "yields",
+        "black_hole",
     )
 
     def __init__(
@@ -128,6 +132,7 @@ class Pandya23(BaryonCycle):
         prevent: Law | None = None,
         cooling: CoolingLaw | nnx.Module | None = None,
         yields: YieldsLaw | None = None,
+        black_hole: BlackHoleLaw | None = None,
         f_recycle: float | None = None,
         metal_yield: float | None = None,
         energy_yield: float | None = None,
@@ -149,6 +154,7 @@ class Pandya23(BaryonCycle):
         self.cooling = cooling if isinstance(cooling, CoolingLaw) else CoolingTime(function=cooling)
         numbers = {"f_recycle": f_recycle, "metal_yield": metal_yield, "energy_yield": energy_yield}
         self.yields = with_energy(yields_of(yields, YIELDS, numbers), "Pandya23")
+        self.black_hole = black_hole or NoBlackHole()
         self.turbulence = nnx.data(turbulence)
         self.correction = correction or NoCorrection()
         self.state_correction = state_correction or NoCorrection()
@@ -166,7 +172,13 @@ class Pandya23(BaryonCycle):
         """The model with these parameters, or its own, filled in."""
         p = self.parameters() if parameters is None else parameters
         laws = {slot: law for slot, law in self.laws().items() if slot != "cooling"}  # of the rates
-        turbulent = p.turbulence is not None
+        turbulent, hole = p.turbulence is not None, self.black_hole
+        has_hole = not isinstance(hole, NoBlackHole)
+
+        def start(halo: Any, cosmology: Any) -> Contents:
+            seed = hole.seed(p.black_hole) if has_hole else None
+            return two_zone.start(halo, cosmology, turbulent, seed)
+
         early = isinstance(self.state_correction, NoCorrection) and not any(x.sees_contents for x in laws.values())
 
         def flows_of(contents: Any, d: Any) -> Any:
@@ -174,8 +186,8 @@ class Pandya23(BaryonCycle):
             return flows(contents, d, p, self.cooling, self.sharp)
 
         return Equations(
-            budgets=two_zone.budgets(turbulent),
-            start=lambda halo, cosmology: two_zone.start(halo, cosmology, turbulent),
+            budgets=two_zone.budgets(turbulent, has_hole),
+            start=start,
             halo_state=lambda halo, cosmology: halo_state_at(halo, cosmology, self.sharp),
             known_rates=lambda halo_state: known_rates(laws, p, halo_state, self.correction, self.sharp, limit=early),
             flows=flows_of,
