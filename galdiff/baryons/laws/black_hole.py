@@ -28,7 +28,6 @@ class BlackHoleLaw(Law):
     def __call__(self, p: Any, halo_state: HaloState, contents: Contents | None = None) -> BlackHoleRates | None:
         """The rates, positive, in the shape of the halo; None where there is no black hole."""
 
-
     @abc.abstractmethod
     def seed(self, p: Any) -> Array:
         """Mass when the gas of a halo is first followed [Msun], a number."""

@@ -11,35 +11,36 @@ from galdiff.baryons.patankar import Contents
 from galdiff.core.variables import physical
 from galdiff.units import C_KMS, EDDINGTON_GYR
 
-MOST = 0.02  # of the Eddington limit: above it no radio mode is seen (Merloni & Heinz 2008, MNRAS 388, 1011, 1 to 3 %)
+MOST = 0.02  # of the Eddington limit: no radio mode is seen above 1 to 3 % (Merloni & Heinz 2008, MNRAS 388, 1011)
 V_RADIO, HOT_SHARE = 200.0, 0.1  # km/s, and M_cgm / M_vir, at which the radio mode has its amplitude (eq. 10)
 
 
 class Croton06(BlackHoleLaw):
-    """Cold gas as stars form, 10^log10_cold (1+z)^beta_cold / (1 + (v_cold/V_vir)^2) (eq. 8); hot gas and its heat as M_bh M_cgm V_vir^3.
+    """Cold gas as stars form, hot gas and its heat as M_bh M_cgm V_vir^slope.
 
-    In the radio mode it shines with 10^log10_eddington of its Eddington limit where V_vir = 200 km/s and M_cgm = 0.1
-    M_vir, at most 0.02, all of it heat of the CGM, and `efficiency` of the rest energy that it swallows (eqs. 10 and 11).
-    Growth in mergers is put in by the cold mode, which follows all star formation.
+    Per mass of stars formed it swallows 10^log10_cold (1+z)^beta_cold / (1 + (v_cold/V_vir)^2) of cold gas (eq. 8,
+    there in mergers alone, whose growth this stands for). In the radio mode it shines with 10^log10_eddington of its
+    Eddington limit where V_vir = 200 km/s and M_cgm = 0.1 M_vir, at most 0.02, all of it heat of the CGM, and
+    `efficiency` of the rest energy that it swallows (eqs. 10 and 11).
     """
 
     def __init__(
         self,
         *,
-        log10_seed: float = 3.0,
-        log10_cold: float = -2.5,
-        v_cold: float = 280.0,
+        log10_cold: float,
+        v_cold: float,
         beta_cold: float = 0.0,
-        log10_eddington: float = -3.0,
-        slope: float = 3.0,
+        log10_eddington: float,
+        slope: float,
+        log10_seed: float = 3.0,
         efficiency: float = 0.1,
     ) -> None:
-        self.log10_seed = physical(log10_seed, unit="dex(Msun)", lo=1.0, hi=6.0)
         self.log10_cold = physical(log10_cold, unit="dex", lo=-4.0, hi=-1.0, prior="uniform")
         self.v_cold = physical(v_cold, unit="km/s", lo=0.0, hi=1000.0)
         self.beta_cold = physical(beta_cold, unit="1", lo=-3.0, hi=3.0)
         self.log10_eddington = physical(log10_eddington, unit="dex", lo=-6.0, hi=0.0, prior="uniform")
         self.slope = physical(slope, unit="1", lo=0.0, hi=8.0)
+        self.log10_seed = physical(log10_seed, unit="dex(Msun)", lo=1.0, hi=6.0)
         self.efficiency = physical(efficiency, unit="1", lo=0.01, hi=0.4)
 
     def seed(self, p: Any) -> Array:
