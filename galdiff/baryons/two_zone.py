@@ -79,7 +79,10 @@ def budgets(turbulent: bool, black_hole: bool = False) -> dict[str, Budget]:
 
 
 def start(halo: typing.Any, cosmology: typing.Any, turbulent: bool, seed: Array | None = None) -> Contents:
-    """Contents when the gas is first followed, for a halo (`HaloNow`) at that time; `seed` is the black hole [Msun]."""
+    """Contents when the gas is first followed, for a halo (`HaloNow`) at that time.
+
+    In its shape; `seed` is the mass of the black hole [Msun].
+    """
     one = jnp.ones_like(halo.m_vir)
     cgm = CGM_START * cosmology.omega_b / cosmology.omega_m * halo.m_vir
     heat = cgm * halo.v_vir**2

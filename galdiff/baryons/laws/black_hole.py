@@ -30,7 +30,7 @@ class BlackHoleLaw(Law):
 
     @abc.abstractmethod
     def seed(self, p: Any) -> Array:
-        """Mass when the gas of a halo is first followed [Msun], a number."""
+        """Mass when the gas of a halo is first followed [Msun], shape ()."""
 
 
 class NoBlackHole(BlackHoleLaw):
@@ -41,5 +41,5 @@ class NoBlackHole(BlackHoleLaw):
         return None
 
     def seed(self, p: Any) -> Array:
-        """Nothing [Msun]."""
+        """Nothing [Msun], shape ()."""
         return jnp.zeros(())

@@ -44,7 +44,7 @@ class Croton06(BlackHoleLaw):
         self.efficiency = physical(efficiency, unit="1", lo=0.01, hi=0.4)
 
     def seed(self, p: Any) -> Array:
-        """Mass of the seed [Msun]."""
+        """Mass of the seed [Msun], shape ()."""
         return 10**p.log10_seed
 
     def __call__(self, p: Any, halo_state: HaloState, contents: Contents | None = None) -> BlackHoleRates:
