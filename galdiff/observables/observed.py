@@ -39,16 +39,16 @@ def log10_mstar_behroozi19(log10_mpeak: Float[ArrayLike, "..."], redshift: float
 
 
 def log10_gas_fraction_peeples14(log10_mstar: Float[ArrayLike, "..."]) -> Float[Array, "..."]:
-    """log10 of cold gas (H I, H2 and helium) over stars [dex] of star-forming galaxies at z = 0, M* of 10^8.5 to 10^11 Msun
-    (log10_mstar): Peeples et al. (2014, ApJ 786, 54), with the H I of Papastergis et al. (2012, ApJ 759, 138).
+    """log10 of cold gas (H I, H2, helium) over stars [dex] of star-forming galaxies at z = 0, M* of 10^8.5 to 10^11
+    Msun (log10_mstar): Peeples et al. (2014, ApJ 786, 54), with the H I of Papastergis et al. (2012, ApJ 759, 138).
     """
     x = jnp.asarray(log10_mstar)
     return jnp.log10(0.5 * (1.366 * 10 ** (-0.43 * x + 3.75) + 10 ** (-0.4814 * x + 4.3676)))
 
 
 def oxygen_andrews_martini13(log10_mstar: Float[ArrayLike, "..."]) -> Float[Array, "..."]:
-    """12 + log10(O/H) of the gas [dex], direct method, M* of 10^7.4 to 10^10.5 Msun (log10_mstar): Andrews & Martini (2013,
-    ApJ 765, 140).
+    """12 + log10(O/H) of the gas [dex], direct method, M* of 10^7.4 to 10^10.5 Msun (log10_mstar): Andrews &
+    Martini (2013, ApJ 765, 140).
     """
     return 8.798 - jnp.log10(1 + 10 ** (0.64 * (8.901 - jnp.asarray(log10_mstar))))
 
