@@ -30,7 +30,8 @@ from timing import Taken, machine, measure, unit
 from galdiff import runtime
 from galdiff.baryons.cooling import SmoothCooling, TableCooling
 from galdiff.baryons.evolve import Outputs, evolve_adaptively, evolve_prepared, prepare
-from galdiff.baryons.pandya23 import Pandya23
+from galdiff.baryons.laws.cooling_time import CoolingTime
+from galdiff.baryons.pandya23 import Pandya23, published
 from galdiff.cosmology import Cosmology, radiation_density
 from galdiff.halo.ensemble import diffmah_population
 from galdiff.halo.tabulated import from_matrix
@@ -131,11 +132,11 @@ def curves(halos, cooling, quick: bool) -> Rows:
     p = jnp.asarray(BASELINE)
     repeat = 3 if quick else 5
     rows = Rows(f"{halos.t_start.shape[0]} halos, float64 unless named; errors in dex")
-    sharp = Pandya23(sharp=True, cooling=cooling)
+    sharp = published(sharp=True, cooling=CoolingTime(function=cooling, convention="n2"))
     make = equations_of(sharp)
     fine = {True: 4096 if quick else 8192, False: 2048}  # steps of the converged solution, by whether there are kinks
     exact = {}
-    for stage in (sharp, Pandya23()):
+    for stage in (sharp, published()):
         run, tables, _ = ours(stage, halos, fine[stage.sharp])
         exact[stage.sharp] = np.asarray(jax.jit(run)(p, tables))
     for rtol in (1e-5, 1e-7) if quick else (1e-5, 1e-6, 1e-7, 1e-8):
@@ -145,10 +146,10 @@ def curves(halos, cooling, quick: bool) -> Rows:
     many_devices = jax.device_count() > 1 and not quick
     for label, stage, dtype, everywhere in (
         ("galdiff sharp", sharp, float, False),
-        ("galdiff smooth", Pandya23(), float, False),
-        ("galdiff smooth float32", Pandya23(), np.float32, False),
-        (f"galdiff smooth on {jax.device_count()} devices", Pandya23(), float, True),
-        (f"galdiff smooth float32 on {jax.device_count()} devices", Pandya23(), np.float32, True),
+        ("galdiff smooth", published(), float, False),
+        ("galdiff smooth float32", published(), np.float32, False),
+        (f"galdiff smooth on {jax.device_count()} devices", published(), float, True),
+        (f"galdiff smooth float32 on {jax.device_count()} devices", published(), np.float32, True),
     ):
         if everywhere and not many_devices:
             continue
@@ -193,13 +194,13 @@ def ratios(console, rows: dict[str, list[Row]]) -> None:
 def jacobians(halos, cooling) -> Rows:
     """Time and error of the Jacobian of seven log10 contents in eight parameters, of both."""
     p = jnp.asarray(BASELINE)
-    sharp = Pandya23(sharp=True, cooling=cooling)
+    sharp = published(sharp=True, cooling=CoolingTime(function=cooling, convention="n2"))
     peer_model = equations_of(sharp)
     rows = Rows(f"Jacobian of {halos.t_start.shape[0]} halos, 8 parameters")
     for label, stage, dtype in (
         ("galdiff sharp", sharp, float),
-        ("galdiff smooth", Pandya23(), float),
-        ("galdiff smooth float32", Pandya23(), np.float32),
+        ("galdiff smooth", published(), float),
+        ("galdiff smooth float32", published(), np.float32),
     ):
         run, tables, _ = ours(stage, halos, 8192 if stage.sharp else 2048)
         exact = np.asarray(jax.jit(jax.jacfwd(run))(p, tables))
@@ -229,7 +230,7 @@ def reverse(console, batches) -> None:
     """Reverse gradients of a sum over the halos, in forward solves."""
     p = jnp.asarray(BASELINE)
     for halos in batches:
-        run, tables, _ = ours(Pandya23(), halos, 128)
+        run, tables, _ = ours(published(), halos, 128)
         forward = measure(jax.jit(run), p, tables, repeat=5)
         back = measure(jax.jit(jax.grad(lambda p, t, run=run: run(p, t).sum())), p, tables, repeat=5)
         console.print(
@@ -240,7 +241,7 @@ def reverse(console, batches) -> None:
 
 def asked_and_got(rows, halos) -> dict[str, list]:
     """Points (rtol, 99 % error [dex]) of the solvers that choose their steps."""
-    stage = Pandya23()
+    stage = published()
     make, outputs = equations_of(stage), Outputs(redshifts=(0.0,))
     run, tables, _ = ours(stage, halos, 2048)
     p = jnp.asarray(BASELINE)

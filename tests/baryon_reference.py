@@ -11,7 +11,8 @@ from galdiff import units
 from galdiff.baryons.cooling import TableCooling
 from galdiff.baryons.evolve import Equations, Outputs, evolve_prepared, prepare
 from galdiff.baryons.halo_state import halo_state_at
-from galdiff.baryons.pandya23 import Pandya23
+from galdiff.baryons.laws.cooling_time import CoolingTime
+from galdiff.baryons.pandya23 import Pandya23, published
 from galdiff.cosmology import Cosmology, radiation_density
 from galdiff.halo.tabulated import from_matrix
 from galdiff.io.cooling_tables import load_sd93_csv
@@ -47,9 +48,9 @@ def halos(reference: dict, which=slice(None)) -> HaloHistory:
 
 
 def model(data_dir: pathlib.Path) -> Pandya23:
-    """The sharp model with the table."""
+    """The sharp model with the table, which radiates by its convention."""
     table = load_sd93_csv(data_dir / "cooling/sd93_cie.csv", padded="keep")
-    return Pandya23(sharp=True, cooling=TableCooling(table=table))
+    return published(sharp=True, cooling=CoolingTime(function=TableCooling(table=table), convention="n2"))
 
 
 def equations(stage: Pandya23, values) -> Equations:

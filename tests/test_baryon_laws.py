@@ -45,7 +45,7 @@ IN_EACH = ("cooling=cooling_time", "yields=constant", "yields=without_energy")
 SOLVED = [
     name for name in PRESETS if name.startswith(("star_formation=", "cooling=", "yields=")) and name not in IN_EACH
 ]
-SOLVED += ["prevent=none"]
+SOLVED += ["prevent=none", "black_hole=croton06"]
 
 
 def law_of(preset: str) -> Law:
@@ -279,7 +279,7 @@ def test_slots_of_the_halo_alone_refuse_a_law_that_sees_the_contents():
         build({"_target_": "galdiff.baryons.laws.constant.Constant", "value": -1.0})
 
 
-@pytest.mark.parametrize(("kind", "expected"), [(Regulator, 10.8114), (Pandya23, 10.784)])
+@pytest.mark.parametrize(("kind", "expected"), [(Regulator, 10.8114), (Pandya23, 10.6316)])
 def test_a_halo_in_single_precision_gives_the_masses_of_one_in_double(kind, expected):
     double = diffmah_history(log10_mvir=12.1, cosmology=Cosmology())
     single = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), double)

@@ -79,7 +79,7 @@ N_RATES = len(dataclasses.fields(Rates))
 STAGES = {
     "thermal": lambda: Pandya23(outputs=OUTPUTS),
     "turbulent": lambda: Pandya23(outputs=OUTPUTS, turbulence=turbulent()),
-    "corrected": lambda: Pandya23(outputs=OUTPUTS, correction=LogGain(net=random_network(4, N_RATES, 3), bound=2.0)),
+    "corrected": lambda: Pandya23(outputs=OUTPUTS, correction=LogGain(net=random_network(4, N_RATES, 6), bound=2.0)),
     "corrected by state": lambda: Pandya23(
         outputs=OUTPUTS, state_correction=LogGain(net=random_network(8, N_RATES, 7), bound=2.0)
     ),

@@ -8,7 +8,7 @@ import pytest
 
 from galdiff.baryons.evolve import evolve_adaptively
 from galdiff.baryons.halo_state import HaloNow
-from galdiff.baryons.pandya23 import Pandya23
+from galdiff.baryons.pandya23 import published
 from galdiff.cosmology import Cosmology
 
 STIFF = 4  # this parameter set: high mass loading, short depletion
@@ -144,7 +144,7 @@ def test_jacobians_equal_the_reference(reference, stage):
 
 
 def test_smooth_default_stays_close_to_the_sharp_model(reference, histories, stage):
-    smooth = Pandya23()
+    smooth = published()
     run = ref.solve(smooth, ref.halos(reference), 256)
     apart = []
     for s in range(8):

@@ -12,6 +12,7 @@ from test_baryons_budgets import COSMOLOGY, population
 
 from galdiff.baryons import population as module
 from galdiff.baryons.evolve import HOPELESS, Outputs, check_times, evolve, evolve_adaptively
+from galdiff.baryons.laws.cooling_time import CoolingTime
 from galdiff.baryons.laws.depletion_time import DepletionTime
 from galdiff.baryons.laws.power_law import PowerLaw
 from galdiff.baryons.pandya23 import Pandya23
@@ -23,6 +24,7 @@ from galdiff.halo.history import diffmah_history
 
 OUTPUTS = Outputs(redshifts=(1.0, 0.0), n_steps=48)
 STIFF = dict(
+    cooling=CoolingTime(convention="n2"),
     eta_mass=PowerLaw(log10_a=0.9, alpha0=-3.5, log10_a_range=(-2.0, 1.0)),
     star_formation=DepletionTime(log10_a=0.05, alpha0=-0.4),
 )

@@ -10,7 +10,7 @@ from galdiff.build import build
 from galdiff.train.checkpoints import Checkpoints, by_path
 from galdiff.train.export import bundled
 from galdiff.train.load import config_of
-from galdiff.train.migrations import laws_in_slots, saved_path
+from galdiff.train.migrations import as_written, laws_in_slots, saved_path
 from galdiff.train.select import parts_of
 
 LOADING = {"log10_a": 0.5, "alpha0": -1.0, "log10_a_range": [0.0, 1.1]}
@@ -34,6 +34,20 @@ def test_a_baryon_cycle_without_slots_is_built_with_its_numbers_in_slots():
     assert abs(float(model.prevent.low.bounded) - 0.3) < 1e-6
     assert abs(float(model.yields.f_recycle.bounded) - 0.3) < 1e-6
     assert laws_in_slots(new) == new
+
+
+def test_a_two_zone_cycle_of_an_older_version_keeps_the_cooling_and_the_inflow_that_it_was_trained_with():
+    cycle = "galdiff.baryons.pandya23.Pandya23"
+    radius = {"_target_": "galdiff.baryons.laws.cooling_radius.CoolingRadius"}
+    function = {"_target_": "galdiff.baryons.cooling.SmoothCooling"}
+    for cooling, kind in ((None, "CoolingTime"), (radius, "CoolingRadius"), (function, "CoolingTime")):
+        config = {"model": {"_target_": cycle} | ({} if cooling is None else {"cooling": cooling})}
+        old = build(as_written(config, {"galdiff": "0.1.0"})["model"])
+        assert (type(old.cooling).__name__, old.cooling.convention) == (kind, "n2")
+        assert type(old.z_inflow).__name__ == "PowerLaw"
+        for versions in ({"galdiff": "0.2.0"}, {}, None, {"galdiff": "unknown"}):
+            new = build(as_written(config, versions)["model"])
+            assert (new.cooling.convention, type(new.z_inflow).__name__) == ("ne_nt", "CappedPowerLaw")
 
 
 def test_arrays_are_found_under_the_paths_that_they_were_saved_with():

@@ -17,6 +17,8 @@ from galdiff.baryons.cycle import BaryonCycle
 from galdiff.baryons.evolve import Equations, Outputs
 from galdiff.baryons.halo_state import halo_state_at
 from galdiff.baryons.hot_gas import LN_10
+from galdiff.baryons.laws.black_hole import BlackHoleLaw, NoBlackHole
+from galdiff.baryons.laws.capped_power_law import CappedPowerLaw
 from galdiff.baryons.laws.constant_yields import ENERGY_YIELD, yields_of
 from galdiff.baryons.laws.cooling import CoolingLaw
 from galdiff.baryons.laws.cooling_time import CoolingTime
@@ -32,6 +34,7 @@ from galdiff.core import soft
 from galdiff.core.correction import Correction, NoCorrection
 from galdiff.records import Diagnostics
 
+INFLOW: dict[str, Any] = {"log10_a": math.log10(0.25 * Z_SUN), "alpha0": 2.2, "beta": -1.3}  # metallicity
 YIELDS = {"f_recycle": 0.4, "metal_yield": 0.02, "energy_yield": ENERGY_YIELD}
 
 
@@ -62,6 +65,8 @@ def flows(
     )
     if p.turbulence is not None:
         made = two_zone.merged(made, two_zone.stirring(p.turbulence, contents, d, halo, made["energy"]))
+    if d.black_hole is not None:
+        made = two_zone.merged(made, two_zone.black_hole(contents, d))
     sfr = contents["mass"]["ism"] * d.rates.star_formation
     return made, dict(d=d, sfr=sfr, t_cool=halo.t_cool, temperature=jnp.exp(LN_10 * halo.log10_t))
 
@@ -86,8 +91,17 @@ def diagnose(f_prevent: Any, d: KnownRates, **found: Any) -> Diagnostics:
     )
 
 
+def published(**parts: Any) -> "Pandya23":
+    """The cycle as Pandya et al. (2023, 2026) solve it, kinks apart (`sharp`): gas that radiates n^2 Lambda_N, which is
+    4.0 times too much, and an inflow whose metallicity has no ceiling; `parts` are arguments of `Pandya23`.
+    """
+    inflow = PowerLaw(**INFLOW, log10_a_range=(-4.0, -1.5), alpha0_range=(0.0, 4.0))
+    return Pandya23(**{"cooling": CoolingTime(convention="n2"), "z_inflow": inflow, **parts})
+
+
 class Pandya23(BaryonCycle):
-    """Baryons of a halo in two zones; limits and defaults of the laws are the published priors.
+    """Baryons of a halo in two zones; limits and defaults of the laws are the published priors. What is not
+    right in the published model is mended; `published` gives it as it is.
 
     `correction` scales the primitive rates (`Rates`) by what the halo does, once for all steps; `state_correction` also
     sees the contents (`all_drivers`) and is evaluated at every stage of every step. `cooling` may be a function
@@ -104,6 +118,7 @@ class Pandya23(BaryonCycle):
         "prevent",
         "cooling",
         "yields",
+        "black_hole",
     )
 
     def __init__(
@@ -117,6 +132,7 @@ class Pandya23(BaryonCycle):
         prevent: Law | None = None,
         cooling: CoolingLaw | nnx.Module | None = None,
         yields: YieldsLaw | None = None,
+        black_hole: BlackHoleLaw | None = None,
         f_recycle: float | None = None,
         metal_yield: float | None = None,
         energy_yield: float | None = None,
@@ -130,14 +146,15 @@ class Pandya23(BaryonCycle):
         self.eta_mass = eta_mass or PowerLaw(log10_a=0.0, alpha0=-1.0, log10_a_range=(-2.0, 1.0))
         self.eta_energy = eta_energy or PowerLaw(log10_a=-1.0, alpha0=-1.0, log10_a_range=(-2.0, 0.0))
         self.eta_metal = eta_metal or PowerLaw(log10_a=-1.7, alpha0=-0.3, log10_a_range=(-2.0, 0.0))
-        inflow = z_inflow or PowerLaw(
-            log10_a=math.log10(0.25 * Z_SUN), alpha0=2.2, beta=-1.3, log10_a_range=(-4.0, -1.5), alpha0_range=(0.0, 4.0)
+        inflow = z_inflow or CappedPowerLaw(
+            **INFLOW, log10_ceiling=-2.0, log10_a_range=(-4.0, -1.5), alpha0_range=(0.0, 4.0)
         )
         self.z_inflow = of_the_halo("z_inflow", inflow)
         self.prevent = of_the_halo("prevent", prevent or Logistic())
         self.cooling = cooling if isinstance(cooling, CoolingLaw) else CoolingTime(function=cooling)
         numbers = {"f_recycle": f_recycle, "metal_yield": metal_yield, "energy_yield": energy_yield}
         self.yields = with_energy(yields_of(yields, YIELDS, numbers), "Pandya23")
+        self.black_hole = black_hole or NoBlackHole()
         self.turbulence = nnx.data(turbulence)
         self.correction = correction or NoCorrection()
         self.state_correction = state_correction or NoCorrection()
@@ -155,7 +172,13 @@ class Pandya23(BaryonCycle):
         """The model with these parameters, or its own, filled in."""
         p = self.parameters() if parameters is None else parameters
         laws = {slot: law for slot, law in self.laws().items() if slot != "cooling"}  # of the rates
-        turbulent = p.turbulence is not None
+        turbulent, hole = p.turbulence is not None, self.black_hole
+        has_hole = not isinstance(hole, NoBlackHole)
+
+        def start(halo: Any, cosmology: Any) -> Contents:
+            seed = hole.seed(p.black_hole) if has_hole else None
+            return two_zone.start(halo, cosmology, turbulent, seed)
+
         early = isinstance(self.state_correction, NoCorrection) and not any(x.sees_contents for x in laws.values())
 
         def flows_of(contents: Any, d: Any) -> Any:
@@ -163,8 +186,8 @@ class Pandya23(BaryonCycle):
             return flows(contents, d, p, self.cooling, self.sharp)
 
         return Equations(
-            budgets=two_zone.budgets(turbulent),
-            start=lambda halo, cosmology: two_zone.start(halo, cosmology, turbulent),
+            budgets=two_zone.budgets(turbulent, has_hole),
+            start=start,
             halo_state=lambda halo, cosmology: halo_state_at(halo, cosmology, self.sharp),
             known_rates=lambda halo_state: known_rates(laws, p, halo_state, self.correction, self.sharp, limit=early),
             flows=flows_of,

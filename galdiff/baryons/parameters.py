@@ -34,6 +34,7 @@ class Parameters:
     prevent: Any = quantity("", "of preventative feedback")
     cooling: Any = quantity("", "of the law of cooling")
     yields: Any = quantity("", "of what a generation of stars gives back")
+    black_hole: Any = quantity("", "of the law of the black hole")
     turbulence: Turbulence | None = quantity("", "turbulent energy; None for the thermal limit", default=None)
 
 

@@ -39,6 +39,7 @@ class KnownRates:
     z_inflow: Array = quantity("", "metal mass fraction of the inflow")
     locked: Array = quantity("", "share of the stars formed that stays locked")
     energy_yield: Array = quantity("(km/s)^2", "supernova energy per mass of stars formed")
+    black_hole: Any = quantity("", "`BlackHoleRates`; None without a black hole", default=None)
 
 
 def with_locked(rates: Rates, **known: Any) -> KnownRates:
@@ -75,7 +76,8 @@ def known_rates(
     if not isinstance(correction, NoCorrection):
         rates = correction(rates, halo_drivers(halo_state))
     rates = limited(rates, sharp) if limit else rates
-    return with_locked(rates, halo_state=halo_state, z_inflow=said["z_inflow"], energy_yield=stars.energy_yield)
+    known = dict(halo_state=halo_state, z_inflow=said["z_inflow"], energy_yield=stars.energy_yield)
+    return with_locked(rates, black_hole=said["black_hole"], **known)
 
 
 def rates_now(
@@ -86,7 +88,7 @@ def rates_now(
     if not isinstance(correction, NoCorrection):
         rates = correction(rates, all_drivers(contents, d.halo_state))
     known = dict(halo_state=d.halo_state, z_inflow=d.z_inflow, energy_yield=d.energy_yield)
-    return with_locked(limited(rates, sharp), **known)
+    return with_locked(limited(rates, sharp), black_hole=d.black_hole, **known)
 
 
 def halo_drivers(halo_state: HaloState) -> Array:

@@ -51,6 +51,8 @@ _STIRRING = {
     "turbulent_outflow": ("turbulence", "outside"),
 }
 _LEDGERS = ("outside", "supernovae", "radiation")
+_ACCRETION = {"cold_accretion": ("ism", "black_hole"), "hot_accretion": ("cgm", "black_hole")}
+_MAINTENANCE = {"maintenance": ("accretion", "heat")}
 HEAT = Budget(reservoirs=("heat", *_LEDGERS), ledgers=_LEDGERS, transfers=_HEAT)
 HEAT_AND_TURBULENCE = Budget(
     reservoirs=("heat", "turbulence", *_LEDGERS), ledgers=_LEDGERS, transfers=_HEAT | _STIRRING
@@ -59,24 +61,43 @@ DENSE_START, METAL_START = 1.0, 1e-4  # Msun of stars and of ISM, and metallicit
 CGM_START, TURBULENT_START = 0.5, 0.01  # share of the baryons in the CGM; turbulent over thermal energy there
 
 
-def budgets(turbulent: bool) -> dict[str, Budget]:
-    """The three budgets; with turbulence for the full model."""
-    return {"mass": MASS, "metals": METALS, "energy": HEAT_AND_TURBULENCE if turbulent else HEAT}
+def budgets(turbulent: bool, black_hole: bool = False) -> dict[str, Budget]:
+    """The three budgets; with turbulence for the full model, and with a black hole."""
+    found = {"mass": MASS, "metals": METALS, "energy": HEAT_AND_TURBULENCE if turbulent else HEAT}
+    if not black_hole:
+        return found
+    ledgers = {"energy": ("accretion",)}
+    return {
+        quantity: Budget(
+            reservoirs=(*budget.reservoirs, *ledgers.get(quantity, ("black_hole",))),
+            ledgers=(*budget.ledgers, *ledgers.get(quantity, ())),
+            transfers={flow: (donor, receiver) for flow, donor, receiver in budget.transfers}
+            | (_MAINTENANCE if quantity == "energy" else _ACCRETION),
+        )
+        for quantity, budget in found.items()
+    }
 
 
-def start(halo: typing.Any, cosmology: typing.Any, turbulent: bool) -> Contents:
-    """Contents when the gas is first followed, for a halo (`HaloNow`) at that time."""
+def start(halo: typing.Any, cosmology: typing.Any, turbulent: bool, seed: Array | None = None) -> Contents:
+    """Contents when the gas is first followed, for a halo (`HaloNow`) at that time.
+
+    In its shape; `seed` is the mass of the black hole [Msun].
+    """
     one = jnp.ones_like(halo.m_vir)
     cgm = CGM_START * cosmology.omega_b / cosmology.omega_m * halo.m_vir
     heat = cgm * halo.v_vir**2
     metals, nothing = METAL_START * Z_SUN, 0 * one
     energy = {"heat": heat} | ({"turbulence": TURBULENT_START * heat} if turbulent else {})
-    return {
+    first = {
         "mass": {"stars": DENSE_START * one, "ism": DENSE_START * one, "cgm": cgm, "outside": nothing},
         "metals": {"stars": metals * one, "ism": metals * one, "cgm": metals * cgm}
         | {name: nothing for name in METALS.ledgers},
         "energy": energy | {name: nothing for name in _LEDGERS},
     }
+    if seed is None:
+        return first
+    hole = {"mass": {"black_hole": seed * one}, "metals": {"black_hole": metals * seed * one}}
+    return {quantity: first[quantity] | hole.get(quantity, {"accretion": nothing}) for quantity in first}
 
 
 class Halo(typing.NamedTuple):
@@ -162,6 +183,21 @@ def enrichment(contents: Contents, d: KnownRates) -> Flows:
     r = d.rates
     made = r.metal_yield * (contents["mass"]["ism"] * r.star_formation)
     return {"metals": {"enrichment": (1 - r.eta_metal) * made, "loading": r.eta_metal * made}}
+
+
+def black_hole(contents: Contents, d: KnownRates) -> Flows:
+    """The black hole swallows ISM as stars form, and CGM, which its jets heat; metals go along.
+
+    Flows [Msun/Gyr, Msun (km/s)^2/Gyr] in the shape of the contents.
+    """
+    a, mass = d.black_hole, contents["mass"]
+    cold, hot = a.cold * d.rates.star_formation, a.hot * mass["black_hole"]  # 1/Gyr, of ISM and of CGM
+    metals, swallowed = contents["metals"], hot * mass["cgm"]
+    return {
+        "mass": {"cold_accretion": cold * mass["ism"], "hot_accretion": swallowed},
+        "metals": {"cold_accretion": cold * metals["ism"], "hot_accretion": hot * metals["cgm"]},
+        "energy": {"maintenance": a.heating * swallowed},
+    }
 
 
 def stirring(p: Turbulence, contents: Contents, d: KnownRates, halo: Halo, energy: dict[str, Array]) -> Flows:

@@ -27,7 +27,7 @@ from galdiff.errors import InputError
 from galdiff.train.checkpoints import Checkpoints, Restored, by_path, steps_in
 from galdiff.train.data import on_all
 from galdiff.train.log import read_log
-from galdiff.train.migrations import laws_in_slots, saved_path
+from galdiff.train.migrations import as_written, saved_path
 from galdiff.train.select import parts_of
 
 PARTS = ("corrections", "physics")
@@ -162,7 +162,9 @@ def config_of(record: Mapping[str, Any], path: str | pathlib.Path) -> dict[str, 
     except (ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
         reason = " ".join(str(error).split())[:160]
         raise InputError(f"{path}: the config in the checkpoint cannot be read: {reason}; use another copy") from error
-    return {str(key): laws_in_slots(value) for key, value in config.items()} if isinstance(config, dict) else {}
+    if not isinstance(config, dict):
+        return {}
+    return {str(key): as_written(value, record.get("versions")) for key, value in config.items()}
 
 
 def needed_packages(meta: Mapping[str, Any]) -> list[str]:

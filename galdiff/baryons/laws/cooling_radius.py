@@ -1,14 +1,14 @@
 """Gas within the cooling radius arrives in a dynamical time (Croton et al. 2006, MNRAS 365, 11; Guo et al. 2011)."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from flax import nnx
 from jaxtyping import Array
 
 from galdiff.baryons.cooling import SmoothCooling
 from galdiff.baryons.halo_state import ALPHA_N, LN_EDGE, R_INNER, HaloState
-from galdiff.baryons.hot_gas import cooling_time
+from galdiff.baryons.hot_gas import cooling_time, known
 from galdiff.baryons.laws.cooling import CoolingLaw, CoolingTimes
 from galdiff.baryons.patankar import Contents
 from galdiff.core import soft
@@ -21,11 +21,12 @@ class CoolingRadius(CoolingLaw):
 
     At r_cool the local cooling time, which grows as r^1.5 with the density profile of this model, is R_vir/V_vir:
     quasi-static cooling inside, infall in a dynamical time where r_cool is beyond R_vir. Heat per mass of what stays is
-    unchanged. `function` is log10 Lambda_N of (log10 T, log10 Z/Z_sun); None for the smooth fit.
+    unchanged. `function` is log10 Lambda_N of (log10 T, log10 Z/Z_sun); None for the smooth fit. `convention` says
+    which pairs of particles radiate, see `galdiff.baryons.hot_gas.cooling_time`.
     """
 
-    def __init__(self, *, function: nnx.Module | None = None) -> None:
-        self.function = function or SmoothCooling()
+    def __init__(self, *, function: nnx.Module | None = None, convention: Literal["ne_nt", "n2"] = "ne_nt") -> None:
+        self.function, self.convention = function or SmoothCooling(), known(convention)
 
     def __call__(
         self,
@@ -36,6 +37,8 @@ class CoolingRadius(CoolingLaw):
     ) -> CoolingTimes:
         """The same time [Gyr] for heat and mass."""
         assert contents is not None  # it is called inside the step
-        r_vir_over_r_cool = (AT_EDGE * cooling_time(self.function, halo_state, contents)) ** (-1 / ALPHA_N)
+        r_vir_over_r_cool = (AT_EDGE * cooling_time(self.function, halo_state, contents, self.convention)) ** (
+            -1 / ALPHA_N
+        )
         time = halo_state.t_dyn * at_least(r_vir_over_r_cool)
         return CoolingTimes(radiation=time, arrival=time)
