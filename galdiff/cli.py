@@ -27,6 +27,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 from galdiff.arguments import check_seeds, dotted, ordered, quoted
+from galdiff.collecting import collecting_seldom
 from galdiff.core.buildable import trusting
 from galdiff.endings import Terminated, ending_in_order, silent_where_nobody_reads, warnings_in_words
 from galdiff.errors import InputError, Lost
@@ -71,7 +72,7 @@ def experiment(config_name: str, conf: str | pathlib.Path | None = None) -> Call
             if cfg is not None:
                 return _trusting_own(main, cfg)
             folder = pathlib.Path(conf) if conf is not None else project_dir("conf")
-            with silent_where_nobody_reads(), ending_in_order():
+            with silent_where_nobody_reads(), ending_in_order(), collecting_seldom():
                 _run(main, config_name, folder.resolve())
             return None
 
@@ -88,7 +89,7 @@ def run_folder(config: DictConfig) -> pathlib.Path:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The `galdiff` console script."""
-    with silent_where_nobody_reads():
+    with silent_where_nobody_reads(), collecting_seldom():
         _main(argv)
 
 

@@ -37,7 +37,7 @@ LAYERS = [
     {"io", "plotting"},
     {"train"},  # writes through io
     {"cases"},  # what trainings are about, with their figures
-    {"arguments", "endings", "presets"},  # of a command; presets are galdiff's and those of trusted packages
+    {"arguments", "collecting", "endings", "presets"},  # of a command; presets: galdiff's and those of trusted packages
     {"limits"},  # what the keys of experiments may be
     {"describe"},  # a key of a config
     {"cli"},

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 from scipy.special import lambertw, ndtri
 
 from galdiff.errors import InputError
+from galdiff.galaxy.sobol import scrambled_sobol
 from galdiff.records import GasParticles
 
 DISC_EDGE = 8.0  # scale lengths; 0.3 % of an infinite exponential disc lies outside
@@ -25,11 +26,8 @@ OXYGEN_OF_METALS, HYDROGEN_OF_LIGHT = 0.43, 0.748  # mass shares; Asplund et al.
 
 def nodes(n: int, seed: int) -> Float[np.ndarray, "n 8"]:
     """n points of a scrambled Sobol sequence in 8 dimensions, strictly inside the unit cube [1]."""
-    from scipy.stats import qmc  # half a second to load
-
     power = max(int(np.ceil(np.log2(max(n, 1)))), 0)
-    points = qmc.Sobol(8, scramble=True, rng=np.random.default_rng(seed)).random_base2(power)[:n]
-    return np.clip(points, 1e-7, 1 - 1e-7)
+    return np.clip(scrambled_sobol(power, 8, seed)[:n], 1e-7, 1 - 1e-7)
 
 
 def check_number(name: str, n: int, least: int) -> None:
