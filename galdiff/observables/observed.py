@@ -3,6 +3,8 @@
 Masses are in Msun for stars of a Chabrier (2003) mass function, but where it says otherwise.
 """
 
+from typing import Any
+
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
@@ -10,7 +12,7 @@ from galdiff.units import OXYGEN_SUN_ASPLUND09, Z_SUN_ASPLUND09
 
 # Behroozi, Wechsler, Hearin & Conroy (2019, MNRAS 488, 3143), table J1, central galaxies, as observed:
 # c0 + c1 (a - 1) - c2 ln a + c3 z for the first three, c0 + c1 (a - 1) + c2 z for the next two
-CENTRALS = dict(
+CENTRALS: dict[str, Any] = dict(
     m1=(12.081, 4.696, 4.485, -0.74),
     eps=(-1.435, 1.813, 1.353, -0.214),
     alpha=(1.957, -2.65, -1.953, 0.204),
@@ -31,8 +33,10 @@ def log10_mstar_behroozi19(log10_mpeak: Float[ArrayLike, "..."], redshift: float
       log10 M* (appendix J of Behroozi et al. 2019), in the shape of the masses.
     """
     z, a, ln_a = redshift, 1 / (1 + redshift), -jnp.log1p(redshift)
-    m1, eps, alpha = (c[0] + c[1] * (a - 1) - c[2] * ln_a + c[3] * z for c in map(CENTRALS.get, ("m1", "eps", "alpha")))
-    beta, log10_gamma = (c[0] + c[1] * (a - 1) + c[2] * z for c in map(CENTRALS.get, ("beta", "log10_gamma")))
+    m1, eps, alpha = (
+        c[0] + c[1] * (a - 1) - c[2] * ln_a + c[3] * z for c in (CENTRALS[k] for k in ("m1", "eps", "alpha"))
+    )
+    beta, log10_gamma = (c[0] + c[1] * (a - 1) + c[2] * z for c in (CENTRALS[k] for k in ("beta", "log10_gamma")))
     x = jnp.asarray(log10_mpeak) - m1
     bump = 10**log10_gamma * jnp.exp(-0.5 * (x / CENTRALS["delta"]) ** 2)
     return m1 + eps - jnp.log10(10 ** (-alpha * x) + 10 ** (-beta * x)) + bump

@@ -3,6 +3,8 @@
 Everything is differentiable in the cosmology; masses are in Msun and lengths in comoving Mpc, without factors of h.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -29,7 +31,7 @@ def transfer(k: Float[ArrayLike, "..."], cosmology: Cosmology, t_cmb: float = T_
     alpha = 1 - 0.328 * jnp.log(431 * matter) * share + 0.38 * jnp.log(22.3 * matter) * share**2
     gamma = cosmology.omega_m * h * (alpha + (1 - alpha) / (1 + (0.43 * jnp.asarray(k) * sound) ** 4))
     q = jnp.asarray(k) * (t_cmb / 2.7) ** 2 / (h * gamma)
-    log = jnp.log(2 * np.e + 1.8 * q)
+    log = jnp.log(2 * math.e + 1.8 * q)
     return log / (log + (14.2 + 731 / (1 + 62.5 * q)) * q**2)
 
 

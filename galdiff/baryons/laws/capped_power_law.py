@@ -43,7 +43,7 @@ class CappedPowerLaw(PowerLaw):
             alpha0_range=alpha0_range,
         )
         lo, hi = log10_ceiling_range
-        self.log10_ceiling = physical(log10_ceiling, unit="dex", lo=lo, hi=hi, prior="uniform")
+        self.log10_ceiling = physical(log10_ceiling, unit="dex", lo=lo, hi=hi)
 
     def __call__(self, p: Any, halo_state: HaloState, contents: Contents | None = None) -> Array:
         """The number at V_vir and redshift."""

@@ -35,10 +35,10 @@ class Croton06(BlackHoleLaw):
         log10_seed: float = 3.0,
         efficiency: float = 0.1,
     ) -> None:
-        self.log10_cold = physical(log10_cold, unit="dex", lo=-4.0, hi=-1.0, prior="uniform")
+        self.log10_cold = physical(log10_cold, unit="dex", lo=-4.0, hi=-1.0)
         self.v_cold = physical(v_cold, unit="km/s", lo=0.0, hi=1000.0)
         self.beta_cold = physical(beta_cold, unit="1", lo=-3.0, hi=3.0)
-        self.log10_eddington = physical(log10_eddington, unit="dex", lo=-6.0, hi=0.0, prior="uniform")
+        self.log10_eddington = physical(log10_eddington, unit="dex", lo=-6.0, hi=0.0)
         self.slope = physical(slope, unit="1", lo=0.0, hi=8.0)
         self.log10_seed = physical(log10_seed, unit="dex(Msun)", lo=1.0, hi=6.0)
         self.efficiency = physical(efficiency, unit="1", lo=0.01, hi=0.4)
