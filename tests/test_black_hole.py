@@ -160,3 +160,20 @@ def test_observed_relations_are_as_tabulated(data_dir):
         observed.log10_black_hole_mcconnell_ma13(np.asarray(hole["log10_mbulge"])), hole["log10_mbh"], atol=2e-3
     )
     np.testing.assert_allclose(observed.oxygen_of_metallicity(0.0134), 8.69)
+
+
+def test_slopes_of_the_calibration_are_finite_and_those_of_differences(solved):
+    """In the stellar mass of every halo, across the windows in which a relation counts."""
+    history = solved[0]
+
+    def total(shift):
+        mass = {**history.contents["mass"], "stars": history.contents["mass"]["stars"] * 10 ** shift[:, None]}
+        moved = dataclasses.replace(history, contents={**history.contents, "mass": mass})
+        return sum((r**2).sum() for r in residuals(moved).values())
+
+    zero = jnp.zeros(len(MASSES))
+    slopes = jax.jit(jax.grad(total))(zero)
+    steps = 1e-5 * jnp.eye(len(MASSES))
+    differences = jax.jit(jax.vmap(lambda d: (total(d) - total(-d)) / 2e-5))(steps)
+    assert np.isfinite(slopes).all()
+    np.testing.assert_allclose(slopes, differences, rtol=1e-4, atol=1e-3)
