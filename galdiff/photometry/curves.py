@@ -1,6 +1,7 @@
 """Published curves of transmission, and those of files, as they are; without JAX, to be checked before it is loaded."""
 
 import pathlib
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -61,7 +62,9 @@ def columns(path: pathlib.Path, unit: str | None = None) -> tuple[np.ndarray, np
 
     kind = {".ecsv": "ascii.ecsv", ".xml": "votable", ".vot": "votable", ".votable": "votable"}.get(path.suffix.lower())
     try:
-        table: Any = Table.read(path, format=kind) if kind else Table.read(path, format="ascii")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", u.UnitsWarning)  # Angstrom, which most VOTables of passbands have
+            table: Any = Table.read(path, format=kind or "ascii")
         columns = [c for c in table.colnames if table[c].dtype.kind in "fiu"][:2]
         given = unit or (table[columns[0]].unit if columns else None) or "Angstrom"
         factor = u.Unit(given).to(u.Angstrom)
