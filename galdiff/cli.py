@@ -277,7 +277,10 @@ def _known_keys(config_name: str, found: Sequence[pathlib.Path], argv: Sequence[
             names = [p.stem for p in presets(found, key)] if key in known else []
             chosen += [text] if text.split("=", 1)[1] in names else []
     with hydra.initialize_config_dir(str(found[0]), version_base="1.3"):
-        config = hydra.compose(config_name, overrides=search_path(found, chosen))
+        try:
+            config = hydra.compose(config_name, overrides=search_path(found, chosen))
+        except HydraException:  # a preset in a place that the experiment does not have
+            config = hydra.compose(config_name, overrides=search_path(found, [t for t in chosen if "@" not in t]))
     keys = dotted(OmegaConf.to_container(config), "")
     return [*known, *(key for key in keys if not key.endswith("_target_"))]
 
