@@ -368,7 +368,10 @@ def test_a_reader_that_goes_away_hears_no_complaint(project, tmp_path, args):
             ["dummy", "instrument.colour=3"],
             "instrument.colour: the instrument chosen has no such key; give one of spaxels",
         ),
-        (["dummy", "instrument@view.none=manga"], "instrument@view.none: there is no such key; did you mean 'instrument'?"),
+        (
+            ["dummy", "instrument@view.none=manga"],
+            "instrument@view.none: there is no such key; did you mean 'instrument'?",
+        ),
         (["dummy", "do=input"], "mass holds 3 negative values [Msun]; drop them"),
         (["dummy", "do=missing"], "input.path: a value is required; give input.path=VALUE"),
         (["dummy", "do=typo"], "view.inclinaton: there is no such key; did you mean 'view.inclination'?"),
