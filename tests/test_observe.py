@@ -150,7 +150,7 @@ def test_any_baryon_stage_grows_a_galaxy(grown):
         (lambda g: galdiff.observe(g, inclination=1000), "view.inclination is 1000 deg"),
         (lambda g: galdiff.observe(3), "galaxy is int; give what grow"),
         (lambda g: galdiff.grow(redshift=1.0), "did you mean 'observed_redshift'?"),
-        (lambda g: galdiff.grow(baryons="pandya"), "did you mean 'pandya23'?"),
+        (lambda g: galdiff.grow(baryons="pandya_23"), "did you mean 'pandya23'?"),
         (lambda g: galdiff.grow(inclination=3), "inclination: there is no such keyword"),
         (lambda g: galdiff.draw_disc(**{"disc.v_flt": 200}), "did you mean 'input.disc.v_flat'?"),
         (lambda g: galdiff.read_galaxy("nowhere.hdf5"), "nowhere.hdf5: does not exist"),
