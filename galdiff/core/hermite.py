@@ -92,8 +92,8 @@ def curves_with_slope(
     """Several curves as `hermite` gives them, and last the derivative of the first, for many places.
 
     Args:
-      x, nodes: as in `hermite`; nodes that are even in x need no search.
-      values, slopes: at the nodes, of one curve after the other: those that are not differentiated cost no gradient.
+      x, nodes: as in `hermite` [any unit]; nodes that are even in x need no search.
+      values, slopes: at the nodes [any unit], curve after curve: those that are not differentiated cost no gradient.
 
     Returns:
       Values of all curves and the slope of the first, exact on a node, differentiable in every argument.
