@@ -7,7 +7,7 @@ import pytest
 from baryon_reference import stored
 from scipy.interpolate import CubicHermiteSpline
 
-from galdiff.core.hermite import backward_slopes, hermite
+from galdiff.core.hermite import backward_slopes, curves_with_slope, hermite
 from galdiff.errors import InputError
 
 NODES = np.array([0.3, 0.5, 1.1, 1.2, 2.0, 3.5])
@@ -63,6 +63,46 @@ def test_several_curves_share_the_look_up():
     for several, one in zip(both, alone, strict=True):
         assert several.shape == (2, 2, 2)
         np.testing.assert_allclose(several, jnp.stack([one, -one], -1), rtol=1e-14)
+
+
+EVEN = np.log(np.exp(np.linspace(-1.7, 2.6, 128)))  # but for round-off
+
+
+@pytest.mark.parametrize("nodes", [EVEN, EVEN**3], ids=["even", "uneven"])
+def test_curves_together_are_those_alone_on_nodes_of_any_spacing(nodes):
+    values = np.stack([np.cumsum(np.exp(np.sin(9 * nodes))), np.cos(nodes)])
+    slopes = np.stack([np.exp(np.sin(9 * nodes)), -np.sin(nodes)])
+    near = [nodes, np.nextafter(nodes, -9), np.nextafter(nodes, 99), np.linspace(nodes[0] - 1, nodes[-1] + 1, 999)]
+    *found, slope = jax.jit(curves_with_slope)(np.concatenate(near), nodes, values, slopes)
+    for curve, at, slope_at in zip(found, values, slopes, strict=True):
+        np.testing.assert_allclose(curve, hermite(np.concatenate(near), nodes, at, slope_at)[0], rtol=1e-12, atol=1e-13)
+        assert (curve[:128] == at).all()
+    assert (slope[:128] == slopes[0]).all()
+    expected = hermite(np.concatenate(near), nodes, values[0], slopes[0])[1]
+    np.testing.assert_allclose(slope, expected, rtol=1e-11, atol=1e-11 * np.abs(slopes[0]).max())
+    assert np.isnan(curves_with_slope(np.nan, nodes, values, slopes)).all()
+
+
+def test_gradients_of_curves_together_are_those_alone():
+    x = jnp.array([EVEN[0] - 0.1, EVEN[0], 0.3, EVEN[7], EVEN[-1], EVEN[-1] + 0.2])
+
+    def together(x, nodes, values, slopes):
+        return jnp.sum(jnp.sin(curves_with_slope(x, nodes, [values], [slopes])))
+
+    def alone(*given):
+        return jnp.sum(jnp.sin(jnp.stack(hermite(*given))))
+
+    given = (x, jnp.asarray(EVEN), jnp.sin(EVEN), jnp.cos(2 * EVEN))
+    ours, theirs = (jax.jit(jax.grad(f, (1, 2, 3)))(*given) for f in (together, alone))
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-9)
+
+
+def test_single_precision_counts_even_nodes_as_its_own():
+    nodes, values = np.float32(EVEN), [np.float32(np.sin(EVEN))]
+    found = curves_with_slope(nodes, nodes, values, [np.float32(np.cos(EVEN))])
+    assert found.dtype == jnp.float32
+    assert (found[0] == values[0]).all()
 
 
 def test_single_precision_stays_single():

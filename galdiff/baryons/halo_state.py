@@ -6,7 +6,7 @@ from jaxtyping import Array, ArrayLike, Float
 
 from galdiff import units
 from galdiff.baryons import uv_background
-from galdiff.core.hermite import backward_slopes, hermite, interval
+from galdiff.core.hermite import backward_slopes, curves_with_slope, hermite, interval
 from galdiff.core.interpolation import monotone_slopes
 from galdiff.core.record import quantity, record
 from galdiff.cosmology import Cosmology, ln_scale_at_ages
@@ -60,33 +60,31 @@ def halo_at(history: HaloHistory, time: Float[ArrayLike, "..."]) -> HaloNow:
     """One halo at any times [Gyr], by the rule that its history names (see `HaloHistory`)."""
     time = jnp.asarray(time)
     ln_t, nodes = jnp.log(time), jnp.log(history.time)
-    index = interval(ln_t, nodes)
     # Redshifts are exact at the nodes, and a Hermite cubic in ln t with exact slopes between them.
     ln_scale, growth = ln_scale_at_ages(history.cosmology, history.time)
-    ln_m, others = jnp.log(history.m_vir), jnp.log(jnp.stack([history.r_vir, history.v_vir, history.c_nfw], -1))
+    logs = [jnp.log(x) for x in (history.m_vir, history.r_vir, history.v_vir, history.c_nfw)]
     if history.interpolation == "backward":
+        index = interval(ln_t, nodes)
         ln_a = hermite(ln_t, nodes, ln_scale, growth, index=index)[0]
-        values = jnp.concatenate([others, ln_m[:, None], jnp.log(history.mdot_vir)[:, None]], -1)
-        slopes = backward_slopes(values, history.time)
-        read = jnp.exp(hermite(time, history.time, values, slopes, index=index)[0])
-        m, mdot = read[..., 3], read[..., 4]
+        values = jnp.stack([*logs, jnp.log(history.mdot_vir)], -1)
+        backward = backward_slopes(values, history.time)
+        read = jnp.exp(hermite(time, history.time, values, backward, index=index)[0])
+        m, r_vir, v_vir, c_nfw, mdot = (read[..., i] for i in range(5))
     else:
         accretion = history.mdot_vir * history.time / history.m_vir
-        ln_m, slope = hermite(ln_t, nodes, ln_m, accretion, index=index)
-        m = jnp.exp(ln_m)
-        mdot = m * jnp.maximum(slope, 0.0) / time
-        slopes = jnp.stack([*(monotone_slopes(others[:, i], nodes) for i in range(3)), growth], -1)
-        found = hermite(ln_t, nodes, jnp.concatenate([others, ln_scale[:, None]], -1), slopes, index=index)[0]
-        read, ln_a = jnp.exp(found[..., :3]), found[..., 3]
+        slopes = [accretion, *(monotone_slopes(curve, nodes) for curve in logs[1:]), growth]
+        found = curves_with_slope(ln_t, nodes, [*logs, ln_scale], slopes)
+        m, r_vir, v_vir, c_nfw = (jnp.exp(found[i]) for i in range(4))
+        ln_a, mdot = found[4], m * jnp.maximum(found[5], 0.0) / time
     spin = None if history.spin is None else jnp.broadcast_to(history.spin, time.shape)
     return HaloNow(
         time=time,
         redshift=jnp.expm1(-ln_a),
         m_vir=m,
         mdot_vir=mdot,
-        r_vir=read[..., 0],
-        v_vir=read[..., 1],
-        c_nfw=read[..., 2],
+        r_vir=r_vir,
+        v_vir=v_vir,
+        c_nfw=c_nfw,
         spin=spin,
     )
 
@@ -104,7 +102,7 @@ def halo_state_at(halo: HaloNow, cosmology: Cosmology, sharp: bool = False) -> H
     )
     c = halo.c_nfw
     cx = R_MAX  # c x at x = R_MAX / c
-    enclosed = (jnp.log1p(cx) - cx / (1 + cx)) / (jnp.log1p(c) - c / (1 + c))  # m(x) over m(1) of NFW
+    enclosed = (float(np.log1p(cx)) - cx / (1 + cx)) / (jnp.log(1 + c) - c / (1 + c))  # m(x) over m(1), NFW
     x = cx / c
     t_dyn = TIME_UNIT * halo.r_vir / halo.v_vir
     return HaloState(

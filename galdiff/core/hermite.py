@@ -3,8 +3,11 @@
 Unlike `interpolation`, which hands out weights of table nodes, these are curves in one variable: histories and forcing.
 """
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int
 
 from galdiff.errors import InputError
@@ -78,6 +81,64 @@ def interval(x: Float[Array, "..."], nodes: Float[Array, "n"]) -> Int[Array, "..
     # A loop, as the compiler would repeat an unrolled search in every use of its result: it compiles in half the time.
     found = jnp.searchsorted(*jax.lax.stop_gradient((nodes[1:-1], x)), side="right", method="scan")
     return found.astype(jnp.int32)
+
+
+def curves_with_slope(
+    x: Float[ArrayLike, "..."],
+    nodes: Float[ArrayLike, "n"],
+    values: Sequence[Float[ArrayLike, "n"]],
+    slopes: Sequence[Float[ArrayLike, "n"]],
+) -> Float[Array, "curve+1 ..."]:
+    """Several curves as `hermite` gives them, and last the derivative of the first, for many places.
+
+    Args:
+      x, nodes: as in `hermite` [any unit]; nodes that are even in x need no search.
+      values, slopes: at the nodes [any unit], curve after curve: those that are not differentiated cost no gradient.
+
+    Returns:
+      Values of all curves and the slope of the first, exact on a node, differentiable in every argument.
+    """
+    x, nodes, *curves = _common(x, nodes, *values, *slopes)
+    index, width = _node_below(x, nodes), jnp.diff(nodes)
+
+    def at(table: Array) -> Array:
+        return table.at[index].get(mode="promise_in_bounds")
+
+    def powers(v: Array, s: Array) -> list[Array]:
+        secant, low, high = jnp.diff(v) / width, s[:-1], s[1:]
+        square, cube = (3 * secant - 2 * low - high) / width, (low + high - 2 * secant) / width**2
+        # At exactly the last node the inner derivatives hold.
+        end = square[-1:] + 3 * cube[-1:] * width[-1:]
+        return [at(v), at(s), at(jnp.concatenate([square, end])), at(jnp.concatenate([cube, cube[-1:]]))]
+
+    u = x - at(nodes)
+    inner = jnp.where((u < 0) | (x > nodes[-1]), 0.0, u)  # beyond the ends it goes on straight
+    taps = [powers(v, s) for v, s in zip(curves[: len(values)], curves[len(values) :], strict=True)]
+    found = [v + u * s + inner**2 * (square + inner * cube) for v, s, square, cube in taps]
+    _, slope, square, cube = taps[0]
+    found.append(slope + inner * (2 * square + 3 * inner * cube))
+    # A gather makes XLA store them on a CPU: an exponential fused with look-ups is not vectorised, which costs more.
+    return jnp.stack(found).at[jnp.arange(len(found))].get(mode="promise_in_bounds")
+
+
+def _node_below(x: Array, nodes: Array) -> Int[Array, "..."]:
+    """Number of the last node not above each x, or 0 for those below all; counted where the nodes are even.
+
+    Even means up to a quarter of `slack`, in steps: a node then counts as its own, and so may what lies just below it,
+    which changes a cubic spline by the square of slack, its round-off.
+    """
+    x, nodes = jax.lax.stop_gradient((x, nodes))
+    last = nodes.shape[0] - 1
+    step, slack = (nodes[-1] - nodes[0]) / last, float(jnp.finfo(x.dtype).eps) ** 0.5
+    uneven = jnp.abs((nodes - nodes[0]) / step - np.arange(last + 1))
+
+    def count() -> Array:
+        return jnp.floor(jnp.clip((x - nodes[0]) / step + slack / 2, 0, last)).astype(jnp.int32)
+
+    def search() -> Array:
+        return jnp.searchsorted(nodes, x, side="right", method="scan").astype(jnp.int32) - 1
+
+    return jnp.clip(jax.lax.cond(jnp.all(uneven < slack / 4), count, search), 0, last)  # also where x is NaN
 
 
 def backward_slopes(values: Float[ArrayLike, "n *item"], nodes: Float[ArrayLike, "n"]) -> Float[Array, "n *item"]:
