@@ -109,7 +109,7 @@ class SedFit:
         return made
 
     def inputs(self, redshifts: Sequence[float] | np.ndarray) -> list[dict[str, Any]]:
-        """Records that the pipeline is given for galaxies at some redshifts [1]."""
+        """Records that the pipeline is given for galaxies at some redshifts [1], shape (galaxy,)."""
         tables = tables_over(self.library, self.passbands, [float(z) for z in redshifts], self._arriving)
         epochs = {float(z): epoch_at(redshift=float(z), cosmology=self.cosmology) for z in np.unique(redshifts)}
         return [{"epoch": epochs[float(z)], "tables": t} for z, t in zip(redshifts, tables, strict=True)]

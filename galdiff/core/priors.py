@@ -72,12 +72,12 @@ class Uniform(Prior):
             raise InputError(f"prior is uniform from {self.lo} to {self.hi}; give two finite numbers that increase")
 
     def value(self, u: Array) -> Array:
-        """Counted from the nearer end, so that both ends are as well resolved."""
+        """Counted from the nearer end, so that both ends are as well resolved; [unit of the parameter], same shape."""
         width = self.hi - self.lo
         return jnp.where(u < 0, self.lo + width * ndtr(u), self.hi - width * ndtr(-u))
 
     def number(self, x: ArrayLike) -> Array:
-        """Infinite at the ends and beyond."""
+        """Infinite at the ends and beyond; [1], same shape."""
         share = jnp.clip((jnp.asarray(x, float) - self.lo) / (self.hi - self.lo), 0.0, 1.0)
         return ndtri(share)
 
@@ -110,11 +110,11 @@ class Normal(Prior):
         _check_width("normal", self.mean, self.sd)
 
     def value(self, u: Array) -> Array:
-        """A straight line."""
+        """A straight line; [unit of the parameter], same shape."""
         return self.mean + self.sd * u
 
     def number(self, x: ArrayLike) -> Array:
-        """A straight line."""
+        """A straight line; [1], same shape."""
         return (jnp.asarray(x, float) - self.mean) / self.sd
 
     def words(self) -> str:
@@ -136,11 +136,11 @@ class LogNormal(Prior):
             raise InputError(f"prior is lognormal about {self.median}; give a median above 0")
 
     def value(self, u: Array) -> Array:
-        """Positive."""
+        """Positive; [unit of the parameter], same shape."""
         return self.median * 10 ** (self.dex * u)
 
     def number(self, x: ArrayLike) -> Array:
-        """Minus infinity at zero and below."""
+        """Minus infinity at zero and below; [1], same shape."""
         return jnp.log10(jnp.maximum(jnp.asarray(x, float), 0.0) / self.median) / self.dex
 
     def words(self) -> str:
@@ -160,12 +160,12 @@ class StudentT2(Prior):
         _check_width("Student's t", self.centre, self.width)
 
     def value(self, u: Array) -> Array:
-        """(p - q) / sqrt(2 p q), of p = ndtr(u) and q = 1 - p."""
+        """(p - q) / sqrt(2 p q), of p = ndtr(u) and q = 1 - p; [unit of the parameter], same shape."""
         p, q = ndtr(u), ndtr(-u)
         return self.centre + self.width * (p - q) * jnp.exp(-0.5 * (math.log(2) + log_ndtr(u) + log_ndtr(-u)))
 
     def number(self, x: ArrayLike) -> Array:
-        """From the nearer wing."""
+        """From the nearer wing; [1], same shape."""
         t = (jnp.asarray(x, float) - self.centre) / self.width
         root = jnp.sqrt(2 + t**2)
         wing = 1 / (root * (root + jnp.abs(t)))  # of the nearer side
@@ -196,11 +196,11 @@ class TruncatedNormal(Prior):
         return Normal(self.mean, self.sd).within(self.lo, self.hi)
 
     def value(self, u: Array) -> Array:
-        """Between the ends."""
+        """Between the ends; [unit of the parameter], same shape."""
         return self._cut().value(u)
 
     def number(self, x: ArrayLike) -> Array:
-        """Infinite at the ends."""
+        """Infinite at the ends; [1], same shape."""
         return self._cut().number(x)
 
     def words(self) -> str:
@@ -218,7 +218,7 @@ class Cut(Prior):
     hi: float | None
 
     def value(self, u: Array) -> Array:
-        """By probabilities counted from the nearer end."""
+        """By probabilities counted from the nearer end; [unit of the parameter], same shape."""
         below, above = _outside(self.whole, self.lo, self.hi)
         inside = 1 - below - above
         left = ndtri(below + inside * ndtr(jnp.where(u < 0, u, -1.0)))  # no infinity where it is not taken
@@ -226,7 +226,7 @@ class Cut(Prior):
         return self.whole.value(jnp.where(u < 0, left, right))
 
     def number(self, x: ArrayLike) -> Array:
-        """Infinite at the bounds."""
+        """Infinite at the bounds; [1], same shape."""
         below, above = _outside(self.whole, self.lo, self.hi)
         inside, u = 1 - below - above, self.whole.number(x)
         p, q = (ndtr(u) - below) / inside, (ndtr(-u) - above) / inside

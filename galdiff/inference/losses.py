@@ -75,7 +75,7 @@ class Gaussian(Noise):
     def residual(
         self, predicted: ArrayLike, measured: ArrayLike, error: ArrayLike, limit: ArrayLike = MEASURED
     ) -> Array:
-        """What was missed over the error; limits are not understood."""
+        """What was missed over the error [1], same shape; limits are not understood."""
         del limit
         return _pull(predicted, measured, error)
 
@@ -106,7 +106,7 @@ class StudentT(Noise):
     def residual(
         self, predicted: ArrayLike, measured: ArrayLike, error: ArrayLike, limit: ArrayLike = MEASURED
     ) -> Array:
-        """Grows like the root of a logarithm."""
+        """Grows like the root of a logarithm [1], same shape."""
         nu, x = self.nu, _pull(predicted, measured, error)
         limit = jnp.asarray(limit)
         y = x**2 / nu
@@ -134,7 +134,7 @@ class Censored(Noise):
     def residual(
         self, predicted: ArrayLike, measured: ArrayLike, error: ArrayLike, limit: ArrayLike = MEASURED
     ) -> Array:
-        """What was missed over the error; of a limit that is met, nearly nothing."""
+        """What was missed over the error [1], same shape; of a limit that is met, nearly nothing."""
         x = _pull(predicted, measured, error)
         limit = jnp.asarray(limit)
         return jnp.where(limit == MEASURED, x, _root(log_ndtr(jnp.where(limit == LOWER, -x, x))))

@@ -44,7 +44,7 @@ class Posterior:
         return self.likelihood.log_density(self.predicted(u), self.data)
 
     def log_density(self, u: Float[Array, "unknown"]) -> Float[Array, ""]:
-        """ln of the density of data and unknowns; minus infinity where the model has no finite prediction."""
+        """ln of the density of data and unknowns [1]; minus infinity where the model has no finite prediction."""
         value = self.log_likelihood(u) + self.unknowns.log_prior(u)
         return jnp.where(jnp.isfinite(value), value, -jnp.inf)
 

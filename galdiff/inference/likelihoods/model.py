@@ -64,7 +64,7 @@ def measured(
     """Measurements from columns: NaN is missing, and an error below 0 marks an upper limit of that error.
 
     Args:
-      value: in the unit of the prediction; error: in the same.
+      value: [unit of the prediction]; error: in the same.
       limit: -1, 0, 1 as in `Measured`, besides those that errors mark.
 
     Raises:
@@ -112,12 +112,12 @@ class Independent(Likelihood):
         return jnp.sqrt(data.error**2 + floor**2)
 
     def log_density(self, predicted: Mapping[str, Any], data: Measured) -> Float[Array, ""]:
-        """Sum over the measurements that count."""
+        """Sum over the measurements that count [ln of 1 / units of the data]."""
         each = self.noise(self.prediction(predicted), data.value, self.errors(data), data.limit)
         return jnp.where(data.used > 0, each, 0.0).sum()
 
     def residuals(self, predicted: Mapping[str, Any], data: Measured) -> Float[Array, "datum"]:
-        """Exact: what is left out is the norm of the noise."""
+        """Exact [1]: what is left out is the norm of the noise."""
         each = self.noise.residual(self.prediction(predicted), data.value, self.errors(data), data.limit)
         return jnp.where(data.used > 0, each, 0.0)
 

@@ -177,7 +177,10 @@ def begin_at_maxima(posterior: Posterior, starts: Float[Array, "start unknown"],
 def weighted(
     posterior: Posterior, mixture: Mixture, key: PRNGKeyArray, fresh: ArrayLike, *, rounds: int, draws: int
 ) -> tuple[Weighted, Mixture]:
-    """Weighted draws of one posterior, and the proposal after its rounds; `fresh` where it is not adapted yet."""
+    """Weighted draws [1], shape (draw, unknown), of one posterior, and the proposal after its rounds.
+
+    `fresh` says that the proposal is not adapted yet.
+    """
     from blackjax.diagnostics import psis_weights
 
     chosen, key = jax.random.split(key)
@@ -207,7 +210,7 @@ def weighted(
 
 
 def from_maxima(at: Array, height: Array, covariance: Array) -> Mixture:
-    """Components at points (start, unknown), with the shares that Gaussian approximations of the density give them."""
+    """Components at points [1], shape (start, unknown), with the shares that Gaussian approximations give them."""
     root = _roots(covariance * WIDER**2)
     size = height + jnp.log(jnp.abs(jnp.diagonal(root, axis1=-2, axis2=-1))).sum(-1)
     size = jnp.where(jnp.isfinite(size), size, -jnp.inf)
@@ -215,10 +218,10 @@ def from_maxima(at: Array, height: Array, covariance: Array) -> Mixture:
 
 
 def adapted(mixture: Mixture, u: Array, ln_w: Array, key: PRNGKeyArray, fresh: ArrayLike) -> Mixture:
-    """One step of expectation maximisation on weighted draws (draw, unknown); that of the prior stays.
+    """One step of expectation maximisation on weighted draws [1], shape (draw, unknown).
 
-    A fresh mixture, with one component a maximum, gets components around draws that are taken by their weights, each of
-    half the mean covariance, so that they can part to follow a bent density.
+    The component of the prior stays. A fresh one, with one component a maximum, gets components around draws that are
+    taken by their weights, each of half the mean covariance, so that they can part to follow a bent density.
     """
     w = jax.nn.softmax(ln_w)
     n, k = u.shape[1], mixture.ln_share.shape[0] - 1

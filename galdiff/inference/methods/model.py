@@ -70,7 +70,7 @@ def condition(hessian: Float[np.ndarray, "unknown unknown"]) -> float:
 
 
 def degeneracies(posterior: Posterior, fisher: Float[np.ndarray, "unknown unknown"]) -> tuple[str, ...]:
-    """Directions, as sums of names, of which the data know less than the prior."""
+    """Directions, as sums of names, of which the data know less [1] than the prior."""
     values, vectors = np.linalg.eigh(np.asarray(fisher, float))
     names = posterior.unknowns.names
     found = []

@@ -71,7 +71,7 @@ class Nuts(Method):
 
 
 def chain_diagnostics(draws: Float[np.ndarray, "chain draw unknown"]) -> dict[str, float]:
-    """Worst split R-hat and effective sample size of all unknowns, and how many draws differ: a number and a share."""
+    """Worst split R-hat and effective sample size of all unknowns, and number and share of draws that differ [1]."""
     from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
 
     flat = draws.reshape(-1, draws.shape[-1])

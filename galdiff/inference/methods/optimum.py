@@ -123,7 +123,7 @@ def best_of(posterior: Posterior, ends: Float[Array, "end unknown"]) -> Float[Ar
 
 @jax.jit
 def around_once(posterior: Posterior, u: Float[Array, "unknown"]) -> Around:
-    """`around`, compiled."""
+    """`around`, compiled, at standard normal numbers [1]."""
     return around(posterior, u)
 
 
