@@ -63,7 +63,9 @@ def columns(path: pathlib.Path, unit: str | None = None) -> tuple[np.ndarray, np
     kind = {".ecsv": "ascii.ecsv", ".xml": "votable", ".vot": "votable", ".votable": "votable"}.get(path.suffix.lower())
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", category=u.UnitsWarning)  # Angstrom, which most VOTables of passbands have
+            warnings.filterwarnings(
+                "ignore", category=u.UnitsWarning
+            )  # Angstrom, which most VOTables of passbands have
             table: Any = Table.read(path, format=kind or "ascii")
         columns = [c for c in table.colnames if table[c].dtype.kind in "fiu"][:2]
         given = unit or (table[columns[0]].unit if columns else None) or "Angstrom"
