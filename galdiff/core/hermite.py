@@ -3,7 +3,7 @@
 Unlike `interpolation`, which hands out weights of table nodes, these are curves in one variable: histories and forcing.
 """
 
-from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -86,17 +86,19 @@ def interval(x: Float[Array, "..."], nodes: Float[Array, "n"]) -> Int[Array, "..
 def curves_with_slope(
     x: Float[ArrayLike, "..."],
     nodes: Float[ArrayLike, "n"],
-    values: Sequence[Float[ArrayLike, "n"]],
-    slopes: Sequence[Float[ArrayLike, "n"]],
-) -> Float[Array, "curve+1 ..."]:
+    values: Any,
+    slopes: Any,
+) -> Array:
     """Several curves as `hermite` gives them, and last the derivative of the first, for many places.
 
     Args:
       x, nodes: as in `hermite` [any unit]; nodes that are even in x need no search.
-      values, slopes: at the nodes [any unit], curve after curve: those that are not differentiated cost no gradient.
+      values, slopes: at the nodes [any unit], shape (n,), curve after curve: those that are not differentiated cost no
+        gradient.
 
     Returns:
-      Values of all curves and the slope of the first, exact on a node, differentiable in every argument.
+      Values of all curves and the slope of the first, shape (curve + 1, ...): exact on a node, differentiable in every
+      argument.
     """
     x, nodes, *curves = _common(x, nodes, *values, *slopes)
     index, width = _node_below(x, nodes), jnp.diff(nodes)
