@@ -1,7 +1,7 @@
 """Fit the two-zone cycle with a black hole to observed galaxies: `baryons=calibrated`.
 
-Run: python experiments/calibrate_galaxies.py [--starts 2] [--steps 60]: 40 CPU s a start. It prints the parameters for
-conf/baryons/calibrated.yaml and what they leave; what is fitted is in `galdiff.inference.galaxy_calibration`.
+Run: python experiments/calibrate_galaxies.py [--starts 2] [--steps 60], about a CPU minute a start. It prints what
+conf/baryons/calibrated.yaml holds, and what is left; what is fitted: `galdiff.inference.galaxy_calibration`.
 """
 
 import argparse

@@ -58,7 +58,7 @@ def cooling_time(
     Args:
       function: log10 Lambda_N [erg cm^3/s] of (log10 T [K], log10 Z/Z_sun).
       halo_state, contents: any shape, which is that of the ratio.
-      convention: ne_nt radiates n_e n_t Lambda_N, as it is defined (Sutherland & Dopita 1993, ApJS 88, 253, eq. 54);
+      convention: ne_nt radiates n_e n_t Lambda_N, as it is defined (Sutherland & Dopita 1993, ApJS 88, 253);
         n2 radiates n^2 Lambda_N with all particles, 4.0 times as much, as Pandya et al. (2023, 2026).
     """
     gas, cgm = hot_gas(contents), contents["mass"]["cgm"]
