@@ -107,7 +107,7 @@ def plot_maps(
     size_x, size_y = cube.spaxel_size
     half_x, half_y = n_x * size_x / 2, n_y * size_y / 2
     columns = math.ceil(len(panels) / 2)
-    shape = min(max(half_y / half_x, 0.4), 2.5)
+    shape = min(max(half_y / half_x, 0.65), 2.5)  # names of axes need some height
     figure = Figure(dpi=DPI)
     grid = np.atleast_2d(figure.subplots(2, columns, sharex=True, sharey=True))
     bar = BAR_AT + BAR + BAR_TEXTS
@@ -143,8 +143,7 @@ def _draw(figure: Figure, ax: Axes, panel: MapPanel, half: tuple[float, float]) 
     below, above = bool((finite < panel.limits[0]).any()), bool((finite > panel.limits[1]).any())
     extend = {(0, 0): "neither", (1, 0): "min", (0, 1): "max", (1, 1): "both"}[below, above]
     place, inch = ax.get_position(), 1 / figure.get_figwidth()
-    height = place.height * min(half[1] / half[0] * WIDTH / figure.get_figheight() / place.height, 1.0)
-    beside = (place.x1 + BAR_AT * inch, place.y0 + (place.height - height) / 2, BAR * inch, height)
+    beside = (place.x1 + BAR_AT * inch, place.y0, BAR * inch, place.height)
     bar = figure.colorbar(image, cax=figure.add_axes(beside, label="<colorbar>"), extend=extend)
     bar.set_label(panel.unit, fontsize=TEXT)
     bar.ax.tick_params(labelsize=SMALL, direction="in")

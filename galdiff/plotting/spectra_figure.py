@@ -96,7 +96,7 @@ def plot_spectra(cube: ObservedCube, *, title: str, redshift: float) -> Figure:
     spectra = spaxel_spectra(cube)
     figure = Figure(dpi=DPI)
     axes = np.atleast_1d(figure.subplots(len(spectra), 1, sharex=True))
-    lay_out(figure, title, (9.5, 1.87), (0.88, 0.12, 0.55, 0.36), (0.0, 0.09))
+    lay_out(figure, title, (9.4, 1.87), (0.88, 0.22, 0.55, 0.36), (0.0, 0.09))
     features = observed_features(wave, cube.medium, redshift)
     for ax, spectrum in zip(axes, spectra, strict=True):
         for at in features.values():
