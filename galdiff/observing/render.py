@@ -93,7 +93,6 @@ class _Programs:
 
     def __init__(self, stages: dict, records: Sequence[str], called: str, step: Step) -> None:
         pipeline = Pipeline(stages=stages, inputs={"observed_stars": SkyStars, "placement": Placement})
-        self.run: Any
         self.run, self.state = compiled(pipeline, records)
         self.called, self.step, self.programs = called, step, dict[int, Any]()
 
