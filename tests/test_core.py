@@ -20,7 +20,7 @@ from galdiff.core.kernels import TAPS, VARIANCE, bspline_weights
 from galdiff.core.priors import LogNormal
 from galdiff.core.record import check, quantity, record, static, unit_of
 from galdiff.core.stage import Stage
-from galdiff.core.variables import Physical, Table, physical, table, to_bounded, to_unbounded
+from galdiff.core.variables import Physical, Table, on_device, physical, table, to_bounded, to_unbounded
 
 
 @record
@@ -176,6 +176,14 @@ def test_tables_are_no_parameters_and_physics_splits_from_weights():
     _, physics, weights, rest = nnx.split(Model(), Physical, nnx.Param, ...)
     assert [len(jax.tree.leaves(s)) for s in (physics, weights, rest)] == [1, 1, 1]
     assert isinstance(Model().curve, Table)
+
+
+@pytest.mark.parametrize("dtype", [None, float, jnp.float32])
+@pytest.mark.parametrize("value", [np.arange(3.0), np.arange(3), np.array([True]), [0.1, 1e30], 2.5, jnp.arange(2)])
+def test_what_is_converted_on_the_host_is_what_a_device_makes_of_it(value, dtype):
+    found, known = on_device(value, dtype), jnp.asarray(value, dtype)
+    assert (found.dtype, found.shape) == (known.dtype, known.shape)
+    np.testing.assert_array_equal(found, known)
 
 
 # --- kernels -------------------------------------------------------------------------------------------------------

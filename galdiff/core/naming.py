@@ -16,7 +16,7 @@ import numpy as np
 OWN = "galdiff"
 # Packages whose code may be part of a program beside galdiff's; what holds code of any other has no name.
 TRACING = ("jax", "jaxlib", "numpy", "flax", "equinox", "diffrax", "optimistix", "lineax", "jaxtyping")
-FLAGS = ("enable_x64", "default_matmul_precision", "threefry_partitionable", "numpy_dtype_promotion")
+FLAGS: tuple[str, ...] = ("enable_x64", "default_matmul_precision", "threefry_partitionable", "numpy_dtype_promotion")
 FLAGS += ("default_prng_impl", "debug_nans")
 CODE = (type, types.FunctionType, types.BuiltinFunctionType, np.ufunc)
 

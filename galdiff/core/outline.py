@@ -19,7 +19,8 @@ def outline(structure: Any) -> Any:
     data, inner = structure.node_data(), [outline(child) for child in structure.children()]
     if data is None:
         return "leaf"
-    kind, settings = data
+    kind: Any = data[0]
+    settings: Any = data[1]
     if kind in (tuple, list, type(None)):
         return [kind.__name__, inner]
     if kind is dict and all(isinstance(key, str) for key in settings):

@@ -158,7 +158,7 @@ def _rotation(w: np.ndarray, x: np.ndarray, y: np.ndarray, v: np.ndarray, size: 
     far, rotation = w * np.hypot(x, y), np.maximum(square, 0)
     bottom, hot = far @ np.sqrt(rotation + of_bin(spread)), flux @ spread
     lambda_r = far @ np.sqrt(rotation) / bottom if bottom > 0 else 0.0
-    return float(lambda_r), _root(w @ square / hot) if hot > 0 else float("nan")
+    return float(lambda_r), _root(float(w @ square / hot)) if hot > 0 else float("nan")
 
 
 def _root(square: float) -> float:

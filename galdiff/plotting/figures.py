@@ -4,6 +4,7 @@ A figure belongs to no window and is not written here: `figure.savefig` inside `
 """
 
 import re
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -63,7 +64,7 @@ def lay_out(
       margins: left, right, bottom, and top below the title; for texts.
       gaps: between columns, and between rows.
     """
-    grid = figure.axes[0].get_gridspec()
+    grid: Any = figure.axes[0].get_gridspec()
     (wide, tall), (left, right, bottom, top) = panel, margins
     width = left + grid.ncols * wide + (grid.ncols - 1) * gaps[0] + right
     figure.set_size_inches(width, 1.0)

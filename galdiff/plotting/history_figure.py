@@ -162,7 +162,8 @@ def _draw(ax: Axes, panel: HistoryPanel, lines: list[Line], given: dict[str, Col
         ax.yaxis.set_minor_formatter(NullFormatter())
     drawn = [g[line.column].values for g in (given, plain) for line in lines if line.column in g]
     _limit(ax, drawn, panel.logarithmic)
-    above = REDSHIFTS / PANEL[1] if ax.get_subplotspec().is_first_row() else 0.0
+    place = ax.get_subplotspec()
+    above = REDSHIFTS / PANEL[1] if place is not None and place.is_first_row() else 0.0
     ax.set_title(panel.title, fontsize=TEXT, loc="left", fontweight="bold", y=1 + above)
     ax.set_ylabel(panel.axis, fontsize=TEXT)
     ax.tick_params(labelsize=SMALL, direction="in", which="both", right=True)

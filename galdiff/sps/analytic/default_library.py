@@ -34,7 +34,7 @@ METALLICITIES = (1e-4, 3e-4, 6e-4, 1e-3, 2e-3, 4e-3, 7e-3, 0.01, 0.0142, 0.02, 0
 def default_coefficients() -> Coefficients:
     """The calibrated scalars that come with the package."""
     tracks = {name: on_device(value, float) for name, value in coefficients.TRACKS.items()}
-    laws = on_device([coefficients.LAWS[name] for name in features.NAMES], float)
+    laws = on_device(np.array([coefficients.LAWS[name] for name in features.NAMES]), float)
     hot = {name: on_device(value, float) for name, value in hot_coefficients.HOT.items()}
     return Coefficients(
         tracks=TrackCoefficients(**tracks), spectra=SpectrumCoefficients(laws=laws), hot=HotStarCoefficients(**hot)
