@@ -25,14 +25,15 @@ def outline(structure: Any) -> Any:
         return [kind.__name__, inner]
     if kind is dict and all(isinstance(key, str) for key in settings):
         return ["dict", inner, list(settings)]
-    if dataclasses.is_dataclass(kind) and kind.__module__.partition(".")[0] == OWN and "<" not in kind.__qualname__:
+    module, name = kind.__module__, kind.__qualname__
+    if dataclasses.is_dataclass(kind) and module.partition(".")[0] == OWN and "<" not in name:
         fields = dataclasses.fields(kind)
         fixed = [f.name for f in fields if f.metadata.get("static")]
         values = dict(zip(fixed, settings, strict=True))
         if all(_is_plain(value) for value in values.values()):
             names = [f.name for f in fields if f.name not in values]
-            return ["record", inner, names, kind.__module__, kind.__qualname__, values]
-    raise Unnamed(f"a {kind.__name__} among the results")
+            return ["record", inner, names, module, name, values]
+    raise Unnamed(f"a {name} among the results")
 
 
 def rebuilt(plan: Any, leaves: Sequence[Any]) -> Any:
