@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+import diffrax
 import jax
 import numpy as np
 from flax import nnx
@@ -129,8 +130,8 @@ class Population:
             (state, own, shared), double = in_double((state, own, shared)), poor
         methods = (
             self._finer,
-            lambda *given: self._own_steps(*given, False),
-            lambda *given: self._own_steps(*given, True),
+            lambda *given: self._own_steps(*given, stiff=False),
+            lambda *given: self._own_steps(*given, stiff=True),
         )
         group = GROUP if jax.default_backend() == "cpu" else max(GROUP, self.chunk // 16)
         for method in methods:
@@ -198,12 +199,14 @@ def _solvers(
     def own_steps(state: Any, halos: Any, shared: Any, stiff: Any) -> Any:
         e = equations(state)
         how: dict[str, Any] = {"max_steps": max_steps, "solver": "stiff" if stiff else "patankar"}
+        how["adjoint"] = diffrax.ForwardMode()  # nothing is kept for a way back, which halves the program
         return jax.vmap(lambda h: evolve_adaptively(e, joined(h, shared), outputs, rtol, **how))(halos)
 
     fine = dataclasses.replace(outputs, n_steps=FINER * outputs.n_steps)
     finer = quickly(lambda state, halos, shared: on_grid(state, halos, shared, fine), often=OFTEN)
+    alone = quickly(own_steps, static_argnames=("stiff",), often=OFTEN)
     grid = quickly if chunk <= FEW else jax.jit
-    return grid(on_all_devices(on_grid)), finer, jax.jit(own_steps, static_argnums=3)
+    return grid(on_all_devices(on_grid)), finer, alone
 
 
 def side_by_side(solve: Callable, halos: HaloHistory) -> Any:

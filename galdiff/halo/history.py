@@ -1,7 +1,6 @@
 """Builders of halo histories: from diffmah, one halo or a population, and from arrays on a grid."""
 
 import dataclasses
-import functools
 from typing import Any
 
 import jax
@@ -11,12 +10,13 @@ from jaxtyping import Array, ArrayLike, Float
 
 from galdiff.core.buildable import buildable
 from galdiff.core.compiled import quickly
+from galdiff.core.fitted import Ranges, fitted_on
 from galdiff.core.hermite import hermite
 from galdiff.cosmology import Cosmology, age, redshift_at_age
 from galdiff.errors import InputError
 from galdiff.halo import concentration as fits
 from galdiff.halo import diffmah, virial
-from galdiff.halo.diffmah_population import mean_params
+from galdiff.halo.diffmah_population import FITTED, mean_params
 from galdiff.records import HaloHistory
 
 # A halo that has stopped growing still gains 0.1% per e-fold of time: rates stay positive, also in single precision.
@@ -25,6 +25,7 @@ MIN_SLOPE = 1e-3  # of ln m_vir against ln t
 _STEEPEST = 2.5
 LOG10_MASSES = (8.0, 15.5)  # of final masses [Msun]
 MOST_NODES = 10_000
+FEW, OFTEN = 1024, 8  # haloes that are made sooner than a program for them is polished, unless they are made often
 
 
 @buildable
@@ -45,6 +46,10 @@ class HistorySettings:
     log10_m_start: float = 7.5
     definition: str = "bn98"
     concentration: str = "dutton14"
+
+    def fitted(self) -> Ranges:
+        """Masses [Msun] and redshifts that the concentration was fitted in."""
+        return fits.FITTED[self.concentration]
 
     def __post_init__(self) -> None:
         virial.check_definition(self.definition)
@@ -179,20 +184,24 @@ def from_diffmah(
     shape = jnp.shape(params.logm0)
     params = jax.tree.map(lambda leaf: jnp.broadcast_to(jnp.asarray(leaf, float), shape), params)
     cosmology = jax.tree.map(lambda leaf: jnp.asarray(leaf, float), cosmology)
-    make = _many if shape else _one
+    make = (_few if np.prod(shape) <= FEW else _many) if shape else _one
     return make(params, spin, cosmology, jnp.asarray(observed_redshift, float), settings)
 
 
 _one = quickly(_diffmah_one, static_argnames=("settings",))
 
 
-@functools.partial(jax.jit, static_argnames="settings")
-def _many(
+def _diffmah_many(
     params: Any, spin: Any, cosmology: Cosmology, observed_redshift: Any, settings: HistorySettings
 ) -> HaloHistory:
     return jax.vmap(lambda p, s: _diffmah_one(p, s, cosmology, observed_redshift, settings))(params, spin)
 
 
+_few = quickly(_diffmah_many, static_argnames=("settings",), often=OFTEN)
+_many = jax.jit(_diffmah_many, static_argnames=("settings",))
+
+
+@fitted_on(*FITTED)
 @buildable
 def diffmah_history(
     *,
