@@ -91,7 +91,7 @@ def populate(cfg: DictConfig, outputs: Outputs, folder: pathlib.Path) -> None:
     mass = np.asarray(masses(node["log10_mvir"], None if node["n"] is None else int(node["n"])))
     n, size = len(mass), min(int(cfg.batch), len(mass))
     stage = build({**plain(cfg.baryons), "outputs": outputs}, path="baryons")
-    population = Population(stage, outputs, tolerance=cfg.tolerance, chunk=min(int(cfg.chunk), size))
+    population = Population(stage, outputs, tolerance=cfg.tolerance, chunk=min(int(cfg.chunk), size), expected=n)
     with Steps() as steps:
         with steps("first halos"):
             check_times(make_batch(make, mass, 0, size, seed), outputs)

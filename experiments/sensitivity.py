@@ -70,7 +70,7 @@ def halos_of(cfg: DictConfig) -> HaloHistory:
 def warn_of_halos(cfg: DictConfig, stage: BaryonCycle, shown: HaloNow) -> None:
     """Tell of laws outside of the halos and redshifts that they were fitted to; a halo counts by its mass."""
     fits = [*halo_fits(OmegaConf.to_container(cfg.halo, resolve=True)), *baryon_fits(stage)]
-    outside = Outside([fit for fit in fits if hasattr(shown, fit.range.quantity)])
+    outside = Outside([fit for fit in fits if getattr(shown, fit.range.quantity, None) is not None])
     outside.add(np.asarray(shown.m_vir, float), lambda name: getattr(shown, name))
     outside.warn()
 

@@ -140,7 +140,7 @@ def _ranges(node: Any, path: str) -> Ranges:
     if not isinstance(node, Mapping) or "_target_" not in node:
         return ()
     target = located(node["_target_"], path)
-    if not hasattr(target, "fitted"):
+    if getattr(target, "fitted", None) is None:  # a function, or a class without a method that asks its numbers
         return ranges_of(target)
     try:
         return ranges_of(build(node, path=path))

@@ -12,7 +12,6 @@ import numpy as np
 from jaxtyping import ArrayLike, Float
 
 from galdiff.baryons.cycle import BaryonCycle
-from galdiff.build import build
 from galdiff.core.buildable import located
 from galdiff.core.fitted import Range, ranges_of
 from galdiff.light_records import StellarHistory
@@ -44,7 +43,8 @@ def halo_fits(node: Any) -> list[Fit]:
     if not (ranges := ranges_of(maker)):
         return []
     found = [Fit("halo", maker.__name__, one) for one in ranges]
-    settings = build(node["settings"], path="halo.settings")
+    chosen = dict(node["settings"])
+    settings: Any = located(chosen.pop("_target_"), "halo.settings")(**chosen)
     return found + [Fit("halo.settings.concentration", settings.concentration, one) for one in ranges_of(settings)]
 
 
