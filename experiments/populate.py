@@ -27,6 +27,7 @@ from galdiff.io.lock import locked
 from galdiff.io.preflight import check_output
 from galdiff.io.progress import Steps
 from galdiff.limits import check_experiment
+from galdiff.observing.outside_fits import Outside, baryon_fits, halo_fits
 from galdiff.plotting.populations_figure import plot_population
 
 FILES = ("catalogue.h5", "population.png", "report.json", "metrics.json", "config.yaml")
@@ -75,6 +76,13 @@ def report_text(report: Report) -> str:
     return "{\n" + ",\n".join(ids) + "\n}\n"
 
 
+def counted(chunks, outside: Outside):
+    """The same chunks, with the stars that form outside of fits counted."""
+    for histories, report in chunks:
+        outside.add_history(histories)
+        yield histories, report
+
+
 def populate(cfg: DictConfig, outputs: Outputs, folder: pathlib.Path) -> None:
     """Make halos, solve them and write the catalogue, its figure and its report."""
     started, log = time.perf_counter(), BatchLog()
@@ -83,11 +91,12 @@ def populate(cfg: DictConfig, outputs: Outputs, folder: pathlib.Path) -> None:
     mass = np.asarray(masses(node["log10_mvir"], None if node["n"] is None else int(node["n"])))
     n, size = len(mass), min(int(cfg.batch), len(mass))
     stage = build({**plain(cfg.baryons), "outputs": outputs}, path="baryons")
-    population = Population(stage, outputs, tolerance=cfg.tolerance, chunk=min(int(cfg.chunk), size))
+    population = Population(stage, outputs, tolerance=cfg.tolerance, chunk=min(int(cfg.chunk), size), expected=n)
     with Steps() as steps:
         with steps("first halos"):
             check_times(make_batch(make, mass, 0, size, seed), outputs)
-        chunks = watched(population, make_batches(make, mass, size, outputs, log, seed), log)
+        outside = Outside([*halo_fits(node), *baryon_fits(stage)])
+        chunks = counted(watched(population, make_batches(make, mass, size, outputs, log, seed), log), outside)
         attributes = {"baryons": OmegaConf.to_yaml(cfg.baryons, resolve=True), "seed": cfg.halo.seed}
         rows, failed = stream_catalogue(
             folder / FILES[0], chunks, total=n, steps=steps, overwrite=cfg.overwrite, attributes=attributes
@@ -95,6 +104,7 @@ def populate(cfg: DictConfig, outputs: Outputs, folder: pathlib.Path) -> None:
         report = merge(log.reports)
         with steps("figure"):
             write_files(folder, {FILES[1]: drawn(cfg, folder / FILES[0], rows).savefig}, cfg.overwrite)
+    outside.warn()
     spent = time.perf_counter() - started
     metrics = {
         "n": n,

@@ -23,6 +23,7 @@ from galdiff.observing import mock
 from galdiff.observing.field import cut_field
 from galdiff.observing.grow import grow, one_halo, uncorrected_history
 from galdiff.observing.layout import Setup
+from galdiff.observing.outside_fits import baryon_fits, halo_fits, warn_outside
 from galdiff.observing.sky import DEFAULT_REDSHIFT, redshift_of
 from galdiff.records import Galaxy, HaloHistory, SSPGrid
 
@@ -84,6 +85,7 @@ def target_of(
         if isinstance(stars := baryons.laws().get("yields"), YieldsLaw):
             warn_recycling(settings.build("imf"), float(stars.generation(stars.parameters()).f_recycle))
         galaxy, history = jax.block_until_ready(grow(source, halo, baryons))
+        warn_outside(history, [*halo_fits(settings.plain("halo")), *baryon_fits(baryons)])
         plain = uncorrected_history(halo, baryons)
     return Target(galaxy, history, halo, chosen or {}, plain)
 

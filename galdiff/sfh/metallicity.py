@@ -9,6 +9,7 @@ from flax import nnx
 from jaxtyping import Array, ArrayLike, Float
 
 from galdiff.core.buildable import buildable
+from galdiff.core.fitted import Ranges
 from galdiff.core.rolling import rolling_line
 from galdiff.core.variables import physical
 from galdiff.light_records import StellarHistory
@@ -24,6 +25,10 @@ class MetallicityLaw(nnx.Module):
     """log10 Z of the stars that form, and its scatter; one file or class and one yaml each."""
 
     same_at_all_ages: ClassVar[bool] = False  # True: stars of all ages have one distribution, laid down once
+
+    def fitted(self) -> Ranges:
+        """The ranges of `birth` [Gyr of cosmic time] and `m_star` [Msun] that it was fitted in; none for free forms."""
+        return ()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
