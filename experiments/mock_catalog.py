@@ -107,14 +107,15 @@ def write(cfg: DictConfig, mock: Mock, volume: Volume, folder: pathlib.Path, ste
             parts.write(number, rows)
             advance(mock.chunks[number][1].size)
     every = -(-mock.members.log10_m.size // cfg.figure)
-    drawn, n, detected = [], 0, 0
+    drawn, n, detected, dark = [], 0, 0, 0
 
     def chunks() -> Iterator[np.ndarray]:
-        nonlocal n, detected
+        nonlocal n, detected, dark
         for number in numbers:
             rows = parts.read(number)
-            n, detected = n + rows.size, detected + int(rows["detected"].sum())
-            drawn.append(rows[rows["id"] % every == 0])
+            lit = np.isfinite(rows["true_log10_mstar"])  # the others have a baryon cycle without a solution
+            n, detected, dark = n + rows.size, detected + int(rows["detected"].sum()), dark + int((~lit).sum())
+            drawn.append(rows[lit & (rows["id"] % every == 0)])
             yield rows
 
     with steps("catalogue"):
@@ -124,7 +125,7 @@ def write(cfg: DictConfig, mock: Mock, volume: Volume, folder: pathlib.Path, ste
         size, h0 = total(volume, mock.cosmology) / every, float(mock.cosmology.h0)
         found = summary_of(np.concatenate(drawn), mock.survey.columns, mock.survey.detect_in[0], size, h0)
         figure = plot_mock(found, f"{mock.survey.name}, {n:,} galaxies")
-    metrics = {"galaxies": n, "detected": detected, "merged": mock.members.log10_m.size - n}
+    metrics = {"galaxies": n, "detected": detected, "merged": mock.members.log10_m.size - n, "without_light": dark}
     metrics |= {"seconds": steps.summary(), "peak_memory_mb": runtime.peak_memory(), "versions": runtime.versions()}
     writers = (figure.savefig, as_json(metrics), text(OmegaConf.to_yaml(cfg, resolve=True)))
     write_files(folder, dict(zip(FILES, writers, strict=True)), cfg.overwrite)

@@ -130,9 +130,7 @@ def test_a_lightcone_holds_the_number_of_haloes_of_the_mass_function():
 
 def test_satellites_follow_their_counts_and_lie_in_heavier_hosts():
     box = volumes.Snapshot(redshift=0.1, side=150.0)
-    found, places = members.draw_members(
-        DiffskyMassFunction(), box, COSMOLOGY, log10_m_min=12.0, satellites=True, seed=1
-    )
+    found, places = members.draw_members(DiffskyMassFunction(), box, COSMOLOGY, log10_m_min=12, satellites=True, seed=1)
     inside = found.satellite > 0
     assert (found.log10_m[inside] <= found.log10_mhost[inside]).all()
     assert (found.log10_m >= 12.0 - 1e-6).all()
