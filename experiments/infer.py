@@ -52,8 +52,7 @@ def main(cfg: DictConfig) -> None:
                 writers |= {
                     f"{name}_corner.png": plot_corner(result.flat, labels, name).savefig,
                     f"{name}_trace.png": plot_trace(result.draws, labels, name).savefig,
-                    f"{name}_fit.png": case.figure(name, posteriors[name], result).savefig,
-                }
+                } | case.files(name, posteriors[name], result)
             usable = [name for name, result in results.items() if result.usable]
             metrics = {
                 "galaxies": len(results),
