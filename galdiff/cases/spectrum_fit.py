@@ -172,7 +172,7 @@ def padded(
       wave, flux, error, used, sigma: of the pixels [Angstrom, any unit twice, 1, km/s].
     """
     more = -wave.size % ROUND
-    redder = wave[-1] * (wave[-1] / wave[-2]) ** np.arange(1, more + 1)
+    redder = wave[-1] * np.exp(np.ptp(np.log(wave)) / (wave.size - 1) * np.arange(1, more + 1))
     ends = (flux, 0.0), (error, 1.0), (used, False), (sigma, sigma[-1])
     return np.r_[wave, redder], *(np.r_[x, np.full(more, end, x.dtype)] for x, end in ends)
 

@@ -68,7 +68,7 @@ def spectrum_tables(
       InputError: a line that is not known.
     """
     ln_pixel = np.log(wave / (1 + redshift))
-    step = float(np.median(np.diff(ln_pixel)))
+    step = float(np.ptp(ln_pixel)) / (ln_pixel.size - 1)
     n = _even_length(int(np.ceil((np.ptp(ln_pixel) + 2 * EDGE) / step)) + 1 + BRIDGE)
     ln_grid = ln_pixel[0] - EDGE + step * np.arange(n - BRIDGE)
     own = np.asarray(library.ssp_wave, float)

@@ -3,7 +3,8 @@
 The density of a standard normal number that a map has moved is brought near the posterior by gradient steps on the
 evidence lower bound (Kucukelbir et al. 2017, JMLR 18, 14). The map begins at the Gaussian approximation of the maximum.
 Layers before it, each a triangular matrix and a sinh-arcsinh stretch (Jones & Pewsey 2009, Biometrika 96, 761), bend it;
-without layers it is a Gaussian of full rank. The Pareto k of the weights says whether it may be used (Yao et al. 2018,
+without layers it is a Gaussian of full rank. A share of the draws comes from the prior, which bounds the weights. Their
+Pareto k says whether it may be used (Yao et al. 2018,
 ICML 80, 5581).
 """
 
@@ -17,6 +18,7 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from galdiff.errors import InputError
+from galdiff.inference.methods.importance import FROM_PRIOR
 from galdiff.inference.methods.model import Method, condition, degeneracies, result_of
 from galdiff.inference.methods.optimum import around_once, best_of, check_count, ends_of, log_densities, spread
 from galdiff.inference.posterior import Posterior
@@ -140,9 +142,24 @@ def _climbed(
     return whole(free), bounds[-max(steps // 10, 1) :].mean()
 
 
+def unmapped(weights: Any, u: Float[Array, "unknown"]) -> Float[Array, "unknown"]:
+    """Standard normal numbers [1] that the map takes to given ones, same shape."""
+    solve = functools.partial(jax.scipy.linalg.solve_triangular, lower=True)
+    z = solve(jnp.tril(weights["root"]), u - weights["at"])
+    for i in reversed(range(weights["mix"].shape[0])):
+        z = jnp.sinh(jnp.arcsinh(z[::-1]) * jnp.exp(-weights["ln_tail"][i]) - weights["skew"][i])
+        z = solve(jnp.eye(z.size, dtype=z.dtype) + jnp.tril(weights["mix"][i], -1), z)
+    return z
+
+
 @functools.partial(jax.jit, static_argnames="n")
 def _drawn(weights: Any, key: PRNGKeyArray, n: int) -> tuple[Array, Array]:
-    """Draws [1], shape (draw, unknown), and ln of their density."""
+    """Draws [1], shape (draw, unknown), of which a share is from the prior, and ln of the density of the mixture."""
+    ln_normal = lambda z: -0.5 * (z**2).sum(-1) - z.shape[-1] / 2 * jnp.log(2 * jnp.pi)  # noqa: E731
     z = jax.random.normal(key, (n, weights["at"].shape[0]), weights["at"].dtype)
-    u, stretch = jax.vmap(functools.partial(mapped, weights))(z)
-    return u, -0.5 * (z**2).sum(-1) - z.shape[1] / 2 * jnp.log(2 * jnp.pi) - stretch
+    few = round(FROM_PRIOR * n)
+    u = jnp.concatenate([z[:few], jax.vmap(lambda z: mapped(weights, z)[0])(z[few:])])
+    back = jax.vmap(functools.partial(unmapped, weights))(u)
+    stretch = jax.vmap(lambda z: mapped(weights, z)[1])(back)
+    ln_flow = jnp.nan_to_num(ln_normal(back) - stretch, nan=-jnp.inf, neginf=-jnp.inf)
+    return u, jnp.logaddexp(jnp.log1p(-FROM_PRIOR) + ln_flow, jnp.log(FROM_PRIOR) + ln_normal(u))
