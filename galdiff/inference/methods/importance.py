@@ -269,8 +269,10 @@ def clipped(ln_w: Float[Array, "draw"]) -> Float[Array, "draw"]:
 def _each(mixture: Mixture, u: Array) -> tuple[Array, Array]:
     """ln of share times density of every component at draws (component, draw), and squared distances in its widths."""
     n = u.shape[1]
-    solve = functools.partial(jax.scipy.linalg.solve_triangular, lower=True)
-    far = jax.vmap(lambda c, r: (solve(r, (u - c).T) ** 2).sum(0))(mixture.centre, mixture.root)
+    inverse = jax.scipy.linalg.solve_triangular(mixture.root, jnp.broadcast_to(jnp.eye(n, dtype=u.dtype), mixture.root.shape), lower=True)
+    # one product for all components and draws; triangular solves side by side take three times as long
+    white = jnp.einsum("kij,dj->kdi", inverse, u) - jnp.einsum("kij,kj->ki", inverse, mixture.centre)[:, None]
+    far = (white**2).sum(-1)
     volume = jnp.log(jnp.abs(jnp.diagonal(mixture.root, axis1=-2, axis2=-1))).sum(-1)
     norm = gammaln((NU + n) / 2) - gammaln(NU / 2) - n / 2 * jnp.log(NU * jnp.pi)
     wide = norm - (NU + n) / 2 * jnp.log1p(far[:-1] / NU) - volume[:-1, None]
