@@ -24,6 +24,7 @@ from galdiff.baryons.evolve import (
     prepare,
 )
 from galdiff.core.compiled import cached, quickly
+from galdiff.core.kept import Kept
 from galdiff.errors import InputError
 from galdiff.records import BaryonHistory, HaloHistory
 
@@ -202,8 +203,9 @@ def _solvers(
 
     fine = dataclasses.replace(outputs, n_steps=FINER * outputs.n_steps)
     finer = quickly(lambda state, halos, shared: on_grid(state, halos, shared, fine), often=OFTEN)
-    grid = quickly if chunk <= FEW else jax.jit
-    return grid(on_all_devices(on_grid)), finer, jax.jit(own_steps, static_argnums=3)
+    grid = on_all_devices(on_grid)
+    first = quickly(grid, key=(graph, outputs)) if chunk <= FEW else Kept(grid, (graph, outputs))
+    return first, finer, jax.jit(own_steps, static_argnums=3)
 
 
 def side_by_side(solve: Callable, halos: HaloHistory) -> Any:

@@ -7,10 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 
+from galdiff.core.kept import Kept, traced
 from galdiff.core.pipeline import Pipeline
 
 KEPT = 16  # programs, which hold their tables as long
@@ -52,7 +51,7 @@ def _shelf(precision: Any) -> Callable:
     return functools.lru_cache(KEPT)(lambda make, key: make(*key))
 
 
-def quickly(fun: Callable, static_argnames: Sequence[str] = (), often: float = math.inf) -> Callable:
+def quickly(fun: Callable, static_argnames: Sequence[str] = (), often: float = math.inf, key: Any = None) -> Callable:
     """Jit for what runs once, on little data: on a processor a third of the time to compile, three times that to run.
 
     Where a derivative is taken, or inside another program, it is as `jax.jit`.
@@ -61,22 +60,19 @@ def quickly(fun: Callable, static_argnames: Sequence[str] = (), often: float = m
       fun: what to compile.
       static_argnames: names of its settings.
       often: number of calls after which it is compiled again, as `jax.jit` does.
+      key: what decides `fun`, as of `Kept`.
     """
-    plain = jax.jit(fun, static_argnames=tuple(static_argnames))
+    plain = Kept(fun, key, static_argnames)
 
     @functools.cache
     def quick(backend: str) -> Callable:
-        if backend != "cpu":
-            return plain
-        return jax.jit(fun, static_argnames=tuple(static_argnames), compiler_options=_unpolished())
+        return plain if backend != "cpu" else Kept(fun, key, static_argnames, _unpolished())
 
     calls = itertools.count()
 
     @functools.wraps(fun)
     def run(*args: Any, **settings: Any) -> Any:
-        here = jnp.asarray(np.float32(0))  # traced inside another program, where options are refused
-        traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((here, args, settings)))
-        if traced or next(calls) >= often:
+        if traced((args, settings)) or next(calls) >= often:  # inside another program options are refused
             return plain(*args, **settings)
         return quick(jax.default_backend())(*args, **settings)
 
@@ -99,4 +95,5 @@ def _program(graph: nnx.GraphDef, wanted: tuple[str, ...], quick: bool) -> Calla
     def run(state: Any, **inputs: Any) -> Any:
         return nnx.merge(graph, state)(wanted=wanted, **inputs)
 
-    return quickly(run) if quick else jax.jit(run)
+    key = graph, wanted
+    return quickly(run, key=key) if quick else Kept(run, key)

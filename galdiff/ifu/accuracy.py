@@ -78,7 +78,7 @@ def _compressed(plan: Plan, stars: SkyStars) -> Float[np.ndarray, "star sample"]
     """The same from templates at velocity nodes: the weights of a star, through the prefilter, on shifted spectra."""
     bins, n_nodes = plan.bins, len(plan.bins.v_nodes)
     coefficients = _coefficients(plan, stars)
-    velocities = quickly(lambda v_los: velocity_weights(v_los, bins))
+    velocities = quickly(lambda v_los: velocity_weights(v_los, bins), key=bins)
     tap, share = (np.asarray(v, np.float64) for v in velocities(jnp.asarray(stars.v_los)))
     of_node = np.zeros((len(share), n_nodes))
     np.put_along_axis(of_node, tap.astype(int), share, 1)
@@ -102,7 +102,7 @@ def _of_shifts(plan: Plan, of_node: np.ndarray) -> Float[np.ndarray, "shift star
 
 def _coefficients(plan: Plan, stars: SkyStars) -> Float[np.ndarray, "star rank"]:
     """Coefficients of the templates of each star, of unit mass."""
-    populations = quickly(lambda stars: population_weights(stars, plan.bins))
+    populations = quickly(lambda stars: population_weights(stars, plan.bins), key=plan.bins)
     node, weight = (np.asarray(v) for v in populations(stars))
     return np.einsum("st,str->sr", weight, plan.basis.coefficients.reshape(-1, len(plan.templates))[node])
 
@@ -114,8 +114,8 @@ def _operator(plan: Plan, lsf_scale: float) -> Response:
         variance, _ = added_sigma(fwhm, fwhm, template, redshift)
         return response(plan.layout, jnp.sqrt(variance), redshift)
 
-    fwhm = lsf_fwhm(plan.instrument.lsf, plan.wave_vacuum) * lsf_scale
-    return quickly(made)(*(jnp.asarray(x, jnp.result_type(float)) for x in (fwhm, plan.fwhm_template, plan.redshift)))
+    known = lsf_fwhm(plan.instrument.lsf, plan.wave_vacuum) * lsf_scale, plan.fwhm_template, plan.redshift
+    return quickly(made, key=plan.layout)(*(np.asarray(x, jnp.result_type(float)) for x in known))
 
 
 def _recorded(plan: Plan, operator: Response, fine: np.ndarray) -> Float[np.ndarray, "star wave"]:

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from galdiff.core.kept import Kept
 from galdiff.errors import InputError
 from galdiff.ifu.counting import counting
 from galdiff.ifu.covariance import averaged, correlation, root
@@ -68,7 +69,7 @@ def level_of(noise: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
     )
 
 
-@functools.partial(jax.jit, static_argnames=("mode", "reference"))
+@functools.partial(Kept, static_argnames=("mode", "reference"))
 def _draw(flux: Any, wave: Any, inside: Any, words: Any, level: Any, roots: Any, mode: str, reference: str) -> Any:
     """Noisy flux, variance, and the smallest variance inside the aperture, in one program."""
     flux, inside = jnp.asarray(flux), jnp.asarray(inside)[..., None]

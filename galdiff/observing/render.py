@@ -101,5 +101,5 @@ class _Programs:
         inputs, n = {"observed_stars": stars, "placement": placement}, len(stars.mass)
         if n not in self.programs:
             with self.step(f"compile {self.called} for {n} stars"):
-                self.programs[n] = self.run.lower(self.state, **inputs).compile()
+                self.programs[n] = self.run.compiled(self.state, **inputs)
         return jax.block_until_ready(self.programs[n](self.state, **inputs))

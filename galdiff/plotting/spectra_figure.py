@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from galdiff import units
 from galdiff.core.air import air_to_vacuum, vacuum_to_air
-from galdiff.plotting.figures import DPI, SMALL, TEXT, TITLE, robust_limits, typeset
+from galdiff.plotting.figures import DPI, EDGE, SMALL, TEXT, lay_out, robust_limits
 from galdiff.records import ObservedCube
 
 # Rest wavelengths in air [Angstrom]: NIST Atomic Spectra Database; multiplets by their mean, G band by the centre of
@@ -94,9 +94,9 @@ def plot_spectra(cube: ObservedCube, *, title: str, redshift: float) -> Figure:
     """
     wave = np.asarray(cube.wave, float)
     spectra = spaxel_spectra(cube)
-    figure = Figure(figsize=(10.5, 0.9 + 1.95 * len(spectra)), layout="constrained", dpi=DPI)
-    figure.suptitle(typeset(title), fontsize=TITLE, wrap=True)
+    figure = Figure(dpi=DPI)
     axes = np.atleast_1d(figure.subplots(len(spectra), 1, sharex=True))
+    lay_out(figure, title, (9.5, 1.87), (0.88, 0.12, 0.55, 0.36), (0.0, 0.09))
     features = observed_features(wave, cube.medium, redshift)
     for ax, spectrum in zip(axes, spectra, strict=True):
         for at in features.values():
@@ -108,7 +108,8 @@ def plot_spectra(cube: ObservedCube, *, title: str, redshift: float) -> Figure:
     axes[-1].set_xlabel(
         f"observed wavelength in {cube.medium} [{unit}]; features marked at z = {redshift:.5g}", fontsize=TEXT
     )
-    figure.supylabel(r"$F_\lambda$ [erg s$^{-1}$ cm$^{-2}$ " + unit + "$^{-1}$]", fontsize=TEXT)
+    name = r"$F_\lambda$ [erg s$^{-1}$ cm$^{-2}$ " + unit + "$^{-1}$]"
+    figure.supylabel(name, x=EDGE / figure.get_figwidth(), ha="left", fontsize=TEXT)
     return figure
 
 
