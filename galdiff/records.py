@@ -197,6 +197,15 @@ class KinematicMaps:
 
 
 @record
+class LineMaps:
+    """Maps of emission lines as they are seen; the names of the lines are those of the plan."""
+
+    flux: Float[Array, "y x line"] = quantity("1e-20 erg/s/cm2", "flux of each line")
+    v: Float[Array, "y x"] = quantity("km/s", "mean velocity of the light of all lines; NaN in the dark")
+    sigma: Float[Array, "y x"] = quantity("km/s", "its dispersion; NaN in the dark")
+
+
+@record
 class HaloHistory:
     """Growth of one dark-matter halo on its own nodes in time; many halos carry a leading axis.
 

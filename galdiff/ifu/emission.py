@@ -65,9 +65,7 @@ def plan_lines(
       levels: of smoothing that the gas needs, see `Precision`.
     """
     spacing = FINER * (plan.bins.v_nodes[1] - plan.bins.v_nodes[0])
-    bins = dataclasses.replace(
-        plan.bins, v_nodes=velocity_nodes(plan.precision.v_max_kms, spacing), levels=levels
-    )
+    bins = dataclasses.replace(plan.bins, v_nodes=velocity_nodes(plan.precision.v_max_kms, spacing), levels=levels)
     at = wave * (1 + plan.redshift)
     on_detector = (at > plan.wave_vacuum[0]) & (at < plan.wave_vacuum[-1])
     kept = np.flatnonzero(on_detector)
@@ -173,8 +171,8 @@ class LineDeposit(Stage):
         self.lines = lines
         self.a_v_ratio = physical(a_v_ratio, lo=0.0, hi=5.0, unit="1")
 
-    def __call__(self, emitters: SkyStars, line_table: LineTable, placement: Placement) -> LineLight:
-        per_mass = line_table.lum.reshape(-1, line_table.lum.shape[-1])
+    def __call__(self, sky_emitters: SkyStars, line_table: LineTable, placement: Placement) -> LineLight:
+        per_mass = line_table.lum[..., np.array(self.lines.number, int)].reshape(-1, len(self.lines.number))
         dimming = MAG * self.a_v_ratio.bounded * jnp.asarray(self.lines.dimming, per_mass.dtype)
         tiny = jnp.finfo(per_mass.dtype).tiny
 
@@ -184,4 +182,4 @@ class LineDeposit(Stage):
             lum = stars.mass[:, None] * jnp.einsum("st,stl->sl", w, per_mass[node], precision="highest")
             return lum if stars.a_v is None else lum * jnp.exp(-stars.a_v[:, None] * dimming)
 
-        return LineLight(lum=sum_per_star(emitters, placement, self.lines.bins, len(self.lines.names), rows))
+        return LineLight(lum=sum_per_star(sky_emitters, placement, self.lines.bins, len(self.lines.names), rows))

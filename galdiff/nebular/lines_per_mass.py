@@ -1,7 +1,5 @@
 """Emission lines as a property of young stars: their luminosity per mass formed, at the nodes of an SSP library."""
 
-from collections.abc import Sequence
-
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
@@ -25,12 +23,11 @@ class LinesPerMass(Stage):
     Args of the constructor:
       regions: properties of the gas; where they give it no metallicity of its own, it has that of the stars.
       library: whose stars ionise it; with ionising light.
-      lines: numbers of the lines in `galdiff.nebular.lines.LINES`.
       steady: whether the table is that of stars which form at a constant rate, per mass formed in `SPAN_GYR`: one age
         then stands for all.
     """
 
-    def __init__(self, *, regions: HIIRegions, library: SSPGrid, lines: Sequence[int], steady: bool = False) -> None:
+    def __init__(self, *, regions: HIIRegions, library: SSPGrid, steady: bool = False) -> None:
         lg_age = np.asarray(library.ssp_lg_age_gyr, np.float64)
         ionising = lg_age <= OLDEST + 1e-4
         if not ionising.any():
@@ -39,15 +36,16 @@ class LinesPerMass(Stage):
                 f" older than {1e3 * SPAN_GYR:g} Myr ionise no gas; choose another library (ssp=analytic), or gas=none"
             )
         kept = slice(0, int(ionising.sum()) + 1)  # and one age in which they are dark
-        self.regions, self.lines, self.steady = regions, tuple(lines), steady
+        self.regions, self.steady = regions, steady
         self.log10_rate = table(np.asarray(log10_photon_rates(library))[0, :, kept], jnp.result_type(float))
         self.lg_age, self.lgmet = (table(x, jnp.result_type(float)) for x in (lg_age[kept], library.ssp_lgmet))
         shares = time_shares(10 ** lg_age[kept]) / SPAN_GYR
         self.shares = table(np.where(ionising[kept], shares, 0.0), jnp.result_type(float))
 
     def __call__(self) -> LineTable:
+        """All of `galdiff.nebular.lines.LINES`, in their order."""
         lg_age, lgmet = self.lg_age[...], self.lgmet[...]
-        per_photon = self.regions.lines_per_photon(self.regions.log_z(lgmet), lg_age)[..., np.array(self.lines, int)]
+        per_photon = self.regions.lines_per_photon(self.regions.log_z(lgmet), lg_age)
         dark = lg_age > OLDEST + 1e-4
         taken = jnp.where(dark, 0.0, (1 - self.regions.escape.bounded) * 10 ** (self.log10_rate[...] - LOG10_PHOTONS))
         lum = taken[..., None] * per_photon
