@@ -5,7 +5,7 @@
     bank              = Templates(placement)                  the templates as the spectrograph records them
     cube              = Spectrograph(spectra, bank, placement)
 
-With emission lines, line_light = LineDeposit(sky_emitters, line_table, placement) is a further input of the spectrograph.
+With emission lines, the spectrograph also reads line_light = LineDeposit(sky_emitters, line_table, placement).
 A bank made once can be passed to the pipeline as an input, which spares its computation in repeated calls.
 """
 

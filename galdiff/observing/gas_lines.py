@@ -2,7 +2,8 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -148,3 +149,18 @@ def _anchors(plan: Plan, lines: LinePlan) -> np.ndarray:
     weights = weights_of(plan)
     pixel = np.clip(np.searchsorted(plan.wave_vacuum, lines.wave * (1 + plan.redshift)), 0, len(plan.wave) - 1)
     return np.concatenate([weights[:, pixel], np.repeat(weights[:, pixel].mean(1, keepdims=True), 3, 1)], 1)
+
+
+def images_of(maps: LineMaps | None, names: Sequence[str]) -> dict[str, tuple[np.ndarray, str]]:
+    """Images (y, x) of the lines, and of their velocity and dispersion, with units, by FITS extension: F_HALPHA, V_GAS.
+
+    Args:
+      maps: of the lines; names: theirs.
+    """
+    if maps is None:
+        return {}
+    flux = {
+        f"F_{re.sub('[^A-Za-z0-9]', '', name).upper()}": np.asarray(maps.flux)[..., k] for k, name in enumerate(names)
+    }
+    motion = {"V_GAS": (np.asarray(maps.v), "km/s"), "SIGMA_GAS": (np.asarray(maps.sigma), "km/s")}
+    return {**{name: (image, "10**(-20)*erg/s/cm**2") for name, image in flux.items()}, **motion}
