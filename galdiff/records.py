@@ -81,6 +81,16 @@ class SkyGas:
     sfr: Float[Array, "gas"] | None = quantity("Msun/yr", "star formation rate", default=None)
     oxygen: Float[Array, "gas"] | None = quantity("", "oxygen mass fraction", default=None)
     hydrogen: Float[Array, "gas"] | None = quantity("", "hydrogen mass fraction", default=None)
+    smoothing: Float[Array, "gas"] | None = quantity("kpc", "Gaussian smoothing length", default=None)
+
+
+@record
+class LineTable:
+    """Emission lines of the gas that stars of one age and metallicity ionise, per mass of these stars."""
+
+    lum: Float[Array, "met age line"] = quantity("Lsun/Msun", "luminosity per Msun formed, before dust outside the gas")
+    lg_age: Float[Array, "age"] = quantity("dex(Gyr)", "log10 of the age of the stars, increasing; one: whatever age")
+    lgmet: Float[Array, "met"] = quantity("dex", "log10 of the metal mass fraction of the gas, increasing")
 
 
 @record
@@ -136,6 +146,9 @@ class Bank:
     velocity, (channel, wave)."""
 
     response: Float[Array, "... wave"] = quantity("1", "recorded luminosity density per template coefficient")
+    lines: Float[Array, "line v pixel"] | None = quantity(
+        "1/Angstrom", "recorded density of an emission line in the pixels around it", default=None
+    )
 
 
 @record
@@ -143,6 +156,13 @@ class SpectralCube:
     """Spectra of all spaxels as coefficients of basis templates, before redshift and spectrograph."""
 
     coef: Float[Array, "y x v rank"] = quantity("Lsun/Angstrom", "coefficient of each template at each velocity node")
+
+
+@record
+class LineLight:
+    """Emission lines of all spaxels at each velocity node, before redshift and spectrograph."""
+
+    lum: Float[Array, "y x v line"] = quantity("Lsun", "luminosity that leaves the galaxy; B-spline weights along v")
 
 
 @record
@@ -174,6 +194,15 @@ class KinematicMaps:
     h4: Float[Array, "y x"] = quantity("", "Gauss-Hermite h4")
     age: Float[Array, "y x"] = quantity("Gyr", "mean age")
     metallicity: Float[Array, "y x"] = quantity("", "mean metal mass fraction")
+
+
+@record
+class LineMaps:
+    """Maps of emission lines as they are seen; the names of the lines are those of the plan."""
+
+    flux: Float[Array, "y x line"] = quantity("1e-20 erg/s/cm2", "flux of each line")
+    v: Float[Array, "y x"] = quantity("km/s", "mean velocity of the light of all lines; NaN in the dark")
+    sigma: Float[Array, "y x"] = quantity("km/s", "its dispersion; NaN in the dark")
 
 
 @record

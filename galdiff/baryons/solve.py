@@ -17,7 +17,6 @@ from galdiff.baryons.cooling import KEPT
 from galdiff.baryons.patankar import NODES, Contents, Flows, Inverse, patankar_advance
 from galdiff.core.budget import Budget
 
-
 GRADING = 0.25  # steps are even in t^0.25 [1]: they shrink as errors grow late, and the last ones are not forgotten
 
 

@@ -5,8 +5,6 @@ import importlib
 from collections.abc import Sequence
 from typing import Any
 
-import jax
-
 from galdiff.core.naming import OWN, Unnamed
 
 PLAIN = (str, bool, int, float, type(None))

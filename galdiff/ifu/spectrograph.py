@@ -110,6 +110,20 @@ def blur(
         yield _blurred(plan, seen, anchor, scale), band, jnp.asarray(weight[band], channels.dtype)
 
 
+def blurred_pixels(
+    plan: Plan, recorded: Float[Array, "y x wave"], scale: Float[Array, ""]
+) -> Float[Array, "y_in x_in wave"]:
+    """What is recorded [any unit], blurred by the PSF at each wavelength and without the margin.
+
+    Args:
+      plan: the observation.
+      recorded: of the field with its margin, in the cells of the PSF.
+      scale: factor on the FWHM.
+    """
+    parts = blur(plan, recorded, scale, of_all=False)
+    return sum_bands((blurred * weight, band) for blurred, band, weight in parts)
+
+
 def _blurred(plan: Plan, channels: Float[Array, "y x c"], anchor: float, scale: Float[Array, ""]) -> Array:
     """Channels [any unit], blurred by the PSF at a wavelength [Angstrom], without the margin."""
     if plan.instrument.psf.kind == "gaussian":

@@ -5,9 +5,11 @@
     bank              = Templates(placement)                  the templates as the spectrograph records them
     cube              = Spectrograph(spectra, bank, placement)
 
+With emission lines, the spectrograph also reads line_light = LineDeposit(sky_emitters, line_table, placement).
 A bank made once can be passed to the pipeline as an input, which spares its computation in repeated calls.
 """
 
+import dataclasses
 from typing import ClassVar
 
 import jax
@@ -18,12 +20,14 @@ from galdiff.core.stage import Stage
 from galdiff.core.variables import Table, table
 from galdiff.ifu.bank import build_bank
 from galdiff.ifu.deposit import Bins, deposit
+from galdiff.ifu.emission import LinePlan, line_profiles, recorded_lines
 from galdiff.ifu.field import field_corner, with_a_v
 from galdiff.ifu.plan import Plan
 from galdiff.ifu.spectrograph import (
     LSF_HOOK,
     THROUGHPUT_HOOK,
     blur,
+    blurred_pixels,
     line_spread,
     lsf_correction_of,
     of_wave,
@@ -31,7 +35,7 @@ from galdiff.ifu.spectrograph import (
     to_flux,
     width_factor,
 )
-from galdiff.records import Bank, MassDistribution, ObservedCube, Placement, SkyStars, SpectralCube
+from galdiff.records import Bank, LineLight, MassDistribution, ObservedCube, Placement, SkyStars, SpectralCube
 
 
 class Deposit(Stage):
@@ -77,12 +81,20 @@ class Templates(Stage):
       plan: the observation.
       lsf_scale: factor on the instrument's FWHM; trainable, kernels are complete up to 1.3.
       lsf_correction: of that FWHM along the wavelength, see `LSF_HOOK`.
+      lines: emission lines that are recorded besides.
     """
 
     hooks: ClassVar = {"lsf_correction": LSF_HOOK}
 
-    def __init__(self, *, plan: Plan, lsf_scale: float = 1.0, lsf_correction: Correction | None = None) -> None:
-        self.plan = plan
+    def __init__(
+        self,
+        *,
+        plan: Plan,
+        lsf_scale: float = 1.0,
+        lsf_correction: Correction | None = None,
+        lines: LinePlan | None = None,
+    ) -> None:
+        self.plan, self.lines = plan, lines
         self.lsf_scale = width_factor(lsf_scale)
         self.lsf_correction = lsf_correction_of(lsf_correction)
         self.templates: Table = table(plan.templates, jnp.result_type(float))
@@ -90,7 +102,11 @@ class Templates(Stage):
     def __call__(self, placement: Placement) -> Bank:
         sigma = line_spread(self.plan, self.lsf_scale.bounded, placement.redshift, self.lsf_correction)
         n_nodes = len(self.plan.bins.v_nodes)
-        return build_bank(self.plan.layout, self.templates[...], n_nodes, sigma, placement.redshift, self.plan.modes)
+        bank = build_bank(self.plan.layout, self.templates[...], n_nodes, sigma, placement.redshift, self.plan.modes)
+        if self.lines is None:
+            return bank
+        scale, z = self.lsf_scale.bounded, placement.redshift
+        return dataclasses.replace(bank, lines=line_profiles(self.plan, self.lines, scale, z, self.lsf_correction))
 
 
 class Spectrograph(Stage):
@@ -100,16 +116,26 @@ class Spectrograph(Stage):
       plan: the observation.
       psf_scale: factor on the instrument's PSF FWHM; trainable, kernels are complete up to 1.3.
       throughput: correction of the recorded flux along the wavelength, see `THROUGHPUT_HOOK`.
+      lines: emission lines that are recorded besides, where there is `line_light`.
     """
 
     hooks: ClassVar = {"throughput": THROUGHPUT_HOOK}
 
-    def __init__(self, *, plan: Plan, psf_scale: float = 1.0, throughput: Correction | None = None) -> None:
-        self.plan = plan
+    def __init__(
+        self,
+        *,
+        plan: Plan,
+        psf_scale: float = 1.0,
+        throughput: Correction | None = None,
+        lines: LinePlan | None = None,
+    ) -> None:
+        self.plan, self.lines = plan, lines
         self.psf_scale = width_factor(psf_scale)
         self.throughput = NoCorrection() if throughput is None else throughput
 
-    def __call__(self, spectra: SpectralCube, bank: Bank, placement: Placement) -> ObservedCube:
+    def __call__(
+        self, spectra: SpectralCube, bank: Bank, placement: Placement, line_light: LineLight | None = None
+    ) -> ObservedCube:
         plan = self.plan
         y, x = spectra.coef.shape[:2]
         if plan.modes is not None and bank.response.ndim == 2:
@@ -122,4 +148,7 @@ class Spectrograph(Stage):
             (jnp.einsum("yxc,ck->yxk", blurred, response[:, band] * weight, precision="highest"), band)
             for blurred, band, weight in blur(plan, channels, self.psf_scale.bounded)
         )
+        if line_light is not None and self.lines is not None and bank.lines is not None:
+            sharp = recorded_lines(plan, self.lines, line_light, bank.lines, placement.redshift)
+            lum = lum + blurred_pixels(plan, sharp, self.psf_scale.bounded)
         return to_flux(plan, of_wave(self.throughput, lum, plan), placement)

@@ -91,6 +91,7 @@ class Products:
       figures: {file name: matplotlib figure}.
       extensions: names in cube.fits, see `write_cube`.
       spaxels: further images (y, x) of maps.fits by extension.
+      lines: images of gas with their unit, likewise.
     """
 
     cube: ObservedCube
@@ -102,6 +103,7 @@ class Products:
     figures: Mapping[str, Any]
     extensions: str = "muse"
     spaxels: Mapping[str, np.ndarray] | None = None
+    lines: Mapping[str, tuple[np.ndarray, str]] | None = None
 
 
 def write_products(folder: str | os.PathLike, made: Products, overwrite: bool = False) -> None:
@@ -120,7 +122,7 @@ def write_products(folder: str | os.PathLike, made: Products, overwrite: bool = 
     tables = (lsf_table(*made.lsf), config_table(made.stored))
     write_cube(folder / "cube.fits", made.cube, tables=tables, extensions=made.extensions, **options)
     size = made.cube.spaxel_size
-    write_maps(folder / "maps.fits", made.maps, spaxel_arcsec=size, spaxels=made.spaxels, **options)
+    write_maps(folder / "maps.fits", made.maps, spaxel_arcsec=size, spaxels=made.spaxels, lines=made.lines, **options)
     for name, figure in made.figures.items():
         with atomic_path(folder / name, overwrite) as path:
             _draw(figure, path)
