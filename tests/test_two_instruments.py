@@ -18,8 +18,8 @@ from galdiff.kinematics.star_summary import star_summary
 from galdiff.kinematics.summary import spaxel_grid
 from galdiff.observing import layout as laying
 from galdiff.observing.render import render
-from galdiff.observing.sky import Seen
 from galdiff.observing.sampling import measure_stars
+from galdiff.observing.sky import Seen
 from galdiff.records import Placement
 
 SIZES = {"muse_wfm": 41, "manga_127": 31}  # spaxels of 0.2 arcsec behind a Moffat profile, 0.5 behind a Gaussian
