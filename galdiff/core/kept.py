@@ -1,8 +1,8 @@
 """Jitted functions whose traces stay on disk, so that a later process neither traces nor lowers them again.
 
-A trace is the StableHLO of `jax.export`, beside the compiled programs of JAX's own cache. Its name is a hash of all that
-decides it: the function, its settings, structure and shapes of its arguments, the sources of galdiff and of what traces
-them, settings of JAX. What has no such name, and what cannot be exported, is traced as ever.
+A trace is the StableHLO of `jax.export`, beside the compiled programs of JAX's own cache. Its name is a hash of all
+that decides it: the function, its settings, structure and shapes of its arguments, the sources of galdiff and the
+versions of what traces them, settings of JAX. What has no such name, and what cannot be exported, is traced as ever.
 """
 
 import dataclasses
@@ -95,7 +95,7 @@ class Kept:
         except (Unnamed, ValueError, NotImplementedError):
             return None
         made = json.loads(stored[0])
-        call = restored(stored[1], shapes, made["kept"], made["results"]).call
+        call = restored(stored[1], kinds, made["kept"], made["results"]).call
         return jax.jit(call, compiler_options=self.options), functools.partial(rebuilt, made["outline"])
 
     def _exported(self, shapes: list, structure: Any, fixed: dict[str, Any]) -> tuple[bytes, bytes]:
@@ -116,16 +116,28 @@ class Kept:
         return json.dumps(said).encode(), exported.mlir_module_serialized
 
 
-def restored(program: bytes, shapes: Sequence[Any], kept: Sequence[int], results: Sequence[Any]) -> export.Exported:
+def restored(program: bytes, kinds: Sequence[Any], kept: Sequence[int], results: Sequence[Any]) -> export.Exported:
     """An exported program of arrays from its StableHLO; `Exported.serialize` takes a package that JAX does not bring.
 
     Args:
       program: the StableHLO, as a portable artefact.
-      shapes: of its arguments; kept: numbers of those that it reads.
+      kinds: of its arguments, as `jax.typeof` has them; kept: numbers of those that it reads.
       results: shape and type of each result.
     """
-    outer = export.export(jax.jit(lambda *given: [jnp.zeros(*result) for result in results]))(*shapes)
-    return dataclasses.replace(outer, mlir_module_serialized=program, module_kept_var_idx=tuple(kept))
+    made = [jax.core.ShapedArray(tuple(shape), np.dtype(kind)) for shape, kind in results]
+    fields: dict[str, Any] = {"in_avals": tuple(kinds), "out_avals": tuple(made)}
+    fields |= {"in_tree": jax.tree.structure((tuple(kinds), {})), "out_tree": jax.tree.structure(made)}
+    for field in dataclasses.fields(export.Exported):  # and where arguments and results lie: on the one device
+        side = field.name.lstrip("_").partition("_")[0]
+        if field.name not in fields and side in ("in", "out"):
+            fields[field.name] = getattr(_of_one(), field.name) * len(kinds if side == "in" else made)
+    return dataclasses.replace(_of_one(), **fields, mlir_module_serialized=program, module_kept_var_idx=tuple(kept))
+
+
+@functools.cache
+def _of_one() -> export.Exported:
+    """An exported program of one argument and one result."""
+    return export.export(jax.jit(lambda x: [x]))(jax.ShapeDtypeStruct((), np.float32))
 
 
 def traced(tree: Any) -> bool:

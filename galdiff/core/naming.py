@@ -50,7 +50,7 @@ class _Writer(pickle.Pickler):
             array = np.ascontiguousarray(thing)
             if array.dtype.hasobject:
                 raise Unnamed("an array of objects")
-            return "array", array.shape, array.dtype.str, hashlib.sha256(array.data).digest()
+            return isinstance(thing, np.ndarray), array.shape, array.dtype.str, hashlib.sha256(array.data).digest()
         if isinstance(thing, set | frozenset):
             return "set", sorted(name_of(element) for element in thing)
         if isinstance(thing, jax.tree_util.PyTreeDef):
@@ -66,7 +66,7 @@ def address(code: Any) -> tuple[str, str]:
     Raises:
       Unnamed: the package is another, or the name does not lead to it.
     """
-    name = getattr(code, "__qualname__", code.__name__)
+    name = getattr(code, "__qualname__", "") or getattr(code, "__name__", "<>")
     module = getattr(code, "__module__", None) or "numpy"  # of ufuncs
     root = module.partition(".")[0]
     if "<" in name or not (root in (OWN, *TRACING) or root in sys.stdlib_module_names):

@@ -84,12 +84,12 @@ def stars_of(stars: SkyStars, bins: Bins, placement: Placement) -> np.ndarray:
       bins: of the tile, with its margin.
       placement: of the tile.
     """
-    corner, size = field_corner(bins, placement)
-    gx, gy = (np.asarray((stars.x - corner[0]) / size[0]), np.asarray((stars.y - corner[1]) / size[1]))
+    corner, size = field_corner(bins, jax.tree.map(np.asarray, placement))  # on the host, where nothing is compiled
+    gx, gy = (np.asarray(stars.x) - corner[0]) / size[0], (np.asarray(stars.y) - corner[1]) / size[1]
     reach = np.full(gx.shape, REACH, gx.dtype)
     width = widths(stars, bins)
     if width is not None:
-        sigma = np.asarray(width / jnp.sqrt(size[0] * size[1]))
+        sigma = np.asarray(width) / np.sqrt(size[0] * size[1])
         reach += np.where(sigma > 1, SMOOTHED * sigma, 0)
     near = (gx > -reach) & (gx < bins.n_x + reach) & (gy > -reach) & (gy < bins.n_y + reach)
     index = np.flatnonzero(near)

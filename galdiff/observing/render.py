@@ -113,7 +113,6 @@ class _Programs:
         kinds = {"observed_stars": SkyStars, "placement": Placement}
         lit = {} if sky.line_table is None else {"sky_emitters": SkyStars, "line_table": LineTable}
         pipeline = Pipeline(stages=stages, inputs={**kinds, **lit})
-        self.run: Any
         self.run, self.state = compiled(pipeline, records)
         self.called, self.step, self.programs = called, step, dict[Any, Any]()
 

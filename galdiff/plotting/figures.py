@@ -67,7 +67,9 @@ def lay_out(
     (wide, tall), (left, right, bottom, top) = panel, margins
     width = left + grid.ncols * wide + (grid.ncols - 1) * gaps[0] + right
     figure.set_size_inches(width, 1.0)
-    text = figure.suptitle(typeset(title), fontsize=TITLE, wrap=True)
+    text = figure.suptitle(typeset(title), fontsize=TITLE)
+    if text.get_window_extent().width > 0.97 * figure.bbox.width:
+        text.set_wrap(True)  # measured at each draw
     top += text.get_window_extent().height / figure.dpi + 2 * EDGE
     height = bottom + grid.nrows * tall + (grid.nrows - 1) * gaps[1] + top
     figure.set_size_inches(width, height)

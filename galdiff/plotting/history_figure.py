@@ -21,6 +21,7 @@ MARKS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 9.0, 15.0) 
 DECADES = 6.5  # of a panel at most: what starts from nothing does not squeeze the rest
 PLAIN_WIDTH = 1.2  # of the dashed lines without corrections
 FEWEST_DECADES = 1.2  # at least one tick is named
+PANEL, REDSHIFTS = (3.8, 2.42), 0.36  # inch: width and height; height of the redshifts above the first row
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +114,7 @@ def plot_history(history: BaryonHistory, *, title: str, plain: BaryonHistory | N
     figure = Figure(dpi=DPI)
     grid = np.atleast_2d(figure.subplots(rows, 2, sharex=True))
     below = 0.55 if plain is None else 0.85
-    lay_out(figure, title, (3.8, 2.42), (0.72, 0.98, below, 0.55), (1.7, 0.3))
+    lay_out(figure, title, PANEL, (0.72, 0.98, below, 0.2 + REDSHIFTS), (1.7, 0.3))
     time, redshift = given["time"].values, given["redshift"].values
     for ax, (panel, lines) in zip(grid.flat, panels, strict=False):
         _draw(ax, panel, lines, given, other)
@@ -161,7 +162,8 @@ def _draw(ax: Axes, panel: HistoryPanel, lines: list[Line], given: dict[str, Col
         ax.yaxis.set_minor_formatter(NullFormatter())
     drawn = [g[line.column].values for g in (given, plain) for line in lines if line.column in g]
     _limit(ax, drawn, panel.logarithmic)
-    ax.set_title(panel.title, fontsize=TEXT, loc="left", fontweight="bold")
+    above = REDSHIFTS / PANEL[1] if ax.get_subplotspec().is_first_row() else 0.0
+    ax.set_title(panel.title, fontsize=TEXT, loc="left", fontweight="bold", y=1 + above)
     ax.set_ylabel(panel.axis, fontsize=TEXT)
     ax.tick_params(labelsize=SMALL, direction="in", which="both", right=True)
     ax.grid(color="0.92", lw=0.6)

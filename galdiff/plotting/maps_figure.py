@@ -150,7 +150,7 @@ def _draw(figure: Figure, ax: Axes, panel: MapPanel, half: tuple[float, float]) 
         origin="lower", extent=extent, cmap=panel.colours, norm=limits, interpolation="nearest",
     )  # fmt: skip
     ax.set_xlim(half[0], -half[0])
-    ax.set_title(panel.name, fontsize=TEXT)
+    ax.set_title(panel.name, fontsize=TEXT, y=1.0)  # else it is looked for at each draw
     ax.tick_params(labelsize=SMALL, direction="in", top=True, right=True)
     finite = panel.image[np.isfinite(panel.image)]
     below, above = bool((finite < panel.limits[0]).any()), bool((finite > panel.limits[1]).any())
