@@ -74,7 +74,8 @@ def served_precision(
         area = instrument.spaxel_x_arcsec * instrument.spaxel_y_arcsec / (y * x)
         sigma = np.asarray(stars.smoothing)[inside] / (float(placement.kpc_per_arcsec) * math.sqrt(area))
         asked["levels"] = levels_needed(sigma, instrument.n_y * y, instrument.n_x * x)
-    return Precision(**{**asked, "rank": int(asked["rank"]), "a_v_modes": int(asked["a_v_modes"])})
+    rank = None if asked["rank"] is None else int(asked["rank"])
+    return Precision(**{**asked, "rank": rank, "a_v_modes": int(asked["a_v_modes"])})
 
 
 def map_maker(plan: Plan, ssp: SSPGrid, *, weight: str, h_v_kms: float, gauss_hermite: bool) -> tuple[Bins, MapMaker]:
