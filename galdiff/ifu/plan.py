@@ -112,7 +112,7 @@ def make_plan(
         field and its margin would not fit in memory.
     """
     precision = precision or Precision()
-    pixels = _covered(ssp, instrument, redshift, precision)
+    pixels = covered_pixels(ssp, instrument, redshift, precision)
     wave, wave_vacuum = output_wave(instrument)[pixels], output_wave_vacuum(instrument)[pixels]
     edges = np.lib.stride_tricks.sliding_window_view(pixel_edges_vacuum(instrument), 2)[pixels]
     fwhm_template = np.interp(wave_vacuum / (1 + redshift), ssp.ssp_wave, ssp.ssp_fwhm)
@@ -229,8 +229,8 @@ def _widths(instrument: Instrument) -> np.ndarray:
     return wave * 2 * np.sinh(half)
 
 
-def _covered(ssp: SSPGrid, instrument: Instrument, redshift: float, precision: Precision) -> slice:
-    """Pixels inside the library, with room for the largest velocity."""
+def covered_pixels(ssp: SSPGrid, instrument: Instrument, redshift: float, precision: Precision) -> slice:
+    """Pixels inside the library, with room for the largest velocity; arguments and errors are those of `make_plan`."""
     bounds = pixel_edges_vacuum(instrument)
     room = np.exp(precision.v_max_kms / units.C_KMS)
     lo, hi = float(ssp.ssp_wave[0]) * (1 + redshift) * room, float(ssp.ssp_wave[-1]) * (1 + redshift) / room

@@ -21,6 +21,7 @@ from galdiff.kinematics.maps import MapMaker, node_tables
 from galdiff.records import Placement, SkyStars, SSPGrid
 from galdiff.sps.clip import clip_report, warn_clipped
 
+LEAST_RANGE = 200.0  # km/s: velocities that are served whatever the stars have
 V_LIMIT = 10_000.0  # km/s; stars that are faster are no part of a galaxy
 
 
@@ -65,7 +66,7 @@ def served_precision(
     asked = dict(precision)
     if asked["v_max_kms"] is None:
         fastest = np.abs(np.asarray(stars.v_los))[inside].max()
-        asked["v_max_kms"] = float(min(max(50 * math.ceil(fastest / 50), 200), V_LIMIT))
+        asked["v_max_kms"] = float(min(max(50 * math.ceil(fastest / 50), LEAST_RANGE), V_LIMIT))
     if asked["a_v_max"] is None:
         most = 0.0 if stars.a_v is None else float(np.asarray(stars.a_v)[inside].max())
         asked["a_v_max"] = min(0.5 * math.ceil(most / 0.5), 6.0)
