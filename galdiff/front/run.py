@@ -16,16 +16,17 @@ from galdiff.front.settings import RunSettings
 from galdiff.galaxy.neighbours import smoothing_of
 from galdiff.ifu.engine import IFU_HOOKS
 from galdiff.ifu.instrument import Instrument
+from galdiff.ifu.plan import Precision, covered_pixels
 from galdiff.imf import warn_recycling
 from galdiff.io.progress import Steps
 from galdiff.limits import SECTIONS
 from galdiff.observing import mock
-from galdiff.observing.field import cut_field
+from galdiff.observing.field import LEAST_RANGE, cut_field
 from galdiff.observing.gas_lines import GasLines, emission_stages, gas_lines, gas_smoothing, source_of
 from galdiff.observing.grow import grow, one_halo, uncorrected_history
 from galdiff.observing.layout import Setup
 from galdiff.observing.outside_fits import baryon_fits, halo_fits, warn_outside
-from galdiff.observing.sky import DEFAULT_REDSHIFT, redshift_of
+from galdiff.observing.sky import DEFAULT_REDSHIFT, redshift_of, warn_too_old
 from galdiff.records import Galaxy, HaloHistory, SSPGrid
 from galdiff.sps.analytic import default_grid
 from galdiff.sps.ionising import EDGES
@@ -48,7 +49,7 @@ def run(
       ready: called with the instrument before long work.
     """
     with steps("read the galaxy"):
-        settings.build("cosmology")  # first under its own name: other nodes refer to it
+        cosmology = settings.build("cosmology")  # first under its own name: other nodes refer to it
         instrument = instrument_of(settings)
         ready(instrument)
         curve = curve_of(settings)
@@ -59,8 +60,12 @@ def run(
         parents = parents_of(settings) if isinstance(source, Stage) else None
     with steps("load the SSP library"):
         ssp = library_of(settings)
+        if isinstance(source, Stage) and settings.config.precision.coverage == "error":  # shows before it grows
+            slowest = Precision(v_max_kms=settings.config.precision.v_max_kms or LEAST_RANGE)
+            covered_pixels(ssp, instrument, DEFAULT_REDSHIFT if asked is None else asked, slowest)
     target = target_of(settings, source, parents, steps) if target is None else target
     redshift = redshift_of(asked, target.galaxy)
+    warn_too_old(target.galaxy, redshift, cosmology)
     setup = setup_of(settings, instrument, ssp, curve, redshift)
     with steps("measure how far stars are apart"):
         sky = lit_sky_of(settings, redshift, target.galaxy, ssp)

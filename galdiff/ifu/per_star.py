@@ -30,6 +30,8 @@ from galdiff.ifu.plan import Plan
 from galdiff.ifu.smoothing import refine
 from galdiff.records import Placement, SkyStars, SpectralCube
 
+WINDOWS = jax.lax.ScatterDimensionNumbers((1, 2), (), (0,))  # rows of D that one star adds to in a spaxel
+
 
 def add_rows(
     total: Float[Array, "bin rank"],
@@ -44,15 +46,15 @@ def add_rows(
     D and `rows`, those of each star, have one unit and the shapes (bin, rank) and (star, rank).
     """
     node_v, b = velocity_weights(stars.v_los, bins)
+    rows = b[:, :, None] * rows[:, None, :]  # the velocity nodes of a star lie side by side
 
     def add(total: Any, tap: Any) -> tuple:
-        index, share = tap
-        return total.at[index].add(share[:, None] * rows, mode="promise_in_bounds"), None
+        first, share = tap
+        windows = share[:, None, None] * rows
+        return jax.lax.scatter_add(total, first[:, None], windows, WINDOWS, mode="promise_in_bounds"), None
 
     def at_cells(total: Any, spaxel: Array, a: Array) -> Array:
-        index = (spaxel[:, :, None] * len(bins.v_nodes) + node_v[:, None, :]).reshape(len(rows), -1)
-        share = (a[:, :, None] * b[:, None, :]).reshape(len(rows), -1)
-        return jax.lax.scan(add, total, (index.T, share.T))[0]
+        return jax.lax.scan(add, total, ((spaxel * len(bins.v_nodes) + node_v[:, :1]).T, a.T))[0]
 
     return over_cells(total, at_cells, stars, corner, size, bins)
 
@@ -76,7 +78,7 @@ def sum_per_star(
     def add(total: Any, chunk: Any) -> tuple:
         return add_rows(total, chunk, corner, size, bins, rows(chunk)), None
 
-    n_taps = bins.taps // V_TAPS[bins.v_kernel] + rank * 4
+    n_taps = bins.taps // V_TAPS[bins.v_kernel] + rank * 4 * V_TAPS[bins.v_kernel]
     empty = empty_sum((bins.n_cells * len(bins.v_nodes), rank), stars.mass)
     total = jax.lax.scan(add, empty, in_chunks(stars, chunk_size(len(stars.mass), n_taps)))[0]
     return refine(total.reshape(-1, len(bins.v_nodes), rank), bins)

@@ -14,6 +14,7 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from galdiff.core.correction import Correction, NoCorrection
 from galdiff.core.stage import Stage
@@ -27,6 +28,7 @@ from galdiff.ifu.spectrograph import (
     LSF_HOOK,
     THROUGHPUT_HOOK,
     blur,
+    blurred_nodes,
     blurred_pixels,
     line_spread,
     lsf_correction_of,
@@ -136,16 +138,18 @@ class Spectrograph(Stage):
     def __call__(
         self, spectra: SpectralCube, bank: Bank, placement: Placement, line_light: LineLight | None = None
     ) -> ObservedCube:
-        plan = self.plan
-        y, x = spectra.coef.shape[:2]
-        if plan.modes is not None and bank.response.ndim == 2:
-            channels = plan.modes.coefficients(spectra.coef)
-        else:
-            channels = spectra.coef.reshape(y, x, -1)
+        plan, (y, x, v, rank) = self.plan, spectra.coef.shape
+        modes = plan.modes if bank.response.ndim == 2 else None  # None: the bank has nodes
+        late = modes is not None and blurred_nodes(plan)
+        channels = spectra.coef.reshape(y, x, -1) if modes is None or late else modes.coefficients(spectra.coef)
+
+        def seen(blurred: Float[Array, "y x channel"]) -> Float[Array, "y x channel"]:
+            return modes.coefficients(blurred.reshape(*blurred.shape[:2], v, rank)) if modes and late else blurred
+
         # The barrier keeps a bank that was closed over, hence a constant, from being multiplied out by the compiler.
-        response = jax.lax.optimization_barrier(bank.response).reshape(channels.shape[-1], -1)
+        response = jax.lax.optimization_barrier(bank.response).reshape(-1, len(plan.wave))
         lum = sum_bands(
-            (jnp.einsum("yxc,ck->yxk", blurred, response[:, band] * weight, precision="highest"), band)
+            (jnp.einsum("yxc,ck->yxk", seen(blurred), response[:, band] * weight, precision="highest"), band)
             for blurred, band, weight in blur(plan, channels, self.psf_scale.bounded)
         )
         if line_light is not None and self.lines is not None and bank.lines is not None:

@@ -22,6 +22,7 @@ from galdiff.observing.sky import Seen
 from galdiff.records import Placement, SkyStars, SSPGrid
 from galdiff.sps.clip import clip_report, warn_clipped
 
+LEAST_RANGE = 200.0  # km/s: velocities that are served whatever the stars have
 V_LIMIT = 10_000.0  # km/s; stars that are faster are no part of a galaxy
 
 
@@ -90,13 +91,14 @@ def served_precision(
         if emitters is not None:
             lit = in_field(emitters, placement, instrument) & (np.asarray(emitters.mass) > 0)
             fastest = max(fastest, np.abs(np.asarray(emitters.v_los))[lit].max(initial=0.0))
-        asked["v_max_kms"] = float(min(max(50 * math.ceil(fastest / 50), 200), V_LIMIT))
+        asked["v_max_kms"] = float(min(max(50 * math.ceil(fastest / 50), LEAST_RANGE), V_LIMIT))
     if asked["a_v_max"] is None:
         most = 0.0 if stars.a_v is None else float(np.asarray(stars.a_v)[inside].max())
         asked["a_v_max"] = min(0.5 * math.ceil(most / 0.5), 6.0)
     if stars.smoothing is not None and "levels" not in asked:
         asked["levels"] = smoothing_levels(stars, inside, placement, instrument)
-    return Precision(**{**asked, "rank": int(asked["rank"]), "a_v_modes": int(asked["a_v_modes"])})
+    rank = None if asked["rank"] is None else int(asked["rank"])
+    return Precision(**{**asked, "rank": rank, "a_v_modes": int(asked["a_v_modes"])})
 
 
 def smoothing_levels(stars: SkyStars, inside: np.ndarray, placement: Placement, instrument: Instrument) -> int:

@@ -11,7 +11,7 @@ from galdiff.core.stage import Stage
 from galdiff.kinematics.spaxel_bins import bin_maps, bin_spaxels, sum_bins
 from galdiff.observing.field import count_stars, gas_levels, served_precision, stars_in_field
 from galdiff.observing.layout import Layout, Setup, accuracy_of, lay_out
-from galdiff.observing.noise import level_of, with_noise
+from galdiff.observing.noise import EXPOSURE, level_of, warn_faint, with_noise
 from galdiff.observing.render import render
 from galdiff.observing.sampling import count_in_spaxels, counts_of, measure_stars, quality_of, warn_few
 from galdiff.observing.sky import look
@@ -77,7 +77,9 @@ def observe(galaxy: Galaxy, sky: Mapping[str, Stage], setup: Setup, step: Step =
         warn_few(counts_of(quality, held))
         of_stars = measure_stars(layout, stars, placement, light, setup.spectrograph["psf_scale"])
     with step("add noise"):
-        cube = jax.block_until_ready(with_noise(cube, seed=setup.seed, **level_of(setup.noise, layout.whole)))
+        noisy = jax.block_until_ready(with_noise(cube, seed=setup.seed, **level_of(setup.noise, layout.whole)))
+        if setup.noise["mode"] == EXPOSURE:
+            warn_faint(cube, noisy.variance)
     facts: dict[str, Any] = {"counts": counts, "accuracy": accuracy}
     facts |= {"effective": held, "quality": quality, "of_stars": of_stars, "label": label, "line_maps": line_maps}
-    return Observation(setup, layout, stars, placement, cube, maps, seen, **facts)
+    return Observation(setup, layout, stars, placement, noisy, maps, seen, **facts)
