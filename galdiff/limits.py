@@ -128,7 +128,11 @@ LIMITS: Mapping[str, Mapping[str, Limit | Choice | Place]] = {
         **dict.fromkeys(("lsf_scale", "psf_scale"), Limit(0.2, 2.6, note=" (1: as published)")),
     },
     "populate": {"batch": AT_LEAST_ONE, "chunk": AT_LEAST_ONE, "figure": Limit(2, closed=True), "n_steps": STEPS}
-    | {"halo.seed": Limit(0, closed=True), "tolerance": Limit(0, MOST, "dex", null=True)},
+    | {
+        "workers": Limit(1, 1024, closed=True),
+        "halo.seed": Limit(0, closed=True),
+        "tolerance": Limit(0, MOST, "dex", null=True),
+    },
     "sensitivity": {"draws": AT_LEAST_ONE, "chunk": AT_LEAST_ONE, "n_steps": Limit(2, closed=True)}
     | {"compare.n": AT_LEAST_ONE, "compare.step": SHARE, "compare.floor": POSITIVE}
     | {"one_halo.n_times": Limit(2, closed=True), "one_halo.log10_mvir": Limit(6, 17, "dex(Msun)", closed=True)},

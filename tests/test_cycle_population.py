@@ -93,7 +93,7 @@ def test_rates_are_read_from_the_history_with_slopes_and_nan_stays_nan():
         made = formed_by(AGES, jnp.asarray(TIME), known, level * known**1.5, known**2.5, 1e-3 * known)
         return made.sfr, made.lgmet
 
-    (rate, lgmet), slope = of(jnp.asarray(4.0)), jax.jacfwd(lambda x: of(x)[0])(jnp.asarray(4.0))
+    (rate, lgmet), slope = jax.jit(lambda x: (of(x), jax.jacfwd(lambda y: of(y)[0])(x)))(jnp.asarray(4.0))
     born = TIME - AGES.ages(TIME)
     inside = np.asarray(born) > 0.3
     np.testing.assert_allclose(rate[inside], (4e-9 * born**1.5)[inside], rtol=2e-3)
