@@ -1,6 +1,5 @@
 """Stars on the sky, behind their dust, at a distance."""
 
-import warnings
 from collections.abc import Mapping
 
 import jax
@@ -23,15 +22,13 @@ def redshift_of(asked: float | None, galaxy: Galaxy) -> float:
 
 
 def visible(sky: Mapping[str, Stage], galaxy: Galaxy) -> dict[str, Stage]:
-    """Stages of the sky, without the view of the gas where nothing reads it; warns where dust needs gas and has none.
+    """Stages of the sky, without the view of the gas where nothing reads it, or where there is none: no gas, no dust.
 
     Args:
       sky: makes `sky_stars`, `sky_gas`, `observed_stars` and `placement`.
       galaxy: what is seen.
     """
     dusty = "sky_gas" in sky["observed_stars"].reads()
-    if dusty and galaxy.gas is None:
-        warnings.warn(f"{galaxy.name} has no gas, hence no dust", stacklevel=3)
     return {name: stage for name, stage in sky.items() if name != "sky_gas" or (dusty and galaxy.gas is not None)}
 
 
