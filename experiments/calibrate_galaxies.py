@@ -1,7 +1,7 @@
 """Fit the two-zone cycle with a black hole to observed galaxies: `baryons=calibrated`.
 
-Run: python experiments/calibrate_galaxies.py [--starts 1] [--steps 60], about 40 CPU seconds a start. It begins with the
-numbers of conf/baryons/*/calibrated.yaml and prints what these should hold, and what is left; what is fitted:
+Run: python experiments/calibrate_galaxies.py [--starts 1] [--steps 60], about 40 CPU seconds a start. It begins with
+the numbers of conf/baryons/*/calibrated.yaml and prints what these should hold, and what is left; what is fitted:
 `galdiff.inference.galaxy_calibration`.
 """
 

@@ -5,6 +5,7 @@ import typing
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float
 
+from galdiff.core.cumulative import gross
 from galdiff.core.hermite import backward_slopes, hermite
 from galdiff.core.record import quantity, record, static
 from galdiff.cosmology import Cosmology
@@ -248,11 +249,9 @@ class HaloGrowth(typing.Protocol):
 
     def log10_mass(self, time: Float[ArrayLike, "..."]) -> Float[Array, "..."]:
         """log10 of the mass [dex(Msun)] at cosmic times [Gyr] of any shape."""
-        ...
 
     def accretion_rate(self, time: Float[ArrayLike, "..."]) -> Float[Array, "..."]:
         """Derivative of the mass [Msun/Gyr] at cosmic times [Gyr] of any shape."""
-        ...
 
 
 @record
@@ -277,9 +276,8 @@ class Diagnostics:
 class BaryonHistory:
     """Masses, metals, energies and flows of one galaxy at the asked times; many galaxies carry a leading axis.
 
-    Contents and flows are keyed by conserved quantity (mass, metals, energy), then by reservoir or flow. Reservoirs
-    outside the galaxy are ledgers that start at zero: what was taken from one is negative there. The sum over all
-    reservoirs of a quantity never changes.
+    Contents and flows are keyed by quantity (mass, metals, energy), then by reservoir or flow. Reservoirs outside the
+    galaxy are ledgers that start at zero: what was taken is negative there. The sum over all never changes.
     """
 
     time: Float[Array, "t"] = quantity("Gyr", "cosmic time, increasing")
@@ -302,8 +300,13 @@ class BaryonHistory:
 
     @property
     def m_star(self) -> Float[Array, "t"]:
-        """Stellar mass [Msun], net of what dying stars returned."""
+        """Stellar mass that survives [Msun], remnants included: net of what dying stars returned."""
         return self.contents["mass"]["stars"]
+
+    @property
+    def m_formed(self) -> Float[Array, "t"]:
+        """Stellar mass ever formed [Msun]: growth of `m_star` over the share that stays locked, by the trapezoid."""
+        return gross(self.m_star, self.flows["mass"]["star_formation"], self.sfr)
 
     @property
     def m_ism(self) -> Float[Array, "t"]:

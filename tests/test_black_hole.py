@@ -10,6 +10,8 @@ import pytest
 
 from galdiff.baryons.evolve import Outputs, evolve_prepared
 from galdiff.baryons.laws.croton06 import MOST, Croton06
+from galdiff.baryons.laws.evolving_logistic import EvolvingLogistic
+from galdiff.baryons.laws.logistic import Logistic
 from galdiff.baryons.pandya23 import Pandya23
 from galdiff.build import build
 from galdiff.cosmology import Cosmology
@@ -131,6 +133,19 @@ def test_no_black_hole_shines_above_a_few_percent_of_its_eddington_limit():
     assert (np.diff(shines) > 0).all()
     assert shines[-1] < MOST
     assert shines[-1] > 0.99 * MOST
+
+
+def test_prevention_that_moves_with_redshift_keeps_its_share_at_the_moving_speed():
+    law = EvolvingLogistic(low=0.1, high=0.9, steepness=8.0, log10_v=1.7, beta=0.5)
+    redshift = jnp.asarray([0.0, 1.0, 3.0])
+    v_vir = 10**1.7 * (1 + redshift) ** 0.5
+    at = lambda v: type("State", (), dict(halo=type("Halo", (), dict(v_vir=v, redshift=redshift))))  # noqa: E731
+    p = law.parameters()
+    np.testing.assert_allclose(law(p, at(v_vir)), 0.5, rtol=1e-6)
+    assert (np.diff(law(p, at(jnp.full(3, 60.0)))) < 0).all()  # at one speed less comes in the earlier it is
+    still = EvolvingLogistic(low=0.1, high=0.9, steepness=8.0, log10_v=1.7, beta=0.0)
+    plain = Logistic(low=0.1, high=0.9, steepness=8.0, log10_v=1.7)
+    np.testing.assert_allclose(still(still.parameters(), at(v_vir)), plain(plain.parameters(), at(v_vir)), rtol=1e-12)
 
 
 def test_without_one_the_cycle_has_the_reservoirs_that_it_had():

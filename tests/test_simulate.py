@@ -5,6 +5,7 @@ import datetime
 import json
 import warnings
 
+import h5py
 import matplotlib.image
 import numpy as np
 import pytest
@@ -197,14 +198,24 @@ def test_the_receding_side_lies_where_it_was_asked(tmp_path):
 
 def test_a_galaxy_grown_in_a_halo_leaves_its_history_too(tmp_path, capsys):
     fast = ("halo.log10_mvir=11.5", "halo.observed_redshift=0.1", "baryons.outputs.n_steps=64")
-    small = tuple(option for option in SMALL if option != "input=disc")
-    folder = run(tmp_path, "input=halo", *small, *fast, "placement.redshift=null", "noise.snr=null")
+    small = tuple(option for option in SMALL if option not in ("input=disc", "dust=none", "input.n_gas=200"))
+    dusty = ("dust=gas_column", "input.n_gas=2000")  # as by default
+    folder = run(tmp_path, "input=halo", *small, *fast, "placement.redshift=null", "noise.snr=null", *dusty)
     assert sorted(p.name for p in folder.iterdir()) == sorted([*PRODUCTS, "history.h5", "history.png"])
     history, facts = read_history(folder / "history.h5"), summary_of(folder)
     np.testing.assert_allclose(np.log10(history.m_vir[-1]), 11.5, atol=0.1)  # that today; the growth since is small
     np.testing.assert_allclose(facts["grown"]["log10_mstar"], np.log10(history.m_star[-1]), rtol=1e-6)
     np.testing.assert_allclose(facts["redshift"], 0.1, rtol=1e-4)
     np.testing.assert_allclose(facts["stars"]["all"]["mass_formed_msun"], history.m_star[-1] / 0.6, rtol=1e-3)
+    np.testing.assert_allclose(facts["grown"]["log10_mstar_formed"], np.log10(history.m_formed[-1]), rtol=1e-6)
+    assert 0.1 < facts["stars"]["in_field"]["a_v_mag"] < 2
+    header = fits.getheader(folder / "cube.fits")
+    np.testing.assert_allclose(
+        [header["LGMSTAR"], header["LGMFORM"]], np.log10([history.m_star[-1], history.m_formed[-1]])
+    )
+    with h5py.File(folder / "history.h5") as file:
+        np.testing.assert_allclose(file["mass_formed"][-1], history.m_formed[-1])
+        assert file["contents/mass/stars"].attrs["long_name"] == "mass: stars that survive, and remnants"
     assert "10^11." in facts["galaxy"]
     options = ("input=halo", *small, "halo=population", "halo.n=2", "overwrite=true")
     capsys.readouterr()

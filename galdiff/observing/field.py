@@ -148,7 +148,7 @@ def map_maker(plan: Plan, ssp: SSPGrid, *, weight: str, h_v_kms: float, gauss_he
 
 def count_stars(stars: SkyStars, inside: np.ndarray, plan: Plan, ssp: SSPGrid, engine: str) -> dict:
     """Numbers and formed masses [Msun] of stars (star,) in the field, outside, and beyond the ranges served, with a
-    warning.
+    warning; in the field also the mean A_V in front of them by mass [mag].
     """
     age, metallicity, formed = (np.asarray(x)[inside] for x in (stars.age, stars.metallicity, stars.mass))
     report = clip_report(age, metallicity, formed, ssp)
@@ -171,5 +171,7 @@ def count_stars(stars: SkyStars, inside: np.ndarray, plan: Plan, ssp: SSPGrid, e
     counted = {
         name: {"number": int(which.sum()), "mass_formed_msun": mass[which].sum()} for name, which in groups.items()
     }
+    a_v = np.zeros(len(mass)) if stars.a_v is None else np.asarray(stars.a_v, np.float64)
+    counted["in_field"]["a_v_mag"] = float((a_v * mass)[inside].sum() / max(mass[inside].sum(), np.finfo(float).tiny))
     clipped = {"number": report.n_clipped, "mass_formed_msun": report.mass_clipped * mass[inside].sum()}
     return {**counted, "outside_library": clipped}

@@ -44,14 +44,12 @@ def warn_too_old(galaxy: Galaxy, redshift: float, cosmology: Cosmology) -> None:
 
 
 def visible(sky: Mapping[str, Stage], galaxy: Galaxy) -> dict[str, Stage]:
-    """Stages of the sky, without the view of the gas where nothing reads it; warns where dust needs gas and has none.
+    """Stages of the sky, without the view of the gas where nothing reads it, or where there is none: no gas, no dust.
 
     Args:
       sky: makes `sky_stars`, `sky_gas`, `observed_stars` and `placement`; with lines `sky_emitters` and `line_table`.
       galaxy: what is seen.
     """
-    if galaxy.gas is None and "sky_gas" in sky["observed_stars"].reads():
-        warnings.warn(f"{galaxy.name} has no gas, hence no dust", stacklevel=3)
     read = galaxy.gas is not None and any("sky_gas" in stage.reads() for stage in sky.values())
     return {name: stage for name, stage in sky.items() if name != "sky_gas" or read}
 
