@@ -158,15 +158,14 @@ def test_both_maxima_of_a_density_are_found_and_weighed_with_the_evidence(method
     np.testing.assert_allclose(found.diagnostics["ln_evidence"], evidence, atol=0.1)
 
 
-def test_a_flow_bends_towards_a_density_that_no_gaussian_fits():
+def test_a_flow_comes_nearer_to_a_bent_density_than_a_gaussian():
     bent = posterior(Squared, y=0.5 * Y, priors={"slope": LogNormal(1.0, 0.4), "zero": Normal(0.0, 0.5)}, error=0.6)
     settings = dict(steps=250, side_by_side=16, learning_rate=0.05, draws=1000)
-    gaussian, flow = (Variational(layers=layers, **settings)(bent) for layers in (0, 2))
-    assert flow.usable, flow.said()
-    assert flow.diagnostics["ess"] > gaussian.diagnostics["ess"]
-    exact = IMPORTANCE(bent)
-    np.testing.assert_allclose(flow.diagnostics["ln_evidence"], exact.diagnostics["ln_evidence"], atol=0.1)
-    assert flow.diagnostics["lower_bound"] < exact.diagnostics["ln_evidence"] + 0.1
+    gaussian, flow = (Variational(layers=layers, **settings)(bent).diagnostics for layers in (0, 2))
+    exact = IMPORTANCE(bent).diagnostics["ln_evidence"]
+    assert gaussian["lower_bound"] + 0.01 < flow["lower_bound"] < exact + 0.05
+    np.testing.assert_allclose(flow["ln_evidence"], exact, atol=0.1)
+    assert flow["ess"] > gaussian["ess"]
 
 
 def test_a_flow_knows_how_it_stretches_volume():

@@ -1,7 +1,9 @@
 """Spectra in a posterior: files, tables, the linear part of the likelihood, and fits of real galaxies beside pPXF's."""
 
 import dataclasses
+import pathlib
 
+import hydra
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,15 +12,19 @@ from astropy.io import fits
 from astropy.table import Table
 from scipy import stats
 
+from galdiff.build import build
+from galdiff.cases.spectrum_fit import derived
 from galdiff.errors import InputError
 from galdiff.inference.likelihoods.joint import JointLikelihood
 from galdiff.inference.likelihoods.model import measured
 from galdiff.inference.likelihoods.photometry import PhotometryLikelihood
 from galdiff.inference.likelihoods.spectrum import SpectrumLikelihood
 from galdiff.inference.losses import Censored, Gaussian, StudentT
+from galdiff.inference.methods.model import result_of
+from galdiff.inference.methods.optimum import climb, spread
 from galdiff.io.spectrum_files import is_spectrum, read_spectrum
 from galdiff.nebular.lines import LINES
-from galdiff.observing.spectrum_tables import covered, spectrum_tables
+from galdiff.observing.spectrum_tables import BRIDGE, covered, spectrum_tables
 from galdiff.observing.tabled_light import SeenLight, line_shapes, moved
 from galdiff.records import SSPGrid
 from galdiff.units import C_KMS, FWHM_PER_SIGMA
@@ -226,7 +232,9 @@ def test_a_spectrum_of_an_archive_is_one_row_of_arrays_in_air(tmp_path):
     n, unit = 30, "10**(-19).erg.cm**(-2).s**(-1).angstrom**(-1)"
     arrays = {"WAVE": 6000.0 + np.arange(n), "FLUX": np.full(n, 2.0), "ERR": np.full(n, 0.1), "QUAL": np.zeros(n)}
     columns = [
-        fits.Column(name=k, format=f"{n}{'D' if k != 'QUAL' else 'I'}", array=v[None], unit=unit if k == "FLUX" else None)
+        fits.Column(
+            name=k, format=f"{n}{'D' if k != 'QUAL' else 'I'}", array=v[None], unit=unit if k == "FLUX" else None
+        )
         for k, v in arrays.items()
     ]
     table = fits.BinTableHDU.from_columns(columns)
@@ -255,9 +263,17 @@ def test_a_table_of_a_user_is_read_in_any_unit(tmp_path, ending):
     ("columns", "options", "said"),
     [
         ({"wave": [5000.0], "flux": [1.0]}, {}, "has no column for the error"),
-        ({"wave": [5000.0] * 20, "flux": [1.0] * 20, "err": [0.1] * 20}, {"unit": "Jy"}, "the unit of the flux is 'Jy'"),
+        (
+            {"wave": [5000.0] * 20, "flux": [1.0] * 20, "err": [0.1] * 20},
+            {"unit": "Jy"},
+            "the unit of the flux is 'Jy'",
+        ),
         ({"wave": [5000.0] * 20, "flux": [1.0] * 20, "err": [0.1] * 20}, {}, "says no unit of the flux"),
-        ({"wave": [5000.0] * 20, "flux": [1.0] * 20, "err": [0.1] * 20}, {"unit": "W/m3"}, "wavelengths .* that differ"),
+        (
+            {"wave": [5000.0] * 20, "flux": [1.0] * 20, "err": [0.1] * 20},
+            {"unit": "W/m3"},
+            "wavelengths .* that differ",
+        ),
         ({"wave": np.arange(1.0, 30), "flux": [1.0] * 29, "err": [0.0] * 29}, {"unit": "W/m3"}, "0 pixels are good"),
         ({"wave": [1.0], "flux": [1.0], "err": [1.0]}, {"medium": "water"}, "medium is 'water'"),
     ],
@@ -278,3 +294,100 @@ def test_files_that_are_none_are_refused(tmp_path):
     with pytest.raises(InputError, match="no table has the columns of a spectrum"):
         read_spectrum(tmp_path / "c.fits")
     assert dataclasses.is_dataclass(read_spectrum(sdss(tmp_path / "d.fits")))
+
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+GALAXIES = {"NGC3522": "NGC3522_SDSS_DR18.fits", "NGC3073": "NGC3073_SDSS_DR18.fits"}
+RANGE = "[4780,5180]"  # Angstrom at rest: H-beta, [O III] and the lines of magnesium
+
+
+@pytest.fixture(scope="module")
+def real(data_dir):
+    """Posteriors of the galaxies of the SDSS that come with pPXF, of one program; and the library."""
+    folder = pathlib.Path(pytest.importorskip("ppxf").__file__).parent / "spectra"
+    if not all((folder / file).exists() for file in GALAXIES.values()):
+        pytest.skip("this release of pPXF brings no spectra of the SDSS")
+    path = data_dir / "ssp/ssp_emiles_thin.h5"
+    given = ["ssp@case.library=file", f"case.library.path={path}", "+case.library.fwhm=2.51", "imf=salpeter"]
+    given += ["nebular@case.nebular=none", f"case.spectrum.wave_range={RANGE}", "experiment=sed", "data=none"]
+    given += ["case.spectrum.lines=[Hbeta,'[OIII]5007']", "case.spectrum.likelihood.order=4"]
+    with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        cfg = hydra.compose("infer", overrides=given)
+    case, priors = build(cfg.case, path="case"), build(cfg.priors, path="priors")
+    free = ["stars.law.*", "populations.law.mean", "apparent.dust.a_v"]
+    chosen = {
+        name: p
+        for name, p in priors.items()
+        if name.split(".")[-1] in ("log10_mformed", "t_start", "tau", "mean", "a_v")
+    }
+    made = {n: case.posteriors(folder / file, free, None, chosen)[file[:-5]] for n, file in GALAXIES.items()}
+    first = made["NGC3522"]
+    same = {n: dataclasses.replace(first, inputs=p.inputs, data=p.data) for n, p in made.items()}
+    return same, case.bare
+
+
+@pytest.fixture(scope="module")
+def fitted(real):
+    """Most probable values, their errors in the Gaussian approximation, and what follows from them."""
+    climbed = jax.jit(lambda p, starts: climb(p, starts, 25))
+    found = {}
+    for name, posterior in real[0].items():
+        ends = climbed(posterior, jnp.asarray(spread(posterior, 0, 2)))
+        best = int(jnp.argmin(jnp.stack([(posterior.residuals(u) ** 2).sum() for u in ends.u])))
+        numbers = np.asarray(ends.u[best])
+        spreads = np.linalg.cholesky(np.linalg.inv(np.asarray(ends.fisher[best])))
+        draws = numbers + np.random.default_rng(0).normal(size=(60, numbers.size)) @ spreads.T
+        values = np.asarray(posterior.unknowns.values(jnp.asarray(draws)))
+        result = result_of("gaussian", posterior, jnp.asarray(draws)[None], jnp.zeros((1, 60)), {}, ())
+        found[name] = dict(zip(posterior.unknowns.names, values.T, strict=True)), derived(posterior, result)
+    return found
+
+
+def fit_by_ppxf(posterior, library):
+    """What pPXF finds with the same pixels, errors, spectra of the library and lines: motions, fluxes, ages, metals."""
+    ppxf = pytest.importorskip("ppxf.ppxf")
+    tables, data = posterior.inputs["spectrum"], posterior.data["spectrum"]
+    used = np.flatnonzero(np.asarray(data.used))
+    n, step, typical = used[-1] + 1, float(tables.step), float(data.typical)
+    start = np.log(float(tables.pixel[0]) / (1 + float(tables.redshift)))
+    grid = np.asarray(tables.wave)[:-BRIDGE]
+    nodes = np.asarray(tables.flux)[..., :-BRIDGE]
+    stars = nodes.reshape(-1, grid.size).T
+    widths = np.asarray(tables.line_sigma) / C_KMS * np.asarray(tables.line_wave)
+    profiles = stats.norm.pdf(grid[:, None, None], np.asarray(tables.line_wave), widths)
+    gas = (profiles * np.asarray(tables.line_share)).sum(-1)
+    kind = np.r_[np.zeros(stars.shape[1], int), np.ones(gas.shape[1], int)]
+    flux, error = (np.asarray(x)[:n] / typical for x in (data.value, data.error))
+    fit = ppxf.ppxf(
+        np.column_stack([stars / np.median(stars), gas]), flux, error, C_KMS * step, [[0.0, 100.0], [0.0, 80.0]],
+        moments=[2, 2], degree=-1, mdegree=4, component=kind, gas_component=kind > 0, goodpixels=used, quiet=True,
+        lam=np.exp(start + step * np.arange(n)), lam_temp=grid,
+    )  # fmt: skip
+    weight = fit.weights[: stars.shape[1]].reshape(nodes.shape[:2]) * nodes.mean(-1)
+    weight = weight / weight.sum()
+    fluxes = np.stack([fit.gas_flux, fit.gas_flux_error]) * typical * (1 + float(tables.redshift))
+    lg_age, lg_z = (weight.sum(i) @ np.asarray(x) for i, x in ((0, library.ssp_lg_age_gyr), (1, library.ssp_lgmet)))
+    return {"sigma": (fit.sol[0][1], fit.error[0][1]), "v": (fit.sol[0][0], fit.error[0][0]), "fluxes": fluxes} | {
+        "lg_age": lg_age, "lg_z": lg_z,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", GALAXIES)
+def test_a_real_galaxy_is_what_ppxf_finds_with_the_same_library(real, fitted, name):
+    values, more = fitted[name]
+    theirs = fit_by_ppxf(real[0][name], real[1])
+    print(
+        name,
+        theirs,
+        {k: (v.mean(), v.std()) for k, v in values.items()},
+        {k: np.median(v, 0) for k, v in more.items() if v.ndim < 2 or k == "fluxes"},
+    )
+    assert 0.2 < np.median(more["chi2"]) < 1.5
+    for key, least in (("sigma", 6.0), ("v", 4.0)):
+        mine = values[f"apparent.{'sigma_v' if key == 'sigma' else 'v'}"]
+        assert abs(mine.mean() - theirs[key][0]) < np.hypot(least, 3 * np.hypot(mine.std(), theirs[key][1]))
+    flux, error = theirs["fluxes"]
+    mine = more["fluxes"]
+    assert (np.abs(mine.mean(0) - flux) < 3 * np.hypot(mine.std(0), error) + 0.15 * np.abs(flux)).all()
+    assert abs(np.median(more["lg_age_light"]) - theirs["lg_age"]) < 0.25
+    assert abs(np.median(more["lg_z_light"]) - theirs["lg_z"]) < 0.25

@@ -63,7 +63,9 @@ class RelationsFit:
         mock_centres: int,
     ) -> None:
         if not 0.0 < mock_error < 10.0 or not 3 <= mock_centres <= 1000:
-            raise InputError(f"mock_error is {mock_error} dex, mock_centres {mock_centres}; give one above 0, and 3 or more")
+            raise InputError(
+                f"mock_error is {mock_error} dex, mock_centres {mock_centres}; give one above 0, and 3 or more"
+            )
         self.model = CycleOfHalos(cycle=cycle)
         outputs = Outputs(redshifts=tuple(redshifts), n_steps=n_steps)
         self.tables = jax.jit(jax.vmap(lambda halo: prepare(cycle.equations(), halo, outputs)))(halos)
@@ -78,11 +80,18 @@ class RelationsFit:
           InputError: a table or a choice that cannot be.
         """
         if not isinstance(likelihood, RelationsLikelihood):
-            raise InputError("likelihood of this experiment is likelihood=relations; another cannot compare populations")
+            raise InputError(
+                "likelihood of this experiment is likelihood=relations; another cannot compare populations"
+            )
         mock = str(path) == MOCK
         data = self.mock(likelihood) if mock else read_points(path, likelihood)
         made = make_posterior(
-            self.model, unknowns=unknowns, likelihood=likelihood, data=data, inputs={"halos": self.tables}, priors=priors
+            self.model,
+            unknowns=unknowns,
+            likelihood=likelihood,
+            data=data,
+            inputs={"halos": self.tables},
+            priors=priors,
         )
         return {MOCK if mock else pathlib.Path(path).stem: made}
 
@@ -150,4 +159,3 @@ def read_points(path: str | pathlib.Path, likelihood: RelationsLikelihood) -> di
         return {name: points_of(*np.array(sorted(each)).T) for name, each in made.items()}
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-

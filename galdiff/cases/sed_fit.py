@@ -129,7 +129,9 @@ class SedFit:
         self, path: str | pathlib.Path, unknowns: Sequence[str], likelihood: Likelihood, priors: Mapping[str, Prior]
     ) -> Posterior:
         if self.spectrum is None:
-            raise InputError(f"{path}: is a spectrum, but case.spectrum is null; say how it is taken, or give a catalogue")
+            raise InputError(
+                f"{path}: is a spectrum, but case.spectrum is null; say how it is taken, or give a catalogue"
+            )
         photometry = None
         if self.spectrum.photometry is not None:
             names = [band.name for band in self.passbands]

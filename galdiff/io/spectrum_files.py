@@ -54,9 +54,7 @@ def is_spectrum(path: str | pathlib.Path) -> bool:
     return bool(names & set(WAVES)) and bool(names & set(FLUXES))
 
 
-def read_spectrum(
-    path: str | pathlib.Path, *, unit: str | None = None, medium: str | None = None
-) -> ObservedSpectrum:
+def read_spectrum(path: str | pathlib.Path, *, unit: str | None = None, medium: str | None = None) -> ObservedSpectrum:
     """Read a spectrum.
 
     Columns, small or capital letters: `loglam` (log10 of vacuum wavelengths) or `wave` [Angstrom]; `flux`; `ivar` or

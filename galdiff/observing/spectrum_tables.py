@@ -100,9 +100,7 @@ def spectrum_tables(
     )
 
 
-def covered(
-    library: SSPGrid, wave: Float[np.ndarray, "pixel"], redshift: float
-) -> Bool[np.ndarray, "pixel"]:
+def covered(library: SSPGrid, wave: Float[np.ndarray, "pixel"], redshift: float) -> Bool[np.ndarray, "pixel"]:
     """Pixels (observed wavelength [Angstrom]) that a library reaches, with room for the motions of stars."""
     ln_pixel, own = np.log(wave / (1 + redshift)), np.log(np.asarray(library.ssp_wave, float))
     return np.asarray((ln_pixel > own[0] + INSIDE) & (ln_pixel < own[-1] - INSIDE))

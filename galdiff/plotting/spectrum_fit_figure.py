@@ -60,7 +60,7 @@ def plot_spectrum_fit(fit: FittedSpectrum, title: str) -> Figure:
     top.plot(x, continuum * scale, color=BAND, lw=0.9, label="stars, as calibrated")
     top.plot(x, lines * scale, color=LINES, lw=0.9, label="lines of gas")
     shown = robust_limits(flux[seen] * scale, 0.1)
-    top.set_ylim(min(-0.05 * shown[1], shown[0]), 1.1 * shown[1])
+    top.set_ylim(min(-0.05 * shown[1], shown[0]), 1.25 * shown[1])
     middle.plot(x[seen], fit.pull[seen], ".", ms=1.5, color=DATA)
     middle.axhline(0.0, color=MODEL, lw=0.8)
     middle.set_ylim(-6, 6)
@@ -73,7 +73,7 @@ def plot_spectrum_fit(fit: FittedSpectrum, title: str) -> Figure:
     middle.sharex(top)
     top.set_xlim(x[0], x[-1])
     top.set_title(title, fontsize=TITLE)
-    top.legend(fontsize=SMALL, frameon=False, ncols=4, loc="lower center")
+    top.legend(fontsize=SMALL, frameon=False, ncols=4, loc="upper left")
     if bands:
         _photometry(panels[2], fit)
     draw_history(bottom, fit.age, fit.mass, fit.time)

@@ -72,7 +72,9 @@ class SpectrumLikelihood(Likelihood):
             raise InputError(f"order is {order}; give a whole number from 0 (no polynomial) to 40")
         for name, value in (("calibration", calibration), ("line_width", line_width)):
             if not 0.0 < value < 1e6:
-                raise InputError(f"{name} is {value}; give a width of the prior above 0 (calibration 0.1, line_width 1e3)")
+                raise InputError(
+                    f"{name} is {value}; give a width of the prior above 0 (calibration 0.1, line_width 1e3)"
+                )
         if not 0.0 <= scale < 1e6:
             raise InputError(f"scale is {scale}; give a width of the prior of 0 (none) or more")
         self.noise, self.floor, self.order = noise, float(floor), int(order)
