@@ -35,6 +35,7 @@ from galdiff.galaxy.streaming import StreamingDisc
 from galdiff.galaxy.view import GasView, StarView
 from galdiff.halo.history import HistorySettings, diffmah_history
 from galdiff.ifu.direct import DirectSpectrograph
+from galdiff.ifu.emission import LineDeposit, plan_lines
 from galdiff.ifu.instrument import make_instrument
 from galdiff.ifu.per_star import PerStar
 from galdiff.ifu.placement import AtRedshift, place
@@ -54,9 +55,13 @@ from galdiff.light_records import (
     Starlight,
     StellarHistory,
 )
+from galdiff.nebular.emitters import StarFormingGas, YoungStars
 from galdiff.nebular.h_ii_regions import HIIRegions, NoGas
+from galdiff.nebular.lines import LINES, NAMES
+from galdiff.nebular.lines_per_mass import LinesPerMass
 from galdiff.observing.broadening import Broadening, NoBroadening
 from galdiff.observing.galaxy_lines import MeasureLines
+from galdiff.observing.gas_lines import SeenLines
 from galdiff.observing.seen_maps import SeenMaps, seen_stages
 from galdiff.observing.spectrum_steps import SpectrumSteps
 from galdiff.observing.spectrum_tables import spectrum_tables
@@ -381,6 +386,20 @@ def measure_lines():
     return MeasureLines(), {"nebular": nebular, "spectrum": spectrum, "epoch": epoch()}
 
 
+def emission(n: int) -> tuple[Stage, dict]:
+    """Stage n of lines per mass, deposit and maps, with what the earlier ones make."""
+    regions, where = h_ii_regions()[0], placement()
+    wave = np.array([line.wave for line in LINES])
+    lines = plan_lines(plan(), NAMES, wave, np.full(len(wave), 25.0), curve(wave))
+    stages = [LinesPerMass(regions=regions, library=ionising_library()), LineDeposit(lines=lines)]
+    if n == 0:
+        return stages[0], {}
+    records = {"sky_emitters": sky_stars(), "line_table": stages[0](), "placement": where}
+    if n == 1:
+        return stages[1], records
+    return SeenLines(plan=plan(), lines=lines), {"line_light": stages[1](**records), "placement": where}
+
+
 class Halved(Stage):
     """A step that dims all light."""
 
@@ -453,6 +472,11 @@ BUILDERS: dict[type[Stage], Callable] = {
     HIIRegions: h_ii_regions,
     NoGas: lambda: (NoGas(), {"starlight": starlight()}),
     MeasureLines: measure_lines,
+    LinesPerMass: lambda: emission(0),
+    LineDeposit: lambda: emission(1),
+    SeenLines: lambda: emission(2),
+    YoungStars: lambda: (YoungStars(), {"observed_stars": sky_stars()}),
+    StarFormingGas: lambda: (StarFormingGas(dust=DustScreen(a_v=0.7)), {"sky_gas": gas_column()[1]["sky_gas"]}),
     SpectrumSteps: spectrum_steps,
     Photometry: photometry,
     Pandya23: pandya23,
