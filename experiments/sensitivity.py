@@ -13,7 +13,9 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from galdiff import runtime
+from galdiff.baryons.cycle import BaryonCycle
 from galdiff.baryons.evolve import HOPELESS, Outputs
+from galdiff.baryons.halo_state import HaloNow
 from galdiff.build import build
 from galdiff.cli import experiment
 from galdiff.errors import InputError
@@ -26,6 +28,7 @@ from galdiff.io.jacobians import ROW, survey_tables
 from galdiff.io.preflight import check_output
 from galdiff.io.progress import Steps
 from galdiff.limits import check_experiment
+from galdiff.observing.outside_fits import Outside, baryon_fits, halo_fits
 from galdiff.plotting.survey_figure import (
     plot_survey_agreement,
     plot_survey_halo,
@@ -64,6 +67,14 @@ def halos_of(cfg: DictConfig) -> HaloHistory:
     return halos if jnp.ndim(halos.t_start) else jax.tree.map(lambda x: jnp.asarray(x)[None], halos)
 
 
+def warn_of_halos(cfg: DictConfig, stage: BaryonCycle, shown: HaloNow) -> None:
+    """Tell of laws outside of the halos and redshifts that they were fitted to; a halo counts by its mass."""
+    fits = [*halo_fits(OmegaConf.to_container(cfg.halo, resolve=True)), *baryon_fits(stage)]
+    outside = Outside([fit for fit in fits if getattr(shown, fit.range.quantity, None) is not None])
+    outside.add(np.asarray(shown.m_vir, float), lambda name: getattr(shown, name))
+    outside.warn()
+
+
 def check(cfg: DictConfig) -> None:
     """Refuse what would fail late."""
     check_experiment(cfg, "sensitivity")
@@ -84,6 +95,7 @@ def main(cfg: DictConfig) -> None:
             n_rows = len(halos.t_start) * (1 + cfg.draws) * len(cfg.redshifts) * len(outputs) * len(ranges)
             check_output(folder, 2_000_000 + ROW * n_rows, cfg.overwrite, FILES)
             prepared = jax.block_until_ready(tables(stage, halos))
+            warn_of_halos(cfg, stage, prepared.shown)
         masses = np.log10(np.asarray(halos.m_vir[:, -1], float))
         settings = dict(draws=cfg.draws, seed=cfg.seed, mode=cfg.mode, chunk=cfg.chunk)
         sampling = Sampling(**settings, n_compared=cfg.compare.n, step=cfg.compare.step)

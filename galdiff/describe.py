@@ -18,6 +18,7 @@ from galdiff.arguments import dotted
 from galdiff.build import build
 from galdiff.core.buildable import located, type_called
 from galdiff.core.constructors import written
+from galdiff.core.fitted import Ranges, ranges_of
 from galdiff.core.signatures import annotations, ranges, words
 from galdiff.core.variables import Physical
 from galdiff.errors import InputError
@@ -83,6 +84,7 @@ def described(config: DictConfig, key: str, found: Sequence[pathlib.Path], name:
         target = located(value["_target_"], key)
         lines += [f"  made by {value['_target_']}: {_first_line(target)}"]
         lines += [f"  {key}.{inner}: {_shown(v)}" for inner, v in value.items() if inner[0] != "_"]
+    lines += [f"  fitted on {one.words()}" for one in _ranges(value, key) or _ranges(node, outer)]
     if maker is not None:
         target = located(maker, outer) if "_target_" in node else type_called(maker)
         made = written(maker)
@@ -131,6 +133,19 @@ def _bounds(node: Mapping[str, Any], path: str, name: str) -> list[str]:
     believed = variable.believed()
     prior = "" if believed is None else f"; {believed.words()}"
     return [f"  trainable: {between}{unit}{prior}"]
+
+
+def _ranges(node: Any, path: str) -> Ranges:
+    """Where the law that a node makes was fitted."""
+    if not isinstance(node, Mapping) or "_target_" not in node:
+        return ()
+    target = located(node["_target_"], path)
+    if getattr(target, "fitted", None) is None:  # a function, or a class without a method that asks its numbers
+        return ranges_of(target)
+    try:
+        return ranges_of(build(node, path=path))
+    except (InputError, OSError):
+        return ()
 
 
 def _first_line(target: Any) -> str:

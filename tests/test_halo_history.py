@@ -14,7 +14,8 @@ from galdiff.cosmology import Cosmology, age, radiation_density
 from galdiff.errors import InputError
 from galdiff.halo import diffmah
 from galdiff.halo.ensemble import diffmah_population
-from galdiff.halo.history import MIN_SLOPE, HistorySettings, diffmah_history, from_diffmah, stack
+from galdiff.halo.history import HistorySettings, diffmah_history, from_diffmah, stack
+from galdiff.halo.slopes import MIN_SLOPE
 from galdiff.halo.tabulated import HaloTable, from_matrix, from_table
 
 PLANCK = Cosmology(h0=67.74, omega_m=0.3075, omega_b=0.0486)

@@ -107,6 +107,7 @@ def solve_adaptively(
     """
     ln_edges = jnp.log(edges)
 
+    @jax.jit  # met once for all the stages of a step, which are many
     def per_ln_t(s: Any, y: Any, args: Any) -> Any:
         return jax.tree.map(lambda f: f * jnp.exp(s), flows(jnp.exp(s), y))
 

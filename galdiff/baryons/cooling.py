@@ -16,10 +16,16 @@ from scipy.interpolate import BSpline, CubicSpline, PPoly
 
 from galdiff.baryons import cooling_coefficients
 from galdiff.core.buildable import buildable
+from galdiff.core.fitted import Range, Ranges
 from galdiff.core.record import quantity, record, static
 from galdiff.core.variables import Table
 from galdiff.errors import InputError
+from galdiff.units import Z_SUN
 
+SD93 = (  # their tables
+    Range("diagnostics.temperature", "K", 1e4, 10**8.5, "Sutherland & Dopita 1993, ApJS 88, 253"),
+    Range("metallicity.cgm", "", 1e-3 * Z_SUN, 10**0.5 * Z_SUN, "Sutherland & Dopita 1993, ApJS 88, 253"),
+)
 KEPT = "cooling"  # name of what a rematerialised solver may keep instead of looking up again
 
 
@@ -199,6 +205,8 @@ def log10_lambda_table(
 class SmoothCooling(nnx.Module):
     """The smooth fit: log10 Lambda_N of (log10 T, log10 Z/Zsun)."""
 
+    FITTED = SD93
+
     def __init__(self, *, fit: CoolingFit | None = None) -> None:
         self.fit = Table(shipped_fit() if fit is None else fit)
 
@@ -219,6 +227,13 @@ class TableCooling(nnx.Module):
                 " metallicities; it needs values (temperature, metallicity) and two nodes or more on each axis"
             )
         self.table = Table(table)
+
+    def fitted(self) -> Ranges:
+        """Temperatures [K] and metal mass fractions of the table."""
+        table = self.table.get_value()
+        t, z = (10 ** np.asarray(axis, float)[[0, -1]] for axis in (table.log10_t, table.log10_z_solar))
+        told = ("diagnostics.temperature", "K", t), ("metallicity.cgm", "", z * Z_SUN)
+        return tuple(Range(name, unit, float(x[0]), float(x[1]), "the table") for name, unit, x in told)
 
     def __call__(self, log10_t: Float[ArrayLike, "..."], log10_z_solar: Float[ArrayLike, "..."]) -> Array:
         """log10 Lambda_N [erg cm^3/s]; see `log10_lambda_table`."""

@@ -9,7 +9,9 @@ from flax import nnx
 
 from galdiff.baryons.evolve import Equations, Outputs, evolve, evolve_adaptively
 from galdiff.baryons.laws.law import Law
+from galdiff.baryons.uv_background import FITTED
 from galdiff.core.correction import NoCorrection
+from galdiff.core.fitted import Ranges
 from galdiff.core.stage import Stage
 from galdiff.records import BaryonHistory, HaloHistory
 
@@ -57,6 +59,12 @@ class BaryonCycle(Stage):
     def notes(self) -> tuple[str, ...]:
         """The laws, with values and units of their parameters."""
         return tuple(f"{slot}: {law.summary()}" for slot, law in self.laws().items())
+
+    @typing.final
+    def fits(self) -> dict[str, tuple[str, Ranges]]:
+        """Laws that are fits, with their ranges, by the key of the slot; the UV background is in all."""
+        known = {slot: (type(law).__name__, law.fitted()) for slot, law in self.laws().items()}
+        return {slot: fit for slot, fit in known.items() if fit[1]} | {"": ("the UV background", FITTED)}
 
     @typing.final
     def laws(self) -> dict[str, Law]:

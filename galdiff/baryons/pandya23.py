@@ -95,7 +95,7 @@ def published(**parts: Any) -> "Pandya23":
     """The cycle as Pandya et al. (2023, 2026) solve it, kinks apart (`sharp`): gas that radiates n^2 Lambda_N, which is
     4.0 times too much, and an inflow whose metallicity has no ceiling; `parts` are arguments of `Pandya23`.
     """
-    inflow = PowerLaw(**INFLOW, log10_a_range=(-4.0, -1.5), alpha0_range=(0.0, 4.0))
+    inflow = PowerLaw(**INFLOW, log10_a_range=(-4.0, -1.5), alpha0_range=(0.0, 4.0), fitted_log10_m=(10.0, 12.0))
     return Pandya23(**{"cooling": CoolingTime(convention="n2"), "z_inflow": inflow, **parts})
 
 

@@ -6,10 +6,12 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from galdiff.core.buildable import buildable
+from galdiff.core.fitted import Range
 from galdiff.core.record import quantity, record
 from galdiff.core.variables import physical
 from galdiff.units import Z_SUN as Z_SUN
 
+FIRE2 = Range("m_vir", "Msun", 1e10, 1e12, "13 halos of FIRE-2: Pandya et al. 2020, ApJ 905, 4", at_end=True)
 V_0 = 125.0  # km/s, pivot of the power laws
 
 

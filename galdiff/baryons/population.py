@@ -24,14 +24,15 @@ from galdiff.baryons.evolve import (
     prepare,
 )
 from galdiff.core.compiled import cached, quickly
-from galdiff.core.kept import Kept
 from galdiff.errors import InputError
 from galdiff.records import BaryonHistory, HaloHistory
 
 LANES = 256  # halos side by side on a device: the tables of more would not stay in a processor's cache
-FEW = 32  # halos that are solved sooner than a program for them is polished
-OFTEN = 8  # groups of galaxies that are solved again, after which a polished program pays
-GROUP = 16  # galaxies that are solved again together on a processor; a 16th of a chunk on an accelerator
+# Polishing a program takes as long as 3e4 halos gain by it, or 800 groups on the finer grid. Who has solved thousands
+# is likely to go on; a population that is known to be larger is polished at once.
+MANY = 4096  # halos after which the program of the grid is polished
+OFTEN = 800  # groups of galaxies that are solved again, after which that is
+GROUP = 8  # galaxies that are solved again together on a processor; a 16th of a chunk on an accelerator
 FINER = 8  # times the steps of the grid, before steps of their own, which cost some hundred times more
 MAX_STEPS = 4096
 LISTS = ("refined", "stiff", "failed", "double", "flagged")  # of ids in a report
@@ -66,10 +67,17 @@ class Population:
       outputs: when histories are wanted.
       tolerance: error of the masses [dex] above which a galaxy takes more steps; None keeps the grid's.
       chunk: halos solved together, in equal parts on all devices (multiples of 256 above that); memory goes with it.
+      expected: number of halos to come, where they are many: the program is then made for speed at once.
     """
 
     def __init__(
-        self, stage: BaryonCycle, outputs: Outputs, *, tolerance: float | None = TOLERANCE, chunk: int = 1024
+        self,
+        stage: BaryonCycle,
+        outputs: Outputs,
+        *,
+        tolerance: float | None = TOLERANCE,
+        chunk: int = 1024,
+        expected: int = 0,
     ) -> None:
         if chunk < 1:
             raise InputError(f"chunk is {chunk} halos; give at least 1")
@@ -80,6 +88,8 @@ class Population:
         self._on_grid, self._finer, self._own_steps = cached(
             _solvers, graph, outputs, MAX_STEPS, jax.device_count(), self.chunk
         )
+        if expected > MANY:
+            self._on_grid = self._on_grid.polished
 
     def solve(
         self, halos: HaloHistory, ids: Sequence[int] | None = None, done: Callable[[int], None] | None = None
@@ -95,6 +105,8 @@ class Population:
           InputError: outputs outside a halo's history.
         """
         check_times(halos, self.outputs)
+        if halos.t_start.shape[0] > MANY:
+            self._on_grid = getattr(self._on_grid, "polished", self._on_grid)
         parts = list(self.stream([halos], ids, done))
         histories = jax.tree.map(lambda *x: np.concatenate(x), *(p for p, _ in parts))
         return histories, merge([r for _, r in parts])
@@ -130,10 +142,10 @@ class Population:
             (state, own, shared), double = in_double((state, own, shared)), poor
         methods = (
             self._finer,
-            lambda *given: self._own_steps(*given, False),
-            lambda *given: self._own_steps(*given, True),
+            lambda *given: self._own_steps(*given, stiff=False),
+            lambda *given: self._own_steps(*given, stiff=True),
         )
-        group = GROUP if jax.default_backend() == "cpu" else max(GROUP, self.chunk // 16)
+        group = GROUP if jax.default_backend() == "cpu" else max(16, self.chunk // 16)
         for method in methods:
             # The most expensive first, so that galaxies of like cost wait for each other.
             poor = poor[np.argsort(-found.error[poor])]
@@ -190,22 +202,25 @@ def _solvers(
     rtol = EXTRA * (outputs.tolerance or TOLERANCE)
 
     def equations(state: Any) -> Equations:
-        return nnx.merge(graph, state).equations()
+        e = nnx.merge(graph, state).equations()
+        return e._replace(flows=jax.jit(e.flows))  # met once for all the stages of a step
 
     def on_grid(state: Any, halos: HaloHistory, shared: Any, times: Any = outputs) -> Any:
         e = equations(state)
         return side_by_side(lambda h: evolve_prepared(e, prepare(e, joined(h, shared), times)), halos)
 
     def own_steps(state: Any, halos: Any, shared: Any, stiff: Any) -> Any:
+        from diffrax import ForwardMode  # a second to load
+
         e = equations(state)
         how: dict[str, Any] = {"max_steps": max_steps, "solver": "stiff" if stiff else "patankar"}
+        how["adjoint"] = ForwardMode()  # nothing is kept for a way back, which halves the program
         return jax.vmap(lambda h: evolve_adaptively(e, joined(h, shared), outputs, rtol, **how))(halos)
 
     fine = dataclasses.replace(outputs, n_steps=FINER * outputs.n_steps)
     finer = quickly(lambda state, halos, shared: on_grid(state, halos, shared, fine), often=OFTEN)
-    grid = on_all_devices(on_grid)
-    first = quickly(grid, key=(graph, outputs)) if chunk <= FEW else Kept(grid, (graph, outputs))
-    return first, finer, jax.jit(own_steps, static_argnums=3)
+    alone = quickly(own_steps, static_argnames=("stiff",), often=OFTEN)
+    return quickly(on_all_devices(on_grid), often=-(-MANY // chunk), key=(graph, outputs)), finer, alone
 
 
 def side_by_side(solve: Callable, halos: HaloHistory) -> Any:

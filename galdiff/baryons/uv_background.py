@@ -4,11 +4,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
+from galdiff.core.fitted import Range
 from galdiff.cosmology import Cosmology
 
 ALPHA, Z_OVERLAP, Z_REIONISED = 6, 9.0, 3.5  # Kravtsov, Gnedin & Klypin 2004, ApJ 609, 482, appendix B
 JEANS_MASS = 0.0933 * 2.5e11  # Msun h^-1 Omega_m^-1/2 mu^-3/2
 SUPPRESSION = 2  # alpha of Okamoto, Gao & Theuns 2008, MNRAS 390, 920, eq. 3
+FITTED = (Range("redshift", "", 0.0, Z_OVERLAP, "Okamoto et al. 2008, MNRAS 390, 920: reionised at 9"),)
 STEEPNESS = 25  # power of (1+z)/4.5 with which the smooth form passes z = 3.5: over 0.04 in ln(1+z)
 
 

@@ -81,6 +81,11 @@ class Quick:
             return self.plain(*args, **settings)
         return self._here()(*args, **settings)
 
+    @property
+    def polished(self) -> Kept:
+        """The program of `jax.jit`, for callers who know that it will run often."""
+        return self.plain
+
     def compiled(self, *args: Any, **settings: Any) -> Callable:
         """The compiled program for arguments like these."""
         return self._here().compiled(*args, **settings)

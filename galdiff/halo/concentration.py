@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
+from galdiff.core.fitted import Range, Ranges
 from galdiff.cosmology import Cosmology
 from galdiff.errors import InputError
 
@@ -14,6 +15,17 @@ _DUTTON = {
     "200c": (0.520, 0.905, -0.617, 1.21, -0.101, 0.026),
 }
 MODELS = {"duffy08": tuple(_DUFFY), "dutton14": tuple(_DUTTON)}
+# Masses there are in Msun/h, of the cosmologies of their simulations: h = 0.719 (WMAP5) and 0.671 (Planck).
+FITTED: dict[str, Ranges] = {
+    "duffy08": (
+        Range("m_vir", "Msun", 1e11 / 0.719, 1e15 / 0.719, "Duffy et al. 2008, MNRAS 390, L64"),
+        Range("redshift", "", 0.0, 2.0, "Duffy et al. 2008, MNRAS 390, L64"),
+    ),
+    "dutton14": (
+        Range("m_vir", "Msun", 1e10 / 0.671, 1e15 / 0.671, "Dutton & Maccio 2014, MNRAS 441, 3359"),
+        Range("redshift", "", 0.0, 5.0, "Dutton & Maccio 2014, MNRAS 441, 3359"),
+    ),
+}
 _DUTTON_LAST_REDSHIFT = 5.0  # of the fit; its slope would turn positive beyond 4
 
 

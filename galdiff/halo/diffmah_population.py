@@ -11,8 +11,10 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
 from galdiff.core.compiled import quickly
+from galdiff.core.fitted import Range
 from galdiff.halo.diffmah import DiffmahParams
 
+FITTED = (Range("m_vir", "Msun", 1e11, 1e15, "Hearin et al. 2021, OJAp 4, 7, section 5", at_end=True),)
 _PIVOT, _ROLL = 13.0, 0.5  # of all sigmoids in log10 mass [dex, per dex]
 _LATE_FRACTION = (0.35, 0.45)  # at low and at high mass
 # Rows: means of u_early, u_late, log tc; log10 of the Cholesky diagonal in that order; its entries (u_late, u_early),

@@ -1,18 +1,21 @@
 """Populations of halo histories: masses, diffmah histories, concentrations and spins with their scatter."""
 
 import dataclasses
-from typing import Annotated
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
 from galdiff.core.buildable import buildable
+from galdiff.core.compiled import quickly
+from galdiff.core.fitted import fitted_on
 from galdiff.core.signatures import Within, check_ranges
 from galdiff.cosmology import Cosmology
 from galdiff.errors import InputError
-from galdiff.halo.diffmah_population import sample_params
+from galdiff.halo.diffmah import DiffmahParams
+from galdiff.halo.diffmah_population import FITTED, sample_params
 from galdiff.halo.history import HistorySettings, from_diffmah
 from galdiff.halo.spin import sample_spin
 from galdiff.records import HaloHistory
@@ -26,18 +29,20 @@ def masses(log10_mvir: Float[ArrayLike, "..."], n: int | None) -> Float[Array, "
     Raises:
       InputError: where n and log10_mvir do not go together.
     """
-    given = jnp.atleast_1d(jnp.asarray(log10_mvir, float))
+    given = np.atleast_1d(np.asarray(log10_mvir, jnp.result_type(float)))  # on the host, where it needs no program
     if n is None:
-        return given
+        return jnp.asarray(given)
     if not 1 <= n <= MOST or given.size > 2:
         raise InputError(
             f"population has n={n} and {given.size} values of log10_mvir [dex(Msun)]; give n from 1 to 1e9 with one"
             " mass or a range [low, high], or leave n out and give one mass per halo"
         )
     # Midpoints of equal strata: no clumps, and the same range for every n.
-    return given[0] + (given[-1] - given[0]) * (jnp.arange(n) + 0.5) / n
+    middle = (np.arange(n) + 0.5).astype(given.dtype)
+    return jnp.asarray(given[0] + (given[-1] - given[0]) * middle / given.dtype.type(n))
 
 
+@fitted_on(*FITTED)
 @buildable
 def diffmah_population(
     *,
@@ -68,13 +73,20 @@ def diffmah_population(
     mass = masses(log10_mvir, n)
     if not np.isfinite(np.asarray(mass)).all():
         raise InputError("population log10_mvir [dex(Msun)] holds values that are not finite; drop them")
-    key_mah, key_c, key_spin = jax.random.split(jax.random.key(seed), 3)
+    params, spin, factor = _draws(jax.random.key(seed), mass, concentration_scatter)
     histories = from_diffmah(
-        sample_params(key_mah, mass),
+        params,
         cosmology=cosmology,
         observed_redshift=observed_redshift,
         settings=settings,
-        spin=sample_spin(key_spin, mass.size) if spins else None,
+        spin=spin if spins else None,
     )
-    factor = 10 ** (concentration_scatter * jax.random.normal(key_c, (mass.size, 1)))
     return dataclasses.replace(histories, c_nfw=histories.c_nfw * factor)
+
+
+@quickly
+def _draws(key: PRNGKeyArray, mass: Array, scatter: Any) -> tuple[DiffmahParams, Array, Array]:
+    """Parameters, spins and factors on the concentration of all haloes, in one program."""
+    key_mah, key_c, key_spin = jax.random.split(key, 3)
+    factor = 10 ** (scatter * jax.random.normal(key_c, (mass.size, 1)))
+    return sample_params(key_mah, mass), sample_spin(key_spin, mass.size), factor

@@ -1,7 +1,6 @@
 """Builders of halo histories: from diffmah, one halo or a population, and from arrays on a grid."""
 
 import dataclasses
-import functools
 from typing import Any
 
 import jax
@@ -11,20 +10,19 @@ from jaxtyping import Array, ArrayLike, Float
 
 from galdiff.core.buildable import buildable
 from galdiff.core.compiled import quickly
+from galdiff.core.fitted import Ranges, fitted_on
 from galdiff.core.hermite import hermite
 from galdiff.cosmology import Cosmology, age, redshift_at_age
 from galdiff.errors import InputError
 from galdiff.halo import concentration as fits
 from galdiff.halo import diffmah, virial
-from galdiff.halo.diffmah_population import mean_params
+from galdiff.halo.diffmah_population import FITTED, mean_params
+from galdiff.halo.slopes import MIN_SLOPE, limit_slopes
 from galdiff.records import HaloHistory
 
-# A halo that has stopped growing still gains 0.1% per e-fold of time: rates stay positive, also in single precision.
-MIN_SLOPE = 1e-3  # of ln m_vir against ln t
-# Slopes up to 2.5 secants keep a Hermite cubic increasing with a slope above a quarter of the secant (3 would touch 0).
-_STEEPEST = 2.5
 LOG10_MASSES = (8.0, 15.5)  # of final masses [Msun]
 MOST_NODES = 10_000
+FEW, OFTEN = 1024, 8  # haloes that are made sooner than a program for them is polished, unless they are made often
 
 
 @buildable
@@ -46,6 +44,10 @@ class HistorySettings:
     definition: str = "bn98"
     concentration: str = "dutton14"
 
+    def fitted(self) -> Ranges:
+        """Masses [Msun] and redshifts that the concentration was fitted in."""
+        return fits.FITTED[self.concentration]
+
     def __post_init__(self) -> None:
         virial.check_definition(self.definition)
         fits.check_concentration(self.concentration, self.definition)
@@ -58,23 +60,6 @@ class HistorySettings:
                 f"log10_m_start is {self.log10_m_start} dex(Msun); use a value between 0 and {LOG10_MASSES[1]}"
                 " (7.5 is the default)"
             )
-
-
-def limit_slopes(ln_t: Any, ln_m: Any, slopes: Any, xp: Any = jnp) -> Any:
-    """Slopes for which the Hermite cubic through (ln t, ln m) increases everywhere.
-
-    Args:
-      ln_t: nodes, increasing, on the last axis; ln_m: values (..., node), increasing.
-      slopes: wished slopes d ln m / d ln t.
-      xp: numpy or jax.numpy.
-
-    Returns:
-      Slopes between MIN_SLOPE and 2.5 times the smaller of the two neighbouring secants.
-    """
-    secant = xp.diff(ln_m, axis=-1) / xp.diff(ln_t, axis=-1)
-    inner = xp.minimum(secant[..., 1:], secant[..., :-1])
-    steepest = _STEEPEST * xp.concatenate([secant[..., :1], inner, secant[..., -1:]], -1)
-    return xp.maximum(xp.minimum(slopes, steepest), MIN_SLOPE)
 
 
 def start_time(time: Float[Array, "node"], m_vir: Array, slopes: Array, m_start: float) -> Float[Array, ""]:
@@ -179,20 +164,24 @@ def from_diffmah(
     shape = jnp.shape(params.logm0)
     params = jax.tree.map(lambda leaf: jnp.broadcast_to(jnp.asarray(leaf, float), shape), params)
     cosmology = jax.tree.map(lambda leaf: jnp.asarray(leaf, float), cosmology)
-    make = _many if shape else _one
+    make = (_few if np.prod(shape) <= FEW else _many) if shape else _one
     return make(params, spin, cosmology, jnp.asarray(observed_redshift, float), settings)
 
 
 _one = quickly(_diffmah_one, static_argnames=("settings",))
 
 
-@functools.partial(jax.jit, static_argnames="settings")
-def _many(
+def _diffmah_many(
     params: Any, spin: Any, cosmology: Cosmology, observed_redshift: Any, settings: HistorySettings
 ) -> HaloHistory:
     return jax.vmap(lambda p, s: _diffmah_one(p, s, cosmology, observed_redshift, settings))(params, spin)
 
 
+_few = quickly(_diffmah_many, static_argnames=("settings",), often=OFTEN)
+_many = jax.jit(_diffmah_many, static_argnames=("settings",))
+
+
+@fitted_on(*FITTED)
 @buildable
 def diffmah_history(
     *,

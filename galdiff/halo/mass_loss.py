@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from galdiff.errors import InputError
-from galdiff.halo.history import MIN_SLOPE
+from galdiff.halo.slopes import MIN_SLOPE
 
 MASS_LOSS = ("running_maximum", "interpolate", "error")
 OUTLIER = 1.5  # factor between a mass and those on both sides, above the 10-20% by which masses of finders scatter

@@ -13,8 +13,9 @@ from scipy.interpolate import CubicHermiteSpline, PchipInterpolator
 from galdiff.core.record import quantity, record
 from galdiff.cosmology import Cosmology, age, difference
 from galdiff.errors import InputError
-from galdiff.halo.history import LOG10_MASSES, HistorySettings, assemble, check_final_mass, limit_slopes
+from galdiff.halo.history import LOG10_MASSES, HistorySettings, assemble, check_final_mass
 from galdiff.halo.mass_loss import increasing_masses, interpolated
+from galdiff.halo.slopes import limit_slopes
 from galdiff.records import HaloHistory
 
 

@@ -86,18 +86,19 @@ def _compressed(plan: Plan, stars: SkyStars) -> Float[np.ndarray, "star sample"]
     reach = half * plan.grid.stride
     padded = np.pad(plan.templates, ((0, 0), (reach, reach)), mode="edge")
     total = np.zeros((len(share), size))
-    for m, used in zip(range(-half, half + 1), _of_shifts(plan, of_node), strict=True):
+    for m, used in zip(range(-half, half + 1), _at_shifts(plan, of_node, coefficients), strict=True):
         first = reach - m * plan.grid.stride
-        total += (used * coefficients) @ padded[:, first : first + size]
+        total += used @ padded[:, first : first + size]
     return total
 
 
-def _of_shifts(plan: Plan, of_node: np.ndarray) -> Float[np.ndarray, "shift star rank"]:
-    """Weights of each template at each shift, of weights at the nodes (star, node): through the modes, if there are."""
+def _at_shifts(plan: Plan, of_node: np.ndarray, coefficients: np.ndarray) -> Float[np.ndarray, "shift star rank"]:
+    """Coefficients (star, rank) at each shift, of weights at the nodes (star, node); through the modes, if any."""
     if plan.modes is None:
-        return (of_node @ prefilter(of_node.shape[1])).T[..., None]
-    kept = np.arange(len(plan.templates)) < np.asarray(plan.modes.kept)[:, None]
-    return np.einsum("sj,jm,jr->msr", of_node @ plan.modes.from_nodes, plan.modes.of_spectra, kept, optimize=True)
+        return (of_node @ prefilter(of_node.shape[1])).T[..., None] * coefficients
+    pairs = zip(plan.modes.to_channels, plan.modes.of_templates, strict=True)
+    kept = np.stack([coefficients @ to_channels @ of_templates for to_channels, of_templates in pairs])
+    return np.einsum("sj,jm,jsr->msr", of_node @ plan.modes.from_nodes, plan.modes.of_spectra, kept, optimize=True)
 
 
 def _coefficients(plan: Plan, stars: SkyStars) -> Float[np.ndarray, "star rank"]:

@@ -30,6 +30,7 @@ from galdiff.light_records import (
 from galdiff.nebular.h_ii_regions import NoGas
 from galdiff.observing.galaxy_lines import MeasureLines
 from galdiff.observing.grow import one_halo
+from galdiff.observing.outside_fits import warn_metals
 from galdiff.observing.spectrum_steps import SpectrumSteps
 from galdiff.photometry.magnitudes import Magnitudes, Photometry
 from galdiff.photometry.passband import Passband
@@ -134,6 +135,7 @@ def galaxy_sed(pipeline: Pipeline, epoch: Epoch, library: SSPGrid, halo: Any = N
     sed = GalaxySed(epoch=epoch, **run(state, **given))
     _check_covered(photometry, sed.spectrum.wave, epoch)
     _warn_of_metals(cast(Enrich, pipeline.stages["populations"]), sed.stars, library)
+    warn_metals(cast(Enrich, pipeline.stages["populations"]).law, sed.stars)
     return sed
 
 

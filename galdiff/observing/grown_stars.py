@@ -3,6 +3,7 @@
 from galdiff.baryons.cycle import BaryonCycle
 from galdiff.core.buildable import buildable
 from galdiff.observing.grow import history_of
+from galdiff.observing.outside_fits import baryon_fits, warn_outside
 from galdiff.records import HaloHistory
 from galdiff.sfh.from_births import BirthMetallicity, BirthRates
 
@@ -14,7 +15,9 @@ def grown_rates(*, halo: HaloHistory, baryons: BaryonCycle) -> BirthRates:
     Raises:
       InputError: several haloes, or a cycle without a solution in this one.
     """
-    return BirthRates(history=history_of(halo, baryons))
+    history = history_of(halo, baryons)
+    warn_outside(history, baryon_fits(baryons))
+    return BirthRates(history=history)
 
 
 @buildable

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -102,7 +103,19 @@ def plot_maps(
     Returns:
       A figure that belongs to no window; write it with its `savefig`.
     """
-    panels = map_panels(cube, maps, higher_moments)
+    return draw_panels(map_panels(cube, maps, higher_moments), cube, title=title, kpc_per_arcsec=kpc_per_arcsec)
+
+
+def draw_panels(
+    panels: Sequence[MapPanel], cube: ObservedCube, *, title: str, kpc_per_arcsec: float | None = None
+) -> Figure:
+    """Maps in two rows, with a compass and a scale bar in the first.
+
+    Args:
+      panels: in order, each (y, x).
+      cube: gives the field and its spaxels.
+      title, kpc_per_arcsec: as for `plot_maps`.
+    """
     n_y, n_x = np.shape(cube.inside)
     size_x, size_y = cube.spaxel_size
     half_x, half_y = n_x * size_x / 2, n_y * size_y / 2

@@ -8,6 +8,7 @@ from jaxtyping import Array, ArrayLike, Float
 
 from galdiff import cosmology as cosmo
 from galdiff import units
+from galdiff.core.fitted import Range, Ranges
 from galdiff.core.variables import physical
 from galdiff.cosmology import Cosmology
 from galdiff.light_records import StellarHistory
@@ -40,6 +41,10 @@ class AndrewsMartini13(MetallicityLaw):
         self.slope = physical(slope, lo=0.0, hi=2.0, unit="1")
         self.scatter = physical(scatter, lo=1e-3, hi=2.0, unit="dex")
 
+    def fitted(self) -> Ranges:
+        """The stellar masses [Msun] of the stacks."""
+        return (Range("m_star", "Msun", 10**7.4, 10**10.5, "Andrews & Martini 2013, ApJ 765, 140"),)
+
     def lgmet(self, stars: StellarHistory) -> Float[Array, "point"]:
         """log10 Z [dex] at the mass that had formed when each point's stars were born."""
         return stars_of_oxygen(self.log_oh(log10_formed_before(stars)))
@@ -67,6 +72,10 @@ class Maiolino08(MetallicityLaw):
         self.redshifts = tuple(float(z) for z in knots)
         self.times = tuple(float(t) for t in np.asarray(cosmo.age(cosmology, knots)))  # Gyr, increasing
         self.scatter = physical(scatter, lo=1e-3, hi=2.0, unit="dex")
+
+    def fitted(self) -> Ranges:
+        """The cosmic times [Gyr] between the redshifts 3.5 and 0.07 of the samples."""
+        return (Range("birth", "Gyr", self.times[0], self.times[-1], "Maiolino et al. 2008, A&A 488, 463"),)
 
     def lgmet(self, stars: StellarHistory) -> Float[Array, "point"]:
         """log10 Z [dex] at the mass and the time of birth, at least -5; beyond z = 0.07 and 3.5 the ends hold."""

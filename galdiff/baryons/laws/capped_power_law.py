@@ -33,6 +33,7 @@ class CappedPowerLaw(PowerLaw):
         log10_a_range: tuple[float, float],
         alpha0_range: tuple[float, float] = (-4.0, 0.0),
         log10_ceiling_range: tuple[float, float] = (-2.7, -1.7),
+        fitted_log10_m: tuple[float, float] | None = None,
     ) -> None:
         super().__init__(
             log10_a=log10_a,
@@ -41,6 +42,7 @@ class CappedPowerLaw(PowerLaw):
             beta=beta,
             log10_a_range=log10_a_range,
             alpha0_range=alpha0_range,
+            fitted_log10_m=fitted_log10_m,
         )
         lo, hi = log10_ceiling_range
         self.log10_ceiling = physical(log10_ceiling, unit="dex", lo=lo, hi=hi)

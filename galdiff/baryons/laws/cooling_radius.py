@@ -12,6 +12,7 @@ from galdiff.baryons.hot_gas import cooling_time, known
 from galdiff.baryons.laws.cooling import CoolingLaw, CoolingTimes
 from galdiff.baryons.patankar import Contents
 from galdiff.core import soft
+from galdiff.core.fitted import Ranges, ranges_of
 
 AT_EDGE = (3 + ALPHA_N) * LN_EDGE / (1 - R_INNER ** (3 + ALPHA_N))  # cooling time at R_vir over that of all the gas
 
@@ -27,6 +28,10 @@ class CoolingRadius(CoolingLaw):
 
     def __init__(self, *, function: nnx.Module | None = None, convention: Literal["ne_nt", "n2"] = "ne_nt") -> None:
         self.function, self.convention = function or SmoothCooling(), known(convention)
+
+    def fitted(self) -> Ranges:
+        """The ranges of temperature [K] and metallicity of the cooling function."""
+        return ranges_of(self.function)
 
     def __call__(
         self,

@@ -6,9 +6,10 @@ import jax
 import jax.numpy as jnp
 
 from galdiff.baryons.laws.yields import Generation, YieldsLaw
+from galdiff.core.fitted import Range
 from galdiff.core.variables import physical, table
 from galdiff.imf import Imf, metal_yield, return_fraction, supernova_energy
-from galdiff.imf.returns import SUPERNOVA_ERG
+from galdiff.imf.returns import SUPERNOVA_ERG, Z_LIMITS
 from galdiff.units import Z_SUN
 
 
@@ -17,6 +18,8 @@ class ImfYields(YieldsLaw):
 
     All at once, as the cycle asks for; `age` [Gyr] is when a generation is counted.
     """
+
+    FITTED = (Range("metallicity.ism", "", *Z_LIMITS, "Padova tracks: Raiteri et al. 1996, A&A 315, 105"),)
 
     def __init__(
         self, *, imf: Imf, age: float = 10.0, metallicity: float = Z_SUN, supernova_erg: float = SUPERNOVA_ERG

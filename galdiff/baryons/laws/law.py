@@ -18,6 +18,7 @@ from jaxtyping import Array
 from galdiff.baryons.halo_state import HaloState
 from galdiff.baryons.patankar import Contents
 from galdiff.core.buildable import buildable
+from galdiff.core.fitted import Ranges
 from galdiff.core.record import quantity, record
 from galdiff.core.variables import Physical
 from galdiff.errors import InputError
@@ -27,6 +28,7 @@ class Law(nnx.Module):
     """One law of a baryon cycle; its physical parameters are arguments of the constructor of the same names."""
 
     sees_contents: ClassVar[bool] = False  # True: called inside the step, with the contents
+    FITTED: ClassVar[Ranges] = ()  # of a `BaryonHistory`, where the form and its numbers are a published fit
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -44,6 +46,10 @@ class Law(nnx.Module):
         Returns:
           Array of that shape, in the unit of the slot.
         """
+
+    def fitted(self) -> Ranges:
+        """The ranges of what a `BaryonHistory` holds, in its units, that the law was fitted in."""
+        return self.FITTED
 
     @typing.final
     def parameters(self) -> Any:

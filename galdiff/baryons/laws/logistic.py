@@ -1,5 +1,6 @@
 """Preventative feedback as a logistic in log10 V_vir (Pandya et al. 2026), and its absence."""
 
+import math
 from typing import Any
 
 import jax.numpy as jnp
@@ -7,12 +8,15 @@ from jaxtyping import Array
 
 from galdiff.baryons.halo_state import HaloState
 from galdiff.baryons.laws.law import Law
+from galdiff.baryons.parameters import FIRE2
 from galdiff.baryons.patankar import Contents
 from galdiff.core.variables import physical
 
 
 class Logistic(Law):
     """Share of the baryons that is let in [1]: from `low` in the smallest halos to `high` in the largest."""
+
+    FITTED = (FIRE2._replace(high=math.inf),)  # it levels off
 
     def __init__(
         self, *, low: float = 0.25, high: float = 0.9641, steepness: float = 7.1348, log10_v: float = 1.8775
