@@ -7,10 +7,11 @@ import sys
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from galdiff import units
-from galdiff.plotting.figures import robust_limits, typeset
+from galdiff.plotting.figures import EDGE, lay_out, robust_limits, typeset
 from galdiff.plotting.maps_figure import C_ANGSTROM, bar_length, plot_maps, signal_to_noise, surface_brightness
 from galdiff.plotting.spectra_figure import FEATURES, observed_features, plot_spectra, spaxel_spectra
 from galdiff.records import KinematicMaps, ObservedCube
@@ -234,6 +235,22 @@ def test_a_colour_bar_is_as_high_as_its_map(figure):
     for ax, bar in zip([ax for ax in figure.axes if ax.images], bars, strict=True):
         place = bar.get_position(original=True)  # with its arrows
         assert (place.y0, place.y1) == pytest.approx((ax.get_position().y0, ax.get_position().y1))
+
+
+def test_a_layout_has_its_panels_and_margins_in_inch_whatever_the_title():
+    for title, lines in (("short", 1), (LONG, 3)):
+        figure = Figure(dpi=50)
+        axes = figure.subplots(2, 3)
+        lay_out(figure, title, (1.5, 1.0), (0.5, 0.2, 0.6, 0.3), (0.4, 0.1))
+        width, height = figure.get_size_inches()
+        assert width == pytest.approx(0.5 + 3 * 1.5 + 2 * 0.4 + 0.2)
+        for (row, column), ax in np.ndenumerate(axes):
+            place = ax.get_position()
+            inch = place.x0 * width, place.y0 * height, place.width * width, place.height * height
+            assert inch == pytest.approx((0.5 + 1.9 * column, 0.6 + 1.1 * (1 - row), 1.5, 1.0))
+        above = height - axes[0, 0].get_position().y1 * height - 0.3
+        assert above == pytest.approx(2 * EDGE + lines * 0.2, abs=0.12)
+        assert figure.get_suptitle() == title
 
 
 def test_oblong_spaxels_keep_their_shape():

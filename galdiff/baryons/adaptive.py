@@ -95,8 +95,8 @@ def solve_adaptively(
     Args:
       flows: flows [1/Gyr] of (time [Gyr], contents).
       budgets: quantity -> budget.
-      contents: at edges[0].
-      edges: the start, then when contents are wanted [Gyr], not falling; steps land there.
+      contents: at edges[0], each a scalar [unit of the budget].
+      edges: the start, then when contents are wanted [Gyr], not falling, shape (edge,); steps land there.
       rtol: tolerance of a step.
       solver: patankar; or stiff, an implicit Runge-Kutta scheme (Kvaerno 2004) that keeps budgets but may go negative.
       max_steps: where to give up.
