@@ -9,6 +9,7 @@ import pytest
 from ifu_reference import load_reference
 
 from galdiff.ifu import stages
+from galdiff.ifu import velocity_modes as velocity_modes_file
 from galdiff.ifu.accuracy import sampled_accuracy
 from galdiff.ifu.bank import prefilter
 from galdiff.ifu.engine import choose_engine
@@ -91,6 +92,14 @@ def test_what_is_kept_of_a_mode_are_its_strongest_combinations_of_templates(case
     assert kept[-1] < kept[0]
     for to_channels, of_templates in zip(modes.to_channels, modes.of_templates, strict=True):
         np.testing.assert_allclose(of_templates @ to_channels, np.eye(len(of_templates)), atol=1e-6)  # a projection
+
+
+def test_large_fields_are_turned_row_after_row(case, monkeypatch):
+    modes = case[1].modes
+    coef = jax.random.normal(jax.random.key(0), (3, 2, len(modes.from_nodes), 8))
+    whole = modes.coefficients(coef)
+    monkeypatch.setattr(velocity_modes_file, "LARGE", 1)
+    np.testing.assert_allclose(modes.coefficients(coef), whole, rtol=1e-9, atol=1e-12)
 
 
 def test_a_library_that_few_templates_reproduce_has_few_by_default(case):

@@ -27,8 +27,8 @@ MAX_DISTRIBUTION_BYTES = 1 << 30  # of a mass distribution
 # Rough cost on one core [ns], measured by benchmarks/ifu.py: their ratio decides, not their size.
 NS_PER_SAMPLE = 0.4  # direct engine: one star, one fine sample, one spaxel (and four times for the spectrum itself)
 NS_PER_TAP = 7.0  # compressed engine: one star, one bin
-NS_PER_ROW = 12.0  # the same star by star: one star, one spaxel and velocity,
-NS_PER_COEFFICIENT = 0.3  # and one template there
+NS_PER_ROW = 4.0  # the same star by star: one star, one spaxel and velocity,
+NS_PER_COEFFICIENT = 0.22  # and one template there
 NS_PER_BIN = 4.0  # of what stars are added to: once, and once more for each of two passes where it is refined
 NS_PER_FLOP = 0.006  # matrix products
 NS_PER_BLUR = 30.0  # PSF: one spaxel, one channel, one anchor wavelength

@@ -56,6 +56,11 @@ class Precision:
     coverage: str = "error"
     levels: int = 0
 
+    @property
+    def tolerance(self) -> float:
+        """Residual of spectra of unit mean [1] that needs neither more templates nor more modes of velocity."""
+        return TOLERANCE if self.rank is None else 0.0
+
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class Plan:
@@ -104,8 +109,7 @@ def make_plan(
       instrument: the spectrograph.
       redshift: of the galaxy.
       precision: how finely to work.
-      attenuation_curve: A_wave / A_V at rest-frame wavelengths [Angstrom] of any shape; needed where
-        precision.a_v_max > 0.
+      attenuation_curve: A_wave / A_V at rest-frame wavelengths [Angstrom]; needed where precision.a_v_max > 0.
 
     Raises:
       InputError: the library does not cover the instrument's range at this redshift, or the PSF is wider than the
@@ -113,7 +117,7 @@ def make_plan(
     """
     precision = precision or Precision()
     pixels = covered_pixels(ssp, instrument, redshift, precision)
-    wave, wave_vacuum = output_wave(instrument)[pixels], output_wave_vacuum(instrument)[pixels]
+    wave, wave_vacuum, widths = (of(instrument)[pixels] for of in (output_wave, output_wave_vacuum, _widths))
     edges = np.lib.stride_tricks.sliding_window_view(pixel_edges_vacuum(instrument), 2)[pixels]
     fwhm_template = np.interp(wave_vacuum / (1 + redshift), ssp.ssp_wave, ssp.ssp_fwhm)
     fwhm_inst = lsf_fwhm(instrument.lsf, wave_vacuum)
@@ -127,13 +131,11 @@ def make_plan(
     native, flux = np.asarray(ssp.ssp_wave, np.float64)[use], np.asarray(ssp.ssp_flux)[..., use]
     nodes = np.asarray(expand_nodes(flux, ssp.ssp_lg_age_gyr, ssp.ssp_lgmet, precision.interpolation), np.float64)
     attenuation = _attenuation(attenuation_curve, native, precision)
-    tolerance = TOLERANCE if precision.rank is None else 0.0
     rank = min(precision.rank or MOST_TEMPLATES, flux[..., 0].size, len(native))
-    basis = build_basis(nodes, flux[..., 0].size, rank, attenuation, tolerance)
+    basis = build_basis(nodes, flux[..., 0].size, rank, attenuation, precision.tolerance)
     bins = _bins(ssp, instrument, margin, wings.cells, v_nodes, precision, attenuation)
     templates = resample(native, basis.templates, grid)
-    widths = _widths(instrument)[pixels]
-    widening = _least_widening(wave_vacuum, fwhm_inst, (1 + redshift) * fwhm_template, widths, grid)
+    wider = _least_widening(wave_vacuum, fwhm_inst, (1 + redshift) * fwhm_template, widths, grid)
     return Plan(
         instrument=instrument,
         precision=precision,
@@ -151,7 +153,7 @@ def make_plan(
         node_wave=native,
         native=slice(use.start, use.start + len(native)),
         templates=templates,
-        modes=velocity_modes(basis, templates, bins, prefilter(len(v_nodes)), grid.stride, widening, tolerance),
+        modes=velocity_modes(basis, templates, bins, prefilter(len(v_nodes)), grid.stride, wider, precision.tolerance),
     )
 
 

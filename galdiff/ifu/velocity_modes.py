@@ -13,6 +13,7 @@ basis itself leaves out.
 import dataclasses
 from collections.abc import Iterator
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -28,6 +29,7 @@ SLOPE = 1.0  # nodes by which a slope in velocity is multiplied to count like a 
 UNUSED = 1e-4  # weight of nodes that no velocity uses, which coefficients may hold all the same
 WORTH = 0.8  # of the channels; with more of them kept, the nodes themselves serve
 PER_NODE = 20  # velocities at which the use of nodes is summed
+LARGE = 1 << 24  # coefficients of a field
 AT_ONCE = 2048  # samples whose modes are held
 
 
@@ -46,7 +48,11 @@ class VelocityModes:
         return tuple(len(m) for m in self.of_templates)
 
     def coefficients(self, coef: Float[Array, "y x v rank"]) -> Float[Array, "y x channel"]:
-        """Coefficients [any unit] of the channels that are kept."""
+        """Coefficients [any unit] of the channels that are kept; row after row of a large field, which is then in the
+        processor's cache.
+        """
+        if coef.size > LARGE and len(coef) > 1:
+            return jax.lax.map(lambda row: self.coefficients(row[None])[0], coef)
         turned = jnp.einsum("yxvr,vj->jyxr", coef, jnp.asarray(self.from_nodes, coef.dtype), precision="highest")
         return jnp.concatenate([_times(t, m) for t, m in zip(turned, self.to_channels, strict=True)], axis=-1)
 
