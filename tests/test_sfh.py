@@ -241,6 +241,17 @@ def test_the_regulator_varies_as_asked_and_less_the_longer_apart():
     assert (same > 0).all()
 
 
+def test_a_seed_makes_a_history_flicker_and_none_leaves_the_mean():
+    time, epoch = jnp.linspace(2.0, 13.0, 30), Epoch(time=jnp.asarray(13.7), redshift=0.0, luminosity_distance=1e-5)
+    calm, one, same, other = (
+        jnp.log10(Stochastic(law=DelayedTau(), n_latent=8, seed=seed).sfr(time, epoch)) for seed in (None, 0, 0, 1)
+    )
+    np.testing.assert_allclose(calm, jnp.log10(DelayedTau().sfr(time, epoch)), rtol=1e-6)
+    np.testing.assert_array_equal(one, same)
+    assert 0.01 < jnp.std(one - calm) < 1.0
+    assert jnp.abs(one - other).max() > 0.05
+
+
 @pytest.mark.parametrize(
     ("build", "said"),
     [
@@ -253,6 +264,7 @@ def test_the_regulator_varies_as_asked_and_less_the_longer_apart():
         (lambda: AgePanels(lg_age_gyr=(0.0,)), "two or more ages"),
         (lambda: Diffstar(baryon_fraction=1.5), "baryon_fraction is 1.5"),
         (lambda: Stochastic(law=DelayedTau(), n_latent=1), "finite ones"),
+        (lambda: Stochastic(law=DelayedTau(), seed=-1), "seed of the latent numbers is -1"),
     ],
 )
 def test_bad_input_is_told_on_one_line(build, said):

@@ -45,8 +45,8 @@ class Stochastic(SfhLaw):
       law: the mean, in log10 of the rate.
       sigma, tau_in, tau_eq, sigma_gmc, tau_gmc: as in `regulator_covariance`; with tau_in far below tau_eq
         the inflow is a damped random walk of correlation time tau_eq.
-      latent: standard normal numbers, young to old; zeros if None.
-      n_latent: how many, where they are not given.
+      latent: standard normal numbers, young to old; drawn with `seed` if None.
+      n_latent: how many, where they are not given; seed: None for zeros, which leave the mean as it is.
     """
 
     def __init__(
@@ -60,8 +60,12 @@ class Stochastic(SfhLaw):
         tau_gmc: float = 0.01,
         latent: tuple[float, ...] | None = None,
         n_latent: int = 64,
+        seed: int | None = None,
     ) -> None:
-        numbers = np.zeros(n_latent) if latent is None else np.asarray(latent, float)
+        if seed is not None and seed < 0:
+            raise InputError(f"seed of the latent numbers is {seed}; give a whole number from 0, or null for zeros")
+        drawn = np.zeros(n_latent) if seed is None else np.random.default_rng(seed).normal(size=n_latent)
+        numbers = drawn if latent is None else np.asarray(latent, float)
         if numbers.ndim != 1 or not N_LIMITS[0] <= numbers.size <= N_LIMITS[1] or not np.isfinite(numbers).all():
             raise InputError(
                 f"latent numbers have the shape {numbers.shape}; give {N_LIMITS[0]} to {N_LIMITS[1]} finite ones,"
