@@ -30,7 +30,7 @@ from galdiff.limits import check_experiment
 from galdiff.plotting.populations_figure import plot_population
 
 FILES = ("catalogue.h5", "population.png", "report.json", "metrics.json", "config.yaml")
-NUMBERS = 50  # of a history at one redshift, at most
+NUMBERS = 60  # of a history at one redshift, at most
 NEEDED = ("log10_mvir", "n", "seed")  # keywords of a halo node that makes many
 
 
