@@ -36,7 +36,7 @@ from galdiff.plotting.populations_figure import plot_population
 from galdiff.records import BaryonHistory
 
 FILES = ("catalogue.h5", "population.png", "report.json", "metrics.json", "config.yaml")
-NUMBERS = 50  # of a history at one redshift, at most
+NUMBERS = 60  # of a history at one redshift, at most
 Chunks = Iterator[tuple[BaryonHistory, Report]]
 NEEDED = ("log10_mvir", "n", "seed")  # keywords of a halo node that makes many
 

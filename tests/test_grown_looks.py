@@ -174,3 +174,17 @@ def test_presets_of_the_slots_build_what_the_code_takes_by_itself():
     other = build(composed("input/molecular=in_proportion", "input/bursts=damped_random_walk").input, path="input")
     assert isinstance(other.molecular, InProportion)
     assert isinstance(other.bursts, DampedRandomWalk)
+
+
+def test_the_metallicity_of_gas_falls_outwards_and_is_flat_far_out(grown):
+    gas, radius = grown[1].gas, radii(grown[1].gas)
+    of_stars = half(radii(grown[1].stars), grown[1].stars.mass)
+    for k in range(len(HALOS)):
+        order = np.argsort(radius[k])
+        x, log10_z = radius[k][order] / of_stars[k], np.log10(np.asarray(gas.metallicity[k]))[order]
+        assert (np.diff(log10_z) <= 1e-12).all()
+        far = log10_z[x > 5]
+        assert np.ptp(far) < 0.03  # dex
+        assert 0.1 < log10_z[0] - far[-1] < 0.25  # a tenth of a dex per half-mass radius, over two
+    total = (gas.mass * gas.metallicity).sum(-1)
+    np.testing.assert_allclose(total, grown[0].contents["metals"]["ism"][:, -1], rtol=1e-10)

@@ -202,7 +202,7 @@ def test_the_list_shows_own_presets_beside_those_of_galdiff(folder, monkeypatch,
     cli.main(["list", "packages=[mynet]", "--config-dir", "plain"])
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     laws = lines.index("baryons/star_formation=...")
-    assert "slow a constant rate of mine" in lines[laws : laws + 5]
+    assert "slow a constant rate of mine" in lines[laws : laws + 6]
     assert {"mine my reader", "mine all of mine", "trusting"} <= {*lines}
     cli.main(["list"])
     assert "slow" not in capsys.readouterr().out.split()

@@ -1,6 +1,7 @@
 """The bulge of a grown galaxy: which share of the stars it holds (a law in a slot of `GrownGalaxy`), and its size."""
 
 import abc
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +27,7 @@ def bulge_radius(mass: Float[Array, ""]) -> Float[Array, ""]:
 class BulgeShare(nnx.Module):
     """One law of the share of the stars that is in the bulge; subclasses are final."""
 
-    def __init_subclass__(cls, **kwargs: object) -> None:
+    def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         buildable(cls)
 

@@ -1,6 +1,7 @@
 """Star formation that flickers about the history of a grown galaxy (a law in a slot of `GrownGalaxy`)."""
 
 import abc
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -16,7 +17,7 @@ N_WAVES = 256
 class Bursts(nnx.Module):
     """One law of how the rate flickers; subclasses are final."""
 
-    def __init_subclass__(cls, **kwargs: object) -> None:
+    def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         buildable(cls)
 

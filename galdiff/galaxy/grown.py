@@ -117,7 +117,7 @@ class GrownGalaxy(Stage):
         # Gradient and scatter move metals about; they make none.
         metals = history.metallicity("stars")[-1] * mass_formed(history)
         stars["metallicity"] = stars["metallicity"] * metals / jnp.sum(stars["mass"] * stars["metallicity"])
-        gas = None if self.gas is None else self._gas(history, masses, scale, curves)
+        gas = None if self.gas is None else self._gas(self.gas.get_value(), history, masses, scale, curves)
         return Galaxy(stars=StarParticles(**stars), gas=gas, name=self.name)
 
     def births_of(self, history: BaryonHistory, share: Array) -> tuple[Births, Births]:
@@ -185,18 +185,21 @@ class GrownGalaxy(Stage):
             metallicity=self._metallicity(born, radius, scale, g[4]),
         )
 
-    def _gas(self, history: BaryonHistory, masses: Components, scale: Any, curves: Curves) -> GasParticles:
-        variates, length = self.gas.get_value(), masses.r_discs[1]
+    def _gas(
+        self, variates: Any, history: BaryonHistory, masses: Components, scale: Any, curves: Curves
+    ) -> GasParticles:
+        length = masses.r_discs[1]
         radius = length * variates[0]
         reach = GRADIENT_END * jnp.tanh(radius / (HALF_OVER_SCALE * scale * GRADIENT_END))
         profile = jnp.exp(jnp.log(10.0) * self.z_slope.bounded * reach)
         height = self.flattening.bounded * scale
+        sfr = history.sfr[-1] * jnp.exp(self.bursts(jnp.zeros(()))) / 1e9
         gas = profiles.gas_layer(
             variates,
             length,
             profiles.GAS_HEIGHT * height,
             mass=history.m_ism[-1],
-            sfr=history.sfr[-1] * jnp.exp(self.bursts(jnp.zeros(()))) / 1e9,
+            sfr=sfr,
             metallicity=history.metallicity("ism")[-1] * profile / profile.mean(),
             v_c=curve_velocity(curves, radius)[0],
         )
@@ -204,7 +207,7 @@ class GrownGalaxy(Stage):
         stars, here = (m * jnp.exp(-radius / r) for m, r in zip(surface, masses.r_discs, strict=True))
         plane = Midplane(gas=here, stars=stars, height=1e3 * height, metallicity=gas.metallicity)
         molecular = self.molecular(plane)
-        return dataclasses.replace(gas, sfr=gas.sfr * molecular / molecular.mean())
+        return dataclasses.replace(gas, sfr=sfr * molecular / molecular.sum())
 
 
 def _with_order(n: int, seed: int, variates: Any) -> tuple[tuple[np.ndarray, ...], np.ndarray]:

@@ -1,6 +1,7 @@
 """Which share of the gas is molecular, place by place: where stars form now (a law in a slot of `GrownGalaxy`)."""
 
 import abc
+from typing import Any
 
 import jax.numpy as jnp
 from flax import nnx
@@ -23,7 +24,7 @@ class Midplane:
 class MolecularFraction(nnx.Module):
     """One law of the molecular share of the gas; subclasses are final."""
 
-    def __init_subclass__(cls, **kwargs: object) -> None:
+    def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         buildable(cls)
 
