@@ -24,13 +24,14 @@ from galdiff.plotting.posterior_figures import plot_corner, plot_trace
 
 FILES = ("table.csv", "table.md", "metrics.json", "config.yaml")
 BYTES = 2_000_000  # of a galaxy, at most
+MOCK = "mock"  # as data, of a case that makes some
 
 
 @experiment("infer")
 def main(cfg: DictConfig) -> None:
     runtime.configure(**cfg.runtime)
     check_experiment(cfg, "infer")
-    if not pathlib.Path(str(cfg.data)).expanduser().exists():
+    if cfg.data != MOCK and not pathlib.Path(str(cfg.data)).expanduser().exists():
         raise InputError(f"data is {cfg.data}: there is no such table; give the path of one (docs/posteriors.md)")
     folder = pathlib.Path(cfg.output)
     check_output(folder, BYTES, cfg.overwrite, FILES)
@@ -52,8 +53,7 @@ def main(cfg: DictConfig) -> None:
                 writers |= {
                     f"{name}_corner.png": plot_corner(result.flat, labels, name).savefig,
                     f"{name}_trace.png": plot_trace(result.draws, labels, name).savefig,
-                    f"{name}_fit.png": case.figure(name, posteriors[name], result).savefig,
-                }
+                } | case.files(name, posteriors[name], result)
             usable = [name for name, result in results.items() if result.usable]
             metrics = {
                 "galaxies": len(results),

@@ -25,11 +25,13 @@ from galdiff.plotting.mock_figure import plot_mock, summary_of
 from galdiff.populations.catalogue import Mock
 from galdiff.populations.diffmahpop import halo_population
 from galdiff.populations.dust_population import dust_population
+from galdiff.populations.formed import StarsByAge
 from galdiff.populations.gas import with_gas
 from galdiff.populations.light import MockLight
 from galdiff.populations.members import draw_members
 from galdiff.populations.shells import ShellTables
 from galdiff.populations.volumes import Volume, total
+from galdiff.sfh.fractions import AgeFractions
 
 FILES = ("mock.png", "metrics.json", "config.yaml")
 BYTES = 4_000_000  # of all files but the catalogue, at most
@@ -48,16 +50,16 @@ def mock_of(cfg: DictConfig, steps: Steps) -> tuple[Mock, Volume]:
     with steps("library"):
         seen = {"passbands": survey.passbands, "lines": list(cfg.lines), "dust": cfg.gas_dust}
         library, gas = with_gas(build(cfg.ssp, path="ssp"), parts["nebular"], **seen)
-        settings = {"z_max": float(members.redshift.max()), **cfg.tables}
-        tables = ShellTables(library=library, passbands=survey.passbands, **settings)
+        ages, lgmet = AgeFractions(step=cfg.age_step), np.asarray(library.ssp_lgmet).tolist()
+        fixed = {"ages": ages, "imf": parts["imf"], "cosmology": cosmology, "passbands": survey.passbands}
+        lines = gas.of_nodes(int(np.prod(np.shape(library.ssp_flux)[:2])))
+        z_max = float(members.redshift.max())
+        tables = ShellTables(library=library, lines=lines, z_max=z_max, **fixed, **cfg.tables)
         tables.check(members.redshift)
         light = MockLight(
             haloes=halo_population(),
-            galaxies=parts["sfh_population"],
-            metallicity=parts["metallicity"],
+            stars=StarsByAge(metallicity=parts["metallicity"], ages=ages, lgmet=lgmet),
             dust=dust_population(),
-            library=library,
-            imf=parts["imf"],
             parts=tables.n_parts,
             gas=gas,
         )
@@ -67,6 +69,7 @@ def mock_of(cfg: DictConfig, steps: Steps) -> tuple[Mock, Volume]:
         places=places,
         place_units=volume.position_units,
         light=light,
+        former=parts["sfh_population"].former(ages, cosmology, cfg.chunk),
         tables=tables,
         survey=survey,
         cosmology=cosmology,
@@ -104,14 +107,15 @@ def write(cfg: DictConfig, mock: Mock, volume: Volume, folder: pathlib.Path, ste
             parts.write(number, rows)
             advance(mock.chunks[number][1].size)
     every = -(-mock.members.log10_m.size // cfg.figure)
-    drawn, n, detected = [], 0, 0
+    drawn, n, detected, dark = [], 0, 0, 0
 
     def chunks() -> Iterator[np.ndarray]:
-        nonlocal n, detected
+        nonlocal n, detected, dark
         for number in numbers:
             rows = parts.read(number)
-            n, detected = n + rows.size, detected + int(rows["detected"].sum())
-            drawn.append(rows[rows["id"] % every == 0])
+            lit = np.isfinite(rows["true_log10_mstar"])  # the others have a baryon cycle without a solution
+            n, detected, dark = n + rows.size, detected + int(rows["detected"].sum()), dark + int((~lit).sum())
+            drawn.append(rows[lit & (rows["id"] % every == 0)])
             yield rows
 
     with steps("catalogue"):
@@ -121,7 +125,7 @@ def write(cfg: DictConfig, mock: Mock, volume: Volume, folder: pathlib.Path, ste
         size, h0 = total(volume, mock.cosmology) / every, float(mock.cosmology.h0)
         found = summary_of(np.concatenate(drawn), mock.survey.columns, mock.survey.detect_in[0], size, h0)
         figure = plot_mock(found, f"{mock.survey.name}, {n:,} galaxies")
-    metrics = {"galaxies": n, "detected": detected, "merged": mock.members.log10_m.size - n}
+    metrics = {"galaxies": n, "detected": detected, "merged": mock.members.log10_m.size - n, "without_light": dark}
     metrics |= {"seconds": steps.summary(), "peak_memory_mb": runtime.peak_memory(), "versions": runtime.versions()}
     writers = (figure.savefig, as_json(metrics), text(OmegaConf.to_yaml(cfg, resolve=True)))
     write_files(folder, dict(zip(FILES, writers, strict=True)), cfg.overwrite)

@@ -33,6 +33,8 @@ from galdiff.populations.branches import BranchedLight, SeenAt, distance_modulus
 from galdiff.populations.diffmahpop import halo_population
 from galdiff.populations.dust_population import dust_population
 from galdiff.populations.mass_function import halo_masses
+from galdiff.populations.point_tables import point_tables
+from galdiff.sfh.fractions import AgeFractions
 
 FILES = ("recover_population.png", "counts.npz", "metrics.json", "config.yaml")
 
@@ -42,11 +44,12 @@ def population_of(cfg: DictConfig, library) -> tuple[BranchedLight, SeenAt]:
     universe, z = build(cfg.cosmology, path="cosmology"), float(cfg.redshift)
     bands = [load_passband(name) for name in cfg.passbands.values()]
     tables = band_tables(library, bands, z, float(cfg.tolerance))
+    now, ages, imf = cosmology.age(universe, z), AgeFractions(step=cfg.step), build(cfg.imf, path="imf")
     seen = SeenAt(
-        time=cosmology.age(universe, z),
+        time=now,
         redshift=jnp.asarray(z),
         modulus=distance_modulus(universe, z),
-        flux=tables.flux.reshape(-1, tables.flux.shape[-1]),
+        light=point_tables(ages, float(now), np.asarray(library.ssp_lg_age_gyr), np.asarray(tables.flux), imf),
         centre=tables.centre,
         baryon_fraction=jnp.asarray(universe.omega_b / universe.omega_m),
     )
@@ -54,10 +57,9 @@ def population_of(cfg: DictConfig, library) -> tuple[BranchedLight, SeenAt]:
         galaxies=build(cfg.sfh_population, path="sfh_population"),
         dust=dust_population(),
         metallicity=build(cfg.metallicity, path="metallicity"),
-        library=library,
-        imf=build(cfg.imf, path="imf"),
+        ages=ages,
+        lgmet=np.asarray(library.ssp_lgmet).tolist(),
         parts=tables.parts,
-        widest=cfg.widest,
     )
     return light, jax.tree.map(lambda x: jnp.asarray(x, float), seen)
 
@@ -68,7 +70,7 @@ def grown(cfg: DictConfig, light: BranchedLight, seen: SeenAt, n: int, key) -> o
     universe, z = build(cfg.cosmology, path="cosmology"), float(cfg.redshift)
     first, then = jax.random.split(key)
     log10_m = halo_masses(masses, tuple(cfg.log10_mhalo), z, jax.random.uniform(first, (n,)))
-    ages = light.stars.ages.points_before(seen.time).age
+    ages = light.stars.ages.ages(seen.time)
     return jax.jit(lambda m, k: grow_centrals(halo_population(), ages, m, z, universe, k))(log10_m, then)
 
 

@@ -120,15 +120,19 @@ LIMITS: Mapping[str, Mapping[str, Limit | Choice | Place]] = {
         "extensions": _one_of("galdiff.io.fits_cube.EXTENSIONS"),
         "view.orientation": _one_of("galdiff.galaxy.orientation.ORIENTATIONS"),
         "view.centre": _one_of("galdiff.galaxy.centre.CENTRES"),
-        **dict.fromkeys(("precision.rank", "precision.a_v_modes", "smoothing.neighbours", "maps.h_v_kms"), POSITIVE),
+        **dict.fromkeys(("precision.a_v_modes", "smoothing.neighbours", "maps.h_v_kms"), POSITIVE),
         **dict.fromkeys(("noise.background", "noise.exposure_s", "noise.n_exposures"), POSITIVE),
         **dict.fromkeys(("max_spaxels", "noise.snr", "noise.wave_ref", "maps.bin_stars"), OR_NULL),
-        **dict.fromkeys(("precision.h_v_kms", "precision.v_max_kms"), OR_NULL),
+        **dict.fromkeys(("precision.rank", "precision.h_v_kms", "precision.v_max_kms"), OR_NULL),
         "precision.a_v_max": Limit(0, 100, "mag", closed=True, null=True),
         **dict.fromkeys(("lsf_scale", "psf_scale"), Limit(0.2, 2.6, note=" (1: as published)")),
     },
     "populate": {"batch": AT_LEAST_ONE, "chunk": AT_LEAST_ONE, "figure": Limit(2, closed=True), "n_steps": STEPS}
-    | {"halo.seed": Limit(0, closed=True), "tolerance": Limit(0, MOST, "dex", null=True)},
+    | {
+        "workers": Limit(1, 1024, closed=True),
+        "halo.seed": Limit(0, closed=True),
+        "tolerance": Limit(0, MOST, "dex", null=True),
+    },
     "sensitivity": {"draws": AT_LEAST_ONE, "chunk": AT_LEAST_ONE, "n_steps": Limit(2, closed=True)}
     | {"compare.n": AT_LEAST_ONE, "compare.step": SHARE, "compare.floor": POSITIVE}
     | {"one_halo.n_times": Limit(2, closed=True), "one_halo.log10_mvir": Limit(6, 17, "dex(Msun)", closed=True)},

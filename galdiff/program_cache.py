@@ -1,4 +1,7 @@
-"""Compiled programs that stay on disk between runs: a folder of the user's, limited in size, on unless switched off."""
+"""Programs that stay on disk between runs: a folder of the user's, limited in size, on unless switched off.
+
+JAX keeps what it compiled; the folder `traces` in it holds what was traced and lowered before that (`core.kept`).
+"""
 
 import contextlib
 import hashlib
@@ -6,11 +9,13 @@ import importlib.metadata
 import os
 import pathlib
 import platform
+import tempfile
 
 import jax
 
 AUTO = "auto"
 MOST_BYTES = 1_000_000_000
+TRACES, MOST_OF_TRACES = "traces", 200_000_000  # bytes
 WARNING = "Error .*persistent compilation cache"  # of a program that another process is writing: it is compiled again
 
 
@@ -40,7 +45,8 @@ def keep_programs(cache_dir: str | pathlib.Path) -> None:
         return
     folder = default_folder() if auto else pathlib.Path(cache_dir).expanduser().resolve()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        (folder / TRACES).mkdir(parents=True, exist_ok=True)
+        limit(folder / TRACES, MOST_OF_TRACES)
         if auto:  # a folder of the user may hold other files
             limit(folder, MOST_BYTES)
     except OSError:
@@ -55,7 +61,8 @@ def keep_programs(cache_dir: str | pathlib.Path) -> None:
 
 def limit(folder: pathlib.Path, most: int) -> None:
     """Remove the oldest files of a folder until the rest takes at most `most` bytes."""
-    files = sorted((entry.stat().st_mtime, entry.stat().st_size, entry.path) for entry in os.scandir(folder))
+    found = (entry for entry in os.scandir(folder) if entry.is_file())
+    files = sorted((entry.stat().st_mtime, entry.stat().st_size, entry.path) for entry in found)
     excess = sum(size for _, size, _ in files) - most
     for _, size, path in files:
         if excess <= 0:
@@ -63,3 +70,31 @@ def limit(folder: pathlib.Path, most: int) -> None:
         with contextlib.suppress(OSError):  # another process was faster
             os.unlink(path)
         excess -= size
+
+
+def traces() -> pathlib.Path | None:
+    """Folder of traces; None where `keep_programs` made none."""
+    programs = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
+    folder = None if programs is None else pathlib.Path(programs) / TRACES
+    return folder if folder is not None and folder.is_dir() else None
+
+
+def read_trace(folder: pathlib.Path, name: str) -> tuple[bytes, bytes] | None:
+    """Outline and program under a name, or None where there is none, or not as it was written."""
+    try:
+        digest, _, content = (folder / name).read_bytes().partition(b"\n")
+    except OSError:
+        return None
+    if hashlib.sha256(content).hexdigest().encode() != digest:
+        return None
+    outline, _, program = content.partition(b"\n")
+    return outline, program
+
+
+def write_trace(folder: pathlib.Path, name: str, outline: bytes, program: bytes) -> None:
+    """Keep outline (one line) and program under a name, whole or not at all; a disk that refuses is passed over."""
+    content = outline + b"\n" + program
+    with contextlib.suppress(OSError), tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
+        file.write(hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
+        file.close()
+        os.replace(file.name, folder / name)

@@ -5,6 +5,7 @@ import typing
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float
 
+from galdiff.core.cumulative import gross
 from galdiff.core.hermite import backward_slopes, hermite
 from galdiff.core.record import quantity, record, static
 from galdiff.cosmology import Cosmology
@@ -81,6 +82,16 @@ class SkyGas:
     sfr: Float[Array, "gas"] | None = quantity("Msun/yr", "star formation rate", default=None)
     oxygen: Float[Array, "gas"] | None = quantity("", "oxygen mass fraction", default=None)
     hydrogen: Float[Array, "gas"] | None = quantity("", "hydrogen mass fraction", default=None)
+    smoothing: Float[Array, "gas"] | None = quantity("kpc", "Gaussian smoothing length", default=None)
+
+
+@record
+class LineTable:
+    """Emission lines of the gas that stars of one age and metallicity ionise, per mass of these stars."""
+
+    lum: Float[Array, "met age line"] = quantity("Lsun/Msun", "luminosity per Msun formed, before dust outside the gas")
+    lg_age: Float[Array, "age"] = quantity("dex(Gyr)", "log10 of the age of the stars, increasing; one: whatever age")
+    lgmet: Float[Array, "met"] = quantity("dex", "log10 of the metal mass fraction of the gas, increasing")
 
 
 @record
@@ -136,6 +147,9 @@ class Bank:
     velocity, (channel, wave)."""
 
     response: Float[Array, "... wave"] = quantity("1", "recorded luminosity density per template coefficient")
+    lines: Float[Array, "line v pixel"] | None = quantity(
+        "1/Angstrom", "recorded density of an emission line in the pixels around it", default=None
+    )
 
 
 @record
@@ -143,6 +157,13 @@ class SpectralCube:
     """Spectra of all spaxels as coefficients of basis templates, before redshift and spectrograph."""
 
     coef: Float[Array, "y x v rank"] = quantity("Lsun/Angstrom", "coefficient of each template at each velocity node")
+
+
+@record
+class LineLight:
+    """Emission lines of all spaxels at each velocity node, before redshift and spectrograph."""
+
+    lum: Float[Array, "y x v line"] = quantity("Lsun", "luminosity that leaves the galaxy; B-spline weights along v")
 
 
 @record
@@ -174,6 +195,15 @@ class KinematicMaps:
     h4: Float[Array, "y x"] = quantity("", "Gauss-Hermite h4")
     age: Float[Array, "y x"] = quantity("Gyr", "mean age")
     metallicity: Float[Array, "y x"] = quantity("", "mean metal mass fraction")
+
+
+@record
+class LineMaps:
+    """Maps of emission lines as they are seen; the names of the lines are those of the plan."""
+
+    flux: Float[Array, "y x line"] = quantity("1e-20 erg/s/cm2", "flux of each line")
+    v: Float[Array, "y x"] = quantity("km/s", "mean velocity of the light of all lines; NaN in the dark")
+    sigma: Float[Array, "y x"] = quantity("km/s", "its dispersion; NaN in the dark")
 
 
 @record
@@ -219,11 +249,9 @@ class HaloGrowth(typing.Protocol):
 
     def log10_mass(self, time: Float[ArrayLike, "..."]) -> Float[Array, "..."]:
         """log10 of the mass [dex(Msun)] at cosmic times [Gyr] of any shape."""
-        ...
 
     def accretion_rate(self, time: Float[ArrayLike, "..."]) -> Float[Array, "..."]:
         """Derivative of the mass [Msun/Gyr] at cosmic times [Gyr] of any shape."""
-        ...
 
 
 @record
@@ -248,9 +276,8 @@ class Diagnostics:
 class BaryonHistory:
     """Masses, metals, energies and flows of one galaxy at the asked times; many galaxies carry a leading axis.
 
-    Contents and flows are keyed by conserved quantity (mass, metals, energy), then by reservoir or flow. Reservoirs
-    outside the galaxy are ledgers that start at zero: what was taken from one is negative there. The sum over all
-    reservoirs of a quantity never changes.
+    Contents and flows are keyed by quantity (mass, metals, energy), then by reservoir or flow. Reservoirs outside the
+    galaxy are ledgers that start at zero: what was taken is negative there. The sum over all never changes.
     """
 
     time: Float[Array, "t"] = quantity("Gyr", "cosmic time, increasing")
@@ -273,8 +300,13 @@ class BaryonHistory:
 
     @property
     def m_star(self) -> Float[Array, "t"]:
-        """Stellar mass [Msun], net of what dying stars returned."""
+        """Stellar mass that survives [Msun], remnants included: net of what dying stars returned."""
         return self.contents["mass"]["stars"]
+
+    @property
+    def m_formed(self) -> Float[Array, "t"]:
+        """Stellar mass ever formed [Msun]: growth of `m_star` over the share that stays locked, by the trapezoid."""
+        return gross(self.m_star, self.flows["mass"]["star_formation"], self.sfr)
 
     @property
     def m_ism(self) -> Float[Array, "t"]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import functools
 import gc
 import importlib.metadata
 import os
@@ -24,6 +25,7 @@ os.environ.setdefault(
 import jax
 import jaxtyping
 import pytest
+from jax.interpreters import mlir
 
 jax.config.update("jax_enable_x64", True)
 gc.set_threshold(100_000, 10, 10)  # tracing makes many objects, and searches for garbage among them are slow
@@ -45,6 +47,11 @@ if sys.dont_write_bytecode:  # else every child reads the sources of JAX and all
 os.environ["PYTHONWARNINGS"] = ",".join(
     filter(None, (os.environ.get("PYTHONWARNINGS"), "ignore:Error reading persistent compilation cache"))
 )
+
+# JAX loads all dialects of its compiler anew for every program, a fifth of the time of the small ones: load them once
+# for each file of tests.
+CONTEXT = functools.lru_cache(1)(mlir.make_ir_context)
+sys.modules[mlir.make_ir_context.__module__].make_ir_context = CONTEXT
 
 if os.environ.get("GALDIFF_TYPECHECK") == "1":  # types and shapes of every annotated call, checked as the tests run
     jaxtyping.install_import_hook("galdiff", "beartype.beartype")
@@ -103,6 +110,7 @@ MUCH = 3e9  # bytes of a test process, above which compiled programs are dropped
 def _forget_compiled_programs():
     """Programs of thousands of tests fill the memory of a small machine; drop them between modules."""
     yield
+    CONTEXT.cache_clear()  # with the constants of its programs
     status = pathlib.Path("/proc/self/statm")
     if status.exists() and int(status.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") > MUCH:
         jax.clear_caches()

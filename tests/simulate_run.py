@@ -24,6 +24,7 @@ SMALL = (
     "input.n_gas=200",
     "precision.rank=16",
     "instrument=muse_wfm",
+    "dust=none",
 )
 
 

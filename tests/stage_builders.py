@@ -35,6 +35,7 @@ from galdiff.galaxy.streaming import StreamingDisc
 from galdiff.galaxy.view import GasView, StarView
 from galdiff.halo.history import HistorySettings, diffmah_history
 from galdiff.ifu.direct import DirectSpectrograph
+from galdiff.ifu.emission import LineDeposit, plan_lines
 from galdiff.ifu.instrument import make_instrument
 from galdiff.ifu.per_star import PerStar
 from galdiff.ifu.placement import AtRedshift, place
@@ -54,12 +55,18 @@ from galdiff.light_records import (
     Starlight,
     StellarHistory,
 )
+from galdiff.nebular.emitters import StarFormingGas, YoungStars
 from galdiff.nebular.h_ii_regions import HIIRegions, NoGas
+from galdiff.nebular.lines import LINES, NAMES
+from galdiff.nebular.lines_per_mass import LinesPerMass
 from galdiff.observing.broadening import Broadening, NoBroadening
 from galdiff.observing.galaxy_lines import MeasureLines
+from galdiff.observing.gas_lines import SeenLines
 from galdiff.observing.seen_maps import SeenMaps, seen_stages
 from galdiff.observing.spectrum_steps import SpectrumSteps
+from galdiff.observing.spectrum_tables import spectrum_tables
 from galdiff.observing.star_sums import BareMaps
+from galdiff.observing.tabled_light import TabledLight
 from galdiff.photometry.magnitudes import Photometry
 from galdiff.photometry.passband import Passband
 from galdiff.photometry.tabled import TabledPhotometry
@@ -304,6 +311,25 @@ def tabled_photometry():
     return stage, {"populations": PopulationWeights(mass=mass, lg_age=ages), "tables": tables, "epoch": epoch()}
 
 
+def tabled_light() -> tuple[Stage, dict]:
+    """Fifty pixels about a line of stars and one of gas."""
+    wave, pixels = np.arange(4700.0, 5100.0, 1.0), np.exp(np.arange(np.log(5060.0), np.log(5360.0), 1e-3))
+    dip = 1 - 0.3 * np.exp(-0.5 * ((wave - 4890.0) / 4.0) ** 2)
+    grid = SSPGrid(
+        ssp_wave=wave,
+        ssp_lg_age_gyr=np.array([-2.5, 0.0, 1.0]),
+        ssp_lgmet=np.array([-2.3, -1.8]),
+        ssp_flux=np.linspace(1e-3, 3e-4, 6).reshape(2, 3, 1) * dip,
+        ssp_fwhm=np.full(wave.shape, 2.5),
+    )
+    tables = spectrum_tables(grid, pixels, np.full(pixels.shape, 90.0), 0.08, lines=("Hbeta", "[OIII]5007"))
+    ages = jnp.asarray(np.asarray(grid.ssp_lg_age_gyr), float)
+    populations = PopulationWeights(mass=jnp.full((2, 3), 1e9), lg_age=ages)
+    stage = TabledLight(dust=GalaxyDust(curve=ModifiedCalzetti(), tilt=-0.3), clouds=GalaxyLight())
+    seen_at = dataclasses.replace(epoch(), redshift=jnp.asarray(0.08))
+    return stage, {"populations": populations, "spectrum": tables, "epoch": seen_at}
+
+
 def high_redshift() -> dict:
     """A spectrum about Lyman alpha and its limit, at redshift 7."""
     wave = jnp.asarray(np.linspace(600.0, 1500.0, 60))
@@ -360,6 +386,20 @@ def measure_lines():
     return MeasureLines(), {"nebular": nebular, "spectrum": spectrum, "epoch": epoch()}
 
 
+def emission(n: int) -> tuple[Stage, dict]:
+    """Stage n of lines per mass, deposit and maps, with what the earlier ones make."""
+    regions, where = h_ii_regions()[0], placement()
+    wave = np.array([line.wave for line in LINES])
+    lines = plan_lines(plan(), NAMES, wave, np.full(len(wave), 25.0), curve(wave))
+    stages = [LinesPerMass(regions=regions, library=ionising_library()), LineDeposit(lines=lines)]
+    if n == 0:
+        return stages[0], {}
+    records = {"sky_emitters": sky_stars(), "line_table": stages[0](), "placement": where}
+    if n == 1:
+        return stages[1], records
+    return SeenLines(plan=plan(), lines=lines), {"line_light": stages[1](**records), "placement": where}
+
+
 class Halved(Stage):
     """A step that dims all light."""
 
@@ -407,6 +447,7 @@ BUILDERS: dict[type[Stage], Callable] = {
     GalaxyLight: galaxy_light,
     GalaxyDust: galaxy_dust,
     TabledPhotometry: tabled_photometry,
+    TabledLight: tabled_light,
     NoGalaxyDust: lambda: (NoGalaxyDust(), {"starlight": starlight()}),
     NoDustEmission: lambda: (NoDustEmission(), {"spectrum": spectrum()}),
     ModifiedBlackBody: lambda: (
@@ -431,6 +472,11 @@ BUILDERS: dict[type[Stage], Callable] = {
     HIIRegions: h_ii_regions,
     NoGas: lambda: (NoGas(), {"starlight": starlight()}),
     MeasureLines: measure_lines,
+    LinesPerMass: lambda: emission(0),
+    LineDeposit: lambda: emission(1),
+    SeenLines: lambda: emission(2),
+    YoungStars: lambda: (YoungStars(), {"observed_stars": sky_stars()}),
+    StarFormingGas: lambda: (StarFormingGas(dust=DustScreen(a_v=0.7)), {"sky_gas": gas_column()[1]["sky_gas"]}),
     SpectrumSteps: spectrum_steps,
     Photometry: photometry,
     Pandya23: pandya23,

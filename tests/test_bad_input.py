@@ -182,6 +182,12 @@ def test_wavelengths_outside_the_library_are_refused(tmp_path, capsys):
     assert "precision.coverage=crop" in line or "choose another library" in line
 
 
+def test_a_galaxy_whose_band_the_library_does_not_cover_is_refused_before_it_grows(tmp_path, capsys, no_long_work):
+    line = refused(capsys, tmp_path / "out", *COMMON, "instrument=nirspec_g395h", "placement.redshift=0.1")
+    assert "at redshift 0.1" in line
+    assert "choose another library, redshift or instrument" in line
+
+
 def test_a_full_disk_is_noticed_before_long_work(tmp_path, capsys, monkeypatch, no_long_work):
     usage = collections.namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 10**9, 1000))

@@ -26,13 +26,14 @@ from galdiff.runtime import project_dir
 BAD = ("nan", "inf", "-1", "0", "1e30", "text", "null", "[1]")
 NOT_NUMBERS = ("nan", "inf", "text", "[1]")  # never right where a number stands
 EXPERIMENTS = ("simulate", "populate", "sensitivity", "train", "predict", "finetune")
-LIGHT = ("recover_maps", "recover_spectrum", "recover_population", "sed", "mock_catalog")
+LIGHT = ("recover_maps", "recover_spectrum", "recover_population", "sed", "mock_catalog", "infer")
 EXPERIMENTS += LIGHT
 OTHERS = ("checkpoint", "data", "redshifts", "fills")  # which may be a text or a list
 FEW = {  # halos that are made before the work begins
     "train": [f"case.{name}.n=8" for name in ("observed", "fitted", "held_out")],
     "predict": ["input.n=8"],
     "finetune": ["mock.halos.n=8", "halos.n=8"],
+    "infer": [f"data={project_dir('conf')}"],  # any path that is there
 }
 LATER = ("hydra", "runtime", "packages")  # of the process
 
@@ -79,10 +80,10 @@ def stop_before_work(patch):
 
 
 def library_apart(build):
-    """`build` without the library, whose spectra take long."""
+    """`build` without the library and the case, whose spectra take long."""
 
     def apart(node, path):
-        if path == "ssp":
+        if path in ("ssp", "case"):
             raise LongWork
         return build(node, path=path)
 

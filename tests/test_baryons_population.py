@@ -195,7 +195,7 @@ def test_cycles_that_differ_in_parameters_alone_share_compiled_programs():
     halos = jax.tree.map(lambda x: x[:2], population(8))
     masses = [p._on_grid(p.state, halos, None).m_star[:, -1] for p in (plain, windy)]
     assert (masses[1] < 0.9 * masses[0]).all()
-    assert plain._on_grid._cache_size() == 1
+    assert plain._on_grid.plain._cache_size() == 1
 
 
 def test_many_halos_are_solved_by_a_polished_program_and_few_by_one_that_is_there_sooner(halos, monkeypatch):

@@ -6,16 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from galdiff.baryons.patankar import ModifiedPatankar, patankar_step
-from galdiff.baryons.solve import (
-    GRADING,
-    FlowTerm,
-    grid_times,
-    solve_adaptively,
-    solve_on_grid,
-    stage_times,
-    step_counts,
-)
+from galdiff.baryons.adaptive import FlowTerm, ModifiedPatankar, solve_adaptively
+from galdiff.baryons.patankar import patankar_step
+from galdiff.baryons.solve import GRADING, grid_times, solve_on_grid, stage_times, step_counts
 from galdiff.core.budget import Budget
 
 PAIR = {"m": Budget(reservoirs=("a", "b"), transfers={"ab": ("a", "b"), "ba": ("b", "a")})}

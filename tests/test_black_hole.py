@@ -10,6 +10,8 @@ import pytest
 
 from galdiff.baryons.evolve import Outputs, evolve_prepared
 from galdiff.baryons.laws.croton06 import MOST, Croton06
+from galdiff.baryons.laws.evolving_logistic import EvolvingLogistic
+from galdiff.baryons.laws.logistic import Logistic
 from galdiff.baryons.pandya23 import Pandya23
 from galdiff.build import build
 from galdiff.cosmology import Cosmology
@@ -30,8 +32,8 @@ def composed(*overrides):
 
 @pytest.fixture(scope="module")
 def stage():
-    """The calibrated cycle, as its preset builds it."""
-    cycle = build(composed("baryons=calibrated").baryons, path="baryons")
+    """The calibrated cycle: the default of the main job."""
+    cycle = build(composed().baryons, path="baryons")
     cycle.outputs = Outputs(redshifts=REDSHIFTS, n_steps=192)
     return cycle
 
@@ -62,14 +64,16 @@ def solved(stage, prepared):
 def test_stars_are_those_of_observed_centrals_from_dwarfs_to_clusters(solved):
     off = np.asarray(stellar_masses(solved[0]))
     assert np.abs(off[:, -1]).max() < 0.15  # dex, z = 0
-    assert np.abs(off[1:, 1]).max() < 0.32  # z = 1
-    assert np.abs(off[2:, 0]).max() < 0.3  # z = 2
+    assert np.abs(off[:, 1]).max() < 0.25  # z = 1
+    assert np.abs(off[:, 0]).max() < 0.25  # z = 2
 
 
 def test_massive_galaxies_are_quenched_and_others_are_on_the_main_sequence(solved):
     now = today(solved[0])
     mass = np.asarray(jnp.log10(solved[0].m_star[:, -1]))
-    assert (np.asarray(now["log10_ssfr"])[mass > 11] < -11).all()
+    ssfr = np.asarray(now["log10_ssfr"])
+    assert (ssfr[(mass > 11) & (np.array(MASSES) < 14.2)] < -11).all()
+    assert ssfr[-1] < -10.75  # in clusters, whose centrals grow by mergers, which the cycle has not
     between = (mass > 8.8) & (mass < 10.4)
     assert between.sum() == 2
     assert np.abs(np.asarray(now["main_sequence"])[between]).max() < 0.2
@@ -81,7 +85,7 @@ def test_gas_oxygen_and_black_holes_are_near_the_observed_ones(solved):
     forming = (mass > 8.8) & (mass < 10.6)  # the relation of gas is that of star-forming galaxies
     assert np.abs(np.asarray(now["gas"])[forming]).max() < 0.2
     assert np.abs(np.asarray(now["oxygen"])[(mass > 8.8) & (mass < 11)]).max() < 0.2
-    assert np.abs(np.asarray(now["black_hole"])[(mass > 10.2) & (mass < 11.6)]).max() < 0.3
+    assert np.abs(np.asarray(now["black_hole"])[mass > 10.2]).max() < 0.3
     assert sum(float((r**2).sum()) for r in residuals(solved[0]).values()) < 150
 
 
@@ -129,6 +133,19 @@ def test_no_black_hole_shines_above_a_few_percent_of_its_eddington_limit():
     assert (np.diff(shines) > 0).all()
     assert shines[-1] < MOST
     assert shines[-1] > 0.99 * MOST
+
+
+def test_prevention_that_moves_with_redshift_keeps_its_share_at_the_moving_speed():
+    law = EvolvingLogistic(low=0.1, high=0.9, steepness=8.0, log10_v=1.7, beta=0.5)
+    redshift = jnp.asarray([0.0, 1.0, 3.0])
+    v_vir = 10**1.7 * (1 + redshift) ** 0.5
+    at = lambda v: type("State", (), dict(halo=type("Halo", (), dict(v_vir=v, redshift=redshift))))  # noqa: E731
+    p = law.parameters()
+    np.testing.assert_allclose(law(p, at(v_vir)), 0.5, rtol=1e-6)
+    assert (np.diff(law(p, at(jnp.full(3, 60.0)))) < 0).all()  # at one speed less comes in the earlier it is
+    still = EvolvingLogistic(low=0.1, high=0.9, steepness=8.0, log10_v=1.7, beta=0.0)
+    plain = Logistic(low=0.1, high=0.9, steepness=8.0, log10_v=1.7)
+    np.testing.assert_allclose(still(still.parameters(), at(v_vir)), plain(plain.parameters(), at(v_vir)), rtol=1e-12)
 
 
 def test_without_one_the_cycle_has_the_reservoirs_that_it_had():

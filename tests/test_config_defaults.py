@@ -72,9 +72,16 @@ def test_keys_that_repeat_a_default_only_become_fewer(survey):
     assert len(found) == AT_MOST, f"only {len(found)} of {n} keys repeat a default now: set AT_MOST to that\n{listing}"
 
 
-def test_the_job_of_the_defaults_is_what_the_code_does_by_itself():
+def job(*overrides) -> dict:
     with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        config = OmegaConf.to_container(hydra.compose("simulate"), resolve=False)
+        return OmegaConf.to_container(hydra.compose("simulate", overrides=list(overrides)), resolve=False)
+
+
+def test_the_job_of_the_defaults_is_what_the_code_does_by_itself_but_for_what_was_fitted():
+    """Numbers of laws in the code are the published ones; the job takes fitted ones, each from a file of its slot."""
+    fitted, config = job()["baryons"], job("baryons=pandya23")
+    slots = {name for name, node in fitted.items() if node != config["baryons"].get(name)}
+    assert slots == {path.parent.name for path in (ROOT / "conf" / "baryons").glob("*/calibrated.yaml")}
     other = {
         f"{place}.{key}": (value, known[key])
         for place, node in nodes(config, "")

@@ -15,7 +15,7 @@ from galdiff.ifu.covariance import averaged, correlation, excess, root
 from galdiff.ifu.instrument import from_mapping, output_wave
 from galdiff.ifu.noise import detector_variance
 from galdiff.ifu.spectrograph import never_negative
-from galdiff.observing.noise import with_noise
+from galdiff.observing.noise import warn_faint, with_noise
 from galdiff.records import ObservedCube
 
 DETECTOR = dict(telescope_area_m2=50.0, read_noise_electron=3.0, dark_electron_per_hour=3.0)
@@ -78,6 +78,32 @@ def test_manga_has_the_signal_to_noise_that_its_survey_was_designed_for(name):
     flux = ab_flux(23.0, 6231.0) * 0.25
     found, _ = signal_to_noise(manga, 6231.0, flux, fibre, 1 / step, exposure_s=10800.0, n_exposures=12)
     assert found == pytest.approx(5.0, rel=0.2)
+
+
+@pytest.mark.parametrize("name", ["nirspec_g140h", "nirspec_g235h", "nirspec_g395h"])
+def test_a_ramp_of_nirspec_is_limited_by_its_detector_and_ten_add_up(name):
+    instrument = from_mapping(load(name))
+    wave = output_wave(instrument)
+    ramp, ten = (counting(instrument, wave, exposure_s=1000.0 * n, n_exposures=n) for n in (1, 10))
+    electrons = 1000 * ramp["sky"] * ramp["sensitivity"]
+    assert (electrons < ramp["read"] ** 2 + 1000 * ramp["dark"]).all()  # at R = 2700 the sky is dark
+    assert (electrons > 0).all()
+    assert ramp["read"] ** 2 + 1000 * ramp["dark"] == pytest.approx(6.0**2, rel=0.1)  # required: 6 electrons in 1000 s
+    faint = jnp.full((1, 1, len(wave)), 0.1)
+    one, more = (np.asarray(detector_variance(faint, **counted)) for counted in (ramp, ten))
+    np.testing.assert_allclose(one, 10 * more, rtol=1e-6)
+
+
+def test_an_exposure_that_is_too_short_for_its_galaxy_says_so():
+    flux = np.full((2, 3, 5), 0.2)
+    flux[1, 1] = 0.9
+    with pytest.warns(UserWarning, match=r"S/N of this exposure is 0\.45 per pixel .* lengthen noise\.exposure_s"):
+        warn_faint(mock(flux), np.full(flux.shape, 4.0))
+    warn_faint(mock(flux), np.full(flux.shape, 0.25))
+    dark = np.zeros((2, 3), bool)
+    dark[0, 0] = True
+    with pytest.warns(UserWarning, match="is 0.4 per pixel"):
+        warn_faint(mock(flux, dark), np.full(flux.shape, 0.25))
 
 
 def test_twice_the_spaxel_or_the_pixel_counts_twice_the_electrons():

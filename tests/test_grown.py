@@ -20,7 +20,8 @@ from galdiff.cosmology import Cosmology
 from galdiff.errors import InputError
 from galdiff.galaxy import rotation
 from galdiff.galaxy.births import births, mass_formed
-from galdiff.galaxy.grown import TYPICAL_SPIN, GrownGalaxy, bulge_radius
+from galdiff.galaxy.bulge import bulge_radius
+from galdiff.galaxy.grown import TYPICAL_SPIN, GrownGalaxy
 from galdiff.galaxy.profiles import nodes
 from galdiff.galaxy.view import StarView
 from galdiff.halo.history import diffmah_history
@@ -144,7 +145,7 @@ def test_sizes_follow_spin_and_radius(history, grow):
 
 def test_the_bulge_holds_its_share_and_is_old(history, galaxy):
     stage = GrownGalaxy(n_stars=8, n_gas=0)
-    share = float(stage.bulge_share(history))
+    share = float(stage.bulge(history))
     mass, age = np.asarray(galaxy.stars.mass), np.asarray(galaxy.stars.age)
     np.testing.assert_allclose(mass[15_000:].sum() / mass.sum(), share, rtol=1e-12)
     assert np.average(age[15_000:], weights=mass[15_000:]) > np.average(age[:15_000], weights=mass[:15_000]) + 1
@@ -156,7 +157,7 @@ def test_the_bulge_holds_its_share_and_is_old(history, galaxy):
 
 def test_stars_turn_in_the_gravity_of_all_components(history, galaxy):
     stage = GrownGalaxy(n_stars=8, n_gas=0)
-    scale, share = stage.scale_length(history), stage.bulge_share(history)
+    scale, share = stage.scale_length(history), stage.bulge(history)
     masses = stage.components(history, share, 0.9 * scale, scale)  # older stars lie further in
     radius, v_phi = cylinder(galaxy.gas)
     v_c = np.sqrt(rotation.velocity2(jnp.asarray(radius), masses))

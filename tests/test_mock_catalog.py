@@ -17,7 +17,7 @@ from astropy.table import Table
 from ssp_files import write_dsps
 
 from galdiff import units
-from galdiff.cosmology import Cosmology, comoving_distance
+from galdiff.cosmology import Cosmology, age, comoving_distance
 from galdiff.errors import InputError
 from galdiff.halo.virial import virial_radius
 from galdiff.imf import chabrier
@@ -38,7 +38,10 @@ from galdiff.populations import (
     survey,
     volumes,
 )
+from galdiff.populations.formed import StarsByAge
 from galdiff.populations.mass_function import DiffskyMassFunction
+from galdiff.populations.point_tables import point_tables
+from galdiff.sfh.fractions import AgeFractions
 from galdiff.sfh.metallicity import MassMetallicity
 from galdiff.sps.library import load_ssp
 
@@ -75,21 +78,21 @@ def made(library_file):
         DiffskyMassFunction(), cone, COSMOLOGY, log10_m_min=12.0, satellites=True, seed=3
     )
     library, no_lines = gas.with_gas(library, NoGas(), lines=(), passbands=seen.passbands, dust=1.0)
-    tables = shells.ShellTables(library=library, passbands=seen.passbands, z_max=0.5, tolerance=0.002, step=0.02)
+    ages, lines = AgeFractions(), no_lines.of_nodes(12)
+    fixed = {"ages": ages, "imf": imf, "cosmology": COSMOLOGY, "lines": lines, "passbands": seen.passbands}
+    tables = shells.ShellTables(library=library, z_max=0.5, tolerance=0.002, step=0.02, **fixed)
     return catalogue.Mock(
         members=found,
         places=places,
         place_units=cone.position_units,
         light=light.MockLight(
             haloes=diffmahpop.halo_population(),
-            galaxies=diffstarpop.diffstar_population(calibration="smdpl_dr1"),
-            metallicity=MassMetallicity(),
-            library=library,
-            imf=imf,
+            stars=StarsByAge(metallicity=MassMetallicity(), ages=ages, lgmet=np.asarray(library.ssp_lgmet)),
             dust=dust_population.dust_population(),
             parts=tables.n_parts,
             gas=no_lines,
         ),
+        former=diffstarpop.diffstar_population(calibration="smdpl_dr1").former(ages, COSMOLOGY, 16),
         tables=tables,
         survey=seen,
         cosmology=COSMOLOGY,
@@ -127,9 +130,7 @@ def test_a_lightcone_holds_the_number_of_haloes_of_the_mass_function():
 
 def test_satellites_follow_their_counts_and_lie_in_heavier_hosts():
     box = volumes.Snapshot(redshift=0.1, side=150.0)
-    found, places = members.draw_members(
-        DiffskyMassFunction(), box, COSMOLOGY, log10_m_min=12.0, satellites=True, seed=1
-    )
+    found, places = members.draw_members(DiffskyMassFunction(), box, COSMOLOGY, log10_m_min=12, satellites=True, seed=1)
     inside = found.satellite > 0
     assert (found.log10_m[inside] <= found.log10_mhost[inside]).all()
     assert (found.log10_m >= 12.0 - 1e-6).all()
@@ -185,8 +186,13 @@ def test_magnitudes_between_tables_are_those_of_tables_at_the_redshift(made):
     exact = band_tables(made.tables.library, made.tables.passbands, z, 0.002)
     width = near.ends[1] - near.ends[0]
     share = (np.log1p(z) - near.ends[0]) / width
-    between = (1 - share) * near.near + share * near.far
-    bands = [between @ of_bands(made.tables.n_parts), exact.flux.reshape(12, -1) @ of_bands(exact.parts)]
+    between = (1 - share) * near.near.flux + share * near.far.flux
+    n = between.shape[1] // 4
+    between = between[:, :n] + between[:, 2 * n : 3 * n]  # observed, of young and old stars
+    lg_age, time = np.asarray(made.tables.library.ssp_lg_age_gyr), float(age(COSMOLOGY, z))
+    now = point_tables(made.tables.ages, time, lg_age, np.asarray(exact.flux), made.tables.imf).flux
+    bands = [between @ of_bands(made.tables.n_parts), (now[:, : now.shape[1] // 2] + now[:, now.shape[1] // 2 :])]
+    bands[1] = bands[1] @ of_bands(exact.parts)
     np.testing.assert_allclose(-2.5 * np.log10(bands[0] / bands[1]), 0.0, atol=3e-3)
 
 

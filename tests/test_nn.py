@@ -375,7 +375,7 @@ def test_bad_settings_are_refused_with_the_remedy(bad, message):
 
 def composed(*overrides):
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        return hydra.compose("simulate", overrides=list(overrides))
+        return hydra.compose("simulate", overrides=["baryons=pandya23", *overrides])
 
 
 PRESETS = sorted(p.stem for p in (CONF / "correction").glob("*.yaml"))

@@ -29,12 +29,13 @@ DOCS = pathlib.Path(__file__).resolve().parent.parent / "docs" / "simulate.md"
 GROWTH = {"log10_mvir": 11.5, "observed_redshift": 0.1, "n_stars": 1500, "n_gas": 100}
 VIEW = {"inclination": 40.0, "max_spaxels": 4, "seed": 3, "precision.rank": 8, "gauss_hermite": False}
 NARROW = {"instrument.psf.kind": "gaussian", "instrument.psf.fwhm_arcsec": 0.45}  # needs narrow margins
-BLUE = {"instrument": "muse_wfm", "instrument.wave.end_angstrom": 4900.0, **NARROW}
+BLUE = {"instrument": "muse_wfm", "dust": "none", "instrument.wave.end_angstrom": 4900.0, **NARROW}
 ON_THE_COMMAND_LINE = (
     *("runtime.precision=float64", "halo.log10_mvir=11.5", "halo.observed_redshift=0.1", "input.n_stars=1500"),
     *("input.n_gas=100", "view.inclination=40.0", "max_spaxels=4", "seed=3"),
     *("precision.rank=8", "maps.gauss_hermite=false", "instrument.wave.end_angstrom=4900.0"),
     "instrument=muse_wfm",
+    "dust=none",
     *(f"{key}={value}" for key, value in NARROW.items()),
 )
 EDGE = "ignore:.*lie outside the SSP library:UserWarning"  # the first stars are poorer in metals than any library
@@ -115,7 +116,7 @@ def test_built_objects_take_the_places_of_presets(disc):
         psf=dict(kind="none"),
     )
     few = {"instrument": instrument, "ssp": galdiff.load_ssp(None), "rank": 8, "gauss_hermite": False, "snr": None}
-    clear = galdiff.observe(disc, **few)
+    clear = galdiff.observe(disc, dust="none", **few)
     dust = {"stage": DustScreen(a_v=1.0), "curve": CCM89(r_v=3.1)}
     dim = galdiff.observe(disc.galaxy, dust=dust, **few)  # a record of one's own
     assert clear.summary["instrument"] == "mine"

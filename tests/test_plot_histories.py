@@ -62,6 +62,9 @@ def test_every_curve_is_named_beside_its_panel(figure):
         assert all(box.x0 > inside.x1 for box in boxes)
         assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
         assert len({line.get_color() for line in ax.lines}) == len(ax.lines)
+        around = ax.get_tightbbox()
+        assert figure.bbox.x0 <= around.x0 < around.x1 <= figure.bbox.x1, "cut"
+        assert figure.bbox.y0 <= around.y0 < around.y1 <= figure.bbox.y1, "cut"
 
 
 def test_names_do_not_touch():

@@ -206,16 +206,34 @@ def boxes(figure):
     return {id(t): (t.get_text(), t.get_window_extent()) for t in seen if t.get_text().strip() and t.get_visible()}
 
 
-@pytest.mark.parametrize("kind", ["maps", "spectra", "all maps"])
-def test_no_texts_overlap(figure, cube, kind):
+LONG = "a disc with a name that goes on and on " * 4
+
+
+@pytest.mark.parametrize("kind", ["maps", "spectra", "all maps", "a strip"])
+def test_no_texts_overlap_and_none_is_cut(figure, cube, kind):
     if kind == "spectra":
-        figure = plot_spectra(cube, title="a disc", redshift=0.02)
+        figure = plot_spectra(cube, title=LONG, redshift=0.02)
     elif kind == "all maps":
-        figure = plot_maps(cube, rotating_maps(cube), title="a disc", higher_moments=True)
+        figure = plot_maps(cube, rotating_maps(cube), title=LONG, higher_moments=True)
+    elif kind == "a strip":
+        figure = plot_maps(ODD[kind], rotating_maps(ODD[kind]), title="a strip")
     found = list(boxes(figure).values())
+    inside = [(ax.get_title(), ax.get_tightbbox()) for ax in figure.axes if ax.get_visible()]
+    for text, box in [*found, *inside]:
+        assert figure.bbox.padded(1).containsx(box.x0), text
+        assert figure.bbox.padded(1).containsx(box.x1), text
+        assert figure.bbox.padded(1).containsy(box.y0), text
+        assert figure.bbox.padded(1).containsy(box.y1), text
     for k, (a, box) in enumerate(found):
         for b, other in found[k + 1 :]:
             assert not box.overlaps(other), (a, b)
+
+
+def test_a_colour_bar_is_as_high_as_its_map(figure):
+    bars = [ax for ax in figure.axes if ax.get_label() == "<colorbar>"]
+    for ax, bar in zip([ax for ax in figure.axes if ax.images], bars, strict=True):
+        place = bar.get_position(original=True)  # with its arrows
+        assert (place.y0, place.y1) == pytest.approx((ax.get_position().y0, ax.get_position().y1))
 
 
 def test_oblong_spaxels_keep_their_shape():

@@ -21,6 +21,7 @@ from galdiff.ifu.spread_functions import psf_fwhm
 from galdiff.observing import layout as laying
 from galdiff.observing.field import served_precision
 from galdiff.observing.render import render
+from galdiff.observing.sky import Seen
 from galdiff.records import Placement, SkyStars, SSPGrid
 
 PRESETS = sorted((pathlib.Path(__file__).parent.parent / "conf" / "instrument").glob("*.yaml"))
@@ -142,13 +143,13 @@ def test_tiles_make_the_cube_and_the_maps_of_the_whole_field(kind, fwhm, monkeyp
     )
     setup = setup_of(kind, fwhm)
     lay_out = functools.partial(laying.lay_out, setup, Precision(rank=4, v_max_kms=300.0, h_v_kms=200.0), n)
-    whole, *maps = render(lay_out(tiled=False), stars, placement)
+    whole, *maps = render(lay_out(tiled=False), Seen(stars, placement))
     monkeypatch.setattr(laying, "MAX_DISTRIBUTION", 0)
     monkeypatch.setattr(laying, "TILE", 7)
     tiled = lay_out()
     assert tiled.tile.instrument.n_y <= 7
     assert tiled.blurs_late == (kind == "moffat")
-    parts, *part_maps = render(tiled, stars, placement)
+    parts, *part_maps = render(tiled, Seen(stars, placement))
     assert parts.spaxel_size == whole.spaxel_size
     np.testing.assert_allclose(parts.flux, whole.flux, atol=1e-6 * whole.flux.max())  # float32
     np.testing.assert_allclose(parts.flux.sum(), whole.flux.sum(), rtol=1e-6)

@@ -2,7 +2,9 @@
 
 import importlib.util
 import json
+import os
 import pathlib
+import signal
 import sys
 from unittest import mock
 
@@ -113,6 +115,30 @@ def test_results_depend_neither_on_the_chunk_nor_on_the_devices(done, script, tm
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10), same, read_catalogue(done / "catalogue.h5").histories
     )
+
+
+def test_a_cluster_that_loses_a_worker_makes_the_catalogue_of_one_process(script, tmp_path, monkeypatch):
+    distributed = pytest.importorskip("distributed", reason="dask.distributed is not installed")
+    killed, in_order = [], script.in_order
+
+    def in_order_but_for_one(client, *given):
+        for piece in in_order(client, *given):
+            if not killed:
+                killed.append(min(client.run(os.getpid).values()))
+                os.kill(killed[0], signal.SIGKILL)
+            yield piece
+
+    assert distributed
+    monkeypatch.setattr(script, "in_order", in_order_but_for_one)
+    two = run(script, tmp_path / "two", "cluster=local", "runtime.cpu_devices=1")
+    assert killed
+    monkeypatch.setattr(solvers.jax, "device_count", lambda: 1)  # of the workers
+    one = read_catalogue(run(script, tmp_path / "one") / "catalogue.h5")
+    other = read_catalogue(two / "catalogue.h5")
+    np.testing.assert_array_equal(one.ids, other.ids)
+    jax.tree.map(np.testing.assert_array_equal, one.histories, other.histories)
+    counts = [json.loads((tmp_path / name / "metrics.json").read_text())["report"] for name in ("one", "two")]
+    assert counts[0] == counts[1]
 
 
 def test_batches_have_random_numbers_of_their_own_and_a_seed_repeats_them():

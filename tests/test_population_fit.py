@@ -24,7 +24,7 @@ SCRIPT = runpy.run_path(str(project_dir("experiments") / "recover_population.py"
 
 @pytest.fixture(scope="module")
 def config():
-    few = ["passbands={g: sdss2010-g, r: sdss2010-r}", "axes=[r,g-r]", "widest=2.0", "tolerance=0.05", "bins=6"]
+    few = ["passbands={g: sdss2010-g, r: sdss2010-r}", "axes=[r,g-r]", "step=0.1", "tolerance=0.05", "bins=6"]
     with initialize_config_dir(str(project_dir("conf")), version_base="1.3"):
         return compose("recover_population", [*few, "galaxies=60", "error=0.2", "runtime.precision=float64"])
 

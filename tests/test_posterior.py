@@ -21,6 +21,8 @@ from galdiff.inference.methods.importance import Importance
 from galdiff.inference.methods.laplace import Laplace
 from galdiff.inference.methods.nuts import Nuts, chain_diagnostics
 from galdiff.inference.methods.optimum import Optimum
+from galdiff.inference.methods.smc import Smc
+from galdiff.inference.methods.variational import Variational, begun, mapped, unmapped
 from galdiff.inference.posterior import make_posterior, stacked
 from galdiff.inference.result import reasons_against
 from galdiff.light_records import EmissionLines
@@ -64,6 +66,7 @@ class Nowhere(Line):
 
 GAUSSIAN, CENSORED = Values(noise=Gaussian(), floor=0.0), Values(noise=Censored(), floor=0.0)
 IMPORTANCE = Importance(starts=4, steps=12, rounds=6, draws=200, attempts=2)
+SMC = Smc(populations=4, particles=2000, moves=8, keep=0.7)
 
 
 def posterior(model=Line, y=Y, error=ERROR, likelihood=GAUSSIAN, priors=PRIORS):
@@ -91,8 +94,10 @@ def exact():
     [
         (Laplace(starts=2, steps=12, draws=2000), 0.06),
         (IMPORTANCE, 0.1),
+        (SMC, 0.15),
+        (Variational(layers=0, steps=60, side_by_side=8, learning_rate=0.05, draws=1000), 0.1),
     ],
-    ids=["laplace", "importance"],
+    ids=["laplace", "importance", "smc", "variational"],
 )
 def test_a_line_has_the_posterior_and_the_evidence_of_the_closed_form(line, exact, method, r):
     found = method(line, 1)
@@ -137,10 +142,42 @@ def test_the_optimum_is_that_of_least_squares_with_a_condition(line, exact, solv
     np.testing.assert_allclose(found.diagnostics["condition"], values[-1] / values[0], rtol=1e-6)
 
 
-def test_both_maxima_of_a_density_are_found_and_weighed():
-    found = IMPORTANCE(posterior(Squared, priors={"slope": Normal(0.0, 2.0), "zero": Normal(0.0, 2.0)}))
+TWO_MAXIMA = {"slope": Normal(0.0, 2.0), "zero": Normal(0.0, 2.0)}
+
+
+@pytest.mark.parametrize("method", [IMPORTANCE, SMC], ids=["importance", "smc"])
+def test_both_maxima_of_a_density_are_found_and_weighed_with_the_evidence(method):
+    two = posterior(Squared, priors=TWO_MAXIMA)
+    found = method(two)
     assert found.usable, found.said()
-    assert 0.4 < (found.flat[:, 0] > 0).mean() < 0.6
+    assert 0.35 < (found.flat[:, 0] > 0).mean() < 0.65
+    slope = np.linspace(-8, 8, 4001)  # the zero in closed form, the slope by the trapezoidal rule
+    whole = 4.0 * np.ones((6, 6)) + ERROR**2 * np.eye(6)
+    each = stats.multivariate_normal.logpdf(Y - np.outer(slope**2, X), np.zeros(6), whole)
+    evidence = np.log(np.trapezoid(np.exp(each + stats.norm.logpdf(slope, 0.0, 2.0)), slope))
+    np.testing.assert_allclose(found.diagnostics["ln_evidence"], evidence, atol=0.1)
+
+
+def test_a_flow_comes_nearer_to_a_bent_density_than_a_gaussian():
+    bent = posterior(Squared, y=0.5 * Y, priors={"slope": LogNormal(1.0, 0.4), "zero": Normal(0.0, 0.5)}, error=0.6)
+    settings = dict(steps=250, side_by_side=16, learning_rate=0.05, draws=1000)
+    gaussian, flow = (Variational(layers=layers, **settings)(bent).diagnostics for layers in (0, 2))
+    exact = IMPORTANCE(bent).diagnostics["ln_evidence"]
+    assert gaussian["lower_bound"] + 0.01 < flow["lower_bound"] < exact + 0.05
+    np.testing.assert_allclose(flow["ln_evidence"], exact, atol=0.1)
+    assert flow["ess"] > gaussian["ess"]
+
+
+def test_a_flow_knows_how_it_stretches_volume():
+    weights = begun(jnp.asarray([1.0, -1.0]), jnp.asarray([[2.0, 0.0], [0.5, 3.0]]), 2, jax.random.key(0))
+    plain = mapped(weights, jnp.asarray([0.3, -0.4]))[0]
+    np.testing.assert_allclose(plain, [1.6, -1.0 + 0.15 - 1.2], atol=5e-3)  # the Gaussian, whatever the layers
+    weights |= {"skew": jnp.asarray([[0.3, -0.2], [0.1, 0.4]]), "ln_tail": jnp.asarray([[0.2, -0.1], [-0.3, 0.1]])}
+    z = jnp.asarray([0.3, -0.4])
+    slopes = jax.jacfwd(lambda z: mapped(weights, z)[0])(z)
+    there, stretch = mapped(weights, z)
+    np.testing.assert_allclose(stretch, np.linalg.slogdet(slopes)[1], rtol=1e-10)
+    np.testing.assert_allclose(unmapped(weights, there), z, rtol=1e-9)
 
 
 def test_the_end_in_a_saddle_or_at_the_edge_is_said():
@@ -232,6 +269,10 @@ def test_line_fluxes_are_compared_by_name():
         (lambda: Nuts(chains=1, warmup=1, draws=1, target_accept=0.8), "chains is 1"),
         (lambda: Nuts(chains=2, warmup=1, draws=1, target_accept=1.0), "target_accept is 1.0"),
         (lambda: Laplace(starts=0, steps=1, draws=1), "starts is 0"),
+        (lambda: Smc(populations=1, particles=9, moves=1, keep=0.7), "populations is 1"),
+        (lambda: Smc(populations=2, particles=9, moves=1, keep=1.0), "keep is 1.0"),
+        (lambda: Variational(layers=-1, steps=1, side_by_side=1, learning_rate=0.1, draws=1), "layers is -1"),
+        (lambda: Variational(layers=0, steps=1, side_by_side=1, learning_rate=1.0, draws=1), "learning_rate is 1.0"),
     ],
 )
 def test_what_cannot_be_is_refused_on_one_line(make, said):

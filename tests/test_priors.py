@@ -8,7 +8,7 @@ from flax import nnx
 from scipy import stats
 
 from galdiff.core.patterns import matching
-from galdiff.core.priors import LogNormal, Normal, Prior, StudentT2, TruncatedNormal, Uniform
+from galdiff.core.priors import LogNormal, Normal, Prior, StudentT2, TruncatedNormal, Uniform, values_of
 from galdiff.core.variables import physical
 from galdiff.errors import InputError
 from galdiff.inference.unknowns import free
@@ -128,3 +128,13 @@ def test_patterns_choose_and_take_away():
     known = ["a.x", "a.y", "b.x"]
     assert matching(["*.x", "!b.*", "a.y"], known, "free") == ["a.x", "a.y"]
     assert matching(["all", "!a.x"], known, "free", {"all": known}) == ["a.y", "b.x"]
+
+
+def test_many_priors_together_give_what_each_gives_alone():
+    many = [Uniform(0.0, 3.0), LogNormal(3.0, 0.5).within(0.01, 100.0), Normal(0.0, 0.3), Uniform(-3.5, -1.4)]
+    many += [Normal(1.0, 2.0).within(-2.0, 2.0), StudentT2(0.0, 0.3), TruncatedNormal(1.0, 2.0, 0.0, 2.0)]
+    many += [LogNormal(0.5, 0.3).within(0.0, 20.0), Normal(5.0, 0.1), StudentT2(1.0, 2.0)]
+    u = jnp.asarray(np.random.default_rng(0).normal(size=(5, len(many))))
+    alone = jnp.stack([prior.value(u[:, i]) for i, prior in enumerate(many)], -1)
+    np.testing.assert_allclose(values_of(many, u), alone, rtol=1e-12)
+    assert values_of(many, u.astype(jnp.float32)).dtype == jnp.float32

@@ -232,7 +232,9 @@ def test_a_run_leaves_draws_tables_and_pictures(mocks, tmp_path):
 
 
 def test_infer_takes_presets_and_refuses_others(mocks):
-    with pytest.raises(InputError, match="method is 'hmc'; choose one of importance, laplace, nuts, optimum"):
+    with pytest.raises(
+        InputError, match="method is 'hmc'; choose one of importance, laplace, nuts, optimum, smc, variational"
+    ):
         galdiff.infer(mocks[0]["0"], "hmc")
     with pytest.raises(InputError, match="a built method has its settings"):
         galdiff.infer(mocks[0]["0"], METHOD, draws=10)

@@ -1,9 +1,11 @@
 """`simulate` from end to end: what the folder holds, and that the cube is the light of the stars."""
 
+import dataclasses
 import datetime
 import json
 import warnings
 
+import h5py
 import matplotlib.image
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from omegaconf import OmegaConf
 from scipy.interpolate import RegularGridInterpolator
 from simulate_run import SMALL, command, compose, library, rerun, run, script
 
+from galdiff.cosmology import Cosmology
 from galdiff.front.repeat import repeated
 from galdiff.front.run import instrument_of
 from galdiff.front.settings import RunSettings
@@ -21,7 +24,8 @@ from galdiff.ifu.spread_functions import lsf_fwhm
 from galdiff.io.fits_cube import read_cube
 from galdiff.io.histories import read_history
 from galdiff.io.simulations import read_galaxy
-from galdiff.observing.sky import DEFAULT_REDSHIFT
+from galdiff.observing.sky import DEFAULT_REDSHIFT, warn_too_old
+from galdiff.records import Galaxy, StarParticles
 
 LSUN_ERG_S, MPC_CM = 3.828e33, 3.0856775814913673e24
 PRODUCTS = ["config.yaml", "cube.fits", "maps.fits", "maps.png", "spectra.png", "summary.json"]
@@ -194,19 +198,57 @@ def test_the_receding_side_lies_where_it_was_asked(tmp_path):
 
 def test_a_galaxy_grown_in_a_halo_leaves_its_history_too(tmp_path, capsys):
     fast = ("halo.log10_mvir=11.5", "halo.observed_redshift=0.1", "baryons.outputs.n_steps=64")
-    small = tuple(option for option in SMALL if option != "input=disc")
-    folder = run(tmp_path, "input=halo", *small, *fast, "placement.redshift=null", "noise.snr=null")
+    small = tuple(option for option in SMALL if option not in ("input=disc", "dust=none", "input.n_gas=200"))
+    dusty = ("dust=gas_column", "input.n_gas=2000")  # as by default
+    folder = run(tmp_path, "input=halo", *small, *fast, "placement.redshift=null", "noise.snr=null", *dusty)
     assert sorted(p.name for p in folder.iterdir()) == sorted([*PRODUCTS, "history.h5", "history.png"])
     history, facts = read_history(folder / "history.h5"), summary_of(folder)
     np.testing.assert_allclose(np.log10(history.m_vir[-1]), 11.5, atol=0.1)  # that today; the growth since is small
     np.testing.assert_allclose(facts["grown"]["log10_mstar"], np.log10(history.m_star[-1]), rtol=1e-6)
     np.testing.assert_allclose(facts["redshift"], 0.1, rtol=1e-4)
     np.testing.assert_allclose(facts["stars"]["all"]["mass_formed_msun"], history.m_star[-1] / 0.6, rtol=1e-3)
+    np.testing.assert_allclose(facts["grown"]["log10_mstar_formed"], np.log10(history.m_formed[-1]), rtol=1e-6)
+    assert 0.1 < facts["stars"]["in_field"]["a_v_mag"] < 2
+    header = fits.getheader(folder / "cube.fits")
+    np.testing.assert_allclose(
+        [header["LGMSTAR"], header["LGMFORM"]], np.log10([history.m_star[-1], history.m_formed[-1]])
+    )
+    with h5py.File(folder / "history.h5") as file:
+        np.testing.assert_allclose(file["mass_formed"][-1], history.m_formed[-1])
+        assert file["contents/mass/stars"].attrs["long_name"] == "mass: stars that survive, and remnants"
     assert "10^11." in facts["galaxy"]
     options = ("input=halo", *small, "halo=population", "halo.n=2", "overwrite=true")
     capsys.readouterr()
     assert command(tmp_path, *options) == 2
     assert "halo holds 2 haloes; one is observed: halo=diffmah, or halo.index=0" in capsys.readouterr().err
+
+
+def test_nirspec_sees_a_distant_galaxy_through_its_own_detector(tmp_path):
+    distant = ("halo.observed_redshift=2.0", "placement.redshift=null", "baryons.outputs.n_steps=64")
+    band = ("instrument=nirspec_g235h", "instrument.wave={start_angstrom: 19500.0, end_angstrom: 20100.0}")
+    small = tuple(option for option in SMALL if option != "input=disc" and not option.startswith("instrument"))
+    exposure = ("noise.mode=exposure", "noise.exposure_s=72000", "noise.n_exposures=72", "max_spaxels=6")
+    folder = run(tmp_path, "input=halo", *small, *distant, *band, *exposure)
+    facts, cube = summary_of(folder), read_cube(folder / "cube.fits")
+    np.testing.assert_allclose(facts["redshift"], 2.0, rtol=1e-4)
+    assert not any("older than the universe" in text for text in facts["warnings"])
+    assert fits.getheader(folder / "cube.fits")["EXPTIME"] == 72000.0
+    variance = np.asarray(cube.variance)
+    assert (variance > 0).all()
+    dark = variance[0, 0].mean() ** 0.5  # where nothing but sky and detector is seen
+    assert 0.05 < dark < 0.5  # 1e-20 erg/s/cm2/Angstrom
+    assert variance[2:4, 2:4].mean() > variance[0, 0].mean()  # the galaxy's own photons
+    assert np.std(np.asarray(cube.flux)[0, 0]) == pytest.approx(dark, rel=0.25)
+
+
+def test_a_galaxy_older_than_the_universe_where_it_is_placed_says_so():
+    ages, one = np.array([1.0, 9.0, 9.0, 9.0]), np.ones(4)
+    stars = StarParticles(pos=np.zeros((4, 3)), vel=np.zeros((4, 3)), mass=one, age=ages, metallicity=0.02 * one)
+    galaxy = Galaxy(stars=stars, name="a galaxy", redshift=0.0)
+    with pytest.warns(UserWarning, match=r"75% of the mass .* at redshift 4 \(1\.5\d* Gyr\).*observed_redshift=4"):
+        warn_too_old(galaxy, 4.0, Cosmology())
+    warn_too_old(galaxy, 0.3, Cosmology())  # 10.3 Gyr
+    warn_too_old(dataclasses.replace(galaxy, redshift=4.0), 4.0, Cosmology())  # its own time, whatever its ages
 
 
 def test_oblong_spaxels_reach_the_files(tmp_path):

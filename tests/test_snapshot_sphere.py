@@ -1,6 +1,7 @@
 """A sphere out of a snapshot: read block by block, the same galaxy as the whole that is cut, and little at once."""
 
 import tracemalloc
+import zipfile
 
 import h5py
 import numpy as np
@@ -10,7 +11,7 @@ from simulation_files import N_STAR, A, H, write_eagle, write_swift, write_tng
 from snapshot_mutations import SNAPSHOTS, write_table
 
 from galdiff.errors import InputError
-from galdiff.io.simulations import columns, read_galaxy
+from galdiff.io.simulations import columns, read_galaxy, table_files
 from galdiff.io.simulations.sphere import wanted_sphere
 
 BLOCK = 32  # rows
@@ -115,6 +116,8 @@ def long_table(path, count):
         "mass": (np.full(count, 1e5), "Msun"),
     }
     columns |= {"age": (rng.uniform(1e3, 9e3, count), "Myr"), "metallicity": (np.full(count, 0.01), "")}
+    if "by_column" in path.name:
+        columns = {name: (np.asfortranarray(values), unit) for name, (values, unit) in columns.items()}
     if "compound" in path.name:
         Table({k: v for k, (v, _) in columns.items()}, units={k: u for k, (_, u) in columns.items() if u}).write(
             path, path="stars", serialize_meta=True
@@ -124,7 +127,7 @@ def long_table(path, count):
     return sum(values.nbytes for values, _ in columns.values())
 
 
-@pytest.mark.parametrize("name", ["a.npz", "a.h5", "compound.h5", "a.ecsv"])
+@pytest.mark.parametrize("name", ["a.npz", "by_column.npz", "a.h5", "compound.h5", "a.ecsv"])
 def test_a_sphere_of_a_table_holds_a_block_of_it_and_is_that_of_the_whole(tmp_path, monkeypatch, name):
     count = 2_000 if name.endswith("ecsv") else 30_000
     size = long_table(tmp_path / name, count)
@@ -141,6 +144,27 @@ def test_a_sphere_of_a_table_holds_a_block_of_it_and_is_that_of_the_whole(tmp_pa
         np.testing.assert_array_equal(values, getattr(alone.stars, key), err_msg=key)
     if not name.endswith("ecsv"):  # whose text is larger than its numbers
         assert peak < 0.5 * size
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_arrays_stored_by_columns_are_read_row_after_row(tmp_path, monkeypatch, save):
+    made = {"cube": np.arange(84.0).reshape(7, 4, 3), "pair": np.arange(14).reshape(7, 2), "wide": np.ones((7, 70))}
+    save(tmp_path / "a.npz", **{name: np.asfortranarray(values) for name, values in made.items()}, one=np.arange(7.0))
+    monkeypatch.setattr(columns, "BLOCK", 3)
+    found = list(table_files.blocks(str(tmp_path / "a.npz")))
+    assert [len(part["pair"][0]) for part in found] == [3, 3, 1]
+    for name, values in {**made, "one": np.arange(7.0)}.items():
+        np.testing.assert_array_equal(np.concatenate([part[name][0] for part in found]), values)
+
+
+def test_an_array_by_columns_that_ends_too_soon_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(columns, "BLOCK", 3)
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive, archive.open("pos.npy", "w") as file:
+        header = {"descr": "<f8", "fortran_order": True, "shape": (7, 3)}
+        np.lib.format.write_array_header_1_0(file, header)
+        file.write(np.zeros(20).tobytes())  # of 21
+    with pytest.raises(InputError, match="8 bytes are absent"):
+        list(table_files.blocks(str(tmp_path / "a.npz")))
 
 
 def test_a_sphere_of_a_table_without_stars_in_it_says_where_the_nearest_is(tmp_path, monkeypatch):

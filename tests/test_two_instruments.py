@@ -19,6 +19,7 @@ from galdiff.kinematics.summary import spaxel_grid
 from galdiff.observing import layout as laying
 from galdiff.observing.render import render
 from galdiff.observing.sampling import measure_stars
+from galdiff.observing.sky import Seen
 from galdiff.records import Placement
 
 SIZES = {"muse_wfm": 41, "manga_127": 31}  # spaxels of 0.2 arcsec behind a Moffat profile, 0.5 behind a Gaussian
@@ -45,7 +46,7 @@ def seen(name, stars):
     setup = dataclasses.replace(setup, instrument=instrument, ssp=library)
     layout = laying.lay_out(setup, Precision(rank=1, v_max_kms=500.0, h_v_kms=250.0), len(stars.mass))
     placement = Placement(**{key: jnp.asarray(value) for key, value in PLACE.items()})
-    made = np.asarray(render(layout, stars, placement)[0].flux, np.float64).mean(-1)
+    made = np.asarray(render(layout, Seen(stars, placement))[0].flux, np.float64).mean(-1)
     fwhm = float(psf_fwhm(instrument.psf, 5195.0))
     places = [
         np.asarray(at) / KPC_PER_ARCSEC / spaxel + SIZES[name] / 2

@@ -8,10 +8,14 @@ import numpy as np
 import pytest
 from ifu_reference import load_reference
 
+from galdiff.ifu import stages
 from galdiff.ifu.accuracy import sampled_accuracy
 from galdiff.ifu.bank import prefilter
 from galdiff.ifu.engine import choose_engine
 from galdiff.ifu.per_star import PerStar
+from galdiff.ifu.plan import TOLERANCE
+from galdiff.ifu.spectrograph import blurred_nodes
+from galdiff.ifu.spread_functions import PSF
 from galdiff.ifu.stages import Spectrograph, Templates
 from galdiff.ifu.velocity_modes import SHARE, velocity_modes
 
@@ -58,7 +62,10 @@ def test_the_accuracy_of_a_run_counts_what_modes_leave_out(case):
     some = jax.tree.map(lambda x: x[:12], reference.stars)
     with_modes, without = (sampled_accuracy(each, some)["rms"] for each in (plan, nodes))
     assert without < with_modes < without * np.hypot(1, 2 * SHARE)
-    coarse = dataclasses.replace(plan.modes, kept=tuple(min(n, 3) for n in plan.modes.kept))
+    few = dict(
+        to_channels=[m[:, :3] for m in plan.modes.to_channels], of_templates=[m[:3] for m in plan.modes.of_templates]
+    )
+    coarse = dataclasses.replace(plan.modes, **few)
     assert sampled_accuracy(dataclasses.replace(plan, modes=coarse), some)["rms"] > 2 * without
 
 
@@ -75,3 +82,39 @@ def test_the_direct_engine_is_left_for_fewer_stars_where_modes_save_the_work(cas
     counts = np.unique(np.geomspace(1, 1e5, 60).astype(int))
     first = [next(n for n in counts if choose_engine(int(n), plan) != "direct") for plan in case[1:]]
     assert first[0] <= first[1]
+
+
+def test_what_is_kept_of_a_mode_are_its_strongest_combinations_of_templates(case):
+    modes = case[1].modes
+    kept = np.array(modes.kept)
+    assert kept[0] == len(case[1].templates)  # all of the mode that a spectrum at rest has
+    assert kept[-1] < kept[0]
+    for to_channels, of_templates in zip(modes.to_channels, modes.of_templates, strict=True):
+        np.testing.assert_allclose(of_templates @ to_channels, np.eye(len(of_templates)), atol=1e-6)  # a projection
+
+
+def test_a_library_that_few_templates_reproduce_has_few_by_default(case):
+    reference = case[0]
+    plan = reference.plan()
+    assert len(plan.templates) < 40
+    assert plan.basis.rms <= TOLERANCE
+    all_but_one = reference.plan(rank=len(plan.templates) - 1)
+    assert all_but_one.basis.rms > TOLERANCE
+    assert plan.n_channels < 0.7 * len(plan.bins.v_nodes) * len(plan.templates)
+    some = jax.tree.map(lambda x: x[:12], reference.stars)
+    assert sampled_accuracy(plan, some)["rms"] < 3 * TOLERANCE
+
+
+def test_the_order_of_blurring_and_turning_into_modes_is_no_matter(case, monkeypatch):
+    reference, plan, _ = case
+    gaussian = PSF(kind="gaussian", fwhm_arcsec=2.5)
+    plan, moffat, many = (
+        reference.plan(instrument=dataclasses.replace(plan.instrument, psf=psf, n_x=4, n_y=3), rank=8)
+        for psf in (gaussian, PSF(kind="moffat", fwhm_arcsec=2.5), dataclasses.replace(gaussian, power=8.0))
+    )
+    assert blurred_nodes(plan)  # whose margin is wide against the field
+    assert not blurred_nodes(moffat)
+    assert not blurred_nodes(many)  # each of several wavelengths would turn them anew
+    first = image_of(reference, plan)[0]
+    monkeypatch.setattr(stages, "blurred_nodes", lambda plan: False)
+    np.testing.assert_allclose(image_of(reference, plan)[0], first, rtol=1e-9, atol=1e-12 * first.max())

@@ -5,7 +5,7 @@ A halo does not depend on how many are solved together, nor on the number of dev
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import jax
 import numpy as np
@@ -25,6 +25,12 @@ class BatchLog:
     making: float = 0.0  # seconds in which halos were made
     solving: list[float] = dataclasses.field(default_factory=list)  # seconds of each chunk
     reports: list[Report] = dataclasses.field(default_factory=list)  # of each chunk
+
+    def add(self, other: "BatchLog") -> None:
+        """Take in what was done elsewhere."""
+        self.making += other.making
+        self.solving += other.solving
+        self.reports += other.reports
 
     def rate(self) -> float | None:
         """Halos solved per second, in chunks that did not compile: a method compiles where it is first used."""
@@ -52,15 +58,29 @@ def make_batch(make: Maker, log10_mvir: Float[ArrayLike, "halo"], number: int, s
     return jax.block_until_ready(cut(make(pad(part, size), int(own)), len(part)))
 
 
+def n_batches(log10_mvir: Float[ArrayLike, "halo"], size: int) -> int:
+    """Number of batches of a size that halos of masses [dex(Msun)] make, the last one maybe short."""
+    return -(-len(np.asarray(log10_mvir)) // size)
+
+
 def make_batches(
-    make: Maker, log10_mvir: Float[ArrayLike, "halo"], size: int, outputs: Outputs, log: BatchLog, seed: int = 0
+    make: Maker,
+    log10_mvir: Float[ArrayLike, "halo"],
+    size: int,
+    outputs: Outputs,
+    log: BatchLog,
+    seed: int = 0,
+    numbers: Sequence[int] | None = None,
 ) -> Iterator[HaloHistory]:
     """Batch after batch of halos [log10_mvir in dex of Msun] that reach all outputs; arguments as of `make_batch`.
+
+    Args:
+      numbers: of the batches, all if None.
 
     Raises:
       InputError: outputs outside a halo's history.
     """
-    for number in range(-(-len(np.asarray(log10_mvir)) // size)):
+    for number in range(n_batches(log10_mvir, size)) if numbers is None else numbers:
         start = time.perf_counter()
         halos = make_batch(make, log10_mvir, number, size, seed)
         check_times(halos, outputs)
@@ -69,11 +89,11 @@ def make_batches(
 
 
 def watched(
-    population: Population, batches: Iterable[HaloHistory], log: BatchLog
+    population: Population, batches: Iterable[HaloHistory], log: BatchLog, ids: Sequence[int] | None = None
 ) -> Iterator[tuple[BaryonHistory, Report]]:
-    """What the population solves, chunk after chunk, with seconds and reports noted."""
+    """What the population solves, chunk after chunk, with seconds and reports noted; ids are numbers by default."""
     start, made = time.perf_counter(), log.making
-    for histories, report in population.stream(batches):
+    for histories, report in population.stream(batches, ids):
         log.solving.append(time.perf_counter() - start - (log.making - made))
         log.reports.append(report)
         yield histories, report

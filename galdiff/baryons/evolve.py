@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 
 from galdiff.baryons.halo_state import HaloNow, halo_at
 from galdiff.baryons.patankar import Contents, Flows
-from galdiff.baryons.solve import GRADING, grid_times, solve_adaptively, solve_on_grid, stage_times, step_counts
+from galdiff.baryons.solve import GRADING, grid_times, solve_on_grid, stage_times, step_counts
 from galdiff.core.budget import Budget
 from galdiff.core.buildable import buildable
 from galdiff.core.record import quantity, record, static
@@ -183,11 +183,13 @@ def evolve(equations: Equations, history: HaloHistory, outputs: Outputs) -> Bary
 def evolve_adaptively(
     equations: Equations, history: HaloHistory, outputs: Outputs, rtol: float, **options: typing.Any
 ) -> BaryonHistory:
-    """As `evolve`, with steps of this galaxy's own; options of `solve_adaptively`.
+    """As `evolve`, with steps of this galaxy's own; options of `adaptive.solve_adaptively`.
 
     The `error` is rtol / EXTRA, an upper bound that was found by experiment, and infinite where the solver did not get
     to the end.
     """
+    from galdiff.baryons.adaptive import solve_adaptively  # diffrax takes a second to load
+
     check_times(history, outputs)
     edges, counts, wanted = plan_grid(outputs, history)
     kind = precision(equations, history)

@@ -7,9 +7,8 @@ fixed when the code is traced, so its elimination is unrolled into scalar operat
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
-import diffrax
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array
@@ -175,46 +174,3 @@ def patankar_advance(
     per_companion = inverse(companion)
     y1 = solve(mean((1 / 4, m1), (3 / 4, moved(1, y3))), per_companion)
     return y1, companion, per_companion
-
-
-class ModifiedPatankar(diffrax.AbstractAdaptiveSolver):
-    """The scheme of `patankar_advance` for diffrax.
-
-    The vector field returns flows per unit of time, `Flows`; the state is `Contents`. The error estimate is the
-    distance from the companion.
-    """
-
-    budgets: dict[str, Budget]
-    term_structure: ClassVar = diffrax.AbstractTerm
-    interpolation_cls: ClassVar = diffrax.LocalLinearInterpolation
-
-    def order(self, terms: Any) -> int:
-        """Order of the method."""
-        return 3
-
-    def error_order(self, terms: Any) -> int:
-        """Order of the local error of the companion."""
-        return 3
-
-    def init(self, terms: Any, t0: Any, t1: Any, y0: Any, args: Any) -> None:
-        """No state is carried from step to step."""
-        return None
-
-    def step(self, terms: Any, t0: Any, t1: Any, y0: Any, args: Any, solver_state: Any, made_jump: Any) -> tuple:
-        """One step from t0 to t1."""
-        del solver_state, made_jump
-        step = terms.contr(t0, t1)
-
-        def moved(node: Any, y: Any) -> Any:
-            return jax.tree.map(lambda f: step * f, terms.vf(t0 + NODES[node] * (t1 - t0), y, args))
-
-        y1, companion, _ = patankar_advance(self.budgets, moved, y0)
-        error = {
-            q: {n: jnp.zeros_like(y) if n in self.budgets[q].ledgers else y - companion[q][n] for n, y in each.items()}
-            for q, each in y1.items()
-        }
-        return y1, error, dict(y0=y0, y1=y1), None, diffrax.RESULTS.successful
-
-    def func(self, terms: Any, t0: Any, y0: Any, args: Any) -> Any:
-        """Flows at one time."""
-        return terms.vf(t0, y0, args)

@@ -7,7 +7,6 @@ import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-import diffrax
 import jax
 import numpy as np
 from flax import nnx
@@ -211,15 +210,17 @@ def _solvers(
         return side_by_side(lambda h: evolve_prepared(e, prepare(e, joined(h, shared), times)), halos)
 
     def own_steps(state: Any, halos: Any, shared: Any, stiff: Any) -> Any:
+        from diffrax import ForwardMode  # a second to load
+
         e = equations(state)
         how: dict[str, Any] = {"max_steps": max_steps, "solver": "stiff" if stiff else "patankar"}
-        how["adjoint"] = diffrax.ForwardMode()  # nothing is kept for a way back, which halves the program
+        how["adjoint"] = ForwardMode()  # nothing is kept for a way back, which halves the program
         return jax.vmap(lambda h: evolve_adaptively(e, joined(h, shared), outputs, rtol, **how))(halos)
 
     fine = dataclasses.replace(outputs, n_steps=FINER * outputs.n_steps)
     finer = quickly(lambda state, halos, shared: on_grid(state, halos, shared, fine), often=OFTEN)
     alone = quickly(own_steps, static_argnames=("stiff",), often=OFTEN)
-    return quickly(on_all_devices(on_grid), often=-(-MANY // chunk)), finer, alone
+    return quickly(on_all_devices(on_grid), often=-(-MANY // chunk), key=(graph, outputs)), finer, alone
 
 
 def side_by_side(solve: Callable, halos: HaloHistory) -> Any:

@@ -7,22 +7,21 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 
+from galdiff.core.kept import Kept, traced
 from galdiff.core.pipeline import Pipeline
 
 KEPT = 16  # programs, which hold their tables as long
 
 
-def compiled(pipeline: Pipeline, wanted: Sequence[str], quick: bool = False) -> tuple[Callable, nnx.State]:
+def compiled(pipeline: Pipeline, wanted: Sequence[str], quick: bool = False) -> "tuple[Kept | Quick, nnx.State]":
     """Split once, jit over pure state: tables enter as arguments and are never baked into the program.
 
     Args:
       pipeline: what to run.
       wanted: records to make.
-      quick: as `quickly`.
+      quick: as `Quick`.
 
     Returns:
       `run(state, **inputs) -> dict of records`, compiled once for each set of shapes, and the state to pass to it.
@@ -52,39 +51,50 @@ def _shelf(precision: Any) -> Callable:
     return functools.lru_cache(KEPT)(lambda make, key: make(*key))
 
 
-def quickly(fun: Callable, static_argnames: Sequence[str] = (), often: float = math.inf) -> Callable:
+class Quick:
     """Jit for what runs once, on little data: on a processor a third of the time to compile, three times that to run.
 
     Where a derivative is taken, or inside another program, it is as `jax.jit`.
 
-    Args:
+    Args of the constructor:
       fun: what to compile.
       static_argnames: names of its settings.
       often: number of calls after which it is compiled again, as `jax.jit` does.
-
-    Returns:
-      The compiled function, whose attribute `polished` is that of `jax.jit`.
+      key: what decides `fun`, as of `Kept`.
     """
-    plain = jax.jit(fun, static_argnames=tuple(static_argnames))
 
-    @functools.cache
-    def quick(backend: str) -> Callable:
-        if backend != "cpu":
-            return plain
-        return jax.jit(fun, static_argnames=tuple(static_argnames), compiler_options=_unpolished())
+    def __init__(
+        self, fun: Callable, static_argnames: Sequence[str] = (), often: float = math.inf, key: Any = None
+    ) -> None:
+        self.plain = Kept(fun, key, static_argnames)
+        self.often, self.calls = often, itertools.count()
+        functools.update_wrapper(self, fun)
 
-    calls = itertools.count()
+    @functools.cached_property
+    def unpolished(self) -> Kept:
+        """The program of a processor."""
+        return Kept(self.plain.fun, self.plain.key, self.plain.static, _unpolished())
 
-    @functools.wraps(fun)
-    def run(*args: Any, **settings: Any) -> Any:
-        here = jnp.asarray(np.float32(0))  # traced inside another program, where options are refused
-        traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((here, args, settings)))
-        if traced or next(calls) >= often:
-            return plain(*args, **settings)
-        return quick(jax.default_backend())(*args, **settings)
+    def __call__(self, *args: Any, **settings: Any) -> Any:
+        """What the function returns."""
+        if traced((args, settings)) or next(self.calls) >= self.often:  # inside another program options are refused
+            return self.plain(*args, **settings)
+        return self._here()(*args, **settings)
 
-    run.polished = plain  # type: ignore[attr-defined]  # for callers who know that it will run often
-    return run
+    @property
+    def polished(self) -> Kept:
+        """The program of `jax.jit`, for callers who know that it will run often."""
+        return self.plain
+
+    def compiled(self, *args: Any, **settings: Any) -> Callable:
+        """The compiled program for arguments like these."""
+        return self._here().compiled(*args, **settings)
+
+    def _here(self) -> Kept:
+        return self.unpolished if jax.default_backend() == "cpu" else self.plain
+
+
+quickly = Quick  # a function made quick
 
 
 @functools.cache
@@ -99,8 +109,9 @@ def _unpolished() -> dict[str, Any]:
     return older
 
 
-def _program(graph: nnx.GraphDef, wanted: tuple[str, ...], quick: bool) -> Callable:
+def _program(graph: nnx.GraphDef, wanted: tuple[str, ...], quick: bool) -> "Kept | Quick":
     def run(state: Any, **inputs: Any) -> Any:
         return nnx.merge(graph, state)(wanted=wanted, **inputs)
 
-    return quickly(run) if quick else jax.jit(run)
+    key = graph, wanted
+    return Quick(run, key=key) if quick else Kept(run, key)

@@ -7,12 +7,14 @@ construction, draws and Latin hypercubes are normal numbers, and a prior is one 
 import abc
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any, final
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy.special import log_ndtr, ndtr, ndtri
-from jaxtyping import Array, ArrayLike
+from jaxtyping import Array, ArrayLike, Float
 
 from galdiff.core.buildable import buildable
 from galdiff.errors import InputError
@@ -190,18 +192,19 @@ class TruncatedNormal(Prior):
         _check_width("normal", self.mean, self.sd)
         if not self.lo < self.hi:
             raise InputError(f"prior is cut at {self.lo} and {self.hi}; give two numbers that increase")
-        self._cut()
+        self.as_cut()
 
-    def _cut(self) -> "Prior":
+    def as_cut(self) -> "Prior":
+        """The same as a normal prior that is cut."""
         return Normal(self.mean, self.sd).within(self.lo, self.hi)
 
     def value(self, u: Array) -> Array:
         """Between the ends; [unit of the parameter], same shape."""
-        return self._cut().value(u)
+        return self.as_cut().value(u)
 
     def number(self, x: ArrayLike) -> Array:
         """Infinite at the ends; [1], same shape."""
-        return self._cut().number(x)
+        return self.as_cut().number(x)
 
     def words(self) -> str:
         """Mean, width and ends."""
@@ -219,11 +222,7 @@ class Cut(Prior):
 
     def value(self, u: Array) -> Array:
         """By probabilities counted from the nearer end; [unit of the parameter], same shape."""
-        below, above = _outside(self.whole, self.lo, self.hi)
-        inside = 1 - below - above
-        left = ndtri(below + inside * ndtr(jnp.where(u < 0, u, -1.0)))  # no infinity where it is not taken
-        right = -ndtri(above + inside * ndtr(jnp.where(u < 0, -1.0, -u)))
-        return self.whole.value(jnp.where(u < 0, left, right))
+        return between(self.whole, *_outside(self.whole, self.lo, self.hi), u)
 
     def number(self, x: ArrayLike) -> Array:
         """Infinite at the bounds; [1], same shape."""
@@ -235,6 +234,55 @@ class Cut(Prior):
     def words(self) -> str:
         """The prior, and where it is cut."""
         return f"{self.whole.words()}, cut at ({self.lo}, {self.hi})"
+
+
+def between(whole: Prior, below: ArrayLike, above: ArrayLike, u: Array) -> Array:
+    """Values [unit of the parameter] of a prior without its ends, of standard normal numbers [1], same shape.
+
+    Args:
+      whole: the prior; below, above: its probabilities that are cut away at both ends.
+    """
+    inside = 1 - below - above
+    left = ndtri(below + inside * ndtr(jnp.where(u < 0, u, -1.0)))  # no infinity where it is not taken
+    right = -ndtri(above + inside * ndtr(jnp.where(u < 0, -1.0, -u)))
+    return whole.value(jnp.where(u < 0, left, right))
+
+
+ALIKE = (Uniform, Normal, LogNormal, StudentT2)  # whose numbers may be arrays
+
+
+def values_of(priors: Sequence[Prior], u: Float[Array, "*draw prior"]) -> Float[Array, "*draw prior"]:
+    """Values [units of the parameters] of many priors at standard normal numbers [1], same shape.
+
+    Priors of a kind are one expression: a program for all of them compiles as fast as one for a few.
+    """
+    kinds: dict[Any, list[int]] = {}
+    plain = [prior.as_cut() if isinstance(prior, TruncatedNormal) else prior for prior in priors]
+    for i, prior in enumerate(plain):
+        whole = prior.whole if isinstance(prior, Cut) else prior
+        kinds.setdefault((type(prior), type(whole)) if type(whole) in ALIKE else i, []).append(i)
+    parts = []
+    for places in kinds.values():
+        some, at = [plain[i] for i in places], u[..., np.asarray(places)]
+        if len(some) == 1:
+            parts.append(some[0].value(at))
+        elif isinstance(some[0], Cut):
+            cuts = [prior for prior in some if isinstance(prior, Cut)]
+            ends = np.array([_outside(prior.whole, prior.lo, prior.hi) for prior in cuts])
+            below, above = (jnp.asarray(end, u.dtype) for end in ends.T)
+            parts.append(between(_together([prior.whole for prior in cuts], u.dtype), below, above, at))
+        else:
+            parts.append(_together(some, u.dtype).value(at))
+    order = np.argsort(np.concatenate(list(kinds.values())))
+    return jnp.concatenate(parts, -1)[..., order]
+
+
+def _together(priors: Sequence[Any], dtype: Any) -> Prior:
+    """Priors of one kind of `ALIKE` as one, whose numbers are arrays; each was checked by itself."""
+    made: Prior = object.__new__(type(priors[0]))
+    for field in dataclasses.fields(priors[0]):
+        object.__setattr__(made, field.name, jnp.asarray([getattr(p, field.name) for p in priors], dtype))
+    return made
 
 
 def _outside(prior: Prior, lo: float | None, hi: float | None) -> tuple[float, float]:

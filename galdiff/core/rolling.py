@@ -71,15 +71,38 @@ def normal_hats(
     Returns:
       Weights [1] on a new last axis, positive, with the sum 1.
     """
-    x, nodes = jnp.asarray(x)[..., None], np.asarray(nodes)
+    return jnp.moveaxis(node_hats(x, scatter, nodes), 0, -1)
+
+
+def node_hats(
+    x: Float[ArrayLike, "..."], scatter: Float[ArrayLike, "..."], nodes: Float[ArrayLike, "node"]
+) -> Float[Array, "node ..."]:
+    """Weights [1] as of `normal_hats`, with nodes on the first axis: faster where x has a long last one."""
+    x, nodes = jnp.asarray(x)[None], np.asarray(nodes, float)
     if nodes.size == 1:
         return jnp.ones_like(x)
-    nodes = nodes.astype(x.dtype)
-    scatter = jnp.broadcast_to(jnp.asarray(scatter, x.dtype), x.shape[:-1])[..., None]
-    u = (nodes - x) / scatter
+    column = nodes.reshape(-1, *(1,) * (x.ndim - 1))
+    scatter = jnp.broadcast_to(jnp.asarray(scatter, x.dtype), x.shape)
     # mean of max(node - x, 0): its second differences are those of the hats
-    ramp = scatter * (u * (0.5 + 0.5 * jax.scipy.special.erf(u * SQRT_HALF)) + NORM * jnp.exp(-0.5 * u * u))
-    per_length = (1 / np.diff(np.asarray(nodes, float))).astype(x.dtype)
-    below = (ramp[..., 1:] - ramp[..., :-1]) * per_length  # share below each interval, averaged over it
-    each = below[..., :1], below[..., 1:] - below[..., :-1], 1 - below[..., -1:]
-    return jnp.maximum(jnp.concatenate(each, -1), 0.0)
+    ramp = _mean_ramp(column.astype(x.dtype) - x, scatter)
+    below = (ramp[1:] - ramp[:-1]) * (1 / np.diff(column, axis=0)).astype(x.dtype)  # share below, interval means
+    return jnp.maximum(jnp.concatenate([below[:1], below[1:] - below[:-1], 1 - below[-1:]]), 0.0)
+
+
+@jax.custom_jvp
+def _mean_ramp(distance: Array, scatter: Array) -> Array:
+    """Mean of max(y, 0) over normal y of a mean, the distance, and a scatter."""
+    below, density = _normal(distance / scatter)
+    return distance * below + scatter * density
+
+
+def _normal(u: Array) -> tuple[Array, Array]:
+    """Share of the normal law below u, and its density there."""
+    return 0.5 + 0.5 * jax.scipy.special.erf(u * SQRT_HALF), NORM * jnp.exp(-0.5 * u * u)
+
+
+@_mean_ramp.defjvp
+def _mean_ramp_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
+    distance, scatter = primals  # a function of its own, as its slopes are known: no second set of powers
+    below, density = _normal(distance / scatter)
+    return distance * below + scatter * density, below * tangents[0] + density * tangents[1]

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, ArrayLike
 
@@ -85,7 +86,7 @@ def physical(
         raise ValueError(f"bounds are ({lo}, {hi}) {unit}; give both or neither")
     dtype = jax.dtypes.canonicalize_dtype(jnp.float64) if dtype == jnp.float32 else dtype
     if lo is None or hi is None:
-        return Physical(jnp.asarray(value, dtype), lo=None, hi=None, unit=unit, prior=prior)
+        return Physical(on_device(value, dtype), lo=None, hi=None, unit=unit, prior=prior)
     if not lo < hi:
         raise ValueError(f"bounds are ({lo}, {hi}) {unit}; the lower must be below the upper")
     if not lo < value < hi:
@@ -93,9 +94,26 @@ def physical(
         raise OutOfBounds(said, value, unit, lo, hi)
     u = (value - lo) / (hi - lo)
     raw = (math.log(u) - math.log1p(-u)) * (hi - lo) / 4 + (lo + hi) / 2
-    return Physical(jnp.asarray(raw, dtype), lo=lo, hi=hi, unit=unit, prior=prior)
+    return Physical(on_device(raw, dtype), lo=lo, hi=hi, unit=unit, prior=prior)
 
 
 def table(value: Any, dtype: Any = None) -> Table:
     """Wrap an array, or a record or tuple of arrays (read by `.get_value()`), as fixed data."""
-    return Table(jax.tree.map(lambda x: jnp.asarray(x, dtype), value))
+    return Table(jax.tree.map(lambda x: on_device(x, dtype), value))
+
+
+def on_device(value: ArrayLike, dtype: Any = None) -> Array:
+    """An array of JAX, as `jnp.asarray` makes it, but what lies on the host is converted there.
+
+    That takes no program, where `jnp.asarray` compiles one for each shape.
+
+    Args:
+      value: any shape, any unit.
+      dtype: as of `jnp.asarray`.
+    """
+    if isinstance(value, jax.Array):
+        return jnp.asarray(value, dtype)
+    host = np.asarray(value)
+    kind = jax.dtypes.canonicalize_dtype(host.dtype if dtype is None else dtype)
+    with np.errstate(over="ignore"):  # as on a device
+        return jnp.asarray(host.astype(kind), kind)

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from galdiff.core.correction import Correction, Hook, NoCorrection
 from galdiff.core.stage import Stage
 from galdiff.core.variables import physical
-from galdiff.dust.column import DUST_RELATIONS, KAPPA_V, ColumnGrid, dust_mass, line_of_sight_av
+from galdiff.dust.column import DUST_RELATIONS, ColumnGrid, dust_mass, line_of_sight_av
 from galdiff.errors import InputError
 from galdiff.records import SkyGas, SkyStars
 
@@ -112,7 +112,7 @@ class GasColumnDust(Stage):
     def __init__(
         self,
         *,
-        kappa_v: float = KAPPA_V * 1e5,
+        kappa_v: float = 0.7394,
         relation: str = "metallicity_x_co",
         log10_t_max: float | None = 4.5,
         grid: ColumnGrid | None = None,
@@ -121,7 +121,8 @@ class GasColumnDust(Stage):
         """Dust column.
 
         Args:
-          kappa_v: A_V of 1e5 Msun/kpc^2 of dust [mag]; the default is about twice a Milky Way mixture.
+          kappa_v: A_V of 1e5 Msun/kpc^2 of dust [mag]; the default is that of the mixture of
+            Draine & Li (2007), as Draine et al. (2014, ApJ 780, 172) use it.
           relation: dust-to-gas relation, see `column.dust_to_gas`.
           log10_t_max: hotter gas has no dust [dex of K]; None keeps all.
           grid: box and cells.

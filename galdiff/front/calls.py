@@ -12,7 +12,7 @@ from rich.console import Console
 from galdiff.core.pipeline import Pipeline
 from galdiff.front.compose import settings
 from galdiff.front.products import Mock, Target, as_target, lines_of
-from galdiff.front.run import instrument_of, library_of, parents_of, run, setup_of, sky_of, target_of
+from galdiff.front.run import instrument_of, library_of, lit_sky_of, parents_of, run, setup_of, target_of
 from galdiff.io.progress import Steps
 from galdiff.observing.sky import redshift_of
 from galdiff.observing.stages import pipeline as stages_of
@@ -94,9 +94,10 @@ def pipeline(galaxy: Target | Galaxy, **keywords: Any) -> Pipeline:
     target = as_target(galaxy)
     found, _ = settings(keywords, target.chosen)
     redshift = redshift_of(found.config.placement.redshift, target.galaxy)
-    setup = setup_of(found, instrument_of(found), library_of(found), found.build("dust.curve"), redshift)
+    ssp = library_of(found)
+    setup = setup_of(found, instrument_of(found), ssp, found.build("dust.curve"), redshift)
     growth = None if target.halo is None else {"history": found.build("baryons"), "galaxy": found.build("input")}
-    return stages_of(target.galaxy, sky_of(found, redshift, target.galaxy), setup, growth)
+    return stages_of(target.galaxy, lit_sky_of(found, redshift, target.galaxy, ssp), setup, growth)
 
 
 def _source(kind: str, keywords: dict[str, Any]) -> Target:

@@ -17,7 +17,7 @@ def infer(posterior: Posterior, method: str | Method = "importance", *, seed: in
 
     Args:
       posterior: of `galdiff.make_posterior`.
-      method: a preset of conf/method (optimum, laplace, importance, nuts), or a built method.
+      method: a preset of conf/method (optimum, laplace, importance, nuts, smc, variational), or a built method.
       seed: of all random numbers.
       settings: keys of the preset, such as draws=2000.
 

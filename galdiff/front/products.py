@@ -20,6 +20,7 @@ from galdiff.io.histories import write_history
 from galdiff.io.preflight import OUTPUTS, check_output, cube_bytes
 from galdiff.io.products import Products, write_products
 from galdiff.io.progress import Steps
+from galdiff.observing.gas_lines import images_of
 from galdiff.observing.mock import Observation
 from galdiff.observing.summary import grown_facts, summary_of
 from galdiff.program_cache import WARNING as UNREADABLE
@@ -29,6 +30,7 @@ from galdiff.records import (
     GasParticles,
     HaloHistory,
     KinematicMaps,
+    LineMaps,
     ObservedCube,
     StarParticles,
 )
@@ -112,6 +114,17 @@ class Mock:
         return self.observation.seen_maps
 
     @property
+    def line_maps(self) -> LineMaps | None:
+        """Maps of the emission lines `lines`, behind dust and through the PSF, free of noise; None without gas."""
+        return self.observation.line_maps
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """Names of the emission lines on the detector, in the order of `line_maps`."""
+        planned = self.observation.layout.map_lines
+        return () if planned is None else planned.names
+
+    @property
     def history(self) -> BaryonHistory | None:
         """Baryons of a grown galaxy in time."""
         return self.target.history
@@ -161,6 +174,7 @@ class Mock:
     def write(self, folder: str | pathlib.Path, overwrite: bool = False) -> None:
         """The same into a folder that was reserved before."""
         from galdiff.plotting.history_figure import plot_history  # Matplotlib takes a second to load
+        from galdiff.plotting.lines_figure import plot_lines
         from galdiff.plotting.maps_figure import plot_maps
         from galdiff.plotting.spectra_figure import plot_spectra
 
@@ -170,8 +184,11 @@ class Mock:
         title = f"{self.target.name or 'galaxy'}, {plan.instrument.name}, z = {plan.redshift:.4g}"
         figures = {
             "maps.png": plot_maps(self.cube, self.seen_maps, title=title, kpc_per_arcsec=said["kpc_per_arcsec"]),
-            "spectra.png": plot_spectra(self.cube, title=title, redshift=plan.redshift),
+            "spectra.png": plot_spectra(self.cube, title=title, redshift=plan.redshift, emission=bool(self.lines)),
         }
+        if seen.line_maps is not None:
+            scale = said["kpc_per_arcsec"]
+            figures["lines.png"] = plot_lines(self.cube, seen.line_maps, self.lines, title=title, kpc_per_arcsec=scale)
         if history is not None:
             figures["history.png"] = plot_history(history, title=self.target.name, plain=self.target.plain)
             write_history(history, pathlib.Path(folder) / "history.h5", overwrite=overwrite)
@@ -185,6 +202,7 @@ class Mock:
             figures=figures,
             extensions=self.settings.config.extensions,
             spaxels={"NSTARS": seen.effective, "QUALITY": seen.quality, **bins},
+            lines=images_of(seen.line_maps, self.lines),
         )
         write_products(folder, made, overwrite)
 

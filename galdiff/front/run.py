@@ -16,16 +16,20 @@ from galdiff.front.settings import RunSettings
 from galdiff.galaxy.neighbours import smoothing_of
 from galdiff.ifu.engine import IFU_HOOKS
 from galdiff.ifu.instrument import Instrument
+from galdiff.ifu.plan import Precision, covered_pixels
 from galdiff.imf import warn_recycling
 from galdiff.io.progress import Steps
 from galdiff.limits import SECTIONS
 from galdiff.observing import mock
-from galdiff.observing.field import cut_field
+from galdiff.observing.field import LEAST_RANGE, cut_field
+from galdiff.observing.gas_lines import GasLines, emission_stages, gas_lines, gas_smoothing, source_of
 from galdiff.observing.grow import grow, one_halo, uncorrected_history
 from galdiff.observing.layout import Setup
 from galdiff.observing.outside_fits import baryon_fits, halo_fits, warn_outside
-from galdiff.observing.sky import DEFAULT_REDSHIFT, redshift_of
+from galdiff.observing.sky import DEFAULT_REDSHIFT, redshift_of, warn_too_old
 from galdiff.records import Galaxy, HaloHistory, SSPGrid
+from galdiff.sps.analytic import default_grid
+from galdiff.sps.ionising import EDGES
 
 
 def run(
@@ -45,7 +49,7 @@ def run(
       ready: called with the instrument before long work.
     """
     with steps("read the galaxy"):
-        settings.build("cosmology")  # first under its own name: other nodes refer to it
+        cosmology = settings.build("cosmology")  # first under its own name: other nodes refer to it
         instrument = instrument_of(settings)
         ready(instrument)
         curve = curve_of(settings)
@@ -56,11 +60,15 @@ def run(
         parents = parents_of(settings) if isinstance(source, Stage) else None
     with steps("load the SSP library"):
         ssp = library_of(settings)
+        if isinstance(source, Stage) and settings.config.precision.coverage == "error":  # shows before it grows
+            slowest = Precision(v_max_kms=settings.config.precision.v_max_kms or LEAST_RANGE)
+            covered_pixels(ssp, instrument, DEFAULT_REDSHIFT if asked is None else asked, slowest)
     target = target_of(settings, source, parents, steps) if target is None else target
     redshift = redshift_of(asked, target.galaxy)
+    warn_too_old(target.galaxy, redshift, cosmology)
     setup = setup_of(settings, instrument, ssp, curve, redshift)
     with steps("measure how far stars are apart"):
-        sky = sky_of(settings, redshift, target.galaxy)
+        sky = lit_sky_of(settings, redshift, target.galaxy, ssp)
     return Mock(target, mock.observe(target.galaxy, sky, setup, steps), settings, steps, said)
 
 
@@ -111,15 +119,27 @@ def library_of(settings: RunSettings) -> SSPGrid:
 
 def sky_of(settings: RunSettings, redshift: float, galaxy: Galaxy | None = None) -> dict[str, Stage]:
     """Stages that put stars on the sky, behind their dust, at a redshift; as wide as those of `galaxy` are apart."""
-    known: dict[str, Any] = (
-        {} if galaxy is None else {"smoothing": smoothing_of(galaxy.stars, **settings.plain("smoothing"))}
-    )
+    plain = settings.plain("smoothing")
+    known: dict[str, Any] = {} if galaxy is None else {"smoothing": smoothing_of(galaxy.stars, **plain)}
+    of_gas: dict[str, Any] = {} if galaxy is None else {"smoothing": gas_smoothing(galaxy, **plain)}
     return {
         "sky_stars": settings.build("view", _target_=SECTIONS["simulate"]["view"], **known),
-        "sky_gas": settings.build("view", _target_="galdiff.galaxy.view.GasView"),
+        "sky_gas": settings.build("view", _target_="galdiff.galaxy.view.GasView", **of_gas),
         "observed_stars": settings.build("dust.stage"),
         "placement": settings.build("placement", _target_=SECTIONS["simulate"]["placement"], redshift=redshift),
     }
+
+
+def lit_sky_of(settings: RunSettings, redshift: float, galaxy: Galaxy, ssp: SSPGrid) -> dict[str, Stage]:
+    """Stages of the sky and, where the settings have gas that shines, those of its lines."""
+    sky, regions = sky_of(settings, redshift, galaxy), settings.build("gas.regions")
+    if regions is None:
+        return sky
+    source = source_of(settings.config.gas.source, galaxy)
+    library = ssp if float(ssp.ssp_wave[0]) < EDGES[-1] else default_grid(imf=settings.build("imf"))
+    smoothing = settings.plain("smoothing")
+    lit = {"regions": regions, "library": library, "dust": sky["observed_stars"], "smoothing": smoothing}
+    return {**sky, **emission_stages(source, galaxy, **lit)}
 
 
 def setup_of(settings: RunSettings, instrument: Instrument, ssp: SSPGrid, curve: Any, redshift: float) -> Setup:
@@ -141,4 +161,13 @@ def setup_of(settings: RunSettings, instrument: Instrument, ssp: SSPGrid, curve:
         bin_stars=bin_stars,
         noise=noise_of(cfg.noise, instrument),
         seed=int(cfg.seed),
+        gas=gas_of(settings, curve),
     )
+
+
+def gas_of(settings: RunSettings, curve: Any) -> GasLines | None:
+    """Gas that shines in lines, or None."""
+    gas = settings.config.gas
+    if gas.regions is None:
+        return None
+    return gas_lines(turbulence_kms=gas.turbulence_kms, a_v_ratio=gas.a_v_ratio, curve=curve)

@@ -35,10 +35,15 @@ class Births:
 
 
 def mass_formed(history: BaryonHistory) -> Float[Array, ""]:
-    """All stellar mass ever formed [Msun]: growth of M_*, with what dying stars returned."""
-    stars, kept = history.m_star, history.flows["mass"]["star_formation"]
-    gross = history.sfr / kept
-    return stars[0] * gross[0] + jnp.sum(jnp.diff(stars) * (gross[1:] + gross[:-1]) / 2)
+    """All stellar mass ever formed [Msun], shape ()."""
+    return history.m_formed[-1]
+
+
+def mean_age(history: BaryonHistory) -> Float[Array, ""]:
+    """Mean age of all stars ever formed [Gyr], by mass formed, at the end of the history."""
+    formed = jnp.diff(history.m_formed)
+    born = history.time[-1] - (history.time[1:] + history.time[:-1]) / 2
+    return formed @ born / formed.sum()
 
 
 def check_history(history: BaryonHistory) -> None:

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from scipy.spatial import cKDTree
 
 from galdiff.errors import InputError
-from galdiff.records import StarParticles
+from galdiff.records import GasParticles, StarParticles
 
 KINDS = ("auto", "neighbours", "none")
 MOST = 100_000  # stars in a search
@@ -50,7 +50,9 @@ def _near_together(pos: np.ndarray) -> np.ndarray:
     return np.argsort(key, kind="stable")
 
 
-def smoothing_of(stars: StarParticles, *, kind: str = "auto", neighbours: int = 32) -> Float[np.ndarray, "star"]:
+def smoothing_of(
+    stars: StarParticles | GasParticles, *, kind: str = "auto", neighbours: int = 32
+) -> Float[np.ndarray, "star"]:
     """Gaussian sigma by which each star is spread on the sky [kpc], shape (star,).
 
     Args:

@@ -138,7 +138,16 @@ class StarView(_View):
 
 
 class GasView(_View):
-    """Gas of a galaxy in the frame of its stars; give it the settings of the `StarView`."""
+    """Gas of a galaxy in the frame of its stars; give it the settings of the `StarView`.
+
+    Args:
+      smoothing: by which cells are spread [kpc], shape (gas,); None for what they bring.
+      settings: as in `_View`.
+    """
+
+    def __init__(self, *, smoothing: Float[ArrayLike, "gas"] | None = None, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.smoothing = None if smoothing is None else table(jnp.asarray(smoothing, jnp.result_type(float)))
 
     def __call__(self, galaxy: Galaxy) -> SkyGas:
         gas = galaxy.gas
@@ -153,6 +162,7 @@ class GasView(_View):
             sfr=gas.sfr,
             oxygen=gas.oxygen,
             hydrogen=gas.hydrogen,
+            smoothing=gas.smoothing if self.smoothing is None else self.smoothing[...],
         )
 
 

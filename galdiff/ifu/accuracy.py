@@ -78,7 +78,7 @@ def _compressed(plan: Plan, stars: SkyStars) -> Float[np.ndarray, "star sample"]
     """The same from templates at velocity nodes: the weights of a star, through the prefilter, on shifted spectra."""
     bins, n_nodes = plan.bins, len(plan.bins.v_nodes)
     coefficients = _coefficients(plan, stars)
-    velocities = quickly(lambda v_los: velocity_weights(v_los, bins))
+    velocities = quickly(lambda v_los: velocity_weights(v_los, bins), key=bins)
     tap, share = (np.asarray(v, np.float64) for v in velocities(jnp.asarray(stars.v_los)))
     of_node = np.zeros((len(share), n_nodes))
     np.put_along_axis(of_node, tap.astype(int), share, 1)
@@ -86,23 +86,24 @@ def _compressed(plan: Plan, stars: SkyStars) -> Float[np.ndarray, "star sample"]
     reach = half * plan.grid.stride
     padded = np.pad(plan.templates, ((0, 0), (reach, reach)), mode="edge")
     total = np.zeros((len(share), size))
-    for m, used in zip(range(-half, half + 1), _of_shifts(plan, of_node), strict=True):
+    for m, used in zip(range(-half, half + 1), _at_shifts(plan, of_node, coefficients), strict=True):
         first = reach - m * plan.grid.stride
-        total += (used * coefficients) @ padded[:, first : first + size]
+        total += used @ padded[:, first : first + size]
     return total
 
 
-def _of_shifts(plan: Plan, of_node: np.ndarray) -> Float[np.ndarray, "shift star rank"]:
-    """Weights of each template at each shift, of weights at the nodes (star, node): through the modes, if there are."""
+def _at_shifts(plan: Plan, of_node: np.ndarray, coefficients: np.ndarray) -> Float[np.ndarray, "shift star rank"]:
+    """Coefficients (star, rank) at each shift, of weights at the nodes (star, node); through the modes, if any."""
     if plan.modes is None:
-        return (of_node @ prefilter(of_node.shape[1])).T[..., None]
-    kept = np.arange(len(plan.templates)) < np.asarray(plan.modes.kept)[:, None]
-    return np.einsum("sj,jm,jr->msr", of_node @ plan.modes.from_nodes, plan.modes.of_spectra, kept, optimize=True)
+        return (of_node @ prefilter(of_node.shape[1])).T[..., None] * coefficients
+    pairs = zip(plan.modes.to_channels, plan.modes.of_templates, strict=True)
+    kept = np.stack([coefficients @ to_channels @ of_templates for to_channels, of_templates in pairs])
+    return np.einsum("sj,jm,jsr->msr", of_node @ plan.modes.from_nodes, plan.modes.of_spectra, kept, optimize=True)
 
 
 def _coefficients(plan: Plan, stars: SkyStars) -> Float[np.ndarray, "star rank"]:
     """Coefficients of the templates of each star, of unit mass."""
-    populations = quickly(lambda stars: population_weights(stars, plan.bins))
+    populations = quickly(lambda stars: population_weights(stars, plan.bins), key=plan.bins)
     node, weight = (np.asarray(v) for v in populations(stars))
     return np.einsum("st,str->sr", weight, plan.basis.coefficients.reshape(-1, len(plan.templates))[node])
 
@@ -114,8 +115,8 @@ def _operator(plan: Plan, lsf_scale: float) -> Response:
         variance, _ = added_sigma(fwhm, fwhm, template, redshift)
         return response(plan.layout, jnp.sqrt(variance), redshift)
 
-    fwhm = lsf_fwhm(plan.instrument.lsf, plan.wave_vacuum) * lsf_scale
-    return quickly(made)(*(jnp.asarray(x, jnp.result_type(float)) for x in (fwhm, plan.fwhm_template, plan.redshift)))
+    known = lsf_fwhm(plan.instrument.lsf, plan.wave_vacuum) * lsf_scale, plan.fwhm_template, plan.redshift
+    return quickly(made, key=plan.layout)(*(np.asarray(x, jnp.result_type(float)) for x in known))
 
 
 def _recorded(plan: Plan, operator: Response, fine: np.ndarray) -> Float[np.ndarray, "star wave"]:

@@ -71,14 +71,15 @@ class Basis:
 
 
 @one_thread()
-def build_basis(nodes: np.ndarray, n_fit: int, rank: int, attenuation: Attenuation) -> Basis:
+def build_basis(nodes: np.ndarray, n_fit: int, rank: int, attenuation: Attenuation, tolerance: float = 0.0) -> Basis:
     """Compress a library.
 
     Args:
       nodes: spectra of the nodes [Lsun/Angstrom/Msun], shape (node, wave), in the range that will be observed.
       n_fit: the first n_fit nodes are spectra and fix the basis; the rest (slopes) are only projected.
-      rank: templates to keep.
+      rank: templates to keep at most.
       attenuation: its separable form on the same wavelengths.
+      tolerance: residual [1], of spectra of unit mean, that needs no more templates.
     """
     levels = np.linspace(0.0, attenuation.a_v_max, attenuation.weights.shape[1])
     f = np.asarray(
@@ -89,10 +90,12 @@ def build_basis(nodes: np.ndarray, n_fit: int, rank: int, attenuation: Attenuati
     sample = sample / sample.mean(1, keepdims=True)
     # eigenvectors of the smaller Gram matrix: as accurate as needed (1e-7) and much faster than an SVD
     if sample.shape[0] < sample.shape[1]:
-        _, vectors = np.linalg.eigh(sample @ sample.T)
+        values, vectors = np.linalg.eigh(sample @ sample.T)
+        rank = min(rank, _needed(values, tolerance**2 * sample.size))
         templates = np.linalg.qr((vectors[:, ::-1][:, :rank].T @ sample).T)[0].T
     else:
-        _, vectors = np.linalg.eigh(sample.T @ sample)
+        values, vectors = np.linalg.eigh(sample.T @ sample)
+        rank = min(rank, _needed(values, tolerance**2 * sample.size))
         templates = vectors[:, ::-1][:, :rank].T
     coefficients = project(nodes, attenuation.modes, templates)
     of_sample = sample @ templates.T
@@ -103,6 +106,11 @@ def build_basis(nodes: np.ndarray, n_fit: int, rank: int, attenuation: Attenuati
         strength=np.sqrt(np.mean(of_sample**2, axis=0)),
         rms=float(np.sqrt(np.mean(residual**2))),
     )
+
+
+def _needed(values: np.ndarray, most: float) -> int:
+    """How many of the largest eigenvalues, given in rising order, leave at most this sum to the others."""
+    return len(values) - int(np.searchsorted(np.cumsum(np.maximum(values, 0)), most, side="right"))
 
 
 def project(nodes: Any, modes: Any, templates: Any) -> Any:

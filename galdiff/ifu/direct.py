@@ -20,6 +20,7 @@ from galdiff.core.stage import Stage
 from galdiff.core.variables import Table, table
 from galdiff.ifu.basis import MAG
 from galdiff.ifu.deposit import in_chunks, over_cells
+from galdiff.ifu.emission import LinePlan, line_profiles, recorded_lines
 from galdiff.ifu.field import field_corner, with_a_v
 from galdiff.ifu.finegrid import resample
 from galdiff.ifu.plan import Plan
@@ -28,15 +29,14 @@ from galdiff.ifu.smoothing import refine
 from galdiff.ifu.spectrograph import (
     LSF_HOOK,
     THROUGHPUT_HOOK,
-    blur,
+    blurred_pixels,
     line_spread,
     lsf_correction_of,
     of_wave,
-    sum_bands,
     to_flux,
     width_factor,
 )
-from galdiff.records import ObservedCube, Placement, SkyStars
+from galdiff.records import LineLight, ObservedCube, Placement, SkyStars
 from galdiff.units import C_KMS
 
 EDGE = 4  # samples of the spline beyond the shifted spectrum
@@ -105,6 +105,7 @@ class DirectSpectrograph(Stage):
       curve: A_wave / A_V on the library's wavelengths, where the plan has dust.
       lsf_scale, psf_scale: factors on the instrument's widths, trainable.
       lsf_correction, throughput: corrections as in `Templates` and `Spectrograph`.
+      lines: emission lines that are recorded besides, where there is `line_light`.
     """
 
     hooks: ClassVar = {"lsf_correction": LSF_HOOK, "throughput": THROUGHPUT_HOOK}
@@ -118,8 +119,9 @@ class DirectSpectrograph(Stage):
         psf_scale: float = 1.0,
         lsf_correction: Correction | None = None,
         throughput: Correction | None = None,
+        lines: LinePlan | None = None,
     ) -> None:
-        self.plan = plan
+        self.plan, self.lines = plan, lines
         self.lsf_correction = lsf_correction_of(lsf_correction)
         self.throughput = NoCorrection() if throughput is None else throughput
         self.lsf_scale, self.psf_scale = width_factor(lsf_scale), width_factor(psf_scale)
@@ -128,7 +130,9 @@ class DirectSpectrograph(Stage):
         k = np.zeros(plan.grid.n) if curve is None else np.asarray(curve(plan.grid.wave))
         self.k: Table = table(np.pad(k, 3), jnp.result_type(float))
 
-    def __call__(self, observed_stars: SkyStars, placement: Placement) -> ObservedCube:
+    def __call__(
+        self, observed_stars: SkyStars, placement: Placement, line_light: LineLight | None = None
+    ) -> ObservedCube:
         plan = self.plan
         stars = with_a_v(observed_stars, plan.bins)
         fine = coadd(stars, *field_corner(plan.bins, placement), plan, self.nodes[...], self.k[...])
@@ -136,6 +140,9 @@ class DirectSpectrograph(Stage):
         operator = response(plan.layout, sigma, placement.redshift)
         recorded = apply_response(operator, fine, (0,), plan.layout.n_pixel, offset=reach(plan))[0]
         planes = recorded.reshape(plan.bins.n_y, plan.bins.n_x, -1)
-        parts = blur(plan, planes, self.psf_scale.bounded, of_all=False)
-        lum = sum_bands((blurred * weight, band) for blurred, band, weight in parts)
+        if line_light is not None and self.lines is not None:
+            scale, z = self.lsf_scale.bounded, placement.redshift
+            profiles = line_profiles(plan, self.lines, scale, z, self.lsf_correction)
+            planes = planes + recorded_lines(plan, self.lines, line_light, profiles, z)
+        lum = blurred_pixels(plan, planes, self.psf_scale.bounded)
         return to_flux(plan, of_wave(self.throughput, lum, plan), placement)

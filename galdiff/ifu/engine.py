@@ -13,6 +13,7 @@ from galdiff.core.stage import Stage
 from galdiff.errors import InputError
 from galdiff.ifu.deposit import V_TAPS
 from galdiff.ifu.direct import DirectSpectrograph
+from galdiff.ifu.emission import LinePlan
 from galdiff.ifu.per_star import PerStar
 from galdiff.ifu.plan import Plan
 from galdiff.ifu.psf import anchor_waves
@@ -65,6 +66,8 @@ def ifu_stages(
     psf_scale: float = 1.0,
     lsf_correction: Correction | None = None,
     throughput: Correction | None = None,
+    lines: LinePlan | None = None,
+    line_deposit: Stage | None = None,
 ) -> dict[str, Stage]:
     """Stages that turn `observed_stars` at a `placement` into a `cube`, keyed by the records they make.
 
@@ -75,6 +78,7 @@ def ifu_stages(
       curve: attenuation curve, where the plan has dust (the direct engine evaluates it itself).
       lsf_scale, psf_scale: factors on the instrument's widths, trainable.
       lsf_correction, throughput: corrections along the wavelength, see `LSF_HOOK` and `THROUGHPUT_HOOK`.
+      lines, line_deposit: emission lines, and the stage that makes `line_light` of them; None without.
 
     Raises:
       InputError: unknown engine.
@@ -83,6 +87,7 @@ def ifu_stages(
         raise InputError(f"engine is '{engine}'; choose one of {', '.join(ENGINES)}")
     if engine == "auto":
         engine = choose_engine(n_stars, plan)
+    lit: dict[str, Stage] = {} if line_deposit is None else {"line_light": line_deposit}
     if engine == "direct":
         exact = DirectSpectrograph(
             plan=plan,
@@ -91,13 +96,15 @@ def ifu_stages(
             psf_scale=psf_scale,
             lsf_correction=lsf_correction,
             throughput=throughput,
+            lines=lines,
         )
-        return {"cube": exact}
+        return {**lit, "cube": exact}
     front: dict[str, Stage] = {"spectra": PerStar(plan=plan)}
     if engine == "compressed":
         front = {"mass_distribution": Deposit(bins=plan.bins), "spectra": Synthesis(plan=plan)}
     return {
         **front,
-        "bank": Templates(plan=plan, lsf_scale=lsf_scale, lsf_correction=lsf_correction),
-        "cube": Spectrograph(plan=plan, psf_scale=psf_scale, throughput=throughput),
+        **lit,
+        "bank": Templates(plan=plan, lsf_scale=lsf_scale, lsf_correction=lsf_correction, lines=lines),
+        "cube": Spectrograph(plan=plan, psf_scale=psf_scale, throughput=throughput, lines=lines),
     }

@@ -5,6 +5,7 @@ The result equals deposit and synthesis; memory does not know the number of node
 """
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -29,6 +30,8 @@ from galdiff.ifu.plan import Plan
 from galdiff.ifu.smoothing import refine
 from galdiff.records import Placement, SkyStars, SpectralCube
 
+WINDOWS = jax.lax.ScatterDimensionNumbers((1, 2), (), (0,))  # rows of D that one star adds to in a spaxel
+
 
 def add_rows(
     total: Float[Array, "bin rank"],
@@ -36,26 +39,49 @@ def add_rows(
     corner: tuple[Array, Array],
     size: tuple[Array, Array],
     bins: Bins,
-    coefficients: Array,
+    rows: Float[Array, "star rank"],
 ) -> Array:
-    """Add the coefficients of one chunk of stars to D, flat over spaxel and velocity.
+    """Add what one chunk of stars has to D, flat over spaxel and velocity.
 
-    D [Lsun/Angstrom] and `coefficients` [Lsun/Angstrom/Msun] have the shapes (bin, rank) and (node, rank).
+    D and `rows`, those of each star, have one unit and the shapes (bin, rank) and (star, rank).
     """
     node_v, b = velocity_weights(stars.v_los, bins)
-    node, w = population_weights(stars, bins)
-    rows = stars.mass[:, None] * jnp.einsum("st,str->sr", w, coefficients[node], precision="highest")
+    rows = b[:, :, None] * rows[:, None, :]  # the velocity nodes of a star lie side by side
 
     def add(total: Any, tap: Any) -> tuple:
-        index, share = tap
-        return total.at[index].add(share[:, None] * rows, mode="promise_in_bounds"), None
+        first, share = tap
+        windows = share[:, None, None] * rows
+        return jax.lax.scatter_add(total, first[:, None], windows, WINDOWS, mode="promise_in_bounds"), None
 
     def at_cells(total: Any, spaxel: Array, a: Array) -> Array:
-        index = (spaxel[:, :, None] * len(bins.v_nodes) + node_v[:, None, :]).reshape(len(rows), -1)
-        share = (a[:, :, None] * b[:, None, :]).reshape(len(rows), -1)
-        return jax.lax.scan(add, total, (index.T, share.T))[0]
+        return jax.lax.scan(add, total, ((spaxel * len(bins.v_nodes) + node_v[:, :1]).T, a.T))[0]
 
     return over_cells(total, at_cells, stars, corner, size, bins)
+
+
+def sum_per_star(
+    stars: SkyStars, placement: Placement, bins: Bins, rank: int, rows: Callable[[SkyStars], Array]
+) -> Float[Array, "y x v rank"]:
+    """Sum over stars in each spaxel and velocity node.
+
+    Args:
+      stars: stars on the sky.
+      placement: of the galaxy.
+      bins: spaxels and velocities.
+      rank: numbers that each star has.
+      rows: gives them for a chunk of stars, shape (star, rank) [any unit]; zero where stars have no mass.
+    """
+    corner, size = field_corner(bins, placement)
+    stars = by_smoothing(stars, bins)
+
+    @functools.partial(jax.checkpoint, prevent_cse=False)
+    def add(total: Any, chunk: Any) -> tuple:
+        return add_rows(total, chunk, corner, size, bins, rows(chunk)), None
+
+    n_taps = bins.taps // V_TAPS[bins.v_kernel] + rank * 4 * V_TAPS[bins.v_kernel]
+    empty = empty_sum((bins.n_cells * len(bins.v_nodes), rank), stars.mass)
+    total = jax.lax.scan(add, empty, in_chunks(stars, chunk_size(len(stars.mass), n_taps)))[0]
+    return refine(total.reshape(-1, len(bins.v_nodes), rank), bins)
 
 
 class PerStar(Stage):
@@ -67,16 +93,11 @@ class PerStar(Stage):
 
     def __call__(self, observed_stars: SkyStars, placement: Placement) -> SpectralCube:
         bins = self.bins
-        corner, size = field_corner(bins, placement)
         coefficients = self.coefficients[...].reshape(bins.shape[3] * bins.shape[4], -1)
-        rank = coefficients.shape[-1]
-        stars = by_smoothing(with_a_v(observed_stars, bins), bins)
 
-        @functools.partial(jax.checkpoint, prevent_cse=False)
-        def add(total: Any, chunk: Any) -> tuple:
-            return add_rows(total, chunk, corner, size, bins, coefficients), None
+        def rows(stars: SkyStars) -> Array:
+            node, w = population_weights(stars, bins)
+            return stars.mass[:, None] * jnp.einsum("st,str->sr", w, coefficients[node], precision="highest")
 
-        n_taps = bins.taps // V_TAPS[bins.v_kernel] + rank * 4
-        empty = empty_sum((bins.n_cells * len(bins.v_nodes), rank), stars.mass)
-        total = jax.lax.scan(add, empty, in_chunks(stars, chunk_size(len(stars.mass), n_taps)))[0]
-        return SpectralCube(coef=refine(total.reshape(-1, len(bins.v_nodes), rank), bins))
+        stars = with_a_v(observed_stars, bins)
+        return SpectralCube(coef=sum_per_star(stars, placement, bins, coefficients.shape[-1], rows))

@@ -24,6 +24,8 @@ from galdiff.records import SSPGrid
 MAX_WIDER = 1.3  # factor on LSF and PSF widths up to which kernels are not cut short
 MAX_MARGIN_BYTES = 1 << 30  # of the mass distribution of a field smaller than its PSF
 NODE_SPACING = 1.0  # of the velocity nodes by default, in units of the smallest total sigma in the band
+MOST_TEMPLATES = 72  # by default
+TOLERANCE = 1e-5  # of spectra of unit mean: what templates and modes of velocity may leave out by default
 SAMPLES_PER_NATIVE = 3  # fine samples per native sample of the library
 
 
@@ -32,7 +34,8 @@ class Precision:
     """How finely the mass distribution is binned and the library compressed.
 
     Args:
-      rank: templates kept: 32 for a quick look, 72 by default, 96 to 128 for gradients in age and metallicity.
+      rank: templates kept: 32 for a quick look, 96 to 128 for gradients in age and metallicity; by default as many as
+        leave TOLERANCE of the spectra out, at most MOST_TEMPLATES.
       h_v_kms: spacing of the velocity nodes; by default NODE_SPACING times the smallest total sigma in the band.
       v_max_kms: largest line-of-sight velocity expected; faster stars are kept at this velocity.
       kernel: how a star is shared between spaxels: nearest, linear, quadratic or cubic.
@@ -43,7 +46,7 @@ class Precision:
       levels: doublings of the smoothing length of stars that are told apart (`ifu.smoothing`); 0: stars are points.
     """
 
-    rank: int = 72
+    rank: int | None = None
     h_v_kms: float | None = None
     v_max_kms: float = 600.0
     kernel: str = "cubic"
@@ -109,7 +112,7 @@ def make_plan(
         field and its margin would not fit in memory.
     """
     precision = precision or Precision()
-    pixels = _covered(ssp, instrument, redshift, precision)
+    pixels = covered_pixels(ssp, instrument, redshift, precision)
     wave, wave_vacuum = output_wave(instrument)[pixels], output_wave_vacuum(instrument)[pixels]
     edges = np.lib.stride_tricks.sliding_window_view(pixel_edges_vacuum(instrument), 2)[pixels]
     fwhm_template = np.interp(wave_vacuum / (1 + redshift), ssp.ssp_wave, ssp.ssp_fwhm)
@@ -124,10 +127,13 @@ def make_plan(
     native, flux = np.asarray(ssp.ssp_wave, np.float64)[use], np.asarray(ssp.ssp_flux)[..., use]
     nodes = np.asarray(expand_nodes(flux, ssp.ssp_lg_age_gyr, ssp.ssp_lgmet, precision.interpolation), np.float64)
     attenuation = _attenuation(attenuation_curve, native, precision)
-    basis = build_basis(nodes, flux[..., 0].size, min(precision.rank, flux[..., 0].size, len(native)), attenuation)
+    tolerance = TOLERANCE if precision.rank is None else 0.0
+    rank = min(precision.rank or MOST_TEMPLATES, flux[..., 0].size, len(native))
+    basis = build_basis(nodes, flux[..., 0].size, rank, attenuation, tolerance)
     bins = _bins(ssp, instrument, margin, wings.cells, v_nodes, precision, attenuation)
     templates = resample(native, basis.templates, grid)
-    least = _least_widening(wave_vacuum, fwhm_inst, (1 + redshift) * fwhm_template, grid)
+    widths = _widths(instrument)[pixels]
+    widening = _least_widening(wave_vacuum, fwhm_inst, (1 + redshift) * fwhm_template, widths, grid)
     return Plan(
         instrument=instrument,
         precision=precision,
@@ -139,13 +145,13 @@ def make_plan(
         margin=margin,
         wings=wings,
         bins=bins,
-        layout=plan_pixels(edges, _widths(instrument)[pixels], widest, redshift, grid),
+        layout=plan_pixels(edges, widths, widest, redshift, grid),
         basis=basis,
         nodes=nodes,
         node_wave=native,
         native=slice(use.start, use.start + len(native)),
         templates=templates,
-        modes=velocity_modes(basis, templates, bins, prefilter(len(v_nodes)), grid.stride, least),
+        modes=velocity_modes(basis, templates, bins, prefilter(len(v_nodes)), grid.stride, widening, tolerance),
     )
 
 
@@ -187,12 +193,14 @@ def _bins(
     )
 
 
-def _least_widening(wave: np.ndarray, fwhm: np.ndarray, fwhm_template: np.ndarray, grid: FineGrid) -> float:
-    """The least sigma by which the spectrograph widens the sharpened templates [fine samples].
+def _least_widening(
+    wave: np.ndarray, fwhm: np.ndarray, fwhm_template: np.ndarray, width: np.ndarray, grid: FineGrid
+) -> float:
+    """The least sigma by which line spread and pixels widen the sharpened templates [fine samples].
 
-    `wave`, `fwhm` and `fwhm_template` have the shape (wave,) [Angstrom, observed].
+    `wave`, `fwhm`, `fwhm_template` and the pixels' `width` have the shape (wave,) [Angstrom, observed].
     """
-    added = np.sqrt(np.maximum(fwhm**2 - fwhm_template**2, 0)) / units.FWHM_PER_SIGMA
+    added = np.sqrt(np.maximum(fwhm**2 - fwhm_template**2, 0) / units.FWHM_PER_SIGMA**2 + width**2 / 12)
     return float(np.hypot(np.min(added / wave) / grid.step, SHARPENING))
 
 
@@ -221,8 +229,8 @@ def _widths(instrument: Instrument) -> np.ndarray:
     return wave * 2 * np.sinh(half)
 
 
-def _covered(ssp: SSPGrid, instrument: Instrument, redshift: float, precision: Precision) -> slice:
-    """Pixels inside the library, with room for the largest velocity."""
+def covered_pixels(ssp: SSPGrid, instrument: Instrument, redshift: float, precision: Precision) -> slice:
+    """Pixels inside the library, with room for the largest velocity; arguments and errors are those of `make_plan`."""
     bounds = pixel_edges_vacuum(instrument)
     room = np.exp(precision.v_max_kms / units.C_KMS)
     lo, hi = float(ssp.ssp_wave[0]) * (1 + redshift) * room, float(ssp.ssp_wave[-1]) * (1 + redshift) / room

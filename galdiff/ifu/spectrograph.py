@@ -66,6 +66,7 @@ def lsf_correction_of(correction: Correction | None) -> Correction:
     return NoCorrection() if correction is None else correction
 
 
+TURN = 2.5  # cost of turning a coefficient into modes, in that of blurring it
 FACTORS = (0.2, 2 * MAX_WIDER)  # open bounds of factors on published widths [1]
 
 
@@ -108,6 +109,32 @@ def blur(
         band = slice(int(served[0]), int(served[-1]) + 1)
         seen = channels if of_all else channels[..., band]
         yield _blurred(plan, seen, anchor, scale), band, jnp.asarray(weight[band], channels.dtype)
+
+
+def blurred_pixels(
+    plan: Plan, recorded: Float[Array, "y x wave"], scale: Float[Array, ""]
+) -> Float[Array, "y_in x_in wave"]:
+    """What is recorded [any unit], blurred by the PSF at each wavelength and without the margin.
+
+    Args:
+      plan: the observation.
+      recorded: of the field with its margin, in the cells of the PSF.
+      scale: factor on the FWHM.
+    """
+    parts = blur(plan, recorded, scale, of_all=False)
+    return sum_bands((blurred * weight, band) for blurred, band, weight in parts)
+
+
+def blurred_nodes(plan: Plan) -> bool:
+    """Whether it takes less to blur coefficients at velocity nodes and turn them into modes in the field alone, than to
+    turn them in the field with its margin and blur what is left of them."""
+    if plan.instrument.psf.kind != "gaussian":
+        return False  # a transform costs more than a turn
+    bins, instr, anchors = plan.bins, plan.instrument, len(anchor_waves(plan.instrument))
+    cells, spaxels = bins.n_y * bins.n_x, instr.n_y * instr.n_x
+    nodes = len(bins.v_nodes) * len(plan.templates)
+    late = anchors * nodes * (cells + TURN * spaxels)
+    return late < cells * (TURN * nodes + anchors * plan.n_channels)
 
 
 def _blurred(plan: Plan, channels: Float[Array, "y x c"], anchor: float, scale: Float[Array, ""]) -> Array:

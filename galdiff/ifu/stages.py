@@ -5,25 +5,31 @@
     bank              = Templates(placement)                  the templates as the spectrograph records them
     cube              = Spectrograph(spectra, bank, placement)
 
+With emission lines, the spectrograph also reads line_light = LineDeposit(sky_emitters, line_table, placement).
 A bank made once can be passed to the pipeline as an input, which spares its computation in repeated calls.
 """
 
+import dataclasses
 from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from galdiff.core.correction import Correction, NoCorrection
 from galdiff.core.stage import Stage
 from galdiff.core.variables import Table, table
 from galdiff.ifu.bank import build_bank
 from galdiff.ifu.deposit import Bins, deposit
+from galdiff.ifu.emission import LinePlan, line_profiles, recorded_lines
 from galdiff.ifu.field import field_corner, with_a_v
 from galdiff.ifu.plan import Plan
 from galdiff.ifu.spectrograph import (
     LSF_HOOK,
     THROUGHPUT_HOOK,
     blur,
+    blurred_nodes,
+    blurred_pixels,
     line_spread,
     lsf_correction_of,
     of_wave,
@@ -31,7 +37,7 @@ from galdiff.ifu.spectrograph import (
     to_flux,
     width_factor,
 )
-from galdiff.records import Bank, MassDistribution, ObservedCube, Placement, SkyStars, SpectralCube
+from galdiff.records import Bank, LineLight, MassDistribution, ObservedCube, Placement, SkyStars, SpectralCube
 
 
 class Deposit(Stage):
@@ -77,12 +83,20 @@ class Templates(Stage):
       plan: the observation.
       lsf_scale: factor on the instrument's FWHM; trainable, kernels are complete up to 1.3.
       lsf_correction: of that FWHM along the wavelength, see `LSF_HOOK`.
+      lines: emission lines that are recorded besides.
     """
 
     hooks: ClassVar = {"lsf_correction": LSF_HOOK}
 
-    def __init__(self, *, plan: Plan, lsf_scale: float = 1.0, lsf_correction: Correction | None = None) -> None:
-        self.plan = plan
+    def __init__(
+        self,
+        *,
+        plan: Plan,
+        lsf_scale: float = 1.0,
+        lsf_correction: Correction | None = None,
+        lines: LinePlan | None = None,
+    ) -> None:
+        self.plan, self.lines = plan, lines
         self.lsf_scale = width_factor(lsf_scale)
         self.lsf_correction = lsf_correction_of(lsf_correction)
         self.templates: Table = table(plan.templates, jnp.result_type(float))
@@ -90,7 +104,11 @@ class Templates(Stage):
     def __call__(self, placement: Placement) -> Bank:
         sigma = line_spread(self.plan, self.lsf_scale.bounded, placement.redshift, self.lsf_correction)
         n_nodes = len(self.plan.bins.v_nodes)
-        return build_bank(self.plan.layout, self.templates[...], n_nodes, sigma, placement.redshift, self.plan.modes)
+        bank = build_bank(self.plan.layout, self.templates[...], n_nodes, sigma, placement.redshift, self.plan.modes)
+        if self.lines is None:
+            return bank
+        scale, z = self.lsf_scale.bounded, placement.redshift
+        return dataclasses.replace(bank, lines=line_profiles(self.plan, self.lines, scale, z, self.lsf_correction))
 
 
 class Spectrograph(Stage):
@@ -100,26 +118,41 @@ class Spectrograph(Stage):
       plan: the observation.
       psf_scale: factor on the instrument's PSF FWHM; trainable, kernels are complete up to 1.3.
       throughput: correction of the recorded flux along the wavelength, see `THROUGHPUT_HOOK`.
+      lines: emission lines that are recorded besides, where there is `line_light`.
     """
 
     hooks: ClassVar = {"throughput": THROUGHPUT_HOOK}
 
-    def __init__(self, *, plan: Plan, psf_scale: float = 1.0, throughput: Correction | None = None) -> None:
-        self.plan = plan
+    def __init__(
+        self,
+        *,
+        plan: Plan,
+        psf_scale: float = 1.0,
+        throughput: Correction | None = None,
+        lines: LinePlan | None = None,
+    ) -> None:
+        self.plan, self.lines = plan, lines
         self.psf_scale = width_factor(psf_scale)
         self.throughput = NoCorrection() if throughput is None else throughput
 
-    def __call__(self, spectra: SpectralCube, bank: Bank, placement: Placement) -> ObservedCube:
-        plan = self.plan
-        y, x = spectra.coef.shape[:2]
-        if plan.modes is not None and bank.response.ndim == 2:
-            channels = plan.modes.coefficients(spectra.coef)
-        else:
-            channels = spectra.coef.reshape(y, x, -1)
+    def __call__(
+        self, spectra: SpectralCube, bank: Bank, placement: Placement, line_light: LineLight | None = None
+    ) -> ObservedCube:
+        plan, (y, x, v, rank) = self.plan, spectra.coef.shape
+        modes = plan.modes if bank.response.ndim == 2 else None  # None: the bank has nodes
+        late = modes is not None and blurred_nodes(plan)
+        channels = spectra.coef.reshape(y, x, -1) if modes is None or late else modes.coefficients(spectra.coef)
+
+        def seen(blurred: Float[Array, "y x channel"]) -> Float[Array, "y x channel"]:
+            return modes.coefficients(blurred.reshape(*blurred.shape[:2], v, rank)) if modes and late else blurred
+
         # The barrier keeps a bank that was closed over, hence a constant, from being multiplied out by the compiler.
-        response = jax.lax.optimization_barrier(bank.response).reshape(channels.shape[-1], -1)
+        response = jax.lax.optimization_barrier(bank.response).reshape(-1, len(plan.wave))
         lum = sum_bands(
-            (jnp.einsum("yxc,ck->yxk", blurred, response[:, band] * weight, precision="highest"), band)
+            (jnp.einsum("yxc,ck->yxk", seen(blurred), response[:, band] * weight, precision="highest"), band)
             for blurred, band, weight in blur(plan, channels, self.psf_scale.bounded)
         )
+        if line_light is not None and self.lines is not None and bank.lines is not None:
+            sharp = recorded_lines(plan, self.lines, line_light, bank.lines, placement.redshift)
+            lum = lum + blurred_pixels(plan, sharp, self.psf_scale.bounded)
         return to_flux(plan, of_wave(self.throughput, lum, plan), placement)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from galdiff.core.kept import Kept
 from galdiff.ifu.deposit import Bins, by_smoothing, in_chunks, over_cells, population_weights
 from galdiff.ifu.field import field_corner
 from galdiff.ifu.smoothing import RESOLVED, refine
@@ -16,14 +17,14 @@ from galdiff.records import Placement, SkyStars
 CHUNK = 4096  # stars at once
 
 
-@functools.partial(jax.jit, static_argnames="bins")
+@functools.partial(Kept, static_argnames=("bins",))
 def star_light(stars: SkyStars, bins: Bins, weight: Float[Array, "node 1"]) -> Float[Array, "star"]:
     """Weight of each star: its mass [Msun] times that of its population [1, or Lsun/Msun], as in the maps."""
     node, share = population_weights(stars, bins)
     return stars.mass * jnp.sum(share * weight[:, 0].astype(share.dtype)[node], -1)
 
 
-@functools.partial(jax.jit, static_argnames="bins")
+@functools.partial(Kept, static_argnames=("bins",))
 def effective_stars(
     stars: SkyStars, light: Float[Array, "star"], placement: Placement, bins: Bins
 ) -> Float[Array, "y x"]:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
 import jax
@@ -84,12 +84,12 @@ def stars_of(stars: SkyStars, bins: Bins, placement: Placement) -> np.ndarray:
       bins: of the tile, with its margin.
       placement: of the tile.
     """
-    corner, size = field_corner(bins, placement)
-    gx, gy = (np.asarray((stars.x - corner[0]) / size[0]), np.asarray((stars.y - corner[1]) / size[1]))
+    corner, size = field_corner(bins, jax.tree.map(np.asarray, placement))  # on the host, where nothing is compiled
+    gx, gy = (np.asarray(stars.x) - corner[0]) / size[0], (np.asarray(stars.y) - corner[1]) / size[1]
     reach = np.full(gx.shape, REACH, gx.dtype)
     width = widths(stars, bins)
     if width is not None:
-        sigma = np.asarray(width / jnp.sqrt(size[0] * size[1]))
+        sigma = np.asarray(width) / np.sqrt(size[0] * size[1])
         reach += np.where(sigma > 1, SMOOTHED * sigma, 0)
     near = (gx > -reach) & (gx < bins.n_x + reach) & (gy > -reach) & (gy < bins.n_y + reach)
     index = np.flatnonzero(near)
@@ -105,12 +105,13 @@ def take(stars: SkyStars, index: Int[Array | np.ndarray, "n"]) -> SkyStars:
 
 
 def observe_in_tiles(
-    observe: Callable[[SkyStars, Placement], Made],
+    observe: Callable[..., Made],
     stars: SkyStars,
     placement: Placement,
     instr: Instrument,
     bins: Bins,
     size: int = TILE,
+    also: Mapping[str, tuple[SkyStars, Bins]] | None = None,
 ) -> Iterator[tuple[Tile, Made]]:
     """Observe tile after tile.
 
@@ -121,10 +122,12 @@ def observe_in_tiles(
       instr: the whole field.
       bins: of one tile.
       size: spaxels on a side of a tile.
+      also: others that shine, with their bins of one tile; `observe` takes them by name.
 
     Yields:
       Each tile with what was made of it; apply the aperture of the whole field to what you assemble.
     """
     for tile in tiles_of(instr, size):
         here = point_at(placement, tile)
-        yield tile, observe(take(stars, stars_of(stars, bins, here)), here)
+        others = {name: take(each, stars_of(each, of_tile, here)) for name, (each, of_tile) in (also or {}).items()}
+        yield tile, observe(take(stars, stars_of(stars, bins, here)), here, **others)

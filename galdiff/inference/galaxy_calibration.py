@@ -14,7 +14,7 @@ from galdiff.records import BaryonHistory
 from galdiff.units import YR_PER_GYR
 
 REDSHIFTS = (2.0, 1.0, 0.0)  # of the histories, in this order
-ERRORS = (0.11, 0.09, 0.07)  # dex in stellar mass, at these
+ERRORS = (0.11, 0.065, 0.05)  # dex in stellar mass, at these
 QUENCHED = -11.5  # log10 sSFR [1/yr] below which a galaxy in a massive halo is to be
 BULGE = 0.7  # share of the stars in the bulges of galaxies with a black hole that counts
 
@@ -46,14 +46,14 @@ def today(history: BaryonHistory) -> dict[str, Float[Array, "halo"]]:
 def residuals(history: BaryonHistory) -> dict[str, Float[Array, "..."]]:
     """All differences over their errors [1], by relation; `history` of halos of rising mass at `REDSHIFTS`."""
     log10_m, now = jnp.log10(history.m_star[:, -1]), today(history)
-    counts = jnp.log10(history.m_vir) > 10.4  # below, the relation is not known
-    massive = jnp.log10(history.m_vir[:, -1]) > 12.9
+    counts = jnp.log10(history.m_vir) > 10.3  # the relation is known from 10.5 on
+    massive = jnp.log10(history.m_vir[:, -1]) > 12.7
     return {
         "stellar_mass": stellar_masses(history) / np.array(ERRORS) * counts,
         "gas": _within(log10_m, 8.8, 10.9) * now["gas"] / 0.12,
         "oxygen": _within(log10_m, 8.5, 11.0) * now["oxygen"] / 0.1,
-        "main_sequence": _within(log10_m, 8.8, 10.4) * now["main_sequence"] / 0.15,
-        "black_hole": _within(log10_m, 10.4, 12.0) * now["black_hole"] / 0.2,
+        "main_sequence": _within(log10_m, 8.8, 10.4) * now["main_sequence"] / 0.12,
+        "black_hole": _within(log10_m, 10.4, 12.0) * now["black_hole"] / 0.11,
         "quenching": massive * 0.1 * jax.nn.softplus((now["log10_ssfr"] - QUENCHED) / 0.1) / 0.15,
     }
 

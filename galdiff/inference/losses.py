@@ -60,6 +60,10 @@ class Noise(abc.ABC):
         Smooth where r passes zero, so that a fit by least squares is one by likelihood; arguments as above.
         """
 
+    def weight(self, pull: Float[Array, "..."]) -> Float[Array, "..."]:
+        """Weight [1] of a measurement, so many errors from the prediction, in a fit by iterated least squares."""
+        return jnp.ones_like(pull)
+
 
 @typing.final
 class Gaussian(Noise):
@@ -114,6 +118,10 @@ class StudentT(Noise):
         g = jnp.where(near, 1 - y / 2 + y**2 / 3, jnp.log1p(y) / jnp.where(near, 1.0, y))
         beyond = _root(_ln_t_below(jnp.where(limit == LOWER, -x, x), nu))
         return jnp.where(limit == MEASURED, x * jnp.sqrt(g * (nu + 1) / nu), beyond)
+
+    def weight(self, pull: Array) -> Array:
+        """(nu + 1) / (nu + pull^2) [1], same shape."""
+        return (self.nu + 1) / (self.nu + pull**2)
 
 
 @typing.final

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from scipy.stats import qmc
 
 from galdiff.core.patterns import matching
-from galdiff.core.priors import Prior
+from galdiff.core.priors import Prior, values_of
 from galdiff.core.variables import Physical, to_unbounded
 from galdiff.errors import InputError
 
@@ -75,7 +75,7 @@ class Unknowns:
 
     def values(self, u: Float[Array, "*draw unknown"]) -> Float[Array, "*draw unknown"]:
         """Values [units of `each`] of standard normal numbers, same shape."""
-        return jnp.stack([one.prior.value(u[..., i]) for i, one in enumerate(self.each)], -1)
+        return values_of([one.prior for one in self.each], u)
 
     def numbers(self, x: Float[Array, "*draw unknown"]) -> Float[Array, "*draw unknown"]:
         """Standard normal numbers [1] of values [units of `each`], same shape."""
@@ -92,9 +92,9 @@ class Unknowns:
 
     def model(self, u: Float[Array, "unknown"], fixed: nnx.State) -> Any:
         """The model at standard normal numbers [1], with the rest of its state."""
-        flat, at = {}, 0
+        flat, at, values = {}, 0, self.values(u)
         for leaf in self._leaves:
-            x = leaf.prior.value(u[at : at + leaf.size]).reshape(leaf.shape)
+            x = values[at : at + leaf.size].reshape(leaf.shape)
             at += leaf.size
             flat[leaf.path] = leaf.variable.replace(_raw(x, leaf.variable.lo, leaf.variable.hi))
         return nnx.merge(self._graph, nnx.from_flat_state(flat), fixed)

@@ -4,6 +4,7 @@ A piece is a number; what makes it is built once in each worker. A worker that d
 gives that to another one.
 """
 
+import collections
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -12,6 +13,7 @@ from galdiff.errors import InputError
 
 NONE, LOCAL = "none", "local"
 WAIT = 60  # seconds for a scheduler to answer
+AHEAD = 2  # pieces per worker that wait for an earlier one
 KEPT = "galdiff_kept"  # attribute of a worker
 
 
@@ -92,6 +94,19 @@ def in_any_order(
     del futures  # a piece is dropped once it was handed out
     for future in done:
         yield number_of[future.key], future.result()
+
+
+def in_order(
+    client: Any, prepare: Callable[[str], Callable[[int], Any]], said: str, numbers: Sequence[int]
+) -> Iterator[Any]:
+    """Pieces in the order of their numbers, with arguments as of `in_any_order`; few are made ahead of the others."""
+    waiting: collections.deque = collections.deque()
+    for number in numbers:
+        waiting.append(client.submit(_piece, number, prepare=prepare, said=said, pure=False))
+        if len(waiting) > AHEAD * max(len(client.scheduler_info()["workers"]), 1):
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
 
 
 def _piece(number: int, *, prepare: Callable[[str], Callable[[int], Any]], said: str) -> Any:

@@ -135,6 +135,7 @@ def write_maps(
     provenance: Mapping,
     redshift: float,
     spaxels: Mapping[str, np.ndarray] | None = None,
+    lines: Mapping[str, tuple[np.ndarray, str]] | None = None,
     overwrite: bool = False,
 ) -> None:
     """Write one image per map, with unit and sky coordinates; NaN marks empty spaxels.
@@ -147,13 +148,14 @@ def write_maps(
       provenance: as in `write_cube`.
       redshift: of the source.
       spaxels: further images, shape (y, x), without unit by extension; whole numbers stay so.
+      lines: images of gas, shape (y, x), with their unit, by extension.
       overwrite: replace an existing file.
     """
     images = _map_images(maps, spaxel_arcsec)
-    for name, data in (spaxels or {}).items():
+    for name, (data, unit) in {**{k: (v, "") for k, v in (spaxels or {}).items()}, **(lines or {})}.items():
         kind = data.dtype if data.dtype.kind == "u" else ">f4"
         header = sky_header(data.shape[0], data.shape[1], spaxel_arcsec)
-        images.append(_image(np.ascontiguousarray(data[:, ::-1], dtype=kind), header, name, ""))
+        images.append(_image(np.ascontiguousarray(data[:, ::-1], dtype=kind), header, name, unit))
     check_space(path, sum(image.data.nbytes + 2 * BLOCK for image in images))
     _write(path, [_primary(provenance, redshift), *images], overwrite)
 

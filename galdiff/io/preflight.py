@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from galdiff.errors import InputError
 from galdiff.io.atomic import refuse_existing
 
-OUTPUTS = ("cube.fits", "maps.fits", "summary.json", "maps.png", "spectra.png")
+OUTPUTS = ("cube.fits", "maps.fits", "summary.json", "maps.png", "spectra.png", "lines.png")
 BLOCK = 2880  # [byte] FITS block
 
 

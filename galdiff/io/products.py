@@ -30,6 +30,10 @@ KEYWORDS = {  # FITS keyword: place in the summary
     "SSP": "library",
     "IMF": "imf",
     "NPART": "stars.in_field.number",
+    "LGMSTAR": "grown.log10_mstar",
+    "LGMFORM": "grown.log10_mstar_formed",
+    "MFORMED": "stars.all.mass_formed_msun",
+    "AVMEAN": "stars.in_field.a_v_mag",
     "SNR": "noise.snr",
     "SEED": "noise.seed",
     "NOISE": "noise.mode",
@@ -91,6 +95,7 @@ class Products:
       figures: {file name: matplotlib figure}.
       extensions: names in cube.fits, see `write_cube`.
       spaxels: further images (y, x) of maps.fits by extension.
+      lines: images of gas with their unit, likewise.
     """
 
     cube: ObservedCube
@@ -102,6 +107,7 @@ class Products:
     figures: Mapping[str, Any]
     extensions: str = "muse"
     spaxels: Mapping[str, np.ndarray] | None = None
+    lines: Mapping[str, tuple[np.ndarray, str]] | None = None
 
 
 def write_products(folder: str | os.PathLike, made: Products, overwrite: bool = False) -> None:
@@ -120,7 +126,7 @@ def write_products(folder: str | os.PathLike, made: Products, overwrite: bool = 
     tables = (lsf_table(*made.lsf), config_table(made.stored))
     write_cube(folder / "cube.fits", made.cube, tables=tables, extensions=made.extensions, **options)
     size = made.cube.spaxel_size
-    write_maps(folder / "maps.fits", made.maps, spaxel_arcsec=size, spaxels=made.spaxels, **options)
+    write_maps(folder / "maps.fits", made.maps, spaxel_arcsec=size, spaxels=made.spaxels, lines=made.lines, **options)
     for name, figure in made.figures.items():
         with atomic_path(folder / name, overwrite) as path:
             _draw(figure, path)

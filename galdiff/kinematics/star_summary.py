@@ -68,21 +68,22 @@ def star_summary(
     inside = radius <= r_half
     enough = max(ENOUGH, int(np.sqrt(inside.sum())))
     label = kd_bins(x[inside], y[inside], enough, smallest)
-    n_bins = int(label.max()) + 1
-    binned = x[inside], y[inside], v[inside], label, n_bins
-    found = (r_half, ellipticity, *_rotation(light[inside], *binned))
+    size = np.bincount(label)
+    members = np.flatnonzero(inside)[np.argsort(label, kind="stable")]  # bin after bin: sums then go fast
+    binned = x[members], y[members], v[members], size
+    found = (r_half, ellipticity, *_rotation(light[members], *binned))
     rng = np.random.default_rng(seed)
     drawn = []
     usual = RESAMPLES if len(x) <= MANY else RESAMPLES // 4
     for _ in range(usual if resamples is None else resamples):
         again = light * rng.poisson(1.0, len(x))
         if again.any():
-            drawn.append((*size_of(x, y, again, r_half)[:2], *_rotation(again[inside], *binned)))
+            drawn.append((*size_of(x, y, again, r_half)[:2], *_rotation(again[members], *binned)))
     values = {name: max(float(value), 0.0) for name, value in zip(NAMES, found, strict=True)}
     # at zero, where draws may all fall below, how far they do is how uncertain it is
     spread = [np.std(np.maximum(column, 0)) or np.std(column) for column in np.transpose(drawn)] if drawn else ()
     errors = {f"{name}_error": float(error) for name, error in zip(NAMES, spread, strict=bool(drawn))}
-    return {**values, **errors, "bins": n_bins, "stars_per_bin": float(np.median(np.bincount(label)))}
+    return {**values, **errors, "bins": len(size), "stars_per_bin": float(np.median(size))}
 
 
 def size_of(
@@ -115,41 +116,47 @@ def _half(radius: np.ndarray, light: np.ndarray, near: float) -> float:
     return float(np.interp(inside[-1] / 2, inside, step * np.arange(1, len(inside) + 1)))
 
 
-def _rotation(
-    w: np.ndarray, x: np.ndarray, y: np.ndarray, v: np.ndarray, at: np.ndarray, n_bins: int
-) -> tuple[float, float]:
-    """lambda_R and V/sigma of stars of weight w in bins `at`; eqs. as in `summary.lambda_r`, `summary.v_over_sigma`.
+def _rotation(w: np.ndarray, x: np.ndarray, y: np.ndarray, v: np.ndarray, size: np.ndarray) -> tuple[float, float]:
+    """lambda_R and V/sigma of stars of weight w, bin after bin; eqs. as in `summary.lambda_r`, `summary.v_over_sigma`.
 
-    In each bin the velocity is a plane in (x, y), so that rotation which the bin does not resolve counts as rotation;
-    the variance of its residuals, over n - 3 degrees of freedom, is sigma^2, and what the plane takes up of it, its
-    sampling variance at each star, is taken off V^2. n is the effective number of stars, (sum w)^2 / sum w^2.
+    In each bin, of `size` stars, the velocity is a plane in (x, y), so that rotation which the bin does not resolve
+    counts as rotation; the variance of its residuals, over n - 3 degrees of freedom, is sigma^2, and what the plane
+    takes up of it, its sampling variance at each star, is taken off V^2. n is the effective number of stars, (sum w)^2
+    / sum w^2.
     """
     if not w.any():
         return 0.0, 0.0
-    speed = v - (w @ v) / w.sum()
+    first = np.cumsum(size) - size
 
     def sums(values: np.ndarray) -> np.ndarray:
-        return np.bincount(at, values, n_bins)
+        return np.add.reduceat(values, first)
 
+    def of_bin(values: np.ndarray) -> np.ndarray:
+        return np.repeat(values, size)
+
+    speed = v - (w @ v) / w.sum()
     flux = sums(w)
     lit = flux > 0
     whole = np.where(lit, flux, 1.0)
-    places = [np.ones(len(w))]
+    places, weighted = [np.ones(len(w))], [w]  # of a plane, and times w
     for offset in (x, y):
-        offset = offset - (sums(w * offset) / whole)[at]
-        size = np.sqrt(sums(w * offset**2) / whole)
-        places.append(offset / np.where(size > 0, size, 1.0)[at])
-    normal = np.array([[sums(w * a * b) / whole for a in places] for b in places]).transpose(2, 0, 1)
+        offset = offset - of_bin(sums(w * offset) / whole)
+        scale = np.sqrt(sums(w * offset**2) / whole)
+        places.append(offset / of_bin(np.where(scale > 0, scale, 1.0)))
+        weighted.append(w * places[-1])
+    upper = {(i, j): sums(weighted[i] * places[j]) / whole for i in range(3) for j in range(i, 3)}
+    normal = np.array([[upper[min(i, j), max(i, j)] for i in range(3)] for j in range(3)]).transpose(2, 0, 1)
     normal = np.linalg.inv(normal + RIDGE * np.eye(3))
-    plane = np.einsum("nij,jn->ni", normal, [sums(w * a * speed) / whole for a in places])
-    fitted = sum(plane[at, k] * a for k, a in enumerate(places))
+    plane = np.einsum("nij,jn->ni", normal, [sums(wa * speed) / whole for wa in weighted])
+    fitted = sum(of_bin(plane[:, k]) * a for k, a in enumerate(places))
     number = whole**2 / np.where(lit, sums(w**2), 1.0)
     left = sums(w * (speed - fitted) ** 2) / whole
     spread = left * number / np.maximum(number - 3, 1.0)
-    leverage = sum(normal[at, i, j] * a * b for i, a in enumerate(places) for j, b in enumerate(places))
-    square = fitted**2 - (spread / number)[at] * leverage
+    noise = normal * (spread / number)[:, None, None]
+    taken = sum(of_bin((1 + (i < j)) * noise[:, i, j]) * (places[i] * places[j]) for i, j in upper)
+    square = fitted**2 - taken
     far, rotation = w * np.hypot(x, y), np.maximum(square, 0)
-    bottom, hot = far @ np.sqrt(rotation + spread[at]), flux @ spread
+    bottom, hot = far @ np.sqrt(rotation + of_bin(spread)), flux @ spread
     lambda_r = far @ np.sqrt(rotation) / bottom if bottom > 0 else 0.0
     return float(lambda_r), _root(w @ square / hot) if hot > 0 else float("nan")
 

@@ -65,7 +65,7 @@ class HIIRegions(Stage):
 
     def __call__(self, populations: PopulationWeights, ionising: IonisingPhotons, library: SSPGrid) -> NebularLight:
         """Lines and continuum of the whole galaxy, before any dust outside of the gas."""
-        log_z, lg_age = self.log_z(library), populations.lg_age
+        log_z, lg_age = self.log_z(jnp.asarray(library.ssp_lgmet)), populations.lg_age
         ionises = lg_age <= OLDEST + 1e-4
         taken = (1 - self.escape.bounded) * populations.mass * ionises
         hydrogen, helium = taken * 10 ** (ionising.log10_rate[0] - LOG10_PHOTONS), helium_zone(ionising.log10_rate)
@@ -82,11 +82,9 @@ class HIIRegions(Stage):
             line_names=NAMES,
         )
 
-    def log_z(self, library: SSPGrid) -> Float[Array, "z"]:
-        """Metallicity of the gas over solar [dex]: one, or those around stars at the metallicities of a library."""
-        stars = jnp.asarray(library.ssp_lgmet)
-        gas = stars if self.log10_z_gas is None else self.log10_z_gas.bounded[None]
-        return gas - LOG10_Z_SUN
+    def log_z(self, lgmet: Float[Array, "met"]) -> Float[Array, "z"]:
+        """Metallicity of the gas over solar [dex]: one, or those around stars with log10 Z `lgmet` [dex]."""
+        return (lgmet if self.log10_z_gas is None else self.log10_z_gas.bounded[None]) - LOG10_Z_SUN
 
     def lines_per_photon(self, log_z: Float[Array, "z"], lg_age: Float[Array, "age"]) -> Float[Array, "z age line"]:
         """Luminosity of lines [Lsun per 1e47 photons/s that are taken up]: one table for galaxies of one gas.

@@ -5,6 +5,7 @@ those of the NIST Atomic Spectra Database (as in the list of the SDSS); the othe
 about 5 km/s redder.
 """
 
+import re
 from typing import NamedTuple
 
 
@@ -95,4 +96,14 @@ LINES = tuple(
 )
 NAMES = tuple(line.name for line in LINES)
 HYDROGEN = tuple(name.startswith(("Ly", "H", "Pa", "Br")) and not name.startswith("HeI") for name in NAMES)
+ATOMIC_MASS = {
+    **{"H": 1.008, "He": 4.003, "C": 12.011, "N": 14.007, "O": 15.999, "Ne": 20.180, "Mg": 24.305, "Al": 26.982},
+    **{"S": 32.06, "Cl": 35.45, "Ar": 39.95, "Fe": 55.845},
+}  # u, standard weights (IUPAC 2021)
 NITROGEN = tuple(name.startswith(("[NI", "NI")) for name in NAMES)
+
+
+def atomic_mass(name: str) -> float:
+    """Mass of the atom that a line comes from [u]."""
+    element = "H" if HYDROGEN[NAMES.index(name)] else re.match(r"\[?([A-Z][a-z]?)[IVX]", name).group(1)  # type: ignore[union-attr]
+    return ATOMIC_MASS[element]

@@ -24,7 +24,7 @@ PUBLIC = {  # unit inside galdiff: (unit of a column, factor to it)
     "Msun (km/s)^2/Gyr": ("erg/s", units.MSUN_G * 1e10 / units.GYR_S),
 }
 WORDS = {
-    "stars": "stars",
+    "stars": "stars that survive, and remnants",
     "ism": "interstellar medium",
     "cgm": "circumgalactic medium",
     "outside": "universe outside the halo (given minus taken)",
@@ -63,7 +63,8 @@ def content_unit(quantity: str) -> str:
 
 
 def leaves(history: BaryonHistory) -> Iterator[tuple[str, typing.Any, str, str]]:
-    """Every array of a history: (place such as "flows/energy/wind", array, unit inside galdiff, meaning)."""
+    """Every array of a history, and the mass formed: (place such as "flows/energy/wind", array, unit inside galdiff,
+    meaning)."""
     for field in dataclasses.fields(history):
         value = getattr(history, field.name)
         if field.name in ("contents", "flows"):
@@ -79,6 +80,7 @@ def leaves(history: BaryonHistory) -> Iterator[tuple[str, typing.Any, str, str]]
                     yield f"diagnostics/{inner.name}", array, inner.metadata["unit"], inner.metadata["meaning"]
         elif value is not None and not field.metadata.get("static"):
             yield field.name, value, unit_of(type(history), field.name), field.metadata["meaning"]
+    yield "mass_formed", history.m_formed, "Msun", "stars ever formed; contents/mass/stars is what survives"
 
 
 def column_name(place: str) -> str:

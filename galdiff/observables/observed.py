@@ -72,3 +72,25 @@ def log10_sfr_renzini_peng15(log10_mstar: Float[ArrayLike, "..."]) -> Float[Arra
 def log10_black_hole_mcconnell_ma13(log10_mbulge: Float[ArrayLike, "..."]) -> Float[Array, "..."]:
     """log10 mass of the black hole [Msun] in a bulge of 10^9.5 to 10^12 Msun (McConnell & Ma 2013, ApJ 764, 184)."""
     return 8.46 + 1.05 * (jnp.asarray(log10_mbulge) - 11)
+
+
+def log10_v_reyes11(log10_mstar: Float[ArrayLike, "..."]) -> Float[Array, "..."]:
+    """log10 of the rotation speed at the radius of 80 % of the light [km/s] of disc galaxies with M* of 10^9 to 10^11
+    Msun (log10_mstar, Kroupa): the Tully-Fisher relation of Reyes et al. (2011, MNRAS 417, 2347).
+    """
+    return 2.142 + 0.278 * (jnp.asarray(log10_mstar) - 10.102)
+
+
+def log10_v_mcgaugh12(log10_mbaryon: Float[ArrayLike, "..."]) -> Float[Array, "..."]:
+    """log10 of the flat rotation speed [km/s] at a mass of stars and gas of 10^7.5 to 10^11 Msun (log10_mbaryon), 47
+    Msun V^4: the baryonic Tully-Fisher relation of McGaugh (2012, AJ 143, 40).
+    """
+    return (jnp.asarray(log10_mbaryon) - jnp.log10(47.0)) / 4
+
+
+def log10_sigma_zahid16(log10_mstar: Float[ArrayLike, "..."]) -> Float[Array, "..."]:
+    """log10 of the dispersion within 3 kpc [km/s] of quiescent galaxies with M* of 10^9.5 to 10^11.5 Msun
+    (log10_mstar): Faber-Jackson in mass of Zahid et al. (2016, ApJ 832, 203), which bends at 10^10.26 Msun.
+    """
+    x = jnp.asarray(log10_mstar) - 10.26
+    return 2.073 + jnp.where(x < 0, 0.403, 0.293) * x

@@ -18,9 +18,11 @@ from galdiff.ifu.plan import Plan, Precision
 from galdiff.ifu.psf import cells_of
 from galdiff.ifu.smoothing import levels_needed
 from galdiff.kinematics.maps import MapMaker, node_tables
+from galdiff.observing.sky import Seen
 from galdiff.records import Placement, SkyStars, SSPGrid
 from galdiff.sps.clip import clip_report, warn_clipped
 
+LEAST_RANGE = 200.0  # km/s: velocities that are served whatever the stars have
 V_LIMIT = 10_000.0  # km/s; stars that are faster are no part of a galaxy
 
 
@@ -36,11 +38,9 @@ def stars_in_field(stars: SkyStars, placement: Placement, instrument: Instrument
     Raises:
       InputError: none does.
     """
-    scale, centre = float(placement.kpc_per_arcsec), np.asarray(placement.pointing)
-    x, y = np.asarray(stars.x) / scale - centre[0], np.asarray(stars.y) / scale - centre[1]
-    half_x, half_y = instrument.n_x * instrument.spaxel_x_arcsec / 2, instrument.n_y * instrument.spaxel_y_arcsec / 2
-    inside = (np.abs(x) < half_x) & (np.abs(y) < half_y)
+    inside = in_field(stars, placement, instrument)
     if not inside.any():
+        (x, y), (half_x, half_y) = _on_field(stars, placement), _half_sizes(instrument)
         raise InputError(
             f"none of the {len(x)} stars falls on the field of {2 * half_x:.1f} x {2 * half_y:.1f} arcsec: they lie"
             f" {np.hypot(x, y).min():.1f} to {np.hypot(x, y).max():.1f} arcsec from its centre; change"
@@ -49,8 +49,30 @@ def stars_in_field(stars: SkyStars, placement: Placement, instrument: Instrument
     return inside
 
 
+def in_field(stars: SkyStars, placement: Placement, instrument: Instrument) -> np.ndarray:
+    """Which stars fall on the instrument's field [arcsec], bool (star,)."""
+    (x, y), (half_x, half_y) = _on_field(stars, placement), _half_sizes(instrument)
+    return (np.abs(x) < half_x) & (np.abs(y) < half_y)
+
+
+def _on_field(stars: SkyStars, placement: Placement) -> tuple[np.ndarray, np.ndarray]:
+    """Places (x, y) of stars seen from the centre of the field [arcsec]."""
+    scale, centre = float(placement.kpc_per_arcsec), np.asarray(placement.pointing)
+    return np.asarray(stars.x) / scale - centre[0], np.asarray(stars.y) / scale - centre[1]
+
+
+def _half_sizes(instrument: Instrument) -> tuple[float, float]:
+    """Half the size (x, y) of the field [arcsec]."""
+    return instrument.n_x * instrument.spaxel_x_arcsec / 2, instrument.n_y * instrument.spaxel_y_arcsec / 2
+
+
 def served_precision(
-    precision: Mapping[str, Any], stars: SkyStars, inside: np.ndarray, placement: Placement, instrument: Instrument
+    precision: Mapping[str, Any],
+    stars: SkyStars,
+    inside: np.ndarray,
+    placement: Placement,
+    instrument: Instrument,
+    emitters: SkyStars | None = None,
 ) -> Precision:
     """Precision, with the ranges of velocity [km/s] and attenuation [mag] that the stars in the field have where it
     says None, and as many levels of smoothing as they need where it names none.
@@ -61,20 +83,41 @@ def served_precision(
       inside: which count, bool (star,).
       placement: gives the size of a spaxel.
       instrument: likewise.
+      emitters: of emission lines, whose velocities are served too.
     """
     asked = dict(precision)
     if asked["v_max_kms"] is None:
         fastest = np.abs(np.asarray(stars.v_los))[inside].max()
-        asked["v_max_kms"] = float(min(max(50 * math.ceil(fastest / 50), 200), V_LIMIT))
+        if emitters is not None:
+            lit = in_field(emitters, placement, instrument) & (np.asarray(emitters.mass) > 0)
+            fastest = max(fastest, np.abs(np.asarray(emitters.v_los))[lit].max(initial=0.0))
+        asked["v_max_kms"] = float(min(max(50 * math.ceil(fastest / 50), LEAST_RANGE), V_LIMIT))
     if asked["a_v_max"] is None:
         most = 0.0 if stars.a_v is None else float(np.asarray(stars.a_v)[inside].max())
         asked["a_v_max"] = min(0.5 * math.ceil(most / 0.5), 6.0)
     if stars.smoothing is not None and "levels" not in asked:
-        y, x = cells_of(instrument)
-        area = instrument.spaxel_x_arcsec * instrument.spaxel_y_arcsec / (y * x)
-        sigma = np.asarray(stars.smoothing)[inside] / (float(placement.kpc_per_arcsec) * math.sqrt(area))
-        asked["levels"] = levels_needed(sigma, instrument.n_y * y, instrument.n_x * x)
-    return Precision(**{**asked, "rank": int(asked["rank"]), "a_v_modes": int(asked["a_v_modes"])})
+        asked["levels"] = smoothing_levels(stars, inside, placement, instrument)
+    rank = None if asked["rank"] is None else int(asked["rank"])
+    return Precision(**{**asked, "rank": rank, "a_v_modes": int(asked["a_v_modes"])})
+
+
+def smoothing_levels(stars: SkyStars, inside: np.ndarray, placement: Placement, instrument: Instrument) -> int:
+    """Levels of smoothing that the stars inside, bool (star,), need; arguments as of `served_precision`."""
+    if stars.smoothing is None:
+        return 0
+    y, x = cells_of(instrument)
+    area = instrument.spaxel_x_arcsec * instrument.spaxel_y_arcsec / (y * x)
+    sigma = np.asarray(stars.smoothing)[inside] / (float(placement.kpc_per_arcsec) * math.sqrt(area))
+    return levels_needed(sigma, instrument.n_y * y, instrument.n_x * x)
+
+
+def gas_levels(seen: Seen, instrument: Instrument) -> int:
+    """Levels of smoothing that the emitters in the field need."""
+    emitters, placement = seen.emitters, seen.placement
+    if emitters is None:
+        return 0
+    lit = in_field(emitters, placement, instrument) & (np.asarray(emitters.mass) > 0)
+    return smoothing_levels(emitters, lit, placement, instrument)
 
 
 def map_maker(plan: Plan, ssp: SSPGrid, *, weight: str, h_v_kms: float, gauss_hermite: bool) -> tuple[Bins, MapMaker]:
@@ -105,7 +148,7 @@ def map_maker(plan: Plan, ssp: SSPGrid, *, weight: str, h_v_kms: float, gauss_he
 
 def count_stars(stars: SkyStars, inside: np.ndarray, plan: Plan, ssp: SSPGrid, engine: str) -> dict:
     """Numbers and formed masses [Msun] of stars (star,) in the field, outside, and beyond the ranges served, with a
-    warning.
+    warning; in the field also the mean A_V in front of them by mass [mag].
     """
     age, metallicity, formed = (np.asarray(x)[inside] for x in (stars.age, stars.metallicity, stars.mass))
     report = clip_report(age, metallicity, formed, ssp)
@@ -128,5 +171,7 @@ def count_stars(stars: SkyStars, inside: np.ndarray, plan: Plan, ssp: SSPGrid, e
     counted = {
         name: {"number": int(which.sum()), "mass_formed_msun": mass[which].sum()} for name, which in groups.items()
     }
+    a_v = np.zeros(len(mass)) if stars.a_v is None else np.asarray(stars.a_v, np.float64)
+    counted["in_field"]["a_v_mag"] = float((a_v * mass)[inside].sum() / max(mass[inside].sum(), np.finfo(float).tiny))
     clipped = {"number": report.n_clipped, "mass_formed_msun": report.mass_clipped * mass[inside].sum()}
     return {**counted, "outside_library": clipped}

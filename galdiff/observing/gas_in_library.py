@@ -16,7 +16,7 @@ from galdiff.sps.ionising_light import IonisingLight
 MASS = 1.0  # Msun formed, of which the spectra of a library are
 
 
-def with_gas(library: SSPGrid, nebular: Stage) -> SSPGrid:
+def with_gas(library: SSPGrid, nebular: Stage, lines: bool = True) -> SSPGrid:
     """A library with the continuum and the lines of gas of fixed properties added to each population.
 
     A line is shared by the two wavelengths beside it so that integrals over passbands hold its power. The gas is behind
@@ -25,6 +25,7 @@ def with_gas(library: SSPGrid, nebular: Stage) -> SSPGrid:
     Args:
       library: of stars; with ionising light, where the gas has some.
       nebular: makes `NebularLight`, as `galdiff.nebular.h_ii_regions.HIIRegions`.
+      lines: False for the continuum of the gas alone.
     """
     wave, flux = jnp.asarray(library.ssp_wave, float), jnp.asarray(library.ssp_flux, float)
     lg_age = jnp.asarray(library.ssp_lg_age_gyr, float)
@@ -42,7 +43,8 @@ def with_gas(library: SSPGrid, nebular: Stage) -> SSPGrid:
             "starlight": stars,
         }
         gas: NebularLight = nebular(**{name: known[name] for name in nebular.reads()})
-        return stars.young * gas.passes + gas.continuum + line_spectrum(wave, gas.line_wave, gas.line_lum)
+        continuum = stars.young * gas.passes + gas.continuum
+        return continuum + line_spectrum(wave, gas.line_wave, gas.line_lum) if lines else continuum
 
     made: Any = np.asarray(jax.lax.map(one, jnp.arange(shape[0] * shape[1]))).reshape(flux.shape)
     return dataclasses.replace(library, ssp_flux=made, name=f"{library.name}, with gas")

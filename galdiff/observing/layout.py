@@ -9,6 +9,7 @@ import numpy as np
 
 from galdiff.core.stage import Stage
 from galdiff.ifu.accuracy import sampled_accuracy, some_of
+from galdiff.ifu.emission import LineDeposit, LinePlan
 from galdiff.ifu.engine import choose_engine, ifu_stages
 from galdiff.ifu.instrument import Instrument
 from galdiff.ifu.lsf import warn_deficient
@@ -17,6 +18,7 @@ from galdiff.ifu.psf import Wings
 from galdiff.ifu.spread_functions import lsf_fwhm
 from galdiff.ifu.tiles import TILE, sharp_instrument, tile_instrument
 from galdiff.observing.field import map_maker
+from galdiff.observing.gas_lines import GasLines, SeenLines
 from galdiff.observing.seen_maps import seen_stages
 from galdiff.observing.star_sums import bare_stages
 from galdiff.records import SkyStars, SSPGrid
@@ -41,6 +43,7 @@ class Setup:
       seed: of the noise.
       bin_stars: effective stars that each bin of the maps holds at least; None for maps spaxel by spaxel. Maps are then
         of moments.
+      gas: emission lines, or None.
     """
 
     instrument: Instrument
@@ -54,6 +57,7 @@ class Setup:
     noise: Mapping[str, Any]
     seed: int
     bin_stars: float | None = None
+    gas: GasLines | None = None
 
     def fwhm(self, wave: np.ndarray) -> np.ndarray:
         """FWHM of the instrument [Angstrom] at wavelengths [Angstrom], shape (wave,)."""
@@ -72,6 +76,8 @@ class Layout:
     engine: str
     cube: dict[str, Stage]
     maps: dict[str, Stage]
+    lines: LinePlan | None = None  # of a tile of the cube
+    map_lines: LinePlan | None = None  # of a tile of the maps
 
     @property
     def blurs_late(self) -> bool:
@@ -79,7 +85,7 @@ class Layout:
         return self.tile.instrument.psf != self.whole.instrument.psf
 
 
-def lay_out(setup: Setup, precision: Precision, n_stars: int, tiled: bool = True) -> Layout:
+def lay_out(setup: Setup, precision: Precision, n_stars: int, tiled: bool = True, gas_levels: int = 0) -> Layout:
     """Lay out an observation; warns where the library is broader than the instrument.
 
     Args:
@@ -87,6 +93,7 @@ def lay_out(setup: Setup, precision: Precision, n_stars: int, tiled: bool = True
       precision: how fine, with the ranges that the stars need.
       n_stars: in the field; the fastest engine depends on it.
       tiled: whether a field whose mass distribution is too large goes in tiles.
+      gas_levels: of smoothing that emitters of lines need.
 
     Raises:
       InputError: the library does not cover the instrument's range.
@@ -100,11 +107,18 @@ def lay_out(setup: Setup, precision: Precision, n_stars: int, tiled: bool = True
         seen_tile = with_field(whole, part)
         tile = with_field(whole, tile_instrument(sharp_instrument(whole), TILE)) if late else seen_tile
         engine = engine_of(setup, tile, n_stars)
-    stages = ifu_stages(plan=tile, engine=engine, curve=setup.curve, **setup.spectrograph)
+    lines, map_lines = (None if setup.gas is None else setup.gas.plan(plan, gas_levels) for plan in (tile, seen_tile))
+    deposit = None if lines is None else LineDeposit(lines=lines, a_v_ratio=setup.gas.a_v_ratio)  # type: ignore[union-attr]
+    lit: dict[str, Any] = {"lines": lines, "line_deposit": deposit}
+    stages = ifu_stages(plan=tile, engine=engine, curve=setup.curve, **setup.spectrograph, **lit)
     seen = {name: setup.maps[name] for name in ("h_v_kms", "gauss_hermite")}
     of_light = seen_stages(seen_tile, setup.ssp, **seen, psf_scale=setup.spectrograph["psf_scale"])
     bins, maker = map_maker(seen_tile, setup.ssp, **setup.maps)
-    return Layout(whole, tile, engine, stages, {**bare_stages(seen_tile, bins, maker), **of_light})
+    maps: dict[str, Stage] = {**bare_stages(seen_tile, bins, maker), **of_light}
+    if setup.gas is not None and map_lines is not None:
+        maps["line_light"] = LineDeposit(lines=map_lines, a_v_ratio=setup.gas.a_v_ratio)
+        maps["line_maps"] = SeenLines(plan=seen_tile, lines=map_lines, psf_scale=setup.spectrograph["psf_scale"])
+    return Layout(whole, tile, engine, stages, maps, lines, map_lines)
 
 
 def accuracy_of(layout: Layout, setup: Setup, stars: SkyStars, inside: np.ndarray) -> dict[str, float]:

@@ -9,14 +9,14 @@ import numpy as np
 
 from galdiff.core.stage import Stage
 from galdiff.kinematics.spaxel_bins import bin_maps, bin_spaxels, sum_bins
-from galdiff.observing.field import count_stars, served_precision, stars_in_field
+from galdiff.observing.field import count_stars, gas_levels, served_precision, stars_in_field
 from galdiff.observing.layout import Layout, Setup, accuracy_of, lay_out
-from galdiff.observing.noise import level_of, with_noise
+from galdiff.observing.noise import EXPOSURE, level_of, warn_faint, with_noise
 from galdiff.observing.render import render
 from galdiff.observing.sampling import count_in_spaxels, counts_of, measure_stars, quality_of, warn_few
 from galdiff.observing.sky import look
 from galdiff.observing.steps import Step, quiet
-from galdiff.records import Galaxy, KinematicMaps, ObservedCube, Placement, SkyStars
+from galdiff.records import Galaxy, KinematicMaps, LineMaps, ObservedCube, Placement, SkyStars
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -39,6 +39,7 @@ class Observation:
     quality: np.ndarray  # bits of each spaxel, see `observing.sampling`
     of_stars: dict[str, Any]  # rotation with uncertainties, see `measure_stars`
     label: np.ndarray | None  # bin of each spaxel in the maps, from 0, -1 for none
+    line_maps: LineMaps | None = None  # of emission lines, those of `layout.map_lines`
 
 
 def observe(galaxy: Galaxy, sky: Mapping[str, Stage], setup: Setup, step: Step = quiet) -> Observation:
@@ -54,16 +55,17 @@ def observe(galaxy: Galaxy, sky: Mapping[str, Stage], setup: Setup, step: Step =
       InputError: no star in the field, or a library that does not cover the instrument's range.
     """
     with step("turn it to the line of sight (compiles)"):
-        stars, placement = look(sky, galaxy)
+        seen_sky = look(sky, galaxy)
+        stars, placement = seen_sky.stars, seen_sky.placement
         inside = stars_in_field(stars, placement, setup.instrument)
-        precision = served_precision(setup.precision, stars, inside, placement, setup.instrument)
+        precision = served_precision(setup.precision, stars, inside, placement, setup.instrument, seen_sky.emitters)
     with step("lay out the observation"):
-        layout = lay_out(setup, precision, int(np.sum(inside)))
+        layout = lay_out(setup, precision, int(np.sum(inside)), gas_levels=gas_levels(seen_sky, setup.instrument))
         counts = count_stars(stars, inside, layout.whole, setup.ssp, layout.engine)
         accuracy = accuracy_of(layout, setup, stars, inside)
     with step("accuracy: rms {rms:.1e}, worst pixel {largest:.1e}".format(**accuracy)):
         pass  # a line of the report
-    cube, maps, seen = render(layout, stars, placement, step)
+    cube, maps, seen, line_maps = render(layout, seen_sky, step)
     with step("count stars in spaxels (compiles)"):
         effective, light = count_in_spaxels(setup, layout, stars, placement)
         held, label = effective, None
@@ -75,7 +77,9 @@ def observe(galaxy: Galaxy, sky: Mapping[str, Stage], setup: Setup, step: Step =
         warn_few(counts_of(quality, held))
         of_stars = measure_stars(layout, stars, placement, light, setup.spectrograph["psf_scale"])
     with step("add noise"):
-        cube = jax.block_until_ready(with_noise(cube, seed=setup.seed, **level_of(setup.noise, layout.whole)))
+        noisy = jax.block_until_ready(with_noise(cube, seed=setup.seed, **level_of(setup.noise, layout.whole)))
+        if setup.noise["mode"] == EXPOSURE:
+            warn_faint(cube, noisy.variance)
     facts: dict[str, Any] = {"counts": counts, "accuracy": accuracy}
-    facts |= {"effective": held, "quality": quality, "of_stars": of_stars, "label": label}
-    return Observation(setup, layout, stars, placement, cube, maps, seen, **facts)
+    facts |= {"effective": held, "quality": quality, "of_stars": of_stars, "label": label, "line_maps": line_maps}
+    return Observation(setup, layout, stars, placement, noisy, maps, seen, **facts)

@@ -2,13 +2,16 @@
 
 import dataclasses
 import functools
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import ArrayLike, Float
 
+from galdiff.core.kept import Kept
 from galdiff.errors import InputError
 from galdiff.ifu.counting import counting
 from galdiff.ifu.covariance import averaged, correlation, root
@@ -54,6 +57,19 @@ def with_noise(
     return dataclasses.replace(cube, flux=flux, variance=known)
 
 
+def warn_faint(cube: ObservedCube, variance: Float[ArrayLike, "y x wave"]) -> None:
+    """Warn where the brightest spaxel of a cube without noise is fainter than its noise, of this variance [flux^2]."""
+    inside = np.asarray(cube.inside)
+    light, known = (np.asarray(jnp.mean(jnp.asarray(x), -1), np.float64)[inside] for x in (cube.flux, variance))
+    best = float(np.max(light / np.sqrt(known)))
+    if best < 1:
+        warnings.warn(
+            f"the S/N of this exposure is {best:.2g} per pixel in the best spaxel: the galaxy hardly shows; lengthen"
+            " noise.exposure_s, lower placement.redshift, or set the S/N (noise.snr with another noise.mode)",
+            stacklevel=2,
+        )
+
+
 def level_of(noise: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
     """Arguments of `with_noise` beside the seed, from those of a `Setup` and the pixels that are recorded.
 
@@ -68,7 +84,7 @@ def level_of(noise: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
     )
 
 
-@functools.partial(jax.jit, static_argnames=("mode", "reference"))
+@functools.partial(Kept, static_argnames=("mode", "reference"))
 def _draw(flux: Any, wave: Any, inside: Any, words: Any, level: Any, roots: Any, mode: str, reference: str) -> Any:
     """Noisy flux, variance, and the smallest variance inside the aperture, in one program."""
     flux, inside = jnp.asarray(flux), jnp.asarray(inside)[..., None]

@@ -2,17 +2,22 @@
 
 import warnings
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from galdiff.core.compiled import compiled
 from galdiff.core.pipeline import Pipeline
 from galdiff.core.stage import Stage
-from galdiff.records import Galaxy, Placement, SkyStars
+from galdiff.cosmology import Cosmology, age
+from galdiff.records import Galaxy, LineTable, Placement, SkyStars
 
 NEAR = 0.002  # snapshots below this redshift are observed from DEFAULT_REDSHIFT
 DEFAULT_REDSHIFT = 0.015
+MOVED = 0.05  # in redshift: galaxies that are placed less far from their own are as good as there
+TOO_OLD = 0.1  # of the mass, in stars older than the universe
 
 
 def redshift_of(asked: float | None, galaxy: Galaxy) -> float:
@@ -22,26 +27,52 @@ def redshift_of(asked: float | None, galaxy: Galaxy) -> float:
     return galaxy.redshift if galaxy.redshift >= NEAR else DEFAULT_REDSHIFT
 
 
+def warn_too_old(galaxy: Galaxy, redshift: float, cosmology: Cosmology) -> None:
+    """Warn where much of a galaxy that is placed at a redshift above its own is older than the universe there."""
+    if redshift < galaxy.redshift + MOVED:
+        return
+    then = float(age(cosmology, redshift))
+    ages, mass = (np.asarray(x, np.float64) for x in (galaxy.stars.age, galaxy.stars.mass))
+    share = mass[ages > then].sum() / max(mass.sum(), np.finfo(float).tiny)
+    if share > TOO_OLD:
+        warnings.warn(
+            f"{share:.0%} of the mass formed is in stars older than the universe at redshift {redshift:g}"
+            f" ({then:.3g} Gyr): a galaxy of redshift {galaxy.redshift:g} is placed there; grow it until then"
+            f" (halo.observed_redshift={redshift:g}) or read a snapshot of that time",
+            stacklevel=2,
+        )
+
+
 def visible(sky: Mapping[str, Stage], galaxy: Galaxy) -> dict[str, Stage]:
-    """Stages of the sky, without the view of the gas where nothing reads it; warns where dust needs gas and has none.
+    """Stages of the sky, without the view of the gas where nothing reads it, or where there is none: no gas, no dust.
 
     Args:
-      sky: makes `sky_stars`, `sky_gas`, `observed_stars` and `placement`.
+      sky: makes `sky_stars`, `sky_gas`, `observed_stars` and `placement`; with lines `sky_emitters` and `line_table`.
       galaxy: what is seen.
     """
-    dusty = "sky_gas" in sky["observed_stars"].reads()
-    if dusty and galaxy.gas is None:
-        warnings.warn(f"{galaxy.name} has no gas, hence no dust", stacklevel=3)
-    return {name: stage for name, stage in sky.items() if name != "sky_gas" or (dusty and galaxy.gas is not None)}
+    read = galaxy.gas is not None and any("sky_gas" in stage.reads() for stage in sky.values())
+    return {name: stage for name, stage in sky.items() if name != "sky_gas" or read}
 
 
-def look(sky: Mapping[str, Stage], galaxy: Galaxy) -> tuple[SkyStars, Placement]:
-    """Stars on the sky, with their dust, and where they are; stages as for `visible`."""
-    run, state = compiled(
-        Pipeline(stages=visible(sky, galaxy), inputs={"galaxy": Galaxy}), ["observed_stars", "placement"], quick=True
-    )
+class Seen(NamedTuple):
+    """What is on the sky: stars with their dust, where they are, and what shines in emission lines, if anything."""
+
+    stars: SkyStars
+    placement: Placement
+    emitters: SkyStars | None = None
+    line_table: LineTable | None = None
+
+
+RECORDS = {"stars": "observed_stars", "placement": "placement", "emitters": "sky_emitters", "line_table": "line_table"}
+
+
+def look(sky: Mapping[str, Stage], galaxy: Galaxy) -> Seen:
+    """What is on the sky; stages as for `visible`."""
+    wanted = {field: name for field, name in RECORDS.items() if name in sky}
+    pipeline = Pipeline(stages=visible(sky, galaxy), inputs={"galaxy": Galaxy})
+    run, state = compiled(pipeline, list(wanted.values()), quick=True)
     made = run(state, galaxy=on_device(galaxy))
-    return made["observed_stars"], made["placement"]
+    return Seen(**{field: made[name] for field, name in wanted.items()})
 
 
 def on_device(galaxy: Galaxy) -> Galaxy:

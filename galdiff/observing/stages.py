@@ -6,7 +6,7 @@ import numpy as np
 
 from galdiff.core.pipeline import Pipeline
 from galdiff.core.stage import Stage
-from galdiff.observing.field import served_precision, stars_in_field
+from galdiff.observing.field import gas_levels, served_precision, stars_in_field
 from galdiff.observing.layout import Setup, lay_out
 from galdiff.observing.sky import look, visible
 from galdiff.records import Galaxy, HaloHistory
@@ -26,9 +26,9 @@ def pipeline(
     Returns:
       A `Pipeline`; all of it is differentiable in its parameters and inputs.
     """
-    stars, placement = look(sky, galaxy)
-    inside = stars_in_field(stars, placement, setup.instrument)
-    precision = served_precision(setup.precision, stars, inside, placement, setup.instrument)
-    layout = lay_out(setup, precision, int(np.sum(inside)), tiled=False)
+    seen = look(sky, galaxy)
+    inside = stars_in_field(seen.stars, seen.placement, setup.instrument)
+    precision = served_precision(setup.precision, seen.stars, inside, seen.placement, setup.instrument, seen.emitters)
+    layout = lay_out(setup, precision, int(np.sum(inside)), tiled=False, gas_levels=gas_levels(seen, setup.instrument))
     inputs = {"galaxy": Galaxy} if growth is None else {"halo": HaloHistory}
     return Pipeline(stages={**(growth or {}), **visible(sky, galaxy), **layout.cube}, inputs=inputs)

@@ -57,10 +57,11 @@ def noise_facts(setup: Setup) -> dict[str, Any]:
 def grown_facts(history: BaryonHistory, plain: BaryonHistory | None = None) -> dict[str, float]:
     """What a grown galaxy has become: masses [dex(Msun)], star formation [Msun/yr], metallicities, error [dex].
 
+    `log10_mstar` is what survives, remnants included, `log10_mstar_formed` all that ever formed.
     With `plain`, the history of the same physics without corrections, what these shift the stellar mass by [dex].
     """
-    sizes = {"log10_mvir": history.m_vir, "log10_mstar": history.m_star, "log10_mism": history.m_ism}
-    found = {name: float(np.log10(mass[-1])) for name, mass in sizes.items()}
+    sizes = {"mvir": history.m_vir, "mstar": history.m_star, "mstar_formed": history.m_formed, "mism": history.m_ism}
+    found = {f"log10_{name}": float(np.log10(mass[-1])) for name, mass in sizes.items()}
     metals = {f"z_{name}": float(history.metallicity(name)[-1]) for name in ("stars", "ism")}
     shift = {} if plain is None else {"log10_mstar_shift": float(np.log10(history.m_star[-1] / plain.m_star[-1]))}
     return {**found, **shift, "sfr_msun_yr": float(history.sfr[-1]) / 1e9, **metals, "error_dex": float(history.error)}

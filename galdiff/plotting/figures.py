@@ -6,10 +6,12 @@ A figure belongs to no window and is not written here: `figure.savefig` inside `
 import re
 
 import numpy as np
+from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
 DPI = 150  # of the files
 SMALL, TEXT, TITLE = 8.0, 9.0, 11.0  # font sizes [pt]
+EDGE = 0.08  # inch between a title and what is around it
 
 
 def robust_limits(values: np.ndarray, cut: float = 0.5, symmetric: bool = False) -> tuple[float, float]:
@@ -41,3 +43,36 @@ def outline(colour: str = "black", width: float = 1.8) -> list:
 def typeset(text: str) -> str:
     """Text for a figure: masses such as 10^12.1 Msun as formulae, and what would begin a formula as it is."""
     return re.sub(r"10\^([\d.+-]+) Msun", r"$10^{\1}\\,{\\rm M}_\\odot$", text.replace("$", r"\$"))
+
+
+def lay_out(
+    figure: Figure,
+    title: str,
+    panel: tuple[float, float],
+    margins: tuple[float, float, float, float],
+    gaps: tuple[float, float],
+) -> None:
+    """Give a figure with one grid of panels its size, and a title that wraps; all in inch, whatever the panels hold.
+
+    Matplotlib's own layouts measure every text, which takes as long as to draw the figure.
+
+    Args:
+      figure: its panels are there.
+      title: above all.
+      panel: width and height of each.
+      margins: left, right, bottom, and top below the title; for texts.
+      gaps: between columns, and between rows.
+    """
+    grid = figure.axes[0].get_gridspec()
+    (wide, tall), (left, right, bottom, top) = panel, margins
+    width = left + grid.ncols * wide + (grid.ncols - 1) * gaps[0] + right
+    figure.set_size_inches(width, 1.0)
+    text = figure.suptitle(typeset(title), fontsize=TITLE)
+    if text.get_window_extent().width > 0.97 * figure.bbox.width:
+        text.set_wrap(True)  # measured at each draw
+    top += text.get_window_extent().height / figure.dpi + 2 * EDGE
+    height = bottom + grid.nrows * tall + (grid.nrows - 1) * gaps[1] + top
+    figure.set_size_inches(width, height)
+    text.set_y(1 - EDGE / height)
+    edges = {"left": left / width, "right": 1 - right / width, "bottom": bottom / height, "top": 1 - top / height}
+    figure.subplots_adjust(**edges, wspace=gaps[0] / wide, hspace=gaps[1] / tall)

@@ -5,13 +5,12 @@ import dataclasses
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from galdiff.errors import InputError
 from galdiff.observables.history_columns import Column, columns
-from galdiff.plotting.figures import DPI, SMALL, TEXT, TITLE, robust_limits, typeset
+from galdiff.plotting.figures import DPI, SMALL, TEXT, lay_out, robust_limits
 from galdiff.records import BaryonHistory
 from galdiff.units import Z_SUN
 
@@ -22,6 +21,7 @@ MARKS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 9.0, 15.0) 
 DECADES = 6.5  # of a panel at most: what starts from nothing does not squeeze the rest
 PLAIN_WIDTH = 1.2  # of the dashed lines without corrections
 FEWEST_DECADES = 1.2  # at least one tick is named
+PANEL, REDSHIFTS = (3.8, 2.42), 0.36  # inch: width and height; height of the redshifts above the first row
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,17 +111,17 @@ def plot_history(history: BaryonHistory, *, title: str, plain: BaryonHistory | N
     panels = [(p, [line for line in p.lines if line.column in given]) for p in PANELS]
     panels = [(p, lines) for p, lines in panels if lines]
     rows = (len(panels) + 1) // 2
-    figure = Figure(figsize=(11.0, 0.9 + 2.75 * rows), dpi=DPI)
-    figure.set_layout_engine(ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.05))
-    figure.suptitle(typeset(title), fontsize=TITLE, wrap=True)
+    figure = Figure(dpi=DPI)
     grid = np.atleast_2d(figure.subplots(rows, 2, sharex=True))
+    below = 0.55 if plain is None else 0.85
+    lay_out(figure, title, PANEL, (0.72, 0.98, below, 0.2 + REDSHIFTS), (1.7, 0.3))
     time, redshift = given["time"].values, given["redshift"].values
     for ax, (panel, lines) in zip(grid.flat, panels, strict=False):
         _draw(ax, panel, lines, given, other)
     if plain is not None:
         keys = [Line2D([], [], color=BLACK, ls=SOLID), Line2D([], [], color=BLACK, ls=DASHED, lw=PLAIN_WIDTH)]
         names = ["with corrections", "the same physics without"]
-        figure.legend(keys, names, loc="outside lower center", ncols=2, fontsize=TEXT, frameon=False)
+        figure.legend(keys, names, loc="lower center", ncols=2, fontsize=TEXT, frameon=False)
     for ax in list(grid.flat)[len(panels) :]:
         ax.set_visible(False)
     for column in grid.T:
@@ -162,7 +162,8 @@ def _draw(ax: Axes, panel: HistoryPanel, lines: list[Line], given: dict[str, Col
         ax.yaxis.set_minor_formatter(NullFormatter())
     drawn = [g[line.column].values for g in (given, plain) for line in lines if line.column in g]
     _limit(ax, drawn, panel.logarithmic)
-    ax.set_title(panel.title, fontsize=TEXT, loc="left", fontweight="bold")
+    above = REDSHIFTS / PANEL[1] if ax.get_subplotspec().is_first_row() else 0.0
+    ax.set_title(panel.title, fontsize=TEXT, loc="left", fontweight="bold", y=1 + above)
     ax.set_ylabel(panel.axis, fontsize=TEXT)
     ax.tick_params(labelsize=SMALL, direction="in", which="both", right=True)
     ax.grid(color="0.92", lw=0.6)

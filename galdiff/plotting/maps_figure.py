@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,12 +10,13 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from galdiff import units
-from galdiff.plotting.figures import DPI, SMALL, TEXT, TITLE, outline, robust_limits, typeset
+from galdiff.plotting.figures import DPI, SMALL, TEXT, lay_out, outline, robust_limits
 from galdiff.records import KinematicMaps, ObservedCube
 
 OUTSIDE, HATCH = "0.86", "0.62"  # greys of what is not observed or empty; hatched, as no colour map is
 LIT = 1e-4  # of the brightest spaxel: fainter ones show wings of the PSF and no galaxy
 C_ANGSTROM = units.C_KMS * 1e13  # Angstrom/s
+WIDTH, BAR_AT, BAR, BAR_TEXTS = 2.75, 0.07, 0.12, 0.68  # inch: a map, then its colour bar and what it says
 STEPS = (1.0, 2.0, 5.0)  # lengths of scale bars, times a power of ten
 
 
@@ -101,15 +103,28 @@ def plot_maps(
     Returns:
       A figure that belongs to no window; write it with its `savefig`.
     """
-    panels = map_panels(cube, maps, higher_moments)
+    return draw_panels(map_panels(cube, maps, higher_moments), cube, title=title, kpc_per_arcsec=kpc_per_arcsec)
+
+
+def draw_panels(
+    panels: Sequence[MapPanel], cube: ObservedCube, *, title: str, kpc_per_arcsec: float | None = None
+) -> Figure:
+    """Maps in two rows, with a compass and a scale bar in the first.
+
+    Args:
+      panels: in order, each (y, x).
+      cube: gives the field and its spaxels.
+      title, kpc_per_arcsec: as for `plot_maps`.
+    """
     n_y, n_x = np.shape(cube.inside)
     size_x, size_y = cube.spaxel_size
     half_x, half_y = n_x * size_x / 2, n_y * size_y / 2
     columns = math.ceil(len(panels) / 2)
-    shape = min(max(half_y / half_x, 0.4), 2.5)
-    figure = Figure(figsize=(3.75 * columns, 2 * (2.65 * shape + 0.6) + 0.6), layout="constrained", dpi=DPI)
-    figure.suptitle(typeset(title), fontsize=TITLE, wrap=True)
+    shape = min(max(half_y / half_x, 0.65), 2.5)  # names of axes need some height
+    figure = Figure(dpi=DPI)
     grid = np.atleast_2d(figure.subplots(2, columns, sharex=True, sharey=True))
+    bar = BAR_AT + BAR + BAR_TEXTS
+    lay_out(figure, title, (WIDTH, WIDTH * shape), (0.65, bar, 0.55, 0.25), (bar, 0.35))
     for ax, panel in zip(grid.flat, panels, strict=False):
         _draw(figure, ax, panel, (half_x, half_y))
     for ax in list(grid.flat)[len(panels) :]:
@@ -135,12 +150,14 @@ def _draw(figure: Figure, ax: Axes, panel: MapPanel, half: tuple[float, float]) 
         origin="lower", extent=extent, cmap=panel.colours, norm=limits, interpolation="nearest",
     )  # fmt: skip
     ax.set_xlim(half[0], -half[0])
-    ax.set_title(panel.name, fontsize=TEXT)
+    ax.set_title(panel.name, fontsize=TEXT, y=1.0)  # else it is looked for at each draw
     ax.tick_params(labelsize=SMALL, direction="in", top=True, right=True)
     finite = panel.image[np.isfinite(panel.image)]
     below, above = bool((finite < panel.limits[0]).any()), bool((finite > panel.limits[1]).any())
     extend = {(0, 0): "neither", (1, 0): "min", (0, 1): "max", (1, 1): "both"}[below, above]
-    bar = figure.colorbar(image, ax=ax, extend=extend, fraction=0.05, pad=0.02, aspect=22)
+    place, inch = ax.get_position(), 1 / figure.get_figwidth()
+    beside = (place.x1 + BAR_AT * inch, place.y0, BAR * inch, place.height)
+    bar = figure.colorbar(image, cax=figure.add_axes(beside, label="<colorbar>"), extend=extend)
     bar.set_label(panel.unit, fontsize=TEXT)
     bar.ax.tick_params(labelsize=SMALL, direction="in")
     if panel.bright_is_low:

@@ -67,22 +67,24 @@ def plot_fit(fit: FittedSed, title: str) -> Figure:
     middle.set_ylabel("residual [error]", fontsize=TEXT)
     top.set_title(title, fontsize=TITLE)
     top.legend(fontsize=SMALL, frameon=False)
-    _history(bottom, fit)
+    draw_history(bottom, fit.age, fit.mass, fit.time)
     return figure
 
 
-def _history(axes: Axes, fit: FittedSed) -> None:
-    """Rate of star formation against look-back time, as bands of the draws."""
-    edges = np.linspace(0.0, fit.time, STEPS + 1)
-    ends = np.r_[0.0, (fit.age[1:] + fit.age[:-1]) / 2, fit.time]
-    formed = np.concatenate([np.zeros((len(fit.mass), 1)), np.cumsum(fit.mass, -1)], -1)
+def draw_history(
+    axes: Axes, age: Float[np.ndarray, "point"], mass: Float[np.ndarray, "draw point"], time: float
+) -> None:
+    """Rate of star formation against look-back time, as bands of the draws; arguments as in `FittedSed`."""
+    edges = np.linspace(0.0, time, STEPS + 1)
+    ends = np.r_[0.0, (age[1:] + age[:-1]) / 2, time]
+    formed = np.concatenate([np.zeros((len(mass), 1)), np.cumsum(mass, -1)], -1)
     keep = np.r_[True, np.diff(ends) > 0]  # points before the beginning lie on top of each other
     rates = np.stack([np.diff(np.interp(edges, ends[keep], row[keep])) for row in formed]) / np.diff(edges) / 1e9
     middle = (edges[1:] + edges[:-1]) / 2
     for lo, hi, strength in SHARES:
         axes.fill_between(middle, *np.quantile(rates, [lo, hi], axis=0), color=BAND, alpha=strength, lw=0)
     axes.plot(middle, np.median(rates, 0), color=BAND, lw=1.4)
-    axes.set(xlim=(fit.time, 0.0), ylim=(0, None))
+    axes.set(xlim=(time, 0.0), ylim=(0, None))
     axes.set_xlabel("look-back time from the epoch [Gyr]", fontsize=TEXT)
     axes.set_ylabel(r"stars formed [$M_\odot$/yr]", fontsize=TEXT)
     axes.tick_params(labelsize=SMALL)

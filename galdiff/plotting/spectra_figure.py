@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from galdiff import units
 from galdiff.core.air import air_to_vacuum, vacuum_to_air
-from galdiff.plotting.figures import DPI, SMALL, TEXT, TITLE, robust_limits, typeset
+from galdiff.plotting.figures import DPI, EDGE, SMALL, TEXT, lay_out, robust_limits
 from galdiff.records import ObservedCube
 
 # Rest wavelengths in air [Angstrom]: NIST Atomic Spectra Database; multiplets by their mean, G band by the centre of
@@ -18,6 +18,8 @@ FEATURES = {
     "Mg b": 5174.5, "Fe": 5269.54, "Fe ": 5328.04, "Na D": 5892.9, r"H$\alpha$": 6562.80, "TiO": 7053.0,
     "Ca T": 8498.02, "": 8542.09, " ": 8662.14, r"Pa$\beta$": 12818.1, r"Br$\gamma$": 21655.0, "CO": 22935.0,
 }  # fmt: skip
+
+EMISSION = {"[O II]": 3727.43, "[O III]": 5006.84, "[N II]": 6583.45, "[S II]": 6723.63}  # the same, of gas
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -69,11 +71,11 @@ def _places(image: np.ndarray, inside: np.ndarray, size: tuple[float, float]) ->
     return places
 
 
-def observed_features(wave: np.ndarray, medium: str, redshift: float) -> dict[str, float]:
-    """Features inside the range, at the redshift, in the medium of wave (wave,) [Angstrom]."""
+def observed_features(wave: np.ndarray, medium: str, redshift: float, emission: bool = False) -> dict[str, float]:
+    """Features inside the range, at the redshift, in the medium of wave (wave,) [Angstrom]; of gas too, where asked."""
     lo, hi = float(wave[0]), float(wave[-1])
     found = {}
-    for name, rest in FEATURES.items():
+    for name, rest in {**FEATURES, **(EMISSION if emission else {})}.items():
         at = float(air_to_vacuum(np.float64(rest))) * (1 + redshift)
         at = float(vacuum_to_air(np.float64(at))) if medium == "air" else at
         if lo < at < hi:
@@ -81,38 +83,40 @@ def observed_features(wave: np.ndarray, medium: str, redshift: float) -> dict[st
     return found
 
 
-def plot_spectra(cube: ObservedCube, *, title: str, redshift: float) -> Figure:
+def plot_spectra(cube: ObservedCube, *, title: str, redshift: float, emission: bool = False) -> Figure:
     """Spectra of the whole aperture, the centre and both sides, with a band of one sigma.
 
     Args:
       cube: the observation.
       title: above the figure.
       redshift: systemic; where features are marked.
+      emission: whether gas shines in lines, which are then marked and shown whole.
 
     Returns:
       A figure that belongs to no window; write it with its `savefig`.
     """
     wave = np.asarray(cube.wave, float)
     spectra = spaxel_spectra(cube)
-    figure = Figure(figsize=(10.5, 0.9 + 1.95 * len(spectra)), layout="constrained", dpi=DPI)
-    figure.suptitle(typeset(title), fontsize=TITLE, wrap=True)
+    figure = Figure(dpi=DPI)
     axes = np.atleast_1d(figure.subplots(len(spectra), 1, sharex=True))
-    features = observed_features(wave, cube.medium, redshift)
+    lay_out(figure, title, (9.4, 1.87), (0.88, 0.22, 0.55, 0.36), (0.0, 0.09))
+    features = observed_features(wave, cube.medium, redshift, emission)
     for ax, spectrum in zip(axes, spectra, strict=True):
         for at in features.values():
             ax.axvline(at, color="0.75", lw=0.8, ls=(0, (4, 3)), zorder=0)
-        _draw(ax, wave, spectrum)
+        _draw(ax, wave, spectrum, emission)
     _label_features(axes[0], features, (wave[0], wave[-1]))
     axes[-1].set_xlim(wave[0], wave[-1])
     unit = "\N{ANGSTROM SIGN}"
     axes[-1].set_xlabel(
         f"observed wavelength in {cube.medium} [{unit}]; features marked at z = {redshift:.5g}", fontsize=TEXT
     )
-    figure.supylabel(r"$F_\lambda$ [erg s$^{-1}$ cm$^{-2}$ " + unit + "$^{-1}$]", fontsize=TEXT)
+    name = r"$F_\lambda$ [erg s$^{-1}$ cm$^{-2}$ " + unit + "$^{-1}$]"
+    figure.supylabel(name, x=EDGE / figure.get_figwidth(), ha="left", fontsize=TEXT)
     return figure
 
 
-def _draw(ax: Axes, wave: np.ndarray, spectrum: Spectrum) -> None:
+def _draw(ax: Axes, wave: np.ndarray, spectrum: Spectrum, whole: bool) -> None:
     """One spectrum with its noise, in a power of ten of its own."""
     flux, sigma = spectrum.flux * units.FLUX_UNIT, np.sqrt(np.maximum(spectrum.variance, 0.0)) * units.FLUX_UNIT
     largest = float(np.max(np.abs(flux), initial=0.0))
@@ -123,6 +127,7 @@ def _draw(ax: Axes, wave: np.ndarray, spectrum: Spectrum) -> None:
         ax.fill_between(wave, flux - sigma, flux + sigma, color="tab:orange", alpha=0.8, lw=0)
     ax.plot(wave, flux, color="0.1", lw=0.5)
     lo, hi = robust_limits(flux, 0.1)
+    hi = max(hi, float(flux.max())) if whole else hi
     room = hi - lo
     ax.set_ylim(lo - 0.12 * room, hi + 0.3 * room)  # room above for the text
     ax.set_ylabel(rf"$10^{{{power}}}$", fontsize=TEXT)

@@ -4,6 +4,8 @@ A draw of one of the two has no gradient in the quenched share; the weighted pai
 drawn once, so that magnitudes are smooth functions of the parameters of star formation and dust.
 """
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -12,13 +14,14 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from galdiff.core.record import quantity, record
 from galdiff.cosmology import Cosmology, age, luminosity_distance
 from galdiff.halo import diffmah
-from galdiff.imf.shape import Imf
 from galdiff.populations.diffmahpop import DiffmahPopulation, ObservedHalo
-from galdiff.populations.diffstarpop import DiffstarPopulation, GalaxyPlace, SfhNoise, sfh_noise
-from galdiff.populations.dust_population import DustPopulation, FormedGalaxy, dimmed_magnitudes, young_and_old
-from galdiff.populations.formed import FormAndEnrich, drawn_halo
-from galdiff.records import SSPGrid
-from galdiff.sfh.diffstar import DiffstarParams
+from galdiff.populations.diffstarpop import DiffstarPopulation, SfhNoise, sfh_noise
+from galdiff.populations.dust_population import DustPopulation, FormedGalaxy, dimmed_magnitudes
+from galdiff.populations.formed import StarsByAge, drawn_halo
+from galdiff.populations.growth import GalaxyPlace
+from galdiff.populations.point_tables import PointTables
+from galdiff.sfh.diffstar import DiffstarParams, diffstar_sfr
+from galdiff.sfh.fractions import AgeFractions
 from galdiff.sfh.metallicity import MetallicityLaw
 
 
@@ -38,7 +41,7 @@ class SeenAt:
     time: Float[Array, ""] = quantity("Gyr", "cosmic time")
     redshift: Float[Array, ""] = quantity("", "redshift")
     modulus: Float[Array, ""] = quantity("mag", "5 log10 of the luminosity distance in Mpc")
-    flux: Float[Array, "node part"] = quantity("Lsun Angstrom/Msun", "band fluxes of the nodes at this redshift")
+    light: PointTables = quantity("", "of stars by age and metallicity, at this time and redshift")
     centre: Float[Array, "part"] = quantity("Angstrom", "rest wavelengths of the parts of bands")
     baryon_fraction: Float[Array, ""] = quantity("", "gas over halo mass")
 
@@ -58,8 +61,8 @@ class BranchedLight(nnx.Module):
 
     Args of the constructor:
       galaxies, dust: the populations, whose parameters have gradients; metallicity: of stars at birth.
-      library: whose nodes stars are laid on; imf: of its stars; parts: number of parts of each passband.
-      widest: longest panel of age [Gyr]; 0.4 instead of 0.1 moves colours by some mmag.
+      ages: at which star formation is read, those of the tables of `SeenAt`.
+      lgmet: log10 of the metallicities of the library [dex]; parts: number of parts of each passband.
     """
 
     def __init__(
@@ -68,14 +71,13 @@ class BranchedLight(nnx.Module):
         galaxies: DiffstarPopulation,
         dust: DustPopulation,
         metallicity: MetallicityLaw,
-        library: SSPGrid,
-        imf: Imf,
+        ages: AgeFractions,
+        lgmet: Sequence[float],
         parts: tuple[int, ...],
-        widest: float = 0.1,
     ) -> None:
         self.galaxies = galaxies
         self.dust = dust
-        self.stars = FormAndEnrich(metallicity=metallicity, library=library, imf=imf, widest=widest)
+        self.stars = StarsByAge(metallicity=metallicity, ages=ages, lgmet=lgmet)
         self.parts = tuple(parts)
 
     def __call__(self, halo: GrownHaloes, seen: SeenAt) -> BranchedGalaxy:
@@ -90,10 +92,14 @@ class BranchedLight(nnx.Module):
         self, p: DiffstarParams, log10_mass: Float[Array, "point"], seen: SeenAt
     ) -> tuple[Float[Array, "band"], Float[Array, ""], Float[Array, ""]]:
         """Magnitudes [mag], log10 of stellar mass [dex(Msun)] and of specific star formation rate [dex(1/yr)]."""
-        stars = self.stars(p, log10_mass, seen.time, seen.baryon_fraction)
-        log10_mstar, log10_ssfr = stars.log10_mstar, stars.log10_sfr - stars.log10_mstar
+        rate = diffstar_sfr(
+            p, seen.time - self.stars.ages.ages(seen.time), log10_mass, baryon_fraction=seen.baryon_fraction
+        )
+        stars = self.stars(rate, seen.time)
+        log10_mstar = jnp.log10(stars.history.mass @ seen.light.left)
+        log10_ssfr = jnp.log10(stars.history.mass @ seen.light.recent) - log10_mstar
         dust = self.dust(FormedGalaxy(log10_mstar=log10_mstar, log10_ssfr=log10_ssfr, redshift=seen.redshift))
-        fluxes = young_and_old(stars.populations) @ seen.flux.astype(log10_mstar.dtype)
+        fluxes = (stars.mass.reshape(-1) @ seen.light.flux).reshape(2, -1)
         return dimmed_magnitudes(fluxes, seen.centre, dust, self.parts) + seen.modulus, log10_mstar, log10_ssfr
 
 

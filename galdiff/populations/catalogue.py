@@ -5,7 +5,7 @@ The random numbers of a galaxy follow from the seed and its number alone: chunks
 
 import dataclasses
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,7 @@ from flax import nnx
 
 from galdiff.core.record import unit_of
 from galdiff.cosmology import Cosmology
+from galdiff.populations.growth import Former
 from galdiff.populations.light import Member, MockGalaxy, MockLight
 from galdiff.populations.members import Members
 from galdiff.populations.shells import Shell, ShellTables, chunks_of
@@ -40,7 +41,8 @@ class Mock:
 
     Attributes:
       members: the haloes; places: their places by name, with units in place_units.
-      light: makes galaxies; tables: of its library in the passbands of `survey`.
+      light: grows haloes and makes the light of galaxies; former: forms their stars.
+      tables: of the library in the passbands of `survey`.
       cosmology: the universe; seed: of all random numbers of galaxies; size: galaxies of a chunk, at most.
       redshift: of all, where they have one.
     """
@@ -49,6 +51,7 @@ class Mock:
     places: dict[str, np.ndarray]
     place_units: dict[str, str]
     light: MockLight
+    former: Former
     tables: ShellTables
     survey: Survey
     cosmology: Cosmology
@@ -106,26 +109,34 @@ class Mock:
             satellite=jnp.asarray(m.satellite[padded], float),
             log10_mhost=jnp.asarray(m.log10_mhost[padded], float),
         )
-        run, state = self._program
-        made = run(state, member, self.tables.shell(shell, self.redshift))
+        grow, shine, state = self._programs
+        grown, keys = grow(state, member)
+        nearest = float(np.expm1(shell * self.tables.step)) if self.redshift is None else self.redshift
+        formed = self.former(grown, keys[:, :2], nearest)
+        made = shine(state, member, grown, formed, keys[:, 2:], self.tables.shell(shell, self.redshift))
         there = np.asarray(made[0].merged)[: rows.size] == 0
         galaxy, seen = jax.tree.map(lambda x: np.asarray(x)[: rows.size][there], jax.device_get(made))
         return self._rows(rows[there], galaxy, seen)
 
     @functools.cached_property
-    def _program(self) -> tuple:
+    def _programs(self) -> tuple:
         graph, state = nnx.split(self.light)
         key, noise = jax.random.split(jax.random.key(self.seed))
         cosmology = jax.tree.map(lambda x: jnp.asarray(x, float), self.cosmology)
 
         @jax.jit
-        def run(state: nnx.State, member: Member, shell: Shell) -> tuple:
+        def grow(state: nnx.State, member: Member) -> tuple:
             light = nnx.merge(graph, state)
-            galaxy = jax.vmap(lambda one: light(one, key, shell, cosmology))(member)
+            return jax.vmap(lambda one: light.grow(one, key, cosmology))(member)
+
+        @jax.jit
+        def shine(state: nnx.State, member: Member, grown: Any, formed: Any, keys: Any, shell: Shell) -> tuple:
+            light = nnx.merge(graph, state)
+            galaxy = jax.vmap(lambda *one: light(*one, shell, cosmology))(member, grown, formed, keys)
             normal = jax.vmap(lambda n: jax.random.normal(jax.random.fold_in(noise, n), galaxy.mag.shape[1:]))
             return galaxy, self.survey.observed(galaxy.mag, normal(member.number))
 
-        return run, state
+        return grow, shine, state
 
     def _rows(self, rows: np.ndarray, galaxy: MockGalaxy, seen: tuple[np.ndarray, ...]) -> np.ndarray:
         table, m = np.empty(rows.size, self.dtype), self.members

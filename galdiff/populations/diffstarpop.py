@@ -17,10 +17,13 @@ from galdiff.core.record import quantity, record
 from galdiff.core.rolling import rolling_line, sigmoid
 from galdiff.core.stage import Stage
 from galdiff.core.variables import physical
+from galdiff.cosmology import Cosmology
 from galdiff.errors import InputError
+from galdiff.populations.growth import Former, GalaxyPlace, GrownMember, StarFormation
 from galdiff.populations.published import CALIBRATIONS, published, published_bounds
 from galdiff.populations.transforms import DIFFSTAR, bounded
-from galdiff.sfh.diffstar import NAMES, DiffstarParams
+from galdiff.sfh.diffstar import NAMES, DiffstarParams, diffstar_sfr
+from galdiff.sfh.fractions import AgeFractions
 
 Parameters = Mapping[str, Float[ArrayLike, ""]]
 PIVOT = 12.5  # log10 of the halo mass that lines in it are counted from
@@ -30,18 +33,6 @@ MS, Q = ("ulgm", "ulgy", "ul", "uh"), ("uqt", "uqs", "udrop", "urej")
 MEAN_ENDS = {"ul": (-3, 5), "uh": (-5, 3), "uqs": (-5, 2), "udrop": (-3, 2), "urej": (-10, 2)}
 DEVIATION_ENDS = {"ulgm": 1, "ulgy": 1, "ul": 3, "uh": 3, "uqt": 0.5, "uqs": 1, "udrop": 2, "urej": 2}
 LEAST_DEVIATION = 0.01
-
-
-@record
-class GalaxyPlace:
-    """What star formation of a population follows: the halo of a galaxy, and where it lives."""
-
-    log10_m0: Float[Array, ""] = quantity("dex(Msun)", "log10 of the halo mass today")
-    t_peak: Float[Array, ""] = quantity("Gyr", "time when the halo stopped growing")
-    satellite: Float[Array, ""] = quantity("", "1 for a satellite, 0 for a central")
-    log10_mu: Float[Array, ""] = quantity("dex", "log10 of the mass of a satellite over that of its host, at infall")
-    log10_mhost: Float[Array, ""] = quantity("dex(Msun)", "log10 of the mass of the host at infall")
-    since_infall: Float[Array, ""] = quantity("Gyr", "time since infall")
 
 
 @record
@@ -181,6 +172,28 @@ class DiffstarPopulation(Stage):
     def __call__(self, place: GalaxyPlace, noise: SfhNoise) -> SfhBranches:
         """Both branches, at fixed random numbers."""
         return sfh_branches({name: self.parameters[name].bounded for name in self.parameters}, place, noise)
+
+    def former(self, ages: AgeFractions, cosmology: Cosmology, size: int) -> Former:
+        """Draws star formation of members at ages in a universe; `size` does not count."""
+        del size
+        graph, state = nnx.split(self)
+        fb = float(cosmology.omega_b / cosmology.omega_m)
+
+        def one(population: "DiffstarPopulation", grown: GrownMember, keys: PRNGKeyArray) -> StarFormation:
+            branches, u = population(grown.place, sfh_noise(keys[0])), jax.random.uniform(keys[1])
+            p, time = drawn_branch(branches, u), grown.time - ages.ages(grown.time)
+            return StarFormation(
+                sfr=diffstar_sfr(p, time, grown.log10_mass, baryon_fraction=fb),
+                quenched_share=branches.quenched_share,
+                quenched=1.0 * (u < branches.quenched_share),
+            )
+
+        @jax.jit
+        def form(state: nnx.State, grown: GrownMember, keys: PRNGKeyArray) -> StarFormation:
+            population = nnx.merge(graph, state)
+            return jax.vmap(lambda g, k: one(population, g, k))(grown, keys)
+
+        return lambda grown, keys, redshift: form(state, grown, keys)
 
 
 @buildable(reads=True)

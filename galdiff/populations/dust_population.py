@@ -8,6 +8,7 @@ from flax import nnx
 from jaxtyping import Array, ArrayLike, Float
 
 from galdiff.core.buildable import buildable
+from galdiff.core.powers import exp10, log10
 from galdiff.core.record import quantity, record
 from galdiff.core.stage import Stage
 from galdiff.core.variables import physical
@@ -87,9 +88,14 @@ def dust_population() -> DustPopulation:
     return DustPopulation(parameters=published("dust"))
 
 
+def share_inside(lg_age: Float[Array, "*age"]) -> Float[Array, "*age"]:
+    """Share of the stars [1] in birth clouds, at log10 ages [dex(Gyr)]."""
+    return jax.nn.sigmoid(BIRTH_CLOUDS[1] * (BIRTH_CLOUDS[0] - lg_age))
+
+
 def young_and_old(populations: PopulationWeights) -> Float[Array, "2 node"]:
     """Mass formed [Msun] at the nodes of the library, in birth clouds and outside."""
-    inside = jax.nn.sigmoid(BIRTH_CLOUDS[1] * (BIRTH_CLOUDS[0] - populations.lg_age))
+    inside = share_inside(populations.lg_age)
     return jnp.stack([populations.mass * inside, populations.mass * (1 - inside)]).reshape(2, -1)
 
 
@@ -97,7 +103,7 @@ def passing(dust: GalaxyScreens, wave: Float[Array, "*at"], a_v: Float[Array, ""
     """Share of the light [1] that passes dust of an attenuation [mag] at rest wavelengths [Angstrom]."""
     bump = jnp.maximum(0.85 - 1.9 * dust.slope, 0.0)  # Kriek & Conroy (2013)
     shape = ModifiedCalzetti(slope=dust.slope, bump=bump)(wave)
-    return dust.unobscured + (1 - dust.unobscured) * 10 ** (-0.4 * a_v * shape)
+    return dust.unobscured + (1 - dust.unobscured) * exp10(-0.4 * a_v * shape)
 
 
 def dimmed_magnitudes(
@@ -117,4 +123,4 @@ def dimmed_magnitudes(
     """
     screens = [passing(dust, wave, a_v) for a_v in (dust.a_v_young, dust.a_v)]
     sub = screens[0] * fluxes[0] + screens[1] * fluxes[1]
-    return -2.5 * jnp.log10(sub @ of_bands(parts).astype(sub.dtype) + lines) + ZERO_POINT
+    return -2.5 * log10(sub @ of_bands(parts).astype(sub.dtype) + lines) + ZERO_POINT

@@ -1,4 +1,6 @@
-"""Stars of a galaxy of a population: from its halo and the parameters of star formation to the nodes of a library."""
+"""Stars of a galaxy of a population by age and metallicity, and a random history of its halo."""
+
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -7,21 +9,13 @@ from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from galdiff.core.record import quantity, record
+from galdiff.core.rolling import node_hats
 from galdiff.halo import diffmah
-from galdiff.imf.returns import return_fraction
-from galdiff.imf.shape import Imf
-from galdiff.light_records import PopulationWeights, StellarHistory
+from galdiff.light_records import StellarHistory
 from galdiff.populations.diffmahpop import DiffmahPopulation, ObservedHalo, drawn_family, halo_noise
-from galdiff.populations.diffstarpop import GalaxyPlace
-from galdiff.records import SSPGrid
-from galdiff.sfh.diffstar import DiffstarParams, diffstar_sfr
+from galdiff.populations.growth import GalaxyPlace
+from galdiff.sfh.fractions import AgeFractions
 from galdiff.sfh.metallicity import MetallicityLaw
-from galdiff.sfh.model import MASS_MIN
-from galdiff.sfh.panels import panels_of
-from galdiff.sfh.weights import Enrich
-from galdiff.units import YR_PER_GYR
-
-RECENT = 0.1  # Gyr over which the star formation rate is a mean
 
 
 @record
@@ -29,51 +23,36 @@ class FormedStars:
     """Stars of a galaxy when it is seen."""
 
     history: StellarHistory = quantity("", "mass formed by age")
-    populations: PopulationWeights = quantity("", "the same at the nodes of the library")
-    log10_mstar: Float[Array, ""] = quantity("dex(Msun)", "log10 of the mass of stars and remnants")
-    log10_sfr: Float[Array, ""] = quantity("dex(Msun/yr)", "log10 of the star formation rate, mean over 100 Myr")
+    lgmet: Float[Array, "point"] = quantity("dex", "log10 of the metal mass fraction of the stars of each age")
+    mass: Float[Array, "met point"] = quantity("Msun", "mass formed by metallicity and age")
 
 
-class FormAndEnrich(nnx.Module):
-    """Forms the stars of a galaxy and lays them on the nodes of a library.
+class StarsByAge(nnx.Module):
+    """Gives the stars of a history their metals, by age: what tables of light by age are multiplied with.
 
     Args of the constructor:
-      metallicity: of stars at birth; library: whose nodes stars are laid on; imf: of its stars.
-      widest: longest panel of age [Gyr]; 0.4 instead of 0.1 moves colours by some mmag.
+      metallicity: of stars at birth; ages: at which star formation is read.
+      lgmet: log10 of the metallicities of the library [dex], increasing.
     """
 
-    def __init__(self, *, metallicity: MetallicityLaw, library: SSPGrid, imf: Imf, widest: float = 0.1) -> None:
-        self.ages = panels_of(library, widest=widest)
-        self.enrich = Enrich(law=metallicity, ages=self.ages, library=library)
-        lg_age = np.asarray(library.ssp_lg_age_gyr, float)
-        self.left = tuple(float(x) for x in 1 - np.asarray(return_fraction(imf, 10**lg_age)))
+    def __init__(self, *, metallicity: MetallicityLaw, ages: AgeFractions, lgmet: Sequence[float]) -> None:
+        self.law = metallicity
+        self.ages = ages
+        self.lgmet = tuple(float(z) for z in lgmet)
 
     def __call__(
-        self,
-        p: DiffstarParams,
-        log10_mass: Float[Array, "point"],
-        time: Float[Array, ""],
-        baryon_fraction: Float[Array, ""],
+        self, sfr: Float[Array, "point"], time: Float[Array, ""], lgmet: Float[Array, "point"] | None = None
     ) -> FormedStars:
         """Stars of one galaxy.
 
         Args:
-          p: parameters of its star formation; log10_mass: of its halo at the birth of stars of each age [dex(Msun)].
-          time: when it is seen [Gyr]; baryon_fraction: gas over halo mass [1].
+          sfr: star formation rate at the ages [Msun/yr]; time: when it is seen [Gyr].
+          lgmet: log10 Z at birth [dex], where it is known; by the law, of which the scatter counts, if None.
         """
-        points = self.ages.points_before(time)
-        sfr = diffstar_sfr(p, time - points.age, log10_mass, baryon_fraction=baryon_fraction)
-        mass = jnp.maximum(sfr * points.width * YR_PER_GYR, MASS_MIN)
-        history = StellarHistory(age=points.age, mass=mass, time=time)
-        populations = self.enrich(history)
-        recent = points.age < RECENT
-        rate = (mass * recent).sum() / (points.width * recent).sum() / YR_PER_GYR
-        return FormedStars(
-            history=history,
-            populations=populations,
-            log10_mstar=jnp.log10(populations.mass.sum(0) @ jnp.asarray(self.left, mass.dtype)),
-            log10_sfr=jnp.log10(rate),
-        )
+        history = self.ages.history(sfr, time)
+        mean = self.law.lgmet(history) if lgmet is None else lgmet
+        mets = node_hats(mean, self.law.spread(), np.asarray(self.lgmet))
+        return FormedStars(history=history, lgmet=mean, mass=mets * history.mass)
 
 
 def drawn_halo(

@@ -66,6 +66,12 @@ class GasLines(nnx.Module):
         self.passbands = tuple(passbands)
         self.dust = physical(dust, lo=0.05, hi=10.0, unit="1")
 
+    def of_nodes(self, n_nodes: int) -> Float[np.ndarray, "node line"]:
+        """Luminosity of all nodes of the library per mass formed [Lsun/Msun]."""
+        made = np.zeros((n_nodes, len(self.wave.get_value())))
+        made[list(self.nodes)] = np.asarray(self.lum.get_value())
+        return made
+
     def __call__(self, mass: Float[Array, "node"], redshift: Float[Array, ""], dust: GalaxyScreens) -> SeenLines:
         """Lines of a galaxy.
 
@@ -73,8 +79,11 @@ class GasLines(nnx.Module):
           mass: formed at all nodes [Msun]; redshift: of the galaxy [1].
           dust: of the galaxy; gas is inside the birth clouds.
         """
+        return self.behind(mass[np.array(self.nodes, int)] @ self.lum.get_value(), redshift, dust)
+
+    def behind(self, bare: Float[Array, "line"], redshift: Float[Array, ""], dust: GalaxyScreens) -> SeenLines:
+        """The same from the luminosities before dust [Lsun]."""
         wave = self.wave.get_value()
-        bare = mass[np.array(self.nodes, int)] @ self.lum.get_value()
         lum = bare * passing(dust, wave, dust.a_v_young * self.dust.bounded)
         seen, rest = (line_means(self.passbands, wave, lum, z) for z in (redshift, 0.0))
         return SeenLines(bare=bare, lum=lum, seen=seen, rest=rest)

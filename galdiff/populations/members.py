@@ -67,7 +67,7 @@ def draw_members(
     """
     if not MASSES[0] <= log10_m_min <= MASSES[1]:
         raise InputError(f"log10_m_min is {log10_m_min} dex(Msun); give {MASSES[0]:g} to {MASSES[1]:g}")
-    rng = np.random.default_rng(seed)
+    rng, log10_m_min = np.random.default_rng(seed), float(log10_m_min)
     mean = expected(mass_function, volume, log10_m_min, cosmology)
     n = int(rng.poisson(mean)) if mean < MOST else MOST + 1
     if not 0 < n <= MOST:

@@ -1,4 +1,4 @@
-"""Band fluxes of a library in shells of redshift: a galaxy takes what lies between the two ends of its shell."""
+"""Light of stars by age in shells of redshift: a galaxy takes what lies between the two ends of its shell."""
 
 import dataclasses
 import functools
@@ -8,23 +8,58 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from galdiff.core.record import quantity, record
+from galdiff.cosmology import Cosmology, age
+from galdiff.imf.shape import Imf
 from galdiff.photometry.parts import BandParts, band_parts, part_columns
 from galdiff.photometry.passband import Passband
 from galdiff.photometry.tables import refuse_uncovered, some_spectra
+from galdiff.populations.formed import FormedStars
+from galdiff.populations.point_tables import PointTables, point_tables, rows_of
 from galdiff.records import SSPGrid
+from galdiff.sfh.fractions import AgeFractions
 
 PARTED = 0.04  # of ln(1 + z) between redshifts at which bands are parted: breaks of spectra cross them
 
 
 @record
-class Shell:
-    """Band fluxes of the nodes of a library at two redshifts, and in the rest frame."""
+class ShellLight:
+    """Light of the stars of a galaxy before dust."""
 
-    near: Float[Array, "node part"] = quantity("Lsun Angstrom/Msun", "at the lower redshift")
-    far: Float[Array, "node part"] = quantity("Lsun Angstrom/Msun", "at the higher one")
-    rest: Float[Array, "node part"] = quantity("Lsun Angstrom/Msun", "at redshift 0")
+    left: Float[Array, ""] = quantity("Msun", "mass of stars and remnants")
+    recent: Float[Array, ""] = quantity("Msun/yr", "star formation rate, mean over 100 Myr")
+    seen: Float[Array, "2 part"] = quantity("Lsun Angstrom", "of young and old stars in the parts of bands")
+    rest: Float[Array, "2 part"] = quantity("Lsun Angstrom", "the same in the rest frame")
+    lines: Float[Array, "line"] = quantity("Lsun", "luminosity of the lines of gas")
+
+
+@record
+class Shell:
+    """Light of stars by age and metallicity at two redshifts, observed and in the rest frame."""
+
+    near: PointTables = quantity("", "at the lower redshift: parts of bands as observed, then in the rest frame")
+    far: PointTables = quantity("", "at the higher one")
+    lines: Float[Array, "2 row line"] = quantity("Lsun/Msun", "of lines at both, by metallicity and young age")
     centre: Float[Array, "part"] = quantity("Angstrom", "observed wavelength at which dust is read for each part")
     ends: Float[Array, "2"] = quantity("", "ln(1 + z) of the two redshifts; equal for one redshift")
+
+    def at(self, stars: FormedStars, redshift: Float[Array, ""]) -> ShellLight:
+        """Light of the stars of a galaxy at a redshift [1] between the two."""
+        width = self.ends[1] - self.ends[0]
+        there = (jnp.log1p(redshift) - self.ends[0]) / jnp.where(width > 0, width, 1.0)
+        mass, formed = stars.mass.reshape(-1), stars.history.mass
+        young = stars.mass[:, : self.lines.shape[1] // stars.mass.shape[0]].reshape(-1)
+
+        def between(near: Array, far: Array) -> Array:
+            return (1 - there) * near + there * far
+
+        flux = between(mass @ self.near.flux, mass @ self.far.flux).reshape(2, 2, -1)
+        return ShellLight(
+            left=between(formed @ self.near.left, formed @ self.far.left),
+            recent=between(formed @ self.near.recent, formed @ self.far.recent),
+            seen=flux[:, 0],
+            rest=flux[:, 1],
+            lines=between(young @ self.lines[0], young @ self.lines[1]),
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +69,8 @@ class ShellTables:
     Attributes:
       library: the stars; passbands: of all magnitudes; z_max: largest redshift; tolerance: largest error
         behind dust [mag]; step: of ln(1 + z) between tables.
+      ages: at which histories are read; imf: of the stars; cosmology: the universe.
+      lines: luminosity of lines per mass formed [Lsun/Msun], shape (node, line).
     """
 
     library: SSPGrid
@@ -41,6 +78,10 @@ class ShellTables:
     z_max: float
     tolerance: float
     step: float
+    ages: AgeFractions
+    imf: Imf
+    cosmology: Cosmology
+    lines: Float[np.ndarray, "node line"]
     _kept: dict = dataclasses.field(default_factory=dict, repr=False)
 
     def number(self, redshift: np.ndarray) -> np.ndarray:
@@ -70,25 +111,50 @@ class ShellTables:
         """Number of parts of each passband."""
         return tuple(part.centre.size for part in self.parts)
 
-    def flux(self, redshift: float) -> Float[Array, "node part"]:
-        """Band fluxes at one redshift [1]; two of them are kept, and those of the rest frame."""
+    def bands(self, redshift: float) -> Float[np.ndarray, "met age part"]:
+        """Band fluxes of the nodes at one redshift [Lsun Angstrom/Msun]."""
+        refuse_uncovered(self.library, self.passbands, redshift)
+        wave, flux = (np.asarray(x, float) for x in (self.library.ssp_wave, self.library.ssp_flux))
+        both = zip(self.parts, self.passbands, strict=True)
+        return np.concatenate([part_columns(p, band.per_wave, wave, redshift, flux) for p, band in both], -1)
+
+    @functools.cached_property
+    def rest(self) -> Float[np.ndarray, "met age part"]:
+        """The same in the rest frame."""
+        return self.bands(0.0)
+
+    @functools.cached_property
+    def n_young(self) -> int:
+        """Number of points in age [1] that hold stars with lines, at the highest redshift."""
+        number = self.number(np.asarray(self.z_max))
+        _, shares = self._shares(float(np.expm1((number + 1) * self.step)))
+        lit = self.lines.reshape(*self.rest.shape[:2], -1).any((0, 2))
+        return 1 + int(np.flatnonzero(np.append(True, (shares @ lit)[1:] > 0))[-1])
+
+    def _shares(self, redshift: float) -> tuple[float, np.ndarray]:
+        time = float(age(self.cosmology, redshift))
+        return time, self.ages.on_library(np.asarray(self.library.ssp_lg_age_gyr), time)
+
+    def tables(self, redshift: float) -> tuple[PointTables, Array]:
+        """Light by age and metallicity at one redshift [1], and that of lines; those of two redshifts are kept."""
         if redshift not in self._kept:
-            for old in [z for z in self._kept if z != 0.0][:-1]:
+            for old in list(self._kept)[:-1]:
                 del self._kept[old]
-            refuse_uncovered(self.library, self.passbands, redshift)
-            wave, flux = (np.asarray(x, float) for x in (self.library.ssp_wave, self.library.ssp_flux))
-            both = zip(self.parts, self.passbands, strict=True)
-            columns = [part_columns(part, band.per_wave, wave, redshift, flux) for part, band in both]
-            self._kept[redshift] = jnp.asarray(np.concatenate(columns, -1).reshape(-1, sum(self.n_parts)), float)
+            lg_age = np.asarray(self.library.ssp_lg_age_gyr)
+            time, shares = self._shares(redshift)
+            both = np.concatenate([self.bands(redshift), self.rest], -1)
+            lines = rows_of(shares[: self.n_young], self.lines.reshape(*self.rest.shape[:2], -1))
+            made = point_tables(self.ages, time, lg_age, both, self.imf)
+            self._kept[redshift] = made, jnp.asarray(lines, float)
         return self._kept[redshift]
 
     def shell(self, number: int, only: float | None = None) -> Shell:
         """The shell of a number, or of one redshift alone."""
         ends = [number * self.step, (number + 1) * self.step] if only is None else [np.log1p(only)] * 2
         z = [float(np.expm1(end)) for end in ends] if only is None else [only, only]
-        return Shell(
-            near=self.flux(z[0]), far=self.flux(z[1]), rest=self.flux(0.0), centre=self.centres, ends=jnp.asarray(ends)
-        )
+        (near, near_lines), (far, far_lines) = (self.tables(redshift) for redshift in z)
+        lines = jnp.stack([near_lines, far_lines])
+        return Shell(near=near, far=far, lines=lines, centre=self.centres, ends=jnp.asarray(ends))
 
     @property
     def centres(self) -> Float[Array, "part"]:

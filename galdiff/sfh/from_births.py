@@ -17,8 +17,12 @@ FEWEST = 8  # times of a history
 LATE = 1e-6  # relative: a history that ends so much before the epoch does not reach it
 
 
-def _read(known: Array, ln_t: Array, time: Float[Array, "..."]) -> Float[Array, "..."]:
-    """A logarithm at cosmic times, which the history's nodes bound: monotone in the logarithm of the time."""
+def at_times(known: Float[Array, "t"], ln_t: Float[Array, "t"], time: Float[Array, "..."]) -> Float[Array, "..."]:
+    """A logarithm of a history [any unit] at cosmic times, which its nodes bound: monotone in the log of the time.
+
+    Args:
+      known: at the nodes [any unit]; ln_t: their logarithms [ln Gyr], increasing; time: asked for [Gyr], any shape.
+    """
     inside = jnp.clip(jnp.log(time), ln_t[0], ln_t[-1])
     return hermite(inside, ln_t, known, monotone_slopes(known, ln_t))[0]
 
@@ -54,7 +58,7 @@ class BirthRates(SfhLaw):
 
     def sfr(self, time: Float[Array, "..."], epoch: Epoch, halo: HaloGrowth | None = None) -> Float[Array, "..."]:
         """Rate [Msun/yr] at cosmic times [Gyr] of any shape."""
-        rate = jnp.exp(_read(self.ln_sfr[...], self.ln_t[...], time)) / YR_PER_GYR
+        rate = jnp.exp(at_times(self.ln_sfr[...], self.ln_t[...], time)) / YR_PER_GYR
         return jnp.where(jnp.log(time) < self.ln_t[...][0], 0.0, rate)
 
 
@@ -73,7 +77,7 @@ class BirthMetallicity(MetallicityLaw):
 
     def lgmet(self, stars: StellarHistory) -> Float[Array, "point"]:
         """log10 Z [dex] of the medium when the stars of each point in age were born."""
-        return _read(self.lg_z[...], self.ln_t[...], stars.time - stars.age)
+        return at_times(self.lg_z[...], self.ln_t[...], stars.time - stars.age)
 
     def spread(self) -> Float[Array, ""]:
         """The scatter [dex]."""

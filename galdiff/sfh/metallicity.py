@@ -5,11 +5,13 @@ import math
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, ArrayLike, Float
 
 from galdiff.core.buildable import buildable
 from galdiff.core.fitted import Ranges
+from galdiff.core.powers import log10
 from galdiff.core.rolling import rolling_line
 from galdiff.core.variables import physical
 from galdiff.light_records import StellarHistory
@@ -64,8 +66,9 @@ class OneMetallicity(MetallicityLaw):
 
 def log10_formed_before(stars: StellarHistory) -> Float[Array, "point"]:
     """log10 of the stellar mass that has formed [dex(Msun)] at the birth of each point in age, half of it included."""
-    older = jnp.cumsum(stars.mass[::-1])[::-1] - stars.mass / 2
-    return jnp.log10(jnp.maximum(older, 1.0))
+    number = stars.mass.shape[-1]
+    earlier = np.tri(number, k=-1) + 0.5 * np.eye(number)  # a product, which for many galaxies is faster than a sum
+    return log10(jnp.maximum(stars.mass @ earlier.astype(stars.mass.dtype), 1.0))
 
 
 class MassMetallicity(MetallicityLaw):

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 
-from galdiff.core.rolling import normal_hats
+from galdiff.core.rolling import node_hats
 from galdiff.core.stage import Stage
 from galdiff.errors import InputError
 from galdiff.light_records import PopulationWeights, StellarHistory
@@ -36,10 +36,10 @@ class Enrich(Stage):
         """Mass formed at each node; what is beyond the library counts at its ends."""
         lgmet = self.law.lgmet(stars)
         lgmet = lgmet[:1] if self.law.same_at_all_ages else lgmet
-        mets = normal_hats(lgmet, self.law.spread(), np.asarray(self.lgmet))
+        mets = node_hats(lgmet, self.law.spread(), np.asarray(self.lgmet))
         if self.law.same_at_all_ages:
-            mass = mets[0][:, None] * self.ages.on_nodes(stars.mass, stars.time)
+            mass = mets * self.ages.on_nodes(stars.mass, stars.time)
         else:
-            mass = self.ages.on_nodes(mets.T * stars.mass, stars.time)
+            mass = self.ages.on_nodes(mets * stars.mass, stars.time)
         lg_age = jnp.asarray(self.ages.lg_age_gyr, stars.age.dtype)
         return PopulationWeights(mass=mass, lg_age=lg_age)

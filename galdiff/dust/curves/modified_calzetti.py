@@ -4,6 +4,7 @@ import dataclasses
 
 from jaxtyping import ArrayLike, Float
 
+from galdiff.core.powers import exp10, log10
 from galdiff.dust.curve import Curve, Wave, check_range
 from galdiff.dust.shapes import extended_starburst, graphite_bump
 
@@ -22,4 +23,4 @@ class ModifiedCalzetti(Curve):
 
     def formula(self, wave: Wave) -> Wave:
         """A(wave)/A(V) [1] at rest-frame wavelengths [Angstrom], of the same shape."""
-        return (extended_starburst(wave) + self.bump * graphite_bump(wave)) * (wave / 5500.0) ** self.slope
+        return (extended_starburst(wave) + self.bump * graphite_bump(wave)) * exp10(self.slope * log10(wave / 5500.0))

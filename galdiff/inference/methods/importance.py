@@ -1,8 +1,8 @@
 """Importance sampling from mixtures of Student's t around the maxima of the density, adapted in some rounds.
 
 Population Monte Carlo with mixtures (Cappe et al. 2008, Stat. Comput. 18, 447), begun at the Gaussian approximations of
-all maxima; a share of the draws comes from the prior, which bounds the weights. The weights are smoothed, and judged,
-by the generalised Pareto fit of their tail (Vehtari et al. 2024, JMLR 25, 72).
+all maxima; a share of the draws comes from the prior, which bounds the weights. Draws of all rounds count. The weights
+are smoothed, and judged, by the generalised Pareto fit of their tail (Vehtari et al. 2024, JMLR 25, 72).
 """
 
 import collections
@@ -25,7 +25,8 @@ from galdiff.inference.result import Result, reasons_against
 NU = 5  # degrees of freedom of the components
 FROM_PRIOR = 0.05  # share of the draws
 WIDER = 1.2  # of the first proposal than the density at its maxima
-LAST = 4  # rounds of draws from the adapted mixture, which count
+LAST = 2  # rounds of draws from the adapted mixture
+MANY, BATCH = 1000, 25  # numbers of data, above which so many draws go side by side
 SHRINK = 0.1  # of the covariance of a component towards the mean of all
 
 
@@ -40,7 +41,7 @@ class Mixture:
 
 @record
 class Weighted:
-    """Draws of the last round."""
+    """Draws of all rounds."""
 
     u: Float[Array, "draw unknown"] = quantity("", "standard normal numbers")
     log_density: Float[Array, "draw"] = quantity("", "ln of the density of data and unknowns")
@@ -64,7 +65,7 @@ class Importance(Method):
 
     Args of the constructor:
       starts: of the fits that find the maxima, and components of the mixture; steps: of each fit, at most.
-      rounds: in which the mixture is adapted; draws: of each, and four times that from what it ends with.
+      rounds: in which the mixture is adapted; draws: of each, and twice that from what it ends with.
       attempts: what is not usable goes on with the rounds, so many times in all.
     """
 
@@ -188,16 +189,17 @@ def weighted(
     def one_round(proposal: Mixture, now: tuple[Array, Array]) -> tuple[Mixture, tuple[Array, Array, Array]]:
         i, key = now
         u = draw(proposal, key, draws)
-        height = jax.vmap(posterior.log_density)(u)
+        height = log_densities(posterior, u)
         ratio = height - ln_density(proposal, u)
         after = adapted(proposal, u, clipped(ratio), chosen, fresh & (i == 0))
         after = jax.tree.map(lambda new, old: jnp.where(i < rounds, new, old), after, proposal)
-        return after, (u, height, ratio)
+        return after, (u, height, proposal)
 
     n_rounds = rounds + LAST
     rounds_of = (jnp.arange(n_rounds), jax.random.split(key, n_rounds))
-    mixture, found = jax.lax.scan(one_round, mixture, rounds_of)
-    u, height, ratio = jax.tree.map(lambda x: x[rounds:].reshape(LAST * draws, *x.shape[2:]), found)
+    mixture, (u, height, proposals) = jax.lax.scan(one_round, mixture, rounds_of)
+    u, height = u.reshape(n_rounds * draws, -1), height.reshape(-1)
+    ratio = height - ln_density_of_all(proposals, u)
     ratio = jnp.where(jnp.isfinite(ratio), ratio, -1e30)
     ln_weight, k = psis_weights(ratio)
     n = u.shape[0]
@@ -207,6 +209,12 @@ def weighted(
         Weighted(u=u, log_density=height, ln_weight=ln_weight, psis_k=k, ln_evidence=evidence, evidence_error=error),
         mixture,
     )
+
+
+def log_densities(posterior: Posterior, u: Float[Array, "draw unknown"]) -> Float[Array, "draw"]:
+    """ln of the density [1] at draws; some at a time where the data are many, whose models would fill the memory."""
+    much = sum(x.size for x in jax.tree.leaves(posterior.data)) > MANY
+    return jax.lax.map(posterior.log_density, u, batch_size=BATCH) if much else jax.vmap(posterior.log_density)(u)
 
 
 def from_maxima(at: Array, height: Array, covariance: Array) -> Mixture:
@@ -259,6 +267,17 @@ def ln_density(mixture: Mixture, u: Float[Array, "draw unknown"]) -> Float[Array
     return logsumexp(_each(mixture, u)[0], axis=0)
 
 
+def ln_density_of_all(proposals: Mixture, u: Float[Array, "draw unknown"]) -> Float[Array, "draw"]:
+    """ln of the mean density [1] of the proposals of all rounds, a leading axis, at standard normal numbers.
+
+    As if each draw came from all of them: so those of every round count, and no weight is larger than that of the round
+    which knows a place best (Cornuet et al. 2012, Scand. J. Stat. 39, 798).
+    """
+    one = lambda total, proposal: (jnp.logaddexp(total, ln_density(proposal, u)), None)  # noqa: E731
+    total, _ = jax.lax.scan(one, jnp.full(u.shape[0], -jnp.inf, u.dtype), proposals)
+    return total - jnp.log(proposals.ln_share.shape[0])
+
+
 def clipped(ln_w: Float[Array, "draw"]) -> Float[Array, "draw"]:
     """ln of weights [1] of which none is far above the mean: truncated at sqrt(n) times it (Ionides 2008)."""
     ln_w = jnp.where(jnp.isfinite(ln_w), ln_w, -1e30)
@@ -269,8 +288,11 @@ def clipped(ln_w: Float[Array, "draw"]) -> Float[Array, "draw"]:
 def _each(mixture: Mixture, u: Array) -> tuple[Array, Array]:
     """ln of share times density of every component at draws (component, draw), and squared distances in its widths."""
     n = u.shape[1]
-    solve = functools.partial(jax.scipy.linalg.solve_triangular, lower=True)
-    far = jax.vmap(lambda c, r: (solve(r, (u - c).T) ** 2).sum(0))(mixture.centre, mixture.root)
+    inverse = jax.scipy.linalg.solve_triangular(
+        mixture.root, jnp.broadcast_to(jnp.eye(n, dtype=u.dtype), mixture.root.shape), lower=True
+    )
+    white = jnp.einsum("kij,dj->kdi", inverse, u) - jnp.einsum("kij,kj->ki", inverse, mixture.centre)[:, None]
+    far = (white**2).sum(-1)
     volume = jnp.log(jnp.abs(jnp.diagonal(mixture.root, axis1=-2, axis2=-1))).sum(-1)
     norm = gammaln((NU + n) / 2) - gammaln(NU / 2) - n / 2 * jnp.log(NU * jnp.pi)
     wide = norm - (NU + n) / 2 * jnp.log1p(far[:-1] / NU) - volume[:-1, None]

@@ -5,7 +5,7 @@ import itertools
 import math
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import h5py
 import numpy as np
@@ -17,6 +17,7 @@ from galdiff.io.simulations import columns as by_rows
 from galdiff.io.simulations.look import open_hdf5, walk
 
 Quantities = dict[str, tuple[np.ndarray, str]]  # values as stored and unit ("" where none is stated)
+MOST_COLUMNS = 64  # of an array that is stored by columns: so many places of the file are open at once
 META = "__table_column_meta__"  # of astropy: units of the columns of a compound dataset
 
 
@@ -80,15 +81,24 @@ def _npz(path: str, rows: float) -> Iterator[Quantities]:
 
 
 class _Member:
-    """An array of a NPZ file, read row after row where it is stored so; whole where it is not, or as one block."""
+    """An array of a NPZ file, read row after row: from one place, or from one in each column where it is stored by
+    columns; whole where it has objects, is a scalar or very wide, or is wanted as one block."""
 
     def __init__(self, archive: zipfile.ZipFile, name: str, rows: float, arrays: Mapping[str, Any]) -> None:
-        self.file = archive.open(name)
-        version = np.lib.format.read_magic(self.file)
+        file = archive.open(name)
+        version = np.lib.format.read_magic(file)
         header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        self.shape, by_column, self.dtype = header(self.file)
-        apart = rows == math.inf or self.dtype.hasobject or (by_column and len(self.shape) > 1) or not self.shape
+        self.shape, by_column, self.dtype = header(file)
+        width = math.prod(self.shape[1:])
+        apart = rows == math.inf or self.dtype.hasobject or not self.shape or (by_column and width > MOST_COLUMNS)
         self.all = np.asarray(arrays[name.removesuffix(".npy")]) if apart else None
+        self.order: Literal["F", "C"] = "F" if by_column else "C"
+        self.files = [file]
+        if by_column and not apart:
+            first, column = file.tell(), self.length * self.dtype.itemsize
+            self.files += [archive.open(name) for _ in range(width - 1)]
+            for number, other in enumerate(self.files):
+                other.seek(first + number * column)
 
     @property
     def length(self) -> int:
@@ -100,11 +110,11 @@ class _Member:
         if self.all is not None:
             return self.all[part] if self.shape else self.all
         count = max(min(part.stop, self.length) - part.start, 0)
-        wanted = count * int(np.prod(self.shape[1:])) * self.dtype.itemsize
-        found = self.file.read(wanted)
+        wanted = count * math.prod(self.shape[1:]) * self.dtype.itemsize
+        found = b"".join(file.read(wanted // len(self.files)) for file in self.files)
         if len(found) < wanted:
             raise EOFError(f"{wanted - len(found)} bytes are absent")
-        return np.frombuffer(found, self.dtype).reshape(count, *self.shape[1:])
+        return np.frombuffer(found, self.dtype).reshape(count, *self.shape[1:], order=self.order)
 
 
 def _ecsv(path: str, rows: float) -> Iterator[Quantities]:

@@ -4,12 +4,12 @@ import functools
 from collections.abc import Sequence
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import ArrayLike, Float
 
 from galdiff.core.buildable import buildable
 from galdiff.core.compiled import quickly
+from galdiff.core.variables import on_device
 from galdiff.errors import InputError
 from galdiff.imf import Imf, named_imf
 from galdiff.records import SSPGrid
@@ -33,9 +33,9 @@ METALLICITIES = (1e-4, 3e-4, 6e-4, 1e-3, 2e-3, 4e-3, 7e-3, 0.01, 0.0142, 0.02, 0
 
 def default_coefficients() -> Coefficients:
     """The calibrated scalars that come with the package."""
-    tracks = {name: jnp.asarray(value, float) for name, value in coefficients.TRACKS.items()}
-    laws = jnp.asarray([coefficients.LAWS[name] for name in features.NAMES], float)
-    hot = {name: jnp.asarray(value, float) for name, value in hot_coefficients.HOT.items()}
+    tracks = {name: on_device(value, float) for name, value in coefficients.TRACKS.items()}
+    laws = on_device([coefficients.LAWS[name] for name in features.NAMES], float)
+    hot = {name: on_device(value, float) for name, value in hot_coefficients.HOT.items()}
     return Coefficients(
         tracks=TrackCoefficients(**tracks), spectra=SpectrumCoefficients(laws=laws), hot=HotStarCoefficients(**hot)
     )
@@ -78,7 +78,7 @@ def analytic_ssp(
     mets = _checked(metallicities, "metallicities", "mass fraction", 5e-5, 0.06)
     waves = _checked(wave, "wave", "Angstrom", SHORTEST * (1 - 1e-6), WAVE_LIMITS[1] * (1 + 1e-6))
     law = named_imf(imf) if isinstance(imf, str) else imf
-    as_array = functools.partial(jnp.asarray, dtype=float)
+    as_array = functools.partial(on_device, dtype=float)
     fwhm = default_fwhm(waves)
     tables = (track_tables(ages, mets), atmosphere_tables(waves, fwhm))
     return SSPGrid(
