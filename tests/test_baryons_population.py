@@ -186,7 +186,9 @@ def test_without_double_precision_more_steps_are_tried_and_what_fails_is_named(s
 
 def test_cycles_that_differ_in_parameters_alone_share_compiled_programs():
     plain, windy, finer = (
-        Population(Regulator(eta_mass=PowerLaw(log10_a=a, alpha0=-2.0, log10_a_range=(-2.0, 1.0))), outputs)
+        Population(
+            Regulator(eta_mass=PowerLaw(log10_a=a, alpha0=-2.0, log10_a_range=(-2.0, 1.0))), outputs, expected=5000
+        )
         for a, outputs in ((0.0, OUTPUTS), (0.5, OUTPUTS), (0.0, dataclasses.replace(OUTPUTS, n_steps=49)))
     )
     assert plain._on_grid is windy._on_grid is not finer._on_grid
@@ -194,6 +196,19 @@ def test_cycles_that_differ_in_parameters_alone_share_compiled_programs():
     masses = [p._on_grid(p.state, halos, None).m_star[:, -1] for p in (plain, windy)]
     assert (masses[1] < 0.9 * masses[0]).all()
     assert plain._on_grid.plain._cache_size() == 1
+
+
+def test_many_halos_are_solved_by_a_polished_program_and_few_by_one_that_is_there_sooner(halos, monkeypatch):
+    few = Population(Regulator(), OUTPUTS, chunk=8)
+    quick, polished = few._on_grid, few._on_grid.polished
+    assert Population(Regulator(), OUTPUTS, chunk=8, expected=module.MANY)._on_grid is quick
+    assert Population(Regulator(), OUTPUTS, chunk=8, expected=module.MANY + 1)._on_grid is polished
+    monkeypatch.setattr(module, "MANY", 4)
+    monkeypatch.setattr(
+        few, "_solve_chunk", lambda halos, names: ({"m_vir": halos.m_vir}, module.Report(8, (), (), ()))
+    )
+    few.solve(halos)
+    assert few._on_grid is polished
 
 
 def test_own_steps_keep_the_precision_of_halos_and_parameters(halos):

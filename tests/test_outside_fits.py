@@ -94,8 +94,8 @@ def test_batches_add_up_and_galaxies_without_a_solution_count_nothing():
     assert apart.mass == together.mass
     assert apart.total == together.total
     assert together.words() == (
-        "50% of the stars (1 of 2 galaxies) form outside of m_vir at the end from 1e+10 to 1e+12 Msun (a paper), where"
-        " PowerLaw (baryons.z_inflow) was fitted"
+        "50% of the stars (1 of 2 galaxies) form outside of m_vir at the end from 1e+10 to 1e+12 Msun (a paper), fitted"
+        " range of PowerLaw (baryons.z_inflow)"
     )
 
 
@@ -117,7 +117,10 @@ def test_one_warning_on_one_line_names_all_laws_and_few_stars_are_not_worth_one(
     ("changed", "named"),
     [
         (dict(redshift=(12.0, 11.0, 10.0)), "the UV background (baryons)"),
-        (dict(temperature=1e9), "1e+04 to 3.16e+08 K (Sutherland & Dopita 1993, ApJS 88, 253), where CoolingTime"),
+        (
+            dict(temperature=1e9),
+            "1e+04 to 3.16e+08 K (Sutherland & Dopita 1993, ApJS 88, 253), fitted range of Cooling",
+        ),
         (dict(zsun=10.0), "metallicity.cgm"),
         (dict(m_vir=(1e7, 1e8, 1e9)), "Logistic (baryons.prevent)"),
     ],
@@ -211,3 +214,12 @@ def test_metals_of_relations_are_watched_in_mass_and_time_of_birth():
 def test_describe_says_where_a_law_was_fitted(args, said):
     told = describe(args, ("simulate", "populate"), folders(project_dir("conf")))
     assert any(line.startswith(f"  fitted on {said}") for line in told)
+
+
+def test_laws_that_share_a_range_are_said_together():
+    loading = PowerLaw(log10_a=0.0, alpha0=-1.0, log10_a_range=(-2.0, 1.0), fitted_log10_m=(10.5, 14.5))
+    fits = baryon_fits(Pandya23(eta_mass=loading, eta_metal=loading))
+    with pytest.warns(
+        UserWarning, match=r"fitted range of PowerLaw \(baryons.eta_mass\), PowerLaw \(baryons.eta_metal"
+    ):
+        warn_outside(history(m_vir=(1e12, 1e13, 1e15)), fits)

@@ -37,3 +37,9 @@ def test_a_quick_program_is_polished_once_it_was_called_often():
     quick = quickly(twice, often=2)
     assert [float(quick(jnp.asarray(x))) for x in (1.0, 2.0, 3.0, 4.0)] == [2.0, 4.0, 6.0, 8.0]
     assert len(traced) <= 2  # tracing is shared, or done anew for the polished one alone
+
+
+def test_the_polished_program_can_be_had_at_once():
+    quick = quickly(growth, often=2)
+    np.testing.assert_allclose(quick.polished(X), np.log1p(X**2).sum(), rtol=1e-6)
+    assert next(quick.calls) == 0  # which is not one of the calls that are counted

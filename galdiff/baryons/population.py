@@ -218,7 +218,7 @@ def _solvers(
         return jax.vmap(lambda h: evolve_adaptively(e, joined(h, shared), outputs, rtol, **how))(halos)
 
     fine = dataclasses.replace(outputs, n_steps=FINER * outputs.n_steps)
-    finer = quickly(lambda state, halos, shared: on_grid(state, halos, shared, fine), often=OFTEN)
+    finer = quickly(lambda state, halos, shared: on_grid(state, halos, shared, fine), often=OFTEN, key=(graph, fine))
     alone = quickly(own_steps, static_argnames=("stiff",), often=OFTEN)
     return quickly(on_all_devices(on_grid), often=-(-MANY // chunk), key=(graph, outputs)), finer, alone
 

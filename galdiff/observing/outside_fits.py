@@ -79,13 +79,16 @@ class Outside:
 
     def words(self) -> str:
         """One line on the fits that enough stars form outside of; nothing where there are none."""
-        said = []
+        said: dict[Range, tuple[str, list[str]]] = {}  # laws that share a range are said together
         for fit, mass, galaxies in zip(self.fits, self.mass, self.galaxies, strict=True):
             if mass > ENOUGH * self.total:
                 share = f"{mass / self.total:.0%} of the stars"
                 share += f" ({galaxies} of {self.n} galaxies)" if self.n > 1 else ""
-                said.append(f"{share} form outside of {fit.range.words()}, where {fit.law} ({fit.key}) was fitted")
-        return "; ".join(said)
+                said.setdefault(fit.range, (share, []))[1].append(f"{fit.law} ({fit.key})")
+        parts = ((share, one.words(), laws) for one, (share, laws) in said.items())
+        return "; ".join(
+            f"{share} form outside of {words}, fitted range of {', '.join(laws)}" for share, words, laws in parts
+        )
 
     def warn(self, stacklevel: int = 2) -> None:
         """Give the line as a warning, if there is one."""

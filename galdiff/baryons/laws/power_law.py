@@ -48,7 +48,7 @@ class PowerLaw(Law):
         if self.fitted_log10_m is None:
             return ()
         low, high = (10**x for x in self.fitted_log10_m)
-        return (Range("m_vir", "Msun", low, high, "by its fitted_log10_m", at_end=True),)
+        return (Range("m_vir", "Msun", low, high, "its fitted_log10_m", at_end=True),)
 
     def __call__(self, p: Any, halo_state: HaloState, contents: Contents | None = None) -> Array:
         """The number at V_vir and redshift."""
