@@ -103,7 +103,9 @@ def data_dir() -> pathlib.Path:
     return path
 
 
-MUCH = 3e9  # bytes of a test process, above which compiled programs are dropped
+def much() -> float:
+    """Bytes of a test process above which compiled programs are dropped: a fifth of the memory, at least 3 GB."""
+    return max(3e9, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 5)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -112,7 +114,7 @@ def _forget_compiled_programs():
     yield
     CONTEXT.cache_clear()  # with the constants of its programs
     status = pathlib.Path("/proc/self/statm")
-    if status.exists() and int(status.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") > MUCH:
+    if status.exists() and int(status.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") > much():
         jax.clear_caches()
         gc.collect()
         with contextlib.suppress(OSError, AttributeError):
