@@ -57,11 +57,12 @@ if os.environ.get("GALDIFF_TYPECHECK") == "1":  # types and shapes of every anno
     jaxtyping.install_import_hook("galdiff", "beartype.beartype")
 
 
-# Files that take minutes, the longest first: begun last, one of them would run alone at the end.
+# Files that take half a minute or more, the longest first: begun last, one of them would run alone at the end.
 LONG = (
-    *("train_processes", "hybrid", "observe", "readme", "mismatch", "finetune", "packaging", "simulate"),
-    *("baryons_population", "wind", "sweeps", "contracts", "hooks", "train", "nn", "ssp_emulator"),
-    *("baryons_parity", "sensitivity", "recover", "grown", "baryons_budgets", "ifu_engine", "velocity_residual"),
+    *("train_processes", "contracts", "baryons_population", "observe", "mismatch", "ifu_engine", "hooks", "simulate"),
+    *("wind", "baryons_parity", "baryons_budgets", "finetune", "ssp_emulator", "baryon_laws", "hybrid", "sensitivity"),
+    *("sed_fit", "grown", "nn", "case_table", "mock_catalog", "cosmology", "readme", "recover", "packaging", "sed"),
+    *("point_sources", "train", "velocity_residual", "sweeps", "bad_input"),
 )
 
 
