@@ -57,11 +57,12 @@ if os.environ.get("GALDIFF_TYPECHECK") == "1":  # types and shapes of every anno
     jaxtyping.install_import_hook("galdiff", "beartype.beartype")
 
 
-# Files that take minutes, the longest first: begun last, one of them would run alone at the end.
+# Files that take half a minute or more, the longest first: begun last, one of them would run alone at the end.
 LONG = (
-    *("train_processes", "hybrid", "observe", "readme", "mismatch", "finetune", "packaging", "simulate"),
-    *("baryons_population", "wind", "sweeps", "contracts", "hooks", "train", "nn", "ssp_emulator"),
-    *("baryons_parity", "sensitivity", "recover", "grown", "baryons_budgets", "ifu_engine", "velocity_residual"),
+    *("train_processes", "contracts", "baryons_population", "observe", "mismatch", "ifu_engine", "hooks", "simulate"),
+    *("wind", "baryons_parity", "baryons_budgets", "finetune", "ssp_emulator", "baryon_laws", "hybrid", "sensitivity"),
+    *("sed_fit", "grown", "nn", "case_table", "mock_catalog", "cosmology", "readme", "recover", "packaging", "sed"),
+    *("point_sources", "train", "velocity_residual", "sweeps", "bad_input"),
 )
 
 
@@ -103,7 +104,9 @@ def data_dir() -> pathlib.Path:
     return path
 
 
-MUCH = 3e9  # bytes of a test process, above which compiled programs are dropped
+def much() -> float:
+    """Bytes of a test process above which compiled programs are dropped: a fifth of the memory, at least 3 GB."""
+    return max(3e9, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 5)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -112,7 +115,7 @@ def _forget_compiled_programs():
     yield
     CONTEXT.cache_clear()  # with the constants of its programs
     status = pathlib.Path("/proc/self/statm")
-    if status.exists() and int(status.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") > MUCH:
+    if status.exists() and int(status.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") > much():
         jax.clear_caches()
         gc.collect()
         with contextlib.suppress(OSError, AttributeError):

@@ -18,7 +18,7 @@ from galdiff.observables.scaling import Observed, chi2, mean_log_likelihood
 from galdiff.runtime import project_dir
 from galdiff.train.checkpoints import by_path
 from galdiff.train.export import bundled
-from galdiff.train.select import parts_of
+from galdiff.train.select import parts_of, trainable
 
 SMALL = [
     "halos.n=24",
@@ -47,7 +47,7 @@ def run(*overrides):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("finetune") / "run"
-    run(f"output={folder}")
+    run("which_fresh=corrections", f"output={folder}")  # both train the same, which is compiled once
     return folder
 
 
@@ -109,6 +109,10 @@ def test_only_what_is_chosen_adapts_and_the_result_is_a_checkpoint(folder):
     moved = [np.abs(by_path(adapted)[path] - x).max() for path, x in by_path(corrections).items()]
     assert max(moved) > 0
     assert isinstance(after.model, nnx.Module)
+    with hydra.initialize_config_dir(str(project_dir("conf")), version_base="1.3"):
+        fresh = trainable(before, list(hydra.compose("finetune").which_fresh))
+    assert {"eta_mass.log10_a", "star_formation.alpha0", *by_path(corrections)} <= set(fresh)
+    assert not any(path.startswith("z_inflow") for path in fresh)
 
 
 def test_the_folder_holds_the_curve_its_picture_and_the_data(folder):
@@ -139,8 +143,8 @@ def test_wrong_input_is_told_before_training(override, text, tmp_path):
         run(override, f"output={tmp_path}")
 
 
-def test_only_a_new_hook_trains_and_the_result_loads(tmp_path):
-    new = ("which=new", "which_fresh=new", "prior=null")  # both train the same, which is compiled once
+def test_only_a_new_hook_trains_and_the_result_loads(folder, tmp_path):
+    new = ("which=new", "which_fresh=new", "prior=null", f"data={folder / 'data.ecsv'}")
     run("+correction@model.state_correction=mlp", *new, f"output={tmp_path}")
     before, after = galdiff.load(bundled("wind_correction")).model, galdiff.load(tmp_path).model
     (_, *old, _), (_, *new, _) = parts_of(before), parts_of(after)

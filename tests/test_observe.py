@@ -177,8 +177,7 @@ def test_the_documented_pipeline_has_the_slopes_that_differences_have(capsys, mo
     exec(compile(code, str(DOCS), "exec"), names)
     assert len(capsys.readouterr().out.split()) == 3
     params, slopes = names["params"], {"stages": names["slopes"]}
-    light = jax.jit(lambda p: names["flux"](p)[1].mean())
-    np.testing.assert_allclose(light(params), names["light"](params)[0], rtol=1e-12)
+    light = lambda p: names["light"](p)[0]  # noqa: E731  (that of the page, which is compiled)
     laws = [("stages", "history", name, "log10_a") for name in ("star_formation", "eta_energy")]
     for path in (*laws, ("stages", "sky_stars", "inclination"), ("stages", "observed_stars", "a_v")):
         step = 1e-3 * (100 if "inclination" in path else 1)

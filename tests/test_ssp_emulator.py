@@ -252,11 +252,11 @@ def test_miles_is_emulated_within_the_goals(data_dir, tmp_path):
     task = Task(
         model=model,
         objective=case.loss,
-        optimiser=adamw(learning_rate=5e-3, steps=4000, warmup=100, final=0.01),
+        optimiser=adamw(learning_rate=5e-3, steps=3000, warmup=100, final=0.01),
         which=["net.*"],
         source=case.source,
         validation=case.validation,
     )
-    settings = TrainingSettings(steps=4000, validate_every=2000, checkpoint_every=4000)
+    settings = TrainingSettings(steps=3000, validate_every=1500, checkpoint_every=3000)
     result = case.show({"main": train(task, settings, tmp_path)}, tmp_path)
     assert result["goals"] == {"median": True, "percentile_99": True}, result["held_out"]

@@ -20,6 +20,8 @@ from galdiff.train.case import Case
 from galdiff.train.data import Batch, InMemory
 from galdiff.train.loop import Outcome
 
+shown_relations = jax.jit(relations_of)  # compiled once for all models
+
 
 @typing.final
 class FitRelations(Case):
@@ -48,14 +50,14 @@ class FitRelations(Case):
 
     def chi2(self, model: nnx.Module, data: Observed | None = None) -> float:
         """chi2 per point of these data (same x), or of those that are fitted."""
-        found = relations_of(solved_histories(model, self.tables), self.observed.x)
+        found = shown_relations(solved_histories(model, self.tables), self.observed.x)
         return float(chi2(found, self.observed if data is None else data))
 
     def show(self, outcomes: Mapping[str, Outcome], folder: pathlib.Path) -> dict[str, Any]:
         """The relations of the first and the last stage, and chi2 of all."""
         models = {name: outcome.model for name, outcome in outcomes.items()}
         ends = {name: models[name] for name in (next(iter(models)), list(models)[-1])}
-        found = {n: relations_of(solved_histories(m, self.tables), self.observed.x) for n, m in ends.items()}
+        found = {n: shown_relations(solved_histories(m, self.tables), self.observed.x) for n, m in ends.items()}
         plot_relations(found, self.observed, self.redshifts, RELATIONS).savefig(folder / "relations.png")
         return {"chi2": {name: self.chi2(model) for name, model in models.items()}}
 
