@@ -14,7 +14,9 @@ from galdiff.errors import InputError
 from galdiff.inference.likelihoods.model import Measured, measured
 from galdiff.inference.likelihoods.photometry import PhotometryLikelihood
 from galdiff.inference.losses import LOWER, MEASURED, UPPER, Gaussian
-from galdiff.inference.methods.importance import (
+from galdiff.inference.methods.model import Around, condition
+from galdiff.inference.methods.optimum import check_count, classified
+from galdiff.inference.mixtures import (
     FROM_PRIOR,
     NU,
     Mixture,
@@ -24,8 +26,6 @@ from galdiff.inference.methods.importance import (
     from_maxima,
     ln_density,
 )
-from galdiff.inference.methods.model import Around, condition
-from galdiff.inference.methods.optimum import check_count, classified
 from galdiff.inference.result import Result
 from galdiff.inference.unknowns import Unknown
 from galdiff.io.folder import csv_writer, write_files

@@ -231,6 +231,12 @@ def test_a_run_leaves_draws_tables_and_pictures(mocks, tmp_path):
         script.main(composed("data=none.csv", f"output={folder}", "overwrite=true"))
 
 
+def test_a_spectrum_is_known_by_its_columns_and_refused_where_nothing_says_how_it_is_taken(case, tmp_path):
+    (tmp_path / "a.csv").write_text("wave,flux,err\n5000,1,0.1\n")
+    with pytest.raises(InputError, match="is a spectrum, but case"):
+        case.posteriors(tmp_path / "a.csv", UNKNOWNS, None, {})
+
+
 def test_infer_takes_presets_and_refuses_others(mocks):
     with pytest.raises(
         InputError, match="method is 'hmc'; choose one of importance, laplace, nuts, optimum, smc, variational"

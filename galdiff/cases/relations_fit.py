@@ -99,8 +99,8 @@ class RelationsFit:
         """Points of the model as it is, with errors."""
         histories = jax.jit(lambda m, t: m(t))(self.model, self.tables)
         rng, made = np.random.default_rng(seed), {}
-        for name, (a, b) in likelihood.relations.items():
-            x, y = (log10_summary(histories, q)[:, likelihood.times[name]] for q in (a, b))
+        for name, (quantity, _) in likelihood.relations.items():
+            x = log10_summary(histories, quantity)[:, likelihood.times[name]]
             at = np.asarray(centres_between(x, self.mock_centres))
             error = np.full(at.size, self.mock_error)
             blank = points_of(at, np.zeros(at.size), error)

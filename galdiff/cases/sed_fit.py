@@ -154,7 +154,7 @@ class SedFit:
         return self.spectrum.posterior(path, galaxy, unknowns, priors, given, photometry)
 
     def files(self, name: str, posterior: Posterior, result: Result) -> dict[str, Callable[[pathlib.Path], Any]]:
-        """Writers by file name, of what is made for one galaxy besides draws: pictures, and what follows from a spectrum."""
+        """Writers by file name, besides those of draws: the picture of a galaxy, and what follows from a spectrum."""
         made = {f"{name}_fit.png": self.figure(name, posterior, result).savefig}
         return made | ({f"{name}_derived.csv": derived_table(posterior, result)} if _has_spectrum(posterior) else {})
 

@@ -93,7 +93,7 @@ class SpectrumFit:
             raise InputError(f"case.spectrum.wave_range is {wave_range}; give two wavelengths [Angstrom] that increase")
 
     def read(self, path: str | pathlib.Path) -> tuple[ObservedSpectrum, float, np.ndarray]:
-        """The spectrum, its redshift [1], and the width of the instrument [km/s].
+        """The spectrum, its redshift [1], and the width of the instrument [km/s], shape (pixel,).
 
         Raises:
           InputError: what the file does not say and the settings neither.
@@ -169,7 +169,7 @@ def padded(
     """The same with pixels that do not count at the red end, to a multiple of `ROUND`: one program serves many spectra.
 
     Args:
-      wave, flux, error, used, sigma: of the pixels [Angstrom, any unit twice, 1, km/s].
+      wave, flux, error, used, sigma: of the pixels [Angstrom, any unit twice, 1, km/s], shape (pixel,) each.
     """
     more = -wave.size % ROUND
     redder = wave[-1] * np.exp(np.ptp(np.log(wave)) / (wave.size - 1) * np.arange(1, more + 1))
@@ -190,7 +190,7 @@ def spectrum_pipeline(galaxy: GalaxyModel, *, with_bands: bool) -> Pipeline:
 
 
 def spectrum_figure(name: str, posterior: Posterior, result: Result, pivot: np.ndarray) -> Figure:
-    """Data, model by parts, residuals, and the history of star formation with its band; pivot: of bands [Angstrom]."""
+    """Data, model by parts, residuals, and the history of star formation; pivot: of bands [Angstrom], shape (band,)."""
     made = derived(posterior, result)
     data, epoch = posterior.data["spectrum"], posterior.inputs["epoch"]
     photometry = posterior.data.get("photometry")
@@ -237,7 +237,7 @@ def derived_table(posterior: Posterior, result: Result) -> Callable[[pathlib.Pat
 
 
 def derived(posterior: Posterior, result: Result) -> dict[str, np.ndarray]:
-    """What follows from some draws, each with a leading axis of them; fluxes in 1e-20 erg/s/cm2, ages in Gyr."""
+    """What follows from some draws, a leading axis of them each: fluxes [1e-20 erg/s/cm2], log10 of ages [dex(Gyr)]."""
     numbers = result.numbers.reshape(-1, len(result.each))
     which = np.linspace(0, len(numbers) - 1, min(SHOWN, len(numbers))).astype(int)
     keys = jax.random.split(jax.random.key(0), which.size)

@@ -40,19 +40,16 @@ def impute(
         # the relation and the population, of galaxies drawn again: their uncertainty is in the imputations
         which = rng.integers(0, x.size, x.size)
         bends = np.polyfit((true_x[which] - centre) / width, true_y[which], degree)
-        relation = lambda v, c=bends: np.polyval(c, (v - centre) / width)  # noqa: E731
-        scatter = max(float(np.std(true_y[which] - relation(true_x[which]))), 1e-6)
+        expected = _at(bends, true_x, centre, width)
+        scatter = max(float(np.std((true_y - expected)[which])), 1e-6)
         mean, spread = float(np.mean(true_x[which])), max(float(np.std(true_x[which])), 1e-12)
-
-        def height(v: np.ndarray, relation=relation, s=scatter, mean=mean, spread=spread) -> np.ndarray:  # type: ignore[no-untyped-def]
-            known = np.where(x_error > 0, (v - x) / np.where(x_error > 0, x_error, 1.0), 0.0)
-            return np.asarray(-0.5 * (known**2 + ((v - mean) / spread) ** 2 + ((true_y - relation(v)) / s) ** 2))
-
         for _ in range(2):  # Metropolis steps, in x
             step = true_x + x_error * rng.normal(size=x.size)
-            taken = np.log(rng.uniform(size=x.size)) < height(step) - height(true_x)
-            true_x = np.where(taken, step, true_x)
-        expected = relation(true_x)
+            there = _at(bends, step, centre, width)
+            gain = _height(step, x, x_error, mean, spread) - _height(true_x, x, x_error, mean, spread)
+            gain -= 0.5 * ((true_y - there) ** 2 - (true_y - expected) ** 2) / scatter**2
+            taken = np.log(rng.uniform(size=x.size)) < gain
+            true_x, expected = np.where(taken, step, true_x), np.where(taken, there, expected)
         share = np.where(y_error > 0, scatter**2 / (scatter**2 + y_error**2), 1.0)
         drawn = expected + share * (y - expected) + np.sqrt(1 - share) * scatter * rng.normal(size=x.size)
         beyond = y + y_error * rng.normal(size=x.size)  # where a limit really lies
@@ -61,6 +58,16 @@ def impute(
             xs.append(true_x.copy())
             ys.append(true_y.copy())
     return np.stack(xs), np.stack(ys)
+
+
+def _at(bends: np.ndarray, x: np.ndarray, centre: float, width: float) -> np.ndarray:
+    return np.asarray(np.polyval(bends, (x - centre) / width))
+
+
+def _height(true: np.ndarray, x: np.ndarray, error: np.ndarray, mean: float, spread: float) -> np.ndarray:
+    """ln of the density of true values given what was measured and the population, but for a constant."""
+    known = np.where(error > 0, (true - x) / np.where(error > 0, error, 1.0), 0.0)
+    return np.asarray(-0.5 * (known**2 + ((true - mean) / spread) ** 2))
 
 
 def _beyond(

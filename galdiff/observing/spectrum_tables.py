@@ -1,7 +1,7 @@
 """Spectra of every node of a library as one instrument sees them, computed once for the pixels of one spectrum.
 
-The nodes lie on wavelengths even in ln, where the motions of stars are one product of Fourier transforms, and go on over
-a bridge from the last value to the first, so that nothing rings at the ends.
+The nodes lie on wavelengths even in ln, where the motions of stars are one product of Fourier transforms, and go on
+over a bridge from the last value to the first, so that nothing rings at the ends.
 """
 
 import jax.numpy as jnp

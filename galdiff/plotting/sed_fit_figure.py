@@ -74,7 +74,7 @@ def plot_fit(fit: FittedSed, title: str) -> Figure:
 def draw_history(
     axes: Axes, age: Float[np.ndarray, "point"], mass: Float[np.ndarray, "draw point"], time: float
 ) -> None:
-    """Rate of star formation against look-back time, as bands of the draws; arguments as in `FittedSed`."""
+    """Rate of star formation [Msun/yr] against look-back time, as bands of the draws; arguments as in `FittedSed`."""
     edges = np.linspace(0.0, time, STEPS + 1)
     ends = np.r_[0.0, (age[1:] + age[:-1]) / 2, time]
     formed = np.concatenate([np.zeros((len(mass), 1)), np.cumsum(mass, -1)], -1)

@@ -23,6 +23,7 @@ from galdiff.observables.relations import Relation, log10_summary, scott_bandwid
 from galdiff.records import BaryonHistory
 
 FAR = 1e6  # below all values of a quantity, where nothing is left out
+IMPUTATIONS, BOOTSTRAP = 20, 300  # of errors and limits; samples in all, of which each imputation gets its share
 NEAR = 1e-4  # chi2 over nu below which a logarithm is a short series
 
 
@@ -51,7 +52,7 @@ def points_of(
     """A relation from published points.
 
     Args:
-      x, mean: of the points; error: of the mean, or covariance instead.
+      x, mean: of the points [units of x and y]; error: of the mean, or covariance instead.
       bandwidth: of the kernel; half the median distance of the points if None, as of bins.
       least: x and y below which galaxies are not in the sample; edge: how softly.
 
@@ -90,21 +91,19 @@ def points_of_galaxies(
     limit: Float[ArrayLike, "galaxy"] | float = 0.0,
     centres: int = 10,
     correlated: bool = True,
-    least: tuple[float, float] = (-FAR, -FAR),
-    edge: float = 0.1,
-    imputations: int = 20,
-    bootstrap: int = 100,
     seed: int = 0,
 ) -> RelationPoints:
     """A relation from galaxies of a survey.
 
     Args:
-      x, y: as measured; x_error, y_error: standard deviations, 0 for none.
+      x, y: as measured [any units]; x_error, y_error: standard deviations, 0 for none.
       limit: -1 where y is an upper limit, 1 where it is a lower one, 0 elsewhere.
       centres: number of them, from the 5th to the 95th percentile of x.
       correlated: covariance of bootstrap samples; else independent errors of the mean.
-      least, edge: of the sample, as in `points_of`.
-      imputations: of errors and limits, where there are some; bootstrap: samples; seed: of both.
+      seed: of imputations, where there are errors or limits, and of bootstrap samples.
+
+    Returns:
+      Points of all galaxies; limits of the sample are put in with `dataclasses.replace`, as in `points_of`.
 
     Raises:
       InputError: too few galaxies, or numbers that are not finite.
@@ -119,13 +118,13 @@ def points_of_galaxies(
     if any((a < 0).any() for a in more[:2]):
         raise InputError("errors of galaxies are below 0; give 0 or more, and limits in limit")
     if any((a != 0).any() for a in more):
-        xs, ys = impute(x, y, *more, n=imputations, seed=seed)
+        xs, ys = impute(x, y, *more, n=IMPUTATIONS, seed=seed)
     else:
         xs, ys = x[None], y[None]
     at = np.linspace(*np.percentile(xs, [5.0, 95.0]), centres)
     width = float(np.mean([scott_bandwidth(each) for each in xs]))
     rng = np.random.default_rng([seed, 1])
-    samples = max(bootstrap // len(xs), 10)
+    samples = max(BOOTSTRAP // len(xs), 10)
     regress = jax.jit(jax.vmap(lambda x, y: local_linear(x, y, at, width)))
     means, covariances = [], []
     for each_x, each_y in zip(xs, ys, strict=True):
@@ -137,7 +136,7 @@ def points_of_galaxies(
         covariances.append(np.atleast_2d(own))
     mean, covariance = by_rubins_rules(np.stack(means), np.stack(covariances))
     covariance += 1e-10 * np.trace(covariance) / centres * np.eye(centres)
-    return points_of(at, mean, bandwidth=width, covariance=covariance, least=least, edge=edge)
+    return points_of(at, mean, bandwidth=width, covariance=covariance)
 
 
 @final

@@ -1,9 +1,9 @@
 """Spectra: their covariance, masks, outliers, and what multiplies or adds to them linearly, taken out by integration.
 
 The continuum is multiplied by 1 + sum_k a_k P_k of Legendre polynomials along the wavelength, as calibrations differ,
-and lines of any flux are added. Both are linear, so their coefficients are integrated over their normal priors in closed
-form (as for the systematics of Bridle et al. 2002, MNRAS 335, 1193): the unknowns stay those of physics. With wide wings
-the integral is that of the normal density about the best coefficients, found by iterated weights.
+and lines of any flux are added. Both are linear, so their coefficients are integrated over their normal priors in
+closed form (as for the systematics of Bridle et al. 2002, MNRAS 335, 1193): the unknowns stay those of physics. With
+wide wings the integral is that of the normal density about the best coefficients, found by iterated weights.
 """
 
 from collections.abc import Mapping
@@ -107,7 +107,8 @@ class SpectrumLikelihood(Likelihood):
         mask = np.ones(value.shape) if used is None else np.asarray(used, float)
         if value.ndim != 1 or error.shape != value.shape or mask.shape != value.shape:
             raise InputError(
-                f"a spectrum has shape {value.shape}, its errors {error.shape}, its mask {mask.shape}; give (pixel,) of all"
+                f"a spectrum has shape {value.shape}, its errors {error.shape}, its mask {mask.shape}; give (pixel,) of"
+                " all"
             )
         good = (mask > 0) & np.isfinite(value) & np.isfinite(error)
         if (wrong := good & (error <= 0)).any():
@@ -182,8 +183,8 @@ class SpectrumLikelihood(Likelihood):
             raise InputError("data of a spectrum are those of SpectrumLikelihood.measured; these are others")
         if self.size(data) <= self.n_smooth + 2:
             raise InputError(
-                f"{self.size(data)} pixels count, too few for {self.n_smooth} coefficients of a polynomial; look at mask"
-                " and wavelengths, or lower likelihood.order"
+                f"{self.size(data)} pixels count, too few for {self.n_smooth} coefficients of a polynomial; look at the"
+                " mask and the wavelengths, or lower likelihood.order"
             )
         if data.whitening is not None and not isinstance(self.noise, Gaussian):
             raise InputError("errors that are correlated need noise=gaussian; or give independent errors")

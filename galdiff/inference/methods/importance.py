@@ -13,30 +13,18 @@ from typing import Any, final
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import gammaln, logsumexp
+from jax.scipy.special import logsumexp
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
 from galdiff.core.record import quantity, record
 from galdiff.inference.methods.model import Method, degeneracies, result_of
 from galdiff.inference.methods.optimum import check_count, climb, spread
+from galdiff.inference.mixtures import Mixture, adapted, clipped, draw, from_maxima, ln_density, ln_density_of_all
 from galdiff.inference.posterior import Posterior, galaxy_axis, stacked
 from galdiff.inference.result import Result, reasons_against
 
-NU = 5  # degrees of freedom of the components
-FROM_PRIOR = 0.05  # share of the draws
-WIDER = 1.2  # of the first proposal than the density at its maxima
 LAST = 2  # rounds of draws from the adapted mixture
 MANY, BATCH = 1000, 25  # numbers of data, above which so many draws go side by side
-SHRINK = 0.1  # of the covariance of a component towards the mean of all
-
-
-@record
-class Mixture:
-    """Components of a proposal in standard normal numbers of the priors; the last is the prior."""
-
-    ln_share: Float[Array, "component"] = quantity("", "ln of the share of the draws")
-    centre: Float[Array, "component unknown"] = quantity("", "of each")
-    root: Float[Array, "component unknown unknown"] = quantity("", "Cholesky factor of its scale matrix")
 
 
 @record
@@ -186,19 +174,24 @@ def weighted(
 
     chosen, key = jax.random.split(key)
 
-    def one_round(proposal: Mixture, now: tuple[Array, Array]) -> tuple[Mixture, tuple[Array, Array, Array]]:
+    n_rounds = rounds + LAST
+    all_u = jnp.zeros((n_rounds * draws, mixture.centre.shape[1]), mixture.centre.dtype)
+
+    def one_round(state: tuple, now: tuple[Array, Array]) -> tuple[tuple, tuple[Array, Mixture]]:
+        proposal, all_u, all_ratio = state
         i, key = now
         u = draw(proposal, key, draws)
         height = log_densities(posterior, u)
-        ratio = height - ln_density(proposal, u)
-        after = adapted(proposal, u, clipped(ratio), chosen, fresh & (i == 0))
+        all_u = jax.lax.dynamic_update_slice(all_u, u, (i * draws, 0))
+        all_ratio = jax.lax.dynamic_update_slice(all_ratio, height - ln_density(proposal, u), (i * draws,))
+        after = adapted(proposal, all_u, clipped(all_ratio), chosen, fresh & (i == 0))
         after = jax.tree.map(lambda new, old: jnp.where(i < rounds, new, old), after, proposal)
-        return after, (u, height, proposal)
+        return (after, all_u, all_ratio), (height, proposal)
 
-    n_rounds = rounds + LAST
     rounds_of = (jnp.arange(n_rounds), jax.random.split(key, n_rounds))
-    mixture, (u, height, proposals) = jax.lax.scan(one_round, mixture, rounds_of)
-    u, height = u.reshape(n_rounds * draws, -1), height.reshape(-1)
+    begin = (mixture, all_u, jnp.full(n_rounds * draws, -jnp.inf, all_u.dtype))
+    (mixture, u, _), (height, proposals) = jax.lax.scan(one_round, begin, rounds_of)
+    height = height.reshape(-1)
     ratio = height - ln_density_of_all(proposals, u)
     ratio = jnp.where(jnp.isfinite(ratio), ratio, -1e30)
     ln_weight, k = psis_weights(ratio)
@@ -215,100 +208,3 @@ def log_densities(posterior: Posterior, u: Float[Array, "draw unknown"]) -> Floa
     """ln of the density [1] at draws; some at a time where the data are many, whose models would fill the memory."""
     much = sum(x.size for x in jax.tree.leaves(posterior.data)) > MANY
     return jax.lax.map(posterior.log_density, u, batch_size=BATCH) if much else jax.vmap(posterior.log_density)(u)
-
-
-def from_maxima(at: Array, height: Array, covariance: Array) -> Mixture:
-    """Components at points [1], shape (start, unknown), with the shares that Gaussian approximations give them."""
-    root = _roots(covariance * WIDER**2)
-    size = height + jnp.log(jnp.abs(jnp.diagonal(root, axis1=-2, axis2=-1))).sum(-1)
-    size = jnp.where(jnp.isfinite(size), size, -jnp.inf)
-    return _with_prior(jax.nn.log_softmax(jnp.maximum(size, size.max() - 7.0)), at, root)
-
-
-def adapted(mixture: Mixture, u: Array, ln_w: Array, key: PRNGKeyArray, fresh: ArrayLike) -> Mixture:
-    """One step of expectation maximisation on weighted draws [1], shape (draw, unknown).
-
-    The component of the prior stays. A fresh one, with one component a maximum, gets components around draws that are
-    taken by their weights, each of half the mean covariance, so that they can part to follow a bent density.
-    """
-    w = jax.nn.softmax(ln_w)
-    n, k = u.shape[1], mixture.ln_share.shape[0] - 1
-    each, far = _each(mixture, u)
-    mine = jax.nn.softmax(each[:-1], 0) * w  # (component, draw)
-    share = mine.sum(1)
-    pull = mine * (NU + n) / (NU + far[:-1])
-    centre = (pull @ u) / jnp.maximum(pull.sum(1), 1e-30)[:, None]
-    away = u - centre[:, None]
-    sums = jnp.einsum("kd,kdi,kdj->kij", pull, away, away)
-    mean, eye = sums.sum(0), 1e-6 * jnp.eye(n, dtype=u.dtype)
-    own = sums / jnp.maximum(share, 1e-30)[:, None, None]
-    root = _roots((1 - SHRINK) * own + SHRINK * mean + eye)
-    alive = (share > 1e-3) & jnp.isfinite(root).all((1, 2))
-    ln_share = jax.nn.log_softmax(jnp.where(alive, jnp.log(jnp.maximum(share, 1e-30)), -20.0))
-    kept = lambda new, old: jnp.where(alive.reshape(-1, *[1] * (new.ndim - 1)), new, old[:-1])  # noqa: E731
-    after = _with_prior(ln_share, kept(centre, mixture.centre), kept(root, mixture.root))
-    around = u[jax.random.choice(key, u.shape[0], (k,), p=w)]
-    begun = _with_prior(jnp.full(k, -jnp.log(k), u.dtype), around, _roots(jnp.broadcast_to(mean / 2 + eye, root.shape)))
-    return jax.tree.map(lambda first, other: jnp.where(fresh, first, other), begun, after)
-
-
-def draw(mixture: Mixture, key: PRNGKeyArray, n: int) -> Float[Array, "draw unknown"]:
-    """Standard normal numbers of the priors [1]: from the components by their shares."""
-    which, normal, chi = jax.random.split(key, 3)
-    at = jax.random.categorical(which, mixture.ln_share, shape=(n,))
-    z = jax.random.normal(normal, (n, mixture.centre.shape[1]), mixture.centre.dtype)
-    stretch = jnp.sqrt(NU / (jax.random.normal(chi, (NU, n, 1), z.dtype) ** 2).sum(0))
-    stretch = jnp.where((at == mixture.ln_share.shape[0] - 1)[:, None], 1.0, stretch)  # the prior is normal
-    return mixture.centre[at] + jnp.einsum("dij,dj->di", mixture.root[at], z) * stretch
-
-
-def ln_density(mixture: Mixture, u: Float[Array, "draw unknown"]) -> Float[Array, "draw"]:
-    """ln of the density of a proposal [1] at standard normal numbers."""
-    return logsumexp(_each(mixture, u)[0], axis=0)
-
-
-def ln_density_of_all(proposals: Mixture, u: Float[Array, "draw unknown"]) -> Float[Array, "draw"]:
-    """ln of the mean density [1] of the proposals of all rounds, a leading axis, at standard normal numbers.
-
-    As if each draw came from all of them: so those of every round count, and no weight is larger than that of the round
-    which knows a place best (Cornuet et al. 2012, Scand. J. Stat. 39, 798).
-    """
-    one = lambda total, proposal: (jnp.logaddexp(total, ln_density(proposal, u)), None)  # noqa: E731
-    total, _ = jax.lax.scan(one, jnp.full(u.shape[0], -jnp.inf, u.dtype), proposals)
-    return total - jnp.log(proposals.ln_share.shape[0])
-
-
-def clipped(ln_w: Float[Array, "draw"]) -> Float[Array, "draw"]:
-    """ln of weights [1] of which none is far above the mean: truncated at sqrt(n) times it (Ionides 2008)."""
-    ln_w = jnp.where(jnp.isfinite(ln_w), ln_w, -1e30)
-    n = ln_w.shape[0]
-    return jnp.minimum(ln_w, logsumexp(ln_w) - 0.5 * jnp.log(n))
-
-
-def _each(mixture: Mixture, u: Array) -> tuple[Array, Array]:
-    """ln of share times density of every component at draws (component, draw), and squared distances in its widths."""
-    n = u.shape[1]
-    inverse = jax.scipy.linalg.solve_triangular(
-        mixture.root, jnp.broadcast_to(jnp.eye(n, dtype=u.dtype), mixture.root.shape), lower=True
-    )
-    white = jnp.einsum("kij,dj->kdi", inverse, u) - jnp.einsum("kij,kj->ki", inverse, mixture.centre)[:, None]
-    far = (white**2).sum(-1)
-    volume = jnp.log(jnp.abs(jnp.diagonal(mixture.root, axis1=-2, axis2=-1))).sum(-1)
-    norm = gammaln((NU + n) / 2) - gammaln(NU / 2) - n / 2 * jnp.log(NU * jnp.pi)
-    wide = norm - (NU + n) / 2 * jnp.log1p(far[:-1] / NU) - volume[:-1, None]
-    prior = -0.5 * (far[-1] + n * jnp.log(2 * jnp.pi))
-    return mixture.ln_share[:, None] + jnp.concatenate([wide, prior[None]]), far
-
-
-def _with_prior(ln_share: Array, centre: Array, root: Array) -> Mixture:
-    n = centre.shape[1]
-    eye = jnp.eye(n, dtype=root.dtype)
-    return Mixture(
-        ln_share=jnp.append(ln_share + jnp.log1p(-FROM_PRIOR), jnp.log(FROM_PRIOR)),
-        centre=jnp.concatenate([centre, jnp.zeros((1, n), centre.dtype)]),
-        root=jnp.concatenate([jnp.where(jnp.isfinite(root), root, eye), eye[None]]),
-    )
-
-
-def _roots(matrices: Array) -> Any:
-    return jnp.linalg.cholesky((matrices + matrices.swapaxes(-1, -2)) / 2)

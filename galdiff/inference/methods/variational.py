@@ -2,10 +2,9 @@
 
 The density of a standard normal number that a map has moved is brought near the posterior by gradient steps on the
 evidence lower bound (Kucukelbir et al. 2017, JMLR 18, 14). The map begins at the Gaussian approximation of the maximum.
-Layers before it, each a triangular matrix and a sinh-arcsinh stretch (Jones & Pewsey 2009, Biometrika 96, 761), bend it;
-without layers it is a Gaussian of full rank. A share of the draws comes from the prior, which bounds the weights. Their
-Pareto k says whether it may be used (Yao et al. 2018,
-ICML 80, 5581).
+Layers before it, each a triangular matrix and a sinh-arcsinh stretch (Jones & Pewsey 2009, Biometrika 96, 761), bend
+it; without layers it is a Gaussian of full rank. A share of the draws comes from the prior, which bounds the weights.
+Their Pareto k says whether it may be used (Yao et al. 2018, ICML 80, 5581).
 """
 
 import functools
@@ -18,9 +17,9 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from galdiff.errors import InputError
-from galdiff.inference.methods.importance import FROM_PRIOR
 from galdiff.inference.methods.model import Method, condition, degeneracies, result_of
 from galdiff.inference.methods.optimum import around_once, best_of, check_count, ends_of, log_densities, spread
+from galdiff.inference.mixtures import FROM_PRIOR
 from galdiff.inference.posterior import Posterior
 from galdiff.inference.result import Result, reasons_against
 
@@ -77,7 +76,9 @@ class Variational(Method):
         notes = degeneracies(posterior, np.asarray(there.fisher))
         numbers, heights = np.asarray(u)[which][None], np.asarray(height)[which][None]
         reasons = reasons_against(diagnostics)
-        return result_of("variational", posterior, jnp.asarray(numbers), heights, diagnostics, reasons, notes)
+        return result_of(
+            "variational", posterior, jnp.asarray(numbers), jnp.asarray(heights), diagnostics, reasons, notes
+        )
 
 
 def begun(at: Float[Array, "unknown"], root: Float[Array, "unknown unknown"], layers: int, key: PRNGKeyArray) -> Any:
@@ -138,6 +139,7 @@ def _climbed(
         return jax.tree.map(keep, (moved, after), (free, memory)), -value
 
     free = {**weights, "at": jnp.zeros(size, scale.dtype), "root": jnp.zeros((size, size), scale.dtype)}
+    bounds: Array
     (free, _), bounds = jax.lax.scan(step, (free, optimiser.init(free)), jax.random.split(key, steps))
     return whole(free), bounds[-max(steps // 10, 1) :].mean()
 
