@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 from galdiff.core.one_thread import one_thread
 
 MAG = 0.4 * np.log(10.0)  # A_V in mag to optical depth
+LANES = 8  # numbers of templates by which loops over them vectorise: 51 take several times as long as 56
 DEGREE = 12  # of the Chebyshev polynomials f_q
 
 
@@ -109,8 +110,11 @@ def build_basis(nodes: np.ndarray, n_fit: int, rank: int, attenuation: Attenuati
 
 
 def _needed(values: np.ndarray, most: float) -> int:
-    """How many of the largest eigenvalues, given in rising order, leave at most this sum to the others."""
-    return len(values) - int(np.searchsorted(np.cumsum(np.maximum(values, 0)), most, side="right"))
+    """How many of the largest eigenvalues, given in rising order, leave at most this sum to the others; a multiple of
+    LANES.
+    """
+    needed = len(values) - int(np.searchsorted(np.cumsum(np.maximum(values, 0)), most, side="right"))
+    return -(-needed // LANES) * LANES
 
 
 def project(nodes: Any, modes: Any, templates: Any) -> Any:
