@@ -82,13 +82,6 @@ def report_text(report: Report) -> str:
     return "{\n" + ",\n".join(ids) + "\n}\n"
 
 
-def counted(chunks, outside: Outside):
-    """The same chunks, with the stars that form outside of fits counted."""
-    for histories, report in chunks:
-        outside.add_history(histories)
-        yield histories, report
-
-
 class Halos:
     """The halos of a config and what solves them."""
 
@@ -151,7 +144,7 @@ def populate(cfg: DictConfig, outputs: Outputs, folder: pathlib.Path) -> None:
         attributes = {"baryons": OmegaConf.to_yaml(cfg.baryons, resolve=True), "seed": cfg.halo.seed}
         written = {"total": n, "steps": steps, "overwrite": cfg.overwrite, "attributes": attributes}
         with all_chunks(cfg, halos, log) as chunks:
-            rows, failed = stream_catalogue(folder / FILES[0], counted(chunks, outside), **written)
+            rows, failed = stream_catalogue(folder / FILES[0], outside.counting(chunks), **written)
         report = merge(log.reports)
         with steps("figure"):
             write_files(folder, {FILES[1]: drawn(cfg, folder / FILES[0], rows).savefig}, cfg.overwrite)

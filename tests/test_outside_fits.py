@@ -41,9 +41,7 @@ from galdiff.sfh.gas_metallicity import AndrewsMartini13, Maiolino08
 from galdiff.sfh.metallicity import OneMetallicity
 from galdiff.units import Z_SUN
 
-populate, sensitivity = (
-    runpy.run_path(str(project_dir("experiments") / f"{n}.py")) for n in ("populate", "sensitivity")
-)
+sensitivity = runpy.run_path(str(project_dir("experiments") / "sensitivity.py"))
 SETTINGS = {"_target_": "galdiff.halo.history.HistorySettings", "concentration": "dutton14"}
 POPULATION = {"_target_": "galdiff.halo.ensemble.diffmah_population", "settings": SETTINGS}
 TODAY = Range("m_vir", "Msun", 1e10, 1e12, "a paper", at_end=True)
@@ -177,7 +175,7 @@ MAKERS = ((grown_stars.grown_rates, {}), (grown_stars.grown_metals, {"scatter": 
 def test_a_population_is_counted_as_its_chunks_pass():
     outside = Outside(baryon_fits(published()))
     chunks = [(history(m_vir=np.array([[1e11, m, m]])), "report") for m in (1e12, 1e13)]
-    assert list(populate["counted"](iter(chunks), outside)) == chunks
+    assert list(outside.counting(iter(chunks))) == chunks
     assert "(1 of 2 galaxies)" in outside.words()
 
 

@@ -5,7 +5,7 @@ Stars count by their mass: an early progenitor, small and poor in metals, is out
 
 import functools
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -76,6 +76,12 @@ class Outside:
     def add_history(self, history: BaryonHistory) -> None:
         """Count galaxies of one history, with a leading axis or without."""
         self.add(formed(history), functools.partial(of_history, history))
+
+    def counting(self, chunks: Iterable[tuple[BaryonHistory, Any]]) -> Iterator[tuple[BaryonHistory, Any]]:
+        """The same chunks of histories with something else, counted as they pass."""
+        for history, more in chunks:
+            self.add_history(history)
+            yield history, more
 
     def words(self) -> str:
         """One line on the fits that enough stars form outside of; nothing where there are none."""
