@@ -22,7 +22,7 @@ from galdiff.baryons.population import LISTS, Report
 from galdiff.build import build
 from galdiff.errors import InputError
 from galdiff.halo.ensemble import masses
-from galdiff.io import solved_batches
+from galdiff.io import cluster, solved_batches
 from galdiff.io.catalogue import read_catalogue
 from galdiff.io.progress import Steps
 
@@ -138,6 +138,35 @@ def test_a_cluster_that_loses_a_worker_makes_the_catalogue_of_one_process(done, 
     jax.tree.map(np.testing.assert_array_equal, one.histories, other.histories)
     counts = [json.loads((folder / "metrics.json").read_text())["report"] for folder in (done, tmp_path)]
     assert counts[0] == counts[1]
+
+
+class Client:
+    """Stands in for that of a scheduler with two workers: notes what was asked for and what was handed out."""
+
+    def __init__(self):
+        self.asked, self.waiting = [], 0
+
+    def scheduler_info(self):
+        return {"workers": {"a": 0, "b": 1}}
+
+    def submit(self, piece, number, **given):
+        assert given["said"] == "config"
+        self.asked.append(number)
+        self.waiting += 1
+        return mock.Mock(result=lambda: self.done(number))
+
+    def done(self, number):
+        self.waiting -= 1
+        return 10 * number
+
+
+def test_pieces_come_in_order_and_few_are_made_ahead():
+    client, seen = Client(), []
+    for piece in cluster.in_order(client, prepare=lambda said: None, said="config", numbers=range(9)):
+        seen.append(piece)
+        assert client.waiting <= 4  # two for each worker
+    assert seen == [10 * number for number in range(9)]
+    assert client.asked == list(range(9))
 
 
 def test_batches_have_random_numbers_of_their_own_and_a_seed_repeats_them():
