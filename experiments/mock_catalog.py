@@ -50,25 +50,19 @@ def mock_of(cfg: DictConfig, steps: Steps) -> tuple[Mock, Volume]:
     with steps("library"):
         seen = {"passbands": survey.passbands, "lines": list(cfg.lines), "dust": cfg.gas_dust}
         library, gas = with_gas(build(cfg.ssp, path="ssp"), parts["nebular"], **seen)
-        ages, lgmet = AgeFractions(step=cfg.age_step), np.asarray(library.ssp_lgmet).tolist()
+        ages = AgeFractions(step=cfg.age_step)
         fixed = {"ages": ages, "imf": parts["imf"], "cosmology": cosmology, "passbands": survey.passbands}
-        lines = gas.of_nodes(int(np.prod(np.shape(library.ssp_flux)[:2])))
-        z_max = float(members.redshift.max())
+        lines, z_max = gas.of_nodes(int(np.prod(np.shape(library.ssp_flux)[:2]))), float(members.redshift.max())
         tables = ShellTables(library=library, lines=lines, z_max=z_max, **fixed, **cfg.tables)
         tables.check(members.redshift)
-        light = MockLight(
-            haloes=halo_population(),
-            stars=StarsByAge(metallicity=parts["metallicity"], ages=ages, lgmet=lgmet),
-            dust=dust_population(),
-            parts=tables.n_parts,
-            gas=gas,
-        )
+        stars = StarsByAge(metallicity=parts["metallicity"], ages=ages, lgmet=np.asarray(library.ssp_lgmet).tolist())
+        made = {"haloes": halo_population(), "stars": stars, "dust": dust_population(), "gas": gas}
     one = members.redshift.min() == members.redshift.max()
-    made = Mock(
+    mock = Mock(
         members=members,
         places=places,
         place_units=volume.position_units,
-        light=light,
+        light=MockLight(parts=tables.n_parts, **made),
         former=parts["sfh_population"].former(ages, cosmology, cfg.chunk),
         tables=tables,
         survey=survey,
@@ -77,7 +71,7 @@ def mock_of(cfg: DictConfig, steps: Steps) -> tuple[Mock, Volume]:
         size=cfg.chunk,
         redshift=float(members.redshift[0]) if one else None,
     )
-    return made, volume
+    return mock, volume
 
 
 def said_of(cfg: DictConfig) -> str:

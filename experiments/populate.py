@@ -4,19 +4,17 @@ Halos are made in batches of a fixed size, each with random numbers of its own, 
 are solved together, nor on the number of devices. All devices of the process take part, or the workers of a cluster.
 """
 
-import contextlib
 import json
 import pathlib
 import time
 import typing
-from collections.abc import Callable, Iterable, Iterator
 
 import jax
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from galdiff import runtime
-from galdiff.baryons.batches import BatchLog, Maker, make_batch, make_batches, n_batches, watched
+from galdiff.baryons.batches import BatchLog, Maker, make_batch
 from galdiff.baryons.evolve import Outputs, check_times
 from galdiff.baryons.population import LISTS, Population, Report, merge
 from galdiff.build import build
@@ -25,19 +23,18 @@ from galdiff.core.buildable import trusting
 from galdiff.errors import InputError
 from galdiff.halo.ensemble import masses
 from galdiff.io.catalogue import read_catalogue, stream_catalogue
-from galdiff.io.cluster import NONE, connected, import_distributed, in_order
+from galdiff.io.cluster import NONE, import_distributed
 from galdiff.io.folder import as_json, text, write_files
 from galdiff.io.lock import locked
 from galdiff.io.preflight import check_output
 from galdiff.io.progress import Steps
+from galdiff.io.solved_batches import Batches, Solved, solved_by
 from galdiff.limits import check_experiment
 from galdiff.observing.outside_fits import Outside, baryon_fits, halo_fits
 from galdiff.plotting.populations_figure import plot_population
-from galdiff.records import BaryonHistory
 
 FILES = ("catalogue.h5", "population.png", "report.json", "metrics.json", "config.yaml")
 NUMBERS = 60  # of a history at one redshift, at most
-Chunks = Iterator[tuple[BaryonHistory, Report]]
 NEEDED = ("log10_mvir", "n", "seed")  # keywords of a halo node that makes many
 
 
@@ -82,68 +79,36 @@ def report_text(report: Report) -> str:
     return "{\n" + ",\n".join(ids) + "\n}\n"
 
 
-class Halos:
+def batches_of(cfg: DictConfig) -> Batches:
     """The halos of a config and what solves them."""
-
-    def __init__(self, cfg: DictConfig, outputs: Outputs) -> None:
-        node = plain(cfg.halo)
-        self.mass = np.asarray(masses(node["log10_mvir"], None if node["n"] is None else int(node["n"])))
-        self.make, self.seed, self.outputs = maker(cfg), int(cfg.halo.seed), outputs
-        self.size = min(int(cfg.batch), len(self.mass))
-        self.stage = build({**plain(cfg.baryons), "outputs": outputs}, path="baryons")
-        how = {"tolerance": cfg.tolerance, "chunk": min(int(cfg.chunk), self.size), "expected": len(self.mass)}
-        self.population = Population(self.stage, outputs, **how)
-
-    def solved(self, log: BatchLog, numbers: range) -> Chunks:
-        """Chunks of the batches of some numbers, one after another."""
-        made = make_batches(self.make, self.mass, self.size, self.outputs, log, self.seed, numbers)
-        ids = range(numbers.start * self.size, len(self.mass))
-        return watched(self.population, made, log, ids)
+    node, outputs = plain(cfg.halo), Outputs(redshifts=tuple(cfg.redshifts), n_steps=cfg.n_steps)
+    mass = np.asarray(masses(node["log10_mvir"], None if node["n"] is None else int(node["n"])))
+    size = min(int(cfg.batch), len(mass))
+    stage = build({**plain(cfg.baryons), "outputs": outputs}, path="baryons")
+    how = {"tolerance": cfg.tolerance, "chunk": min(int(cfg.chunk), size), "expected": len(mass)}
+    return Batches(maker(cfg), mass, size, int(cfg.halo.seed), outputs, stage, Population(stage, outputs, **how))
 
 
-def worker(said: str) -> Callable[[int], tuple[list, BatchLog]]:
+def worker(said: str) -> typing.Callable[[int], Solved]:
     """In a worker of a cluster: what solves the batches of a config."""
     cfg = typing.cast(DictConfig, OmegaConf.create(said))
     runtime.configure(**cfg.runtime)
     with trusting(cfg.packages):
-        halos = Halos(cfg, Outputs(redshifts=tuple(cfg.redshifts), n_steps=cfg.n_steps))
-
-    def solve(number: int) -> tuple[list, BatchLog]:
-        log = BatchLog()
-        return list(halos.solved(log, range(number, number + 1))), log
-
-    return solve
+        return batches_of(cfg).solve
 
 
-@contextlib.contextmanager
-def all_chunks(cfg: DictConfig, halos: Halos, log: BatchLog) -> Iterator[Chunks]:
-    """Chunks in the order of the halos, from here or from a cluster."""
-    numbers = range(n_batches(halos.mass, halos.size))
-    if cfg.cluster == NONE:
-        yield halos.solved(log, numbers)
-        return
-
-    def come(batches: Iterable[tuple[list, BatchLog]]) -> Chunks:
-        for chunks, spent in batches:
-            log.add(spent)
-            yield from chunks
-
-    with connected(cfg.cluster, cfg.workers) as client:
-        yield come(in_order(client, worker, OmegaConf.to_yaml(cfg, resolve=True), numbers))
-
-
-def populate(cfg: DictConfig, outputs: Outputs, folder: pathlib.Path) -> None:
+def populate(cfg: DictConfig, folder: pathlib.Path) -> None:
     """Make halos, solve them and write the catalogue, its figure and its report."""
     started, log = time.perf_counter(), BatchLog()
-    halos = Halos(cfg, outputs)
-    n = len(halos.mass)
+    n = len((halos := batches_of(cfg)).mass)
     with Steps() as steps:
         with steps("first halos"):
-            check_times(make_batch(halos.make, halos.mass, 0, halos.size, halos.seed), outputs)
+            check_times(make_batch(halos.make, halos.mass, 0, halos.size, halos.seed), halos.outputs)
         outside = Outside([*halo_fits(plain(cfg.halo)), *baryon_fits(halos.stage)])
         attributes = {"baryons": OmegaConf.to_yaml(cfg.baryons, resolve=True), "seed": cfg.halo.seed}
         written = {"total": n, "steps": steps, "overwrite": cfg.overwrite, "attributes": attributes}
-        with all_chunks(cfg, halos, log) as chunks:
+        said = OmegaConf.to_yaml(cfg, resolve=True)
+        with solved_by(cfg.cluster, cfg.workers, halos, log, worker, said) as chunks:
             rows, failed = stream_catalogue(folder / FILES[0], outside.counting(chunks), **written)
         report = merge(log.reports)
         with steps("figure"):
@@ -172,13 +137,13 @@ def main(cfg: DictConfig) -> None:
     """Refuse early, then work alone in the folder."""
     runtime.configure(**cfg.runtime)
     check(cfg)
-    outputs = Outputs(redshifts=tuple(cfg.redshifts), n_steps=cfg.n_steps)
+    Outputs(redshifts=tuple(cfg.redshifts), n_steps=cfg.n_steps)  # refuses early
     folder = pathlib.Path(cfg.output)
     check_output(folder, output_bytes(cfg), cfg.overwrite, FILES)
     if cfg.cluster != NONE:
         import_distributed()
     with locked(folder):
-        populate(cfg, outputs, folder)
+        populate(cfg, folder)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Mock surveys: numbers of haloes, light without a pipeline, errors, files that go on and open elsewhere, bad input."""
 
+import dataclasses
 import importlib.util
 import json
 import os
@@ -194,6 +195,22 @@ def test_magnitudes_between_tables_are_those_of_tables_at_the_redshift(made):
     bands = [between @ of_bands(made.tables.n_parts), (now[:, : now.shape[1] // 2] + now[:, now.shape[1] // 2 :])]
     bands[1] = bands[1] @ of_bands(exact.parts)
     np.testing.assert_allclose(-2.5 * np.log10(bands[0] / bands[1]), 0.0, atol=3e-3)
+
+
+def test_who_has_no_stars_that_are_known_has_no_light_and_is_not_seen(made, rows):
+    def lost(grown, keys, redshift):
+        formed = made.former(grown, keys, redshift)
+        return dataclasses.replace(formed, sfr=formed.sfr.at[::2].set(np.nan))
+
+    other = catalogue.Mock(**{**{f: getattr(made, f) for f in made.__dataclass_fields__}, "former": lost})
+    found = other.make(0)
+    dark = np.isnan(found["true_log10_mstar"])
+    assert 0 < dark.sum() < dark.size
+    assert not found["detected"][dark].any()
+    for name in ("mag_sdss2010_r", "true_mag_sdss2010_g", "true_log10_sfr"):
+        assert np.isnan(found[name][dark]).all(), name
+    for name in found.dtype.names:
+        np.testing.assert_allclose(found[name][~dark], rows[0][name][~dark], rtol=1e-6, err_msg=name)
 
 
 def test_errors_follow_the_depth_and_scatter_as_they_say():

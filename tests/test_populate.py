@@ -22,6 +22,7 @@ from galdiff.baryons.population import LISTS, Report
 from galdiff.build import build
 from galdiff.errors import InputError
 from galdiff.halo.ensemble import masses
+from galdiff.io import cluster, solved_batches
 from galdiff.io.catalogue import read_catalogue
 from galdiff.io.progress import Steps
 
@@ -117,9 +118,9 @@ def test_results_depend_neither_on_the_chunk_nor_on_the_devices(done, script, tm
     )
 
 
-def test_a_cluster_that_loses_a_worker_makes_the_catalogue_of_one_process(script, tmp_path, monkeypatch):
+def test_a_cluster_that_loses_a_worker_makes_the_catalogue_of_one_process(done, script, tmp_path, monkeypatch):
     distributed = pytest.importorskip("distributed", reason="dask.distributed is not installed")
-    killed, in_order = [], script.in_order
+    killed, in_order = [], solved_batches.in_order
 
     def in_order_but_for_one(client, *given):
         for piece in in_order(client, *given):
@@ -129,16 +130,43 @@ def test_a_cluster_that_loses_a_worker_makes_the_catalogue_of_one_process(script
             yield piece
 
     assert distributed
-    monkeypatch.setattr(script, "in_order", in_order_but_for_one)
-    two = run(script, tmp_path / "two", "cluster=local", "runtime.cpu_devices=1")
+    monkeypatch.setattr(solved_batches, "in_order", in_order_but_for_one)
+    other = read_catalogue(run(script, tmp_path, "cluster=local", "chunk=2") / "catalogue.h5")
     assert killed
-    monkeypatch.setattr(solvers.jax, "device_count", lambda: 1)  # of the workers
-    one = read_catalogue(run(script, tmp_path / "one") / "catalogue.h5")
-    other = read_catalogue(two / "catalogue.h5")
+    one = read_catalogue(done / "catalogue.h5")
     np.testing.assert_array_equal(one.ids, other.ids)
     jax.tree.map(np.testing.assert_array_equal, one.histories, other.histories)
-    counts = [json.loads((tmp_path / name / "metrics.json").read_text())["report"] for name in ("one", "two")]
+    counts = [json.loads((folder / "metrics.json").read_text())["report"] for folder in (done, tmp_path)]
     assert counts[0] == counts[1]
+
+
+class Client:
+    """Stands in for that of a scheduler with two workers: notes what was asked for and what was handed out."""
+
+    def __init__(self):
+        self.asked, self.waiting = [], 0
+
+    def scheduler_info(self):
+        return {"workers": {"a": 0, "b": 1}}
+
+    def submit(self, piece, number, **given):
+        assert given["said"] == "config"
+        self.asked.append(number)
+        self.waiting += 1
+        return mock.Mock(result=lambda: self.done(number))
+
+    def done(self, number):
+        self.waiting -= 1
+        return 10 * number
+
+
+def test_pieces_come_in_order_and_few_are_made_ahead():
+    client, seen = Client(), []
+    for piece in cluster.in_order(client, prepare=lambda said: None, said="config", numbers=range(9)):
+        seen.append(piece)
+        assert client.waiting <= 4  # two for each worker
+    assert seen == [10 * number for number in range(9)]
+    assert client.asked == list(range(9))
 
 
 def test_batches_have_random_numbers_of_their_own_and_a_seed_repeats_them():

@@ -17,7 +17,7 @@ from galdiff.photometry.passband import line_weights
 from galdiff.photometry.read import load_passband
 from galdiff.photometry.tables import band_tables
 from galdiff.populations import gas
-from galdiff.populations.dust_population import GalaxyScreens, dimmed_magnitudes, passing, young_and_old
+from galdiff.populations.dust_population import GalaxyScreens, dimmed_magnitudes, passing, share_inside
 from galdiff.sps.ionising_light import IonisingLight
 
 BANDS = tuple(load_passband(name) for name in ("sdss2010-r", "sdss2010-i"))
@@ -26,6 +26,12 @@ GAS_DUST = 1.7
 TOLERANCE, AT_STEP = 1e-3, 2e-3  # mag
 STEP = 6300.0  # Angstrom, where the parts of Calzetti's curve do not meet: parts of a band cannot follow
 NEBULAR = {"log10_u": -2.5, "escape": 0.1, "log10_z_gas": None, "n_to_o": None}
+
+
+def young_and_old(populations):
+    """Mass formed at the nodes of the library, in birth clouds and outside."""
+    inside = share_inside(populations.lg_age)
+    return jnp.stack([populations.mass * inside, populations.mass * (1 - inside)]).reshape(2, -1)
 
 
 def finer(library):

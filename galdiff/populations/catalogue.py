@@ -132,7 +132,7 @@ class Mock:
         @jax.jit
         def shine(state: nnx.State, member: Member, grown: Any, formed: Any, keys: Any, shell: Shell) -> tuple:
             light = nnx.merge(graph, state)
-            galaxy = jax.vmap(lambda *one: light(*one, shell, cosmology))(member, grown, formed, keys)
+            galaxy = jax.vmap(lambda m, g, f, k: light(m, g, f, k, shell, cosmology))(member, grown, formed, keys)
             normal = jax.vmap(lambda n: jax.random.normal(jax.random.fold_in(noise, n), galaxy.mag.shape[1:]))
             return galaxy, self.survey.observed(galaxy.mag, normal(member.number))
 

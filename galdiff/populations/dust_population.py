@@ -14,7 +14,6 @@ from galdiff.core.stage import Stage
 from galdiff.core.variables import physical
 from galdiff.dust.curves.modified_calzetti import ModifiedCalzetti
 from galdiff.errors import InputError
-from galdiff.light_records import PopulationWeights
 from galdiff.photometry.magnitudes import ZERO_POINT
 from galdiff.photometry.tables import of_bands
 from galdiff.populations import relations
@@ -91,12 +90,6 @@ def dust_population() -> DustPopulation:
 def share_inside(lg_age: Float[Array, "*age"]) -> Float[Array, "*age"]:
     """Share of the stars [1] in birth clouds, at log10 ages [dex(Gyr)]."""
     return jax.nn.sigmoid(BIRTH_CLOUDS[1] * (BIRTH_CLOUDS[0] - lg_age))
-
-
-def young_and_old(populations: PopulationWeights) -> Float[Array, "2 node"]:
-    """Mass formed [Msun] at the nodes of the library, in birth clouds and outside."""
-    inside = share_inside(populations.lg_age)
-    return jnp.stack([populations.mass * inside, populations.mass * (1 - inside)]).reshape(2, -1)
 
 
 def passing(dust: GalaxyScreens, wave: Float[Array, "*at"], a_v: Float[Array, ""]) -> Float[Array, "*at"]:

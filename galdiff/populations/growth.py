@@ -42,4 +42,4 @@ class StarFormation:
 
 
 # Of members with a leading axis, two keys of random numbers each, and a redshift below all of theirs
-Former = Callable[[GrownMember, PRNGKeyArray, Float[Array, ""] | float], StarFormation]
+Former = Callable[[GrownMember, PRNGKeyArray, float], StarFormation]

@@ -4,7 +4,6 @@ Histories of a population are read at the same shares of the cosmic time (`galdi
 each age add to bands is a fixed table then, and the light of many galaxies one product of matrices.
 """
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -54,5 +53,5 @@ def point_tables(
     inside = np.asarray(share_inside(jnp.asarray(lg_age)), float)[:, None]
     both = np.concatenate([flux * inside, flux * (1 - inside)], -1)
     left = shares @ (1 - np.asarray(return_fraction(imf, 10**lg_age), float))
-    made = PointTables(flux=rows_of(shares, both), left=left, recent=ages.recent(RECENT, time))
-    return jax.tree.map(lambda x: jnp.asarray(x, float), made)
+    rows, kept, recent = (jnp.asarray(x, float) for x in (rows_of(shares, both), left, ages.recent(RECENT, time)))
+    return PointTables(flux=rows, left=kept, recent=recent)

@@ -6,6 +6,7 @@ Histories have to be smooth over a step: those of haloes and of baryon cycles ar
 """
 
 import dataclasses
+from collections.abc import Callable
 
 import jax.numpy as jnp
 import numpy as np
@@ -83,7 +84,7 @@ class AgeFractions:
         inside = self._integrals(lambda age: 1.0 * (age < span)[..., None], np.array([span]), time)
         return inside[:, 0] / (span * YR_PER_GYR)
 
-    def _integrals(self, of, breaks: np.ndarray, time: float) -> np.ndarray:
+    def _integrals(self, of: Callable[[np.ndarray], np.ndarray], breaks: np.ndarray, time: float) -> np.ndarray:
         """Means over the hat of each point of functions (..., column) of age [Gyr], smooth between breaks [Gyr]."""
         ages = self.shares * time
         cuts = np.union1d(ages, breaks[(breaks > 0) & (breaks < ages[-1])])
