@@ -237,7 +237,7 @@ def derived_table(posterior: Posterior, result: Result) -> Callable[[pathlib.Pat
 
 
 def derived(posterior: Posterior, result: Result) -> dict[str, np.ndarray]:
-    """What follows from some draws, a leading axis of them each: fluxes [1e-20 erg/s/cm2], log10 of ages [dex(Gyr)]."""
+    """What follows from some draws, axes (draw, ...): fluxes [1e-20 erg/s/cm2], log10 of ages [dex(Gyr)]."""
     numbers = result.numbers.reshape(-1, len(result.each))
     which = np.linspace(0, len(numbers) - 1, min(SHOWN, len(numbers))).astype(int)
     keys = jax.random.split(jax.random.key(0), which.size)

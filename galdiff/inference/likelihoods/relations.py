@@ -121,7 +121,8 @@ def points_of_galaxies(
         xs, ys = impute(x, y, *more, n=IMPUTATIONS, seed=seed)
     else:
         xs, ys = x[None], y[None]
-    at = np.linspace(*np.percentile(xs, [5.0, 95.0]), centres)
+    lo, hi = (float(end) for end in np.percentile(xs, [5.0, 95.0]))
+    at = np.linspace(lo, hi, centres)
     width = float(np.mean([scott_bandwidth(each) for each in xs]))
     rng = np.random.default_rng([seed, 1])
     samples = max(BOOTSTRAP // len(xs), 10)
