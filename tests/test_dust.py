@@ -74,20 +74,21 @@ def disc():
 @pytest.mark.parametrize(("name", "r_v"), PUBLISHED)
 def test_a_curve_has_its_published_values(name, r_v):
     curve = preset(name, **({} if name in ("smc_bar", "calzetti00") else {"r_v": r_v}))
-    np.testing.assert_allclose(curve(WAVE), PUBLISHED[name, r_v], atol=5.1e-5)
+    np.testing.assert_allclose(jax.jit(lambda wave: curve(wave))(WAVE), PUBLISHED[name, r_v], atol=5.1e-5)
 
 
 @pytest.mark.parametrize("name", CURVES)
 def test_a_curve_is_positive_finite_and_one_at_v_from_912_angstrom_to_5_micron(name):
-    curve, wave = preset(name), jnp.geomspace(912.0, 5.2e4, 500, dtype=jnp.float32)
-    k = curve(wave)
+    curve, wave = preset(name), np.geomspace(912.0, 5.2e4, 500, dtype=np.float32)
+    k, slope = jax.jit(lambda w: (curve(w), jax.grad(lambda w: curve(w).sum())(w)))(wave)
     assert k.dtype == jnp.float32
-    assert jnp.isfinite(k).all()
+    k, slope = np.asarray(k), np.asarray(slope)
+    assert np.isfinite(k).all()
     assert (k > 0.0).all()
-    assert jnp.isfinite(jax.jit(jax.grad(lambda w: curve(w).sum()))(wave)).all()
-    assert curve(jnp.array([5500.0]))[0] == pytest.approx(1.0, abs=0.025)
-    optical = curve(jnp.linspace(4000.0, 20000.0, 200))
-    assert (jnp.diff(optical) < 0.0).all()
+    assert np.isfinite(slope).all()
+    at_v, *optical = jax.jit(lambda w: curve(w))(np.array([5500.0, *np.linspace(4000.0, 20000.0, 200)])).tolist()
+    assert at_v == pytest.approx(1.0, abs=0.025)
+    assert (np.diff(optical) < 0.0).all()
 
 
 @pytest.mark.parametrize("name", CURVES)

@@ -106,11 +106,11 @@ def test_an_unobscured_share_and_the_spectra_behind_dust_are_those_of_dsps(refer
 
 @pytest.mark.parametrize("name", CURVES)
 def test_a_curve_stays_sane_from_ionising_light_to_1000_micron(name):
-    curve, wave = preset("dust/curve", name), jnp.geomspace(91.0, RED_END, 500, dtype=jnp.float32)
-    k = curve(wave)
+    curve, wave = preset("dust/curve", name), np.geomspace(91.0, RED_END, 500, dtype=np.float32)
+    k = np.asarray(jax.jit(lambda wave: curve(wave))(wave))
     assert ((k >= 0) & (k < 15)).all()
     blue = k[wave < curve.blue]
-    assert (jnp.abs(blue / blue[0] - 1) < 0.3).all()  # level: no rise towards X-rays
+    assert (np.abs(blue / blue[0] - 1) < 0.3).all()  # level: no rise towards X-rays
     assert k[-1] < (1e-2 if name == "power_law" else 1e-3)
 
 

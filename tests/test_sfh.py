@@ -128,13 +128,13 @@ def test_weights_by_quadrature_converge_and_hold_in_single_precision(reference):
 @pytest.mark.parametrize("name", LAWS)
 def test_all_the_mass_forms_and_the_rate_is_its_derivative(name):
     law = LAWS[name]()
-    stars = FormStars(law=law, ages=PANELS)(EPOCH)
+    stars = jax.tree.map(np.asarray, jax.jit(FormStars(law=law, ages=PANELS))(EPOCH))
     np.testing.assert_allclose(stars.mass.sum(), 10**10.5, rtol=2e-4)
     assert (stars.mass >= 0).all()
-    assert (jnp.diff(stars.age[stars.age < 8.9]) >= 0).all()
-    times = jnp.linspace(1e-4, 9.0, 200_001)
-    rate = law.sfr(times, EPOCH)
-    np.testing.assert_allclose(jnp.trapezoid(rate, times) * 1e9, 10**10.5, rtol=2e-3)
+    assert (np.diff(stars.age[stars.age < 8.9]) >= 0).all()
+    times = np.linspace(1e-4, 9.0, 200_001)
+    rate = np.asarray(jax.jit(lambda times: law.sfr(times, EPOCH))(times))
+    np.testing.assert_allclose(np.trapezoid(rate, times) * 1e9, 10**10.5, rtol=2e-3)
 
 
 @pytest.mark.parametrize("name", [*LAWS, "diffstar", "gas_lag", "stochastic"])

@@ -183,7 +183,7 @@ def test_wrong_configs_say_so_before_training(override, text, tmp_path):
 def test_gradients_of_the_loss_agree_with_differences():
     from galdiff.build import build
 
-    cfg = compose("experiment=wind_correction", *SMALL)  # as many halos as above, whose programs are compiled
+    cfg = compose("experiment=wind_correction", *SMALL, "case.observed.n=12", "case.fitted.n=12")
     case, model = build(cfg.case, path="case"), build(cfg.model, path="model")
     for name, shift in (("eta_mass", 0.3), ("eta_energy", -0.2)):
         getattr(model.correction, name).net.layers.layers[-1].bias.set_value(jnp.asarray([shift]))
