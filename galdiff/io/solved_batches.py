@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 
 from galdiff.baryons.batches import BatchLog, Maker, make_batches, n_batches, watched
-from galdiff.baryons.evolve import Outputs
 from galdiff.baryons.cycle import BaryonCycle
+from galdiff.baryons.evolve import Outputs
 from galdiff.baryons.population import Population, Report
 from galdiff.io.cluster import NONE, connected, in_order
 from galdiff.records import BaryonHistory
