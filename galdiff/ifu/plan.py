@@ -109,7 +109,7 @@ def make_plan(
       instrument: the spectrograph.
       redshift: of the galaxy.
       precision: how finely to work.
-      attenuation_curve: A_wave / A_V at rest-frame wavelengths [Angstrom]; needed where precision.a_v_max > 0.
+      attenuation_curve: A_wave / A_V at rest wavelengths [Angstrom] of any shape; needed where precision.a_v_max > 0.
 
     Raises:
       InputError: the library does not cover the instrument's range at this redshift, or the PSF is wider than the

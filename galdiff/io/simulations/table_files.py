@@ -5,7 +5,7 @@ import itertools
 import math
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 import h5py
 import numpy as np
@@ -18,6 +18,7 @@ from galdiff.io.simulations.look import open_hdf5, walk
 
 Quantities = dict[str, tuple[np.ndarray, str]]  # values as stored and unit ("" where none is stated)
 MOST_COLUMNS = 64  # of an array that is stored by columns: so many places of the file are open at once
+SKIPPED = 1 << 20  # bytes that are passed over at once
 META = "__table_column_meta__"  # of astropy: units of the columns of a compound dataset
 
 
@@ -96,9 +97,7 @@ class _Member:
         self.files = [file]
         if by_column and not apart:
             first, column = file.tell(), self.length * self.dtype.itemsize
-            self.files += [archive.open(name) for _ in range(width - 1)]
-            for number, other in enumerate(self.files):
-                other.seek(first + number * column)
+            self.files += [_opened_at(archive, name, first + number * column) for number in range(1, width)]
 
     @property
     def length(self) -> int:
@@ -115,6 +114,14 @@ class _Member:
         if len(found) < wanted:
             raise EOFError(f"{wanted - len(found)} bytes are absent")
         return np.frombuffer(found, self.dtype).reshape(count, *self.shape[1:], order=self.order)
+
+
+def _opened_at(archive: zipfile.ZipFile, name: str, place: int) -> IO[bytes]:
+    """A file of an archive, read until some byte: Python 3.13 loses its place where several files of one seek."""
+    file = archive.open(name)
+    while place > 0 and (passed := len(file.read(min(place, SKIPPED)))):
+        place -= passed
+    return file
 
 
 def _ecsv(path: str, rows: float) -> Iterator[Quantities]:
