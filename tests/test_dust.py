@@ -289,7 +289,8 @@ def test_the_gas_stage_reads_stars_and_gas_and_can_do_without_gas(disc):
     assert set(stage.reads()) == {"sky_stars", "sky_gas"}
     assert stage.optional() == {"sky_gas"}
     assert stage.makes() is SkyStars
-    np.testing.assert_allclose(stage(stars, gas).a_v, line_of_sight_av(stars, gas, dust, GRID), rtol=1e-6)
+    mixture = 0.7394e-5  # mag kpc^2/Msun, of Draine et al. (2014)
+    np.testing.assert_allclose(stage(stars, gas).a_v, line_of_sight_av(stars, gas, dust, GRID, mixture), rtol=1e-6)
     assert (stage(stars).a_v == 0.0).all()
     assert (stage(stars, None).a_v == 0.0).all()
 

@@ -41,9 +41,9 @@ class CyclePopulation:
     """
 
     cycle: BaryonCycle
-    n_times: int = 64
-    n_steps: int = 128
-    tolerance: float = 0.05
+    n_times: int
+    n_steps: int
+    tolerance: float
 
     def __post_init__(self) -> None:
         if self.n_times < FEWEST:

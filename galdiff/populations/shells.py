@@ -120,7 +120,7 @@ class ShellTables:
 
     @functools.cached_property
     def rest(self) -> Float[np.ndarray, "met age part"]:
-        """The same in the rest frame."""
+        """The same in the rest frame [Lsun Angstrom/Msun]."""
         return self.bands(0.0)
 
     @functools.cached_property
@@ -135,8 +135,8 @@ class ShellTables:
         time = float(age(self.cosmology, redshift))
         return time, self.ages.on_library(np.asarray(self.library.ssp_lg_age_gyr), time)
 
-    def tables(self, redshift: float) -> tuple[PointTables, Array]:
-        """Light by age and metallicity at one redshift [1], and that of lines; those of two redshifts are kept."""
+    def tables(self, redshift: float) -> tuple[PointTables, Float[Array, "row line"]]:
+        """Light by age and metallicity at one redshift [1], and that of lines [Lsun/Msun]; of two they are kept."""
         if redshift not in self._kept:
             for old in list(self._kept)[:-1]:
                 del self._kept[old]
