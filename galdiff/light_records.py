@@ -1,4 +1,4 @@
-"""Records of whole galaxies: when they are seen, their stars by age, and their light."""
+"""Records of whole galaxies: when they are seen, their stars by age, and light; emission lines in cubes."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -90,3 +90,28 @@ class EmissionLines:
     flux: Float[Array, "line"] = quantity("1e-20 erg/s/cm2", "observed flux")
     ew: Float[Array, "line"] = quantity("Angstrom", "equivalent width at rest, positive in emission")
     names: tuple[str, ...] = static("lines by name", default=())
+
+
+@record
+class LineTable:
+    """Emission lines of the gas that stars of one age and metallicity ionise, per mass of these stars."""
+
+    lum: Float[Array, "met age line"] = quantity("Lsun/Msun", "luminosity per Msun formed, before dust outside the gas")
+    lg_age: Float[Array, "age"] = quantity("dex(Gyr)", "log10 of the age of the stars, increasing; one: whatever age")
+    lgmet: Float[Array, "met"] = quantity("dex", "log10 of the metal mass fraction of the gas, increasing")
+
+
+@record
+class LineLight:
+    """Emission lines of all spaxels at each velocity node, before redshift and spectrograph."""
+
+    lum: Float[Array, "y x v line"] = quantity("Lsun", "luminosity that leaves the galaxy; B-spline weights along v")
+
+
+@record
+class LineMaps:
+    """Maps of emission lines as they are seen; the names of the lines are those of the plan."""
+
+    flux: Float[Array, "y x line"] = quantity("1e-20 erg/s/cm2", "flux of each line")
+    v: Float[Array, "y x"] = quantity("km/s", "mean velocity of the light of all lines; NaN in the dark")
+    sigma: Float[Array, "y x"] = quantity("km/s", "its dispersion; NaN in the dark")

@@ -86,15 +86,6 @@ class SkyGas:
 
 
 @record
-class LineTable:
-    """Emission lines of the gas that stars of one age and metallicity ionise, per mass of these stars."""
-
-    lum: Float[Array, "met age line"] = quantity("Lsun/Msun", "luminosity per Msun formed, before dust outside the gas")
-    lg_age: Float[Array, "age"] = quantity("dex(Gyr)", "log10 of the age of the stars, increasing; one: whatever age")
-    lgmet: Float[Array, "met"] = quantity("dex", "log10 of the metal mass fraction of the gas, increasing")
-
-
-@record
 class SSPGrid:
     """Spectra of simple stellar populations on a grid of metallicity and age."""
 
@@ -147,9 +138,7 @@ class Bank:
     velocity, (channel, wave)."""
 
     response: Float[Array, "... wave"] = quantity("1", "recorded luminosity density per template coefficient")
-    lines: Float[Array, "line v pixel"] | None = quantity(
-        "1/Angstrom", "recorded density of an emission line in the pixels around it", default=None
-    )
+    lines: Float[Array, "line v pixel"] | None = quantity("1/Angstrom", "of emission lines, near them", default=None)
 
 
 @record
@@ -157,13 +146,6 @@ class SpectralCube:
     """Spectra of all spaxels as coefficients of basis templates, before redshift and spectrograph."""
 
     coef: Float[Array, "y x v rank"] = quantity("Lsun/Angstrom", "coefficient of each template at each velocity node")
-
-
-@record
-class LineLight:
-    """Emission lines of all spaxels at each velocity node, before redshift and spectrograph."""
-
-    lum: Float[Array, "y x v line"] = quantity("Lsun", "luminosity that leaves the galaxy; B-spline weights along v")
 
 
 @record
@@ -195,15 +177,6 @@ class KinematicMaps:
     h4: Float[Array, "y x"] = quantity("", "Gauss-Hermite h4")
     age: Float[Array, "y x"] = quantity("Gyr", "mean age")
     metallicity: Float[Array, "y x"] = quantity("", "mean metal mass fraction")
-
-
-@record
-class LineMaps:
-    """Maps of emission lines as they are seen; the names of the lines are those of the plan."""
-
-    flux: Float[Array, "y x line"] = quantity("1e-20 erg/s/cm2", "flux of each line")
-    v: Float[Array, "y x"] = quantity("km/s", "mean velocity of the light of all lines; NaN in the dark")
-    sigma: Float[Array, "y x"] = quantity("km/s", "its dispersion; NaN in the dark")
 
 
 @record
@@ -276,8 +249,8 @@ class Diagnostics:
 class BaryonHistory:
     """Masses, metals, energies and flows of one galaxy at the asked times; many galaxies carry a leading axis.
 
-    Contents and flows are keyed by quantity (mass, metals, energy), then by reservoir or flow. Reservoirs outside the
-    galaxy are ledgers that start at zero: what was taken is negative there. The sum over all never changes.
+    Keys are quantity (mass, metals, energy), then reservoir or flow. Reservoirs outside the galaxy are ledgers that
+    start at zero: what was taken is negative there. The sum over all never changes.
     """
 
     time: Float[Array, "t"] = quantity("Gyr", "cosmic time, increasing")

@@ -391,13 +391,17 @@ def emission(n: int) -> tuple[Stage, dict]:
     regions, where = h_ii_regions()[0], placement()
     wave = np.array([line.wave for line in LINES])
     lines = plan_lines(plan(), NAMES, wave, np.full(len(wave), 25.0), curve(wave))
-    stages = [LinesPerMass(regions=regions, library=ionising_library()), LineDeposit(lines=lines)]
+    per_mass = LinesPerMass(regions=regions, library=ionising_library(), ionising=IonisingLight()(ionising_library()))
+    stages = [per_mass, LineDeposit(lines=lines)]
     if n == 0:
         return stages[0], {}
     records = {"sky_emitters": sky_stars(), "line_table": stages[0](), "placement": where}
     if n == 1:
         return stages[1], records
-    return SeenLines(plan=plan(), lines=lines), {"line_light": stages[1](**records), "placement": where}
+    return SeenLines(plan=dataclasses.replace(plan(), lines=lines)), {
+        "line_light": stages[1](**records),
+        "placement": where,
+    }
 
 
 class Halved(Stage):

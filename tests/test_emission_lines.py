@@ -1,5 +1,6 @@
 """Emission lines in a cube: their light, places, widths and derivatives, and where they come from."""
 
+import dataclasses
 import functools
 
 import jax
@@ -18,12 +19,12 @@ from galdiff.ifu.instrument import make_instrument
 from galdiff.ifu.placement import place
 from galdiff.ifu.plan import Precision, make_plan
 from galdiff.ifu.stages import Spectrograph
-from galdiff.light_records import PopulationWeights
+from galdiff.light_records import LineTable, PopulationWeights
 from galdiff.nebular.emitters import StarFormingGas, YoungStars
 from galdiff.nebular.h_ii_regions import HIIRegions
 from galdiff.nebular.lines import LINES, NAMES, atomic_mass
 from galdiff.nebular.lines_per_mass import SPAN_GYR, LinesPerMass, thermal_sigma, time_shares
-from galdiff.records import Bank, LineTable, SkyGas, SkyStars, SpectralCube, SSPGrid
+from galdiff.records import Bank, SkyGas, SkyStars, SpectralCube, SSPGrid
 from galdiff.sps.analytic import default_grid
 from galdiff.sps.ionising_light import IonisingLight
 
@@ -77,9 +78,9 @@ def flat_table(*lum):
     return LineTable(lum=jnp.array(lum)[None, None], lg_age=jnp.array([-3.0]), lgmet=jnp.array([-1.7]))
 
 
-def sharp(stars, table, where=None, redshift=REDSHIFT, **more):
+def sharp(stars, table, where=None, redshift=REDSHIFT, **changed):
     where = where or placement()
-    light = LineDeposit(lines=lines(), **more)(stars, table, where)
+    light = LineDeposit(lines=dataclasses.replace(lines(), **changed))(stars, table, where)
     z = jnp.asarray(redshift, where.redshift.dtype)
     profiles = line_profiles(plan(), lines(), jnp.ones_like(z), z, NoCorrection())
     return recorded_lines(plan(), lines(), light, profiles, z)
@@ -111,7 +112,7 @@ def test_a_line_is_where_its_gas_moves_and_as_wide_as_lsf_and_gas_make_it(v_los)
 
 def test_light_of_every_line_is_kept():
     rng = np.random.default_rng(1)
-    x, y, v = rng.uniform(-0.4, 0.4, (2, 50)).tolist() + [rng.uniform(-300, 300, 50)]
+    (x, y), v = rng.uniform(-0.4, 0.4, (2, 50)), rng.uniform(-300, 300, 50)
     cube = sharp(emitters(x, y, v, np.full(50, 0.1)), flat_table(1.0, 2.0, 3.0))
     assert float(cube.sum()) * STEP == pytest.approx(50 * 0.1 * 6.0, rel=1e-6)
 
@@ -171,7 +172,8 @@ def regions():
 
 @functools.cache
 def table_of(steady):
-    stage = LinesPerMass(regions=regions(), library=stars_library(), steady=steady)
+    ssp = stars_library()
+    stage = LinesPerMass(regions=regions(), library=ssp, ionising=IonisingLight()(ssp), steady=steady)
     return jax.jit(lambda: stage())()
 
 
@@ -242,7 +244,7 @@ def test_stars_without_ionising_ages_are_refused():
     ssp = library()
     old = SSPGrid(**{**vars(ssp), "ssp_lg_age_gyr": np.array([-1.5, 1.0]), "name": "old"})
     with pytest.raises(InputError, match=r"library 'old' are 31.6 Myr old.*gas=none"):
-        LinesPerMass(regions=regions(), library=old)
+        LinesPerMass(regions=regions(), library=old, ionising=IonisingLight()(stars_library()))
 
 
 def test_light_atoms_move_faster():
@@ -273,7 +275,7 @@ def test_the_psf_moves_light_between_spaxels_and_makes_none():
     profiles = line_profiles(seen, made, jnp.asarray(1.0), where.redshift, NoCorrection())
     bank = Bank(response=jnp.zeros((len(seen.bins.v_nodes), 1, len(seen.wave))), lines=profiles)
     dark = SpectralCube(coef=jnp.zeros((seen.bins.n_y, seen.bins.n_x, len(seen.bins.v_nodes), 1)))
-    cube = Spectrograph(plan=seen, lines=made)(dark, bank, where, light)
+    cube = Spectrograph(plan=dataclasses.replace(seen, lines=made))(dark, bank, where, light)
     image = np.asarray(cube.flux).sum(-1) * STEP * float(where.luminosity_distance) ** 2
     image /= units.FLUX_OF_ONE_LSUN_AT_ONE_MPC
     sigma = 1.8 / units.FWHM_PER_SIGMA

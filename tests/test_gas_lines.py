@@ -106,11 +106,11 @@ def test_auto_takes_gas_whose_star_formation_is_known():
     assert source_of("auto", galaxy) == "gas"
     unknown = dataclasses.replace(galaxy, gas=dataclasses.replace(galaxy.gas, sfr=None))
     assert source_of("auto", unknown) == "stars"
-    with pytest.raises(InputError, match="gas without a star formation rate; choose gas.source=stars"):
+    with pytest.raises(InputError, match=r"gas without a star formation rate; choose gas\.source=stars"):
         source_of("gas", unknown)
     with pytest.raises(InputError, match="has no gas"):
         source_of("gas", dataclasses.replace(galaxy, gas=None))
-    with pytest.raises(InputError, match="gas.source is 'moon'"):
+    with pytest.raises(InputError, match=r"gas\.source is 'moon'"):
         source_of("moon", galaxy)
 
 

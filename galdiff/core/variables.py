@@ -108,7 +108,7 @@ def on_device(value: ArrayLike, dtype: Any = None) -> Array:
     That takes no program, where `jnp.asarray` compiles one for each shape.
 
     Args:
-      value: any shape, any unit.
+      value: of any shape [any unit].
       dtype: as of `jnp.asarray`.
     """
     if isinstance(value, jax.Array):

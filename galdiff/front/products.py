@@ -20,20 +20,12 @@ from galdiff.io.histories import write_history
 from galdiff.io.preflight import OUTPUTS, check_output, cube_bytes
 from galdiff.io.products import Products, write_products
 from galdiff.io.progress import Steps
+from galdiff.light_records import LineMaps
 from galdiff.observing.gas_lines import images_of
 from galdiff.observing.mock import Observation
 from galdiff.observing.summary import grown_facts, summary_of
 from galdiff.program_cache import WARNING as UNREADABLE
-from galdiff.records import (
-    BaryonHistory,
-    Galaxy,
-    GasParticles,
-    HaloHistory,
-    KinematicMaps,
-    LineMaps,
-    ObservedCube,
-    StarParticles,
-)
+from galdiff.records import BaryonHistory, Galaxy, GasParticles, HaloHistory, KinematicMaps, ObservedCube, StarParticles
 
 if typing.TYPE_CHECKING:
     import xarray

@@ -20,7 +20,7 @@ from galdiff.core.stage import Stage
 from galdiff.core.variables import Table, table
 from galdiff.ifu.basis import MAG
 from galdiff.ifu.deposit import in_chunks, over_cells
-from galdiff.ifu.emission import LinePlan, line_profiles, recorded_lines
+from galdiff.ifu.emission import line_profiles, recorded_lines
 from galdiff.ifu.field import field_corner, with_a_v
 from galdiff.ifu.finegrid import resample
 from galdiff.ifu.plan import Plan
@@ -36,7 +36,8 @@ from galdiff.ifu.spectrograph import (
     to_flux,
     width_factor,
 )
-from galdiff.records import LineLight, ObservedCube, Placement, SkyStars
+from galdiff.light_records import LineLight
+from galdiff.records import ObservedCube, Placement, SkyStars
 from galdiff.units import C_KMS
 
 EDGE = 4  # samples of the spline beyond the shifted spectrum
@@ -105,7 +106,6 @@ class DirectSpectrograph(Stage):
       curve: A_wave / A_V on the library's wavelengths, where the plan has dust.
       lsf_scale, psf_scale: factors on the instrument's widths, trainable.
       lsf_correction, throughput: corrections as in `Templates` and `Spectrograph`.
-      lines: emission lines that are recorded besides, where there is `line_light`.
     """
 
     hooks: ClassVar = {"lsf_correction": LSF_HOOK, "throughput": THROUGHPUT_HOOK}
@@ -119,9 +119,8 @@ class DirectSpectrograph(Stage):
         psf_scale: float = 1.0,
         lsf_correction: Correction | None = None,
         throughput: Correction | None = None,
-        lines: LinePlan | None = None,
     ) -> None:
-        self.plan, self.lines = plan, lines
+        self.plan = plan
         self.lsf_correction = lsf_correction_of(lsf_correction)
         self.throughput = NoCorrection() if throughput is None else throughput
         self.lsf_scale, self.psf_scale = width_factor(lsf_scale), width_factor(psf_scale)
@@ -140,9 +139,9 @@ class DirectSpectrograph(Stage):
         operator = response(plan.layout, sigma, placement.redshift)
         recorded = apply_response(operator, fine, (0,), plan.layout.n_pixel, offset=reach(plan))[0]
         planes = recorded.reshape(plan.bins.n_y, plan.bins.n_x, -1)
-        if line_light is not None and self.lines is not None:
+        if line_light is not None and plan.lines is not None:
             scale, z = self.lsf_scale.bounded, placement.redshift
-            profiles = line_profiles(plan, self.lines, scale, z, self.lsf_correction)
-            planes = planes + recorded_lines(plan, self.lines, line_light, profiles, z)
+            profiles = line_profiles(plan, plan.lines, scale, z, self.lsf_correction)
+            planes = planes + recorded_lines(plan, plan.lines, line_light, profiles, z)
         lum = blurred_pixels(plan, planes, self.psf_scale.bounded)
         return to_flux(plan, of_wave(self.throughput, lum, plan), placement)

@@ -24,28 +24,17 @@ from galdiff.core.variables import physical
 from galdiff.ifu.bank import BEYOND, prefilter, velocity_nodes
 from galdiff.ifu.basis import MAG
 from galdiff.ifu.deposit import Bins
+from galdiff.ifu.line_plan import LinePlan
 from galdiff.ifu.lsf import fwhm_instrument
 from galdiff.ifu.per_star import sum_per_star
 from galdiff.ifu.plan import MAX_WIDER, Plan
 from galdiff.ifu.response import REACH
 from galdiff.ifu.spread_functions import lsf_fwhm
-from galdiff.records import LineLight, LineTable, Placement, SkyStars
+from galdiff.light_records import LineLight, LineTable
+from galdiff.records import Placement, SkyStars
 from galdiff.units import C_KMS, FWHM_PER_SIGMA
 
 FINER = 0.7  # spacing of the velocity nodes over that of the stars': lines are as sharp as the spectrograph
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class LinePlan:
-    """Lines that an observation records (host numbers, float64)."""
-
-    names: tuple[str, ...]
-    wave: np.ndarray  # vacuum, at rest [Angstrom], shape (line,)
-    sigma: np.ndarray  # of the gas besides its motions that are followed [km/s], shape (line,)
-    dimming: np.ndarray  # A_line / A_V, shape (line,)
-    number: tuple[int, ...]  # of each line in the list that it was chosen from
-    bins: Bins  # spaxels, velocity nodes and levels of smoothing of the gas
-    width: int  # pixels of the widest line
 
 
 def plan_lines(
@@ -54,7 +43,9 @@ def plan_lines(
     wave: Float[np.ndarray, "line"],
     sigma: Float[np.ndarray, "line"],
     dimming: Float[np.ndarray, "line"],
+    *,
     levels: int = 0,
+    a_v_ratio: float = 1.0,
 ) -> LinePlan:
     """The lines of a list that fall on the detector, and in how many pixels.
 
@@ -63,6 +54,7 @@ def plan_lines(
       names: of all lines; wave: vacuum, at rest [Angstrom].
       sigma: of their gas [km/s]; dimming: A_line / A_V [1].
       levels: of smoothing that the gas needs, see `Precision`.
+      a_v_ratio: attenuation of the lines over that of the stars.
     """
     spacing = FINER * (plan.bins.v_nodes[1] - plan.bins.v_nodes[0])
     bins = dataclasses.replace(plan.bins, v_nodes=velocity_nodes(plan.precision.v_max_kms, spacing), levels=levels)
@@ -73,7 +65,7 @@ def plan_lines(
     count = np.searchsorted(plan.wave_vacuum, high) - np.searchsorted(plan.wave_vacuum, low) + 2
     width = min(int(count.max(initial=1)), len(plan.wave))
     chosen = tuple(names[int(k)] for k in kept)
-    return LinePlan(chosen, wave[kept], sigma[kept], dimming[kept], tuple(int(k) for k in kept), bins, width)
+    return LinePlan(chosen, wave[kept], sigma[kept], dimming[kept], tuple(int(k) for k in kept), bins, width, a_v_ratio)
 
 
 def _reach(plan: Plan, bins: Bins, at: np.ndarray, sigma: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -164,12 +156,11 @@ class LineDeposit(Stage):
 
     Args of the constructor:
       lines: what is recorded.
-      a_v_ratio: attenuation of the lines over that of the stars at the same place.
     """
 
-    def __init__(self, *, lines: LinePlan, a_v_ratio: float = 1.0) -> None:
+    def __init__(self, *, lines: LinePlan) -> None:
         self.lines = lines
-        self.a_v_ratio = physical(a_v_ratio, lo=0.0, hi=5.0, unit="1")
+        self.a_v_ratio = physical(lines.a_v_ratio, lo=0.0, hi=5.0, unit="1")
 
     def __call__(self, sky_emitters: SkyStars, line_table: LineTable, placement: Placement) -> LineLight:
         per_mass = line_table.lum[..., np.array(self.lines.number, int)].reshape(-1, len(self.lines.number))

@@ -13,7 +13,7 @@ from galdiff.core.stage import Stage
 from galdiff.errors import InputError
 from galdiff.ifu.deposit import V_TAPS
 from galdiff.ifu.direct import DirectSpectrograph
-from galdiff.ifu.emission import LinePlan
+from galdiff.ifu.emission import LineDeposit
 from galdiff.ifu.per_star import PerStar
 from galdiff.ifu.plan import Plan
 from galdiff.ifu.psf import anchor_waves
@@ -68,8 +68,6 @@ def ifu_stages(
     psf_scale: float = 1.0,
     lsf_correction: Correction | None = None,
     throughput: Correction | None = None,
-    lines: LinePlan | None = None,
-    line_deposit: Stage | None = None,
 ) -> dict[str, Stage]:
     """Stages that turn `observed_stars` at a `placement` into a `cube`, keyed by the records they make.
 
@@ -80,7 +78,6 @@ def ifu_stages(
       curve: attenuation curve, where the plan has dust (the direct engine evaluates it itself).
       lsf_scale, psf_scale: factors on the instrument's widths, trainable.
       lsf_correction, throughput: corrections along the wavelength, see `LSF_HOOK` and `THROUGHPUT_HOOK`.
-      lines, line_deposit: emission lines, and the stage that makes `line_light` of them; None without.
 
     Raises:
       InputError: unknown engine.
@@ -89,7 +86,7 @@ def ifu_stages(
         raise InputError(f"engine is '{engine}'; choose one of {', '.join(ENGINES)}")
     if engine == "auto":
         engine = choose_engine(n_stars, plan)
-    lit: dict[str, Stage] = {} if line_deposit is None else {"line_light": line_deposit}
+    lit: dict[str, Stage] = {} if plan.lines is None else {"line_light": LineDeposit(lines=plan.lines)}
     if engine == "direct":
         exact = DirectSpectrograph(
             plan=plan,
@@ -98,7 +95,6 @@ def ifu_stages(
             psf_scale=psf_scale,
             lsf_correction=lsf_correction,
             throughput=throughput,
-            lines=lines,
         )
         return {**lit, "cube": exact}
     front: dict[str, Stage] = {"spectra": PerStar(plan=plan)}
@@ -107,6 +103,6 @@ def ifu_stages(
     return {
         **front,
         **lit,
-        "bank": Templates(plan=plan, lsf_scale=lsf_scale, lsf_correction=lsf_correction, lines=lines),
-        "cube": Spectrograph(plan=plan, psf_scale=psf_scale, throughput=throughput, lines=lines),
+        "bank": Templates(plan=plan, lsf_scale=lsf_scale, lsf_correction=lsf_correction),
+        "cube": Spectrograph(plan=plan, psf_scale=psf_scale, throughput=throughput),
     }

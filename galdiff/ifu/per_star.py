@@ -43,7 +43,8 @@ def add_rows(
 ) -> Array:
     """Add what one chunk of stars has to D, flat over spaxel and velocity.
 
-    D and `rows`, those of each star, have one unit and the shapes (bin, rank) and (star, rank).
+    D and `rows`, those of each star, have one unit [any] and the shapes (bin, rank) and (star, rank); `corner` and
+    `size` are those of `field_corner` [kpc].
     """
     node_v, b = velocity_weights(stars.v_los, bins)
     rows = b[:, :, None] * rows[:, None, :]  # the velocity nodes of a star lie side by side

@@ -15,6 +15,7 @@ from galdiff.ifu.basis import Attenuation, Basis, build_basis, no_attenuation, s
 from galdiff.ifu.deposit import Bins
 from galdiff.ifu.finegrid import SHARPENING, FineGrid, fine_grid, resample
 from galdiff.ifu.instrument import Instrument, output_wave, output_wave_vacuum, pixel_edges_vacuum
+from galdiff.ifu.line_plan import LinePlan
 from galdiff.ifu.psf import Wings, kernel_radius, widest_fwhm, wings_of
 from galdiff.ifu.response import REACH, PixelPlan, plan_pixels
 from galdiff.ifu.spread_functions import lsf_fwhm
@@ -83,6 +84,7 @@ class Plan:
     native: slice  # which of the library's wavelengths those are
     templates: np.ndarray  # basis templates on the fine axis [Lsun per sample], shape (rank, sample)
     modes: VelocityModes | None  # what is rendered in place of velocity nodes, where that is less
+    lines: LinePlan | None = None  # emission lines, where gas shines
 
     @property
     def grid(self) -> FineGrid:

@@ -21,7 +21,7 @@ from galdiff.core.stage import Stage
 from galdiff.core.variables import Table, table
 from galdiff.ifu.bank import build_bank
 from galdiff.ifu.deposit import Bins, deposit
-from galdiff.ifu.emission import LinePlan, line_profiles, recorded_lines
+from galdiff.ifu.emission import line_profiles, recorded_lines
 from galdiff.ifu.field import field_corner, with_a_v
 from galdiff.ifu.plan import Plan
 from galdiff.ifu.spectrograph import (
@@ -37,7 +37,8 @@ from galdiff.ifu.spectrograph import (
     to_flux,
     width_factor,
 )
-from galdiff.records import Bank, LineLight, MassDistribution, ObservedCube, Placement, SkyStars, SpectralCube
+from galdiff.light_records import LineLight
+from galdiff.records import Bank, MassDistribution, ObservedCube, Placement, SkyStars, SpectralCube
 
 
 class Deposit(Stage):
@@ -83,20 +84,12 @@ class Templates(Stage):
       plan: the observation.
       lsf_scale: factor on the instrument's FWHM; trainable, kernels are complete up to 1.3.
       lsf_correction: of that FWHM along the wavelength, see `LSF_HOOK`.
-      lines: emission lines that are recorded besides.
     """
 
     hooks: ClassVar = {"lsf_correction": LSF_HOOK}
 
-    def __init__(
-        self,
-        *,
-        plan: Plan,
-        lsf_scale: float = 1.0,
-        lsf_correction: Correction | None = None,
-        lines: LinePlan | None = None,
-    ) -> None:
-        self.plan, self.lines = plan, lines
+    def __init__(self, *, plan: Plan, lsf_scale: float = 1.0, lsf_correction: Correction | None = None) -> None:
+        self.plan = plan
         self.lsf_scale = width_factor(lsf_scale)
         self.lsf_correction = lsf_correction_of(lsf_correction)
         self.templates: Table = table(plan.templates, jnp.result_type(float))
@@ -105,10 +98,10 @@ class Templates(Stage):
         sigma = line_spread(self.plan, self.lsf_scale.bounded, placement.redshift, self.lsf_correction)
         n_nodes = len(self.plan.bins.v_nodes)
         bank = build_bank(self.plan.layout, self.templates[...], n_nodes, sigma, placement.redshift, self.plan.modes)
-        if self.lines is None:
+        if self.plan.lines is None:
             return bank
         scale, z = self.lsf_scale.bounded, placement.redshift
-        return dataclasses.replace(bank, lines=line_profiles(self.plan, self.lines, scale, z, self.lsf_correction))
+        return dataclasses.replace(bank, lines=line_profiles(self.plan, self.plan.lines, scale, z, self.lsf_correction))
 
 
 class Spectrograph(Stage):
@@ -118,20 +111,12 @@ class Spectrograph(Stage):
       plan: the observation.
       psf_scale: factor on the instrument's PSF FWHM; trainable, kernels are complete up to 1.3.
       throughput: correction of the recorded flux along the wavelength, see `THROUGHPUT_HOOK`.
-      lines: emission lines that are recorded besides, where there is `line_light`.
     """
 
     hooks: ClassVar = {"throughput": THROUGHPUT_HOOK}
 
-    def __init__(
-        self,
-        *,
-        plan: Plan,
-        psf_scale: float = 1.0,
-        throughput: Correction | None = None,
-        lines: LinePlan | None = None,
-    ) -> None:
-        self.plan, self.lines = plan, lines
+    def __init__(self, *, plan: Plan, psf_scale: float = 1.0, throughput: Correction | None = None) -> None:
+        self.plan = plan
         self.psf_scale = width_factor(psf_scale)
         self.throughput = NoCorrection() if throughput is None else throughput
 
@@ -152,7 +137,7 @@ class Spectrograph(Stage):
             (jnp.einsum("yxc,ck->yxk", seen(blurred), response[:, band] * weight, precision="highest"), band)
             for blurred, band, weight in blur(plan, channels, self.psf_scale.bounded)
         )
-        if line_light is not None and self.lines is not None and bank.lines is not None:
-            sharp = recorded_lines(plan, self.lines, line_light, bank.lines, placement.redshift)
+        if line_light is not None and plan.lines is not None and bank.lines is not None:
+            sharp = recorded_lines(plan, plan.lines, line_light, bank.lines, placement.redshift)
             lum = lum + blurred_pixels(plan, sharp, self.psf_scale.bounded)
         return to_flux(plan, of_wave(self.throughput, lum, plan), placement)

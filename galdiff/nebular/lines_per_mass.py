@@ -8,11 +8,11 @@ from galdiff import units
 from galdiff.core.stage import Stage
 from galdiff.core.variables import table
 from galdiff.errors import InputError
+from galdiff.light_records import IonisingPhotons, LineTable
 from galdiff.nebular.byler17 import OLDEST
 from galdiff.nebular.continuum import LOG10_PHOTONS
 from galdiff.nebular.h_ii_regions import HIIRegions
-from galdiff.records import LineTable, SSPGrid
-from galdiff.sps.ionising import log10_photon_rates
+from galdiff.records import SSPGrid
 
 SPAN_GYR = 0.02  # stars up to this age ionise gas
 
@@ -22,25 +22,28 @@ class LinesPerMass(Stage):
 
     Args of the constructor:
       regions: properties of the gas; where they give it no metallicity of its own, it has that of the stars.
-      library: whose stars ionise it; with ionising light.
+      library: whose stars ionise it.
+      ionising: photons of its populations.
       steady: whether the table is that of stars which form at a constant rate, per mass formed in `SPAN_GYR`: one age
         then stands for all.
     """
 
-    def __init__(self, *, regions: HIIRegions, library: SSPGrid, steady: bool = False) -> None:
+    def __init__(
+        self, *, regions: HIIRegions, library: SSPGrid, ionising: IonisingPhotons, steady: bool = False
+    ) -> None:
         lg_age = np.asarray(library.ssp_lg_age_gyr, np.float64)
-        ionising = lg_age <= OLDEST + 1e-4
-        if not ionising.any():
+        young = lg_age <= OLDEST + 1e-4
+        if not young.any():
             raise InputError(
                 f"the youngest stars of library '{library.name}' are {1e3 * 10 ** lg_age[0]:.3g} Myr old, and stars"
                 f" older than {1e3 * SPAN_GYR:g} Myr ionise no gas; choose another library (ssp=analytic), or gas=none"
             )
-        kept = slice(0, int(ionising.sum()) + 1)  # and one age in which they are dark
+        kept = slice(0, int(young.sum()) + 1)  # and one age in which they are dark
         self.regions, self.steady = regions, steady
-        self.log10_rate = table(np.asarray(log10_photon_rates(library))[0, :, kept], jnp.result_type(float))
+        self.log10_rate = table(np.asarray(ionising.log10_rate)[0, :, kept], jnp.result_type(float))
         self.lg_age, self.lgmet = (table(x, jnp.result_type(float)) for x in (lg_age[kept], library.ssp_lgmet))
         shares = time_shares(10 ** lg_age[kept]) / SPAN_GYR
-        self.shares = table(np.where(ionising[kept], shares, 0.0), jnp.result_type(float))
+        self.shares = table(np.where(young[kept], shares, 0.0), jnp.result_type(float))
 
     def __call__(self) -> LineTable:
         """All of `galdiff.nebular.lines.LINES`, in their order."""

@@ -102,7 +102,7 @@ def served_precision(
 
 
 def smoothing_levels(stars: SkyStars, inside: np.ndarray, placement: Placement, instrument: Instrument) -> int:
-    """Levels of smoothing that the stars inside, bool (star,), need; arguments as of `served_precision`."""
+    """Levels of smoothing [1] that the stars inside, bool (star,), need; arguments as of `served_precision`."""
     if stars.smoothing is None:
         return 0
     y, x = cells_of(instrument)

@@ -13,15 +13,18 @@ from jaxtyping import Float
 from galdiff.core.stage import Stage
 from galdiff.errors import InputError
 from galdiff.galaxy.neighbours import smoothing_lengths, smoothing_of
-from galdiff.ifu.emission import LinePlan, plan_lines
+from galdiff.ifu.emission import plan_lines
+from galdiff.ifu.line_plan import LinePlan
 from galdiff.ifu.plan import Plan
 from galdiff.ifu.spectrograph import blur, weights_of
 from galdiff.kinematics.moments import blank
+from galdiff.light_records import LineLight, LineMaps
 from galdiff.nebular.emitters import StarFormingGas, YoungStars
 from galdiff.nebular.h_ii_regions import HIIRegions
 from galdiff.nebular.lines import LINES, NAMES, atomic_mass
 from galdiff.nebular.lines_per_mass import SPAN_GYR, LinesPerMass, thermal_sigma
-from galdiff.records import Galaxy, LineLight, LineMaps, Placement, SSPGrid
+from galdiff.records import Galaxy, Placement, SSPGrid
+from galdiff.sps.ionising_light import IonisingLight
 from galdiff.units import FLUX_OF_ONE_LSUN_AT_ONE_MPC
 
 SOURCES = ("auto", "gas", "stars")
@@ -44,7 +47,15 @@ class GasLines:
 
     def plan(self, plan: Plan, levels: int) -> LinePlan:
         """Those of its lines that an observation records, with as many levels of smoothing as they need."""
-        return plan_lines(plan, NAMES, np.array([line.wave for line in LINES]), self.sigma, self.dimming, levels)
+        return plan_lines(
+            plan,
+            NAMES,
+            np.array([line.wave for line in LINES]),
+            self.sigma,
+            self.dimming,
+            levels=levels,
+            a_v_ratio=self.a_v_ratio,
+        )
 
 
 def gas_lines(*, turbulence_kms: float, a_v_ratio: float, curve: Any) -> GasLines:
@@ -83,7 +94,7 @@ def emission_stages(
       dust: stage that puts dust in front of stars.
       smoothing: arguments of `smoothing_of`.
     """
-    table = LinesPerMass(regions=regions, library=library, steady=source == "gas")
+    table = LinesPerMass(regions=regions, library=library, ionising=IonisingLight()(library), steady=source == "gas")
     if source == "gas":
         return {"sky_emitters": StarFormingGas(dust=dust), "line_table": table}
     return {"sky_emitters": YoungStars(smoothing=young_smoothing(galaxy, **smoothing)), "line_table": table}
@@ -113,14 +124,13 @@ class SeenLines(Stage):
     """Maps of the lines, as light of the lines is blurred by the PSF.
 
     Args of the constructor:
-      plan: the observation.
-      lines: what is recorded.
+      plan: the observation, with its lines.
       psf_scale: factor on the FWHM of the PSF.
     """
 
-    def __init__(self, *, plan: Plan, lines: LinePlan, psf_scale: float = 1.0) -> None:
-        self.plan, self.lines = plan, lines
-        self.psf_scale = psf_scale
+    def __init__(self, *, plan: Plan, psf_scale: float = 1.0) -> None:
+        self.plan, self.psf_scale = plan, psf_scale
+        self.lines = with_lines(plan)
 
     def __call__(self, line_light: LineLight, placement: Placement) -> LineMaps:
         """Velocity and dispersion are moments of the light of all lines; NaN where there is none."""
@@ -142,6 +152,17 @@ class SeenLines(Stage):
         return LineMaps(flux=flux, v=blank(mean, lit), sigma=blank(sigma, lit))
 
 
+def with_lines(plan: Plan) -> LinePlan:
+    """The lines of a plan.
+
+    Raises:
+      InputError: it has none.
+    """
+    if plan.lines is None:
+        raise InputError("the plan has no emission lines; give it some (galdiff.ifu.emission.plan_lines)")
+    return plan.lines
+
+
 def _anchors(plan: Plan, lines: LinePlan) -> np.ndarray:
     """Weights of the PSF's anchor wavelengths at each line, and for means of all, shape (anchor, line + 3)."""
     if plan.instrument.psf.kind == "none":
@@ -152,7 +173,9 @@ def _anchors(plan: Plan, lines: LinePlan) -> np.ndarray:
 
 
 def images_of(maps: LineMaps | None, names: Sequence[str]) -> dict[str, tuple[np.ndarray, str]]:
-    """Images (y, x) of the lines, and of their velocity and dispersion, with units, by FITS extension: F_HALPHA, V_GAS.
+    """Images, shape (y, x), of the lines and of their velocity and dispersion, with units, by FITS extension.
+
+    Fluxes are F_HALPHA and so on [1e-20 erg/s/cm2], motions V_GAS and SIGMA_GAS [km/s].
 
     Args:
       maps: of the lines; names: theirs.

@@ -9,9 +9,10 @@ import numpy as np
 
 from galdiff.core.stage import Stage
 from galdiff.ifu.accuracy import sampled_accuracy, some_of
-from galdiff.ifu.emission import LineDeposit, LinePlan
+from galdiff.ifu.emission import LineDeposit
 from galdiff.ifu.engine import choose_engine, ifu_stages
 from galdiff.ifu.instrument import Instrument
+from galdiff.ifu.line_plan import LinePlan
 from galdiff.ifu.lsf import warn_deficient
 from galdiff.ifu.plan import Plan, Precision, make_plan
 from galdiff.ifu.psf import Wings
@@ -76,8 +77,7 @@ class Layout:
     engine: str
     cube: dict[str, Stage]
     maps: dict[str, Stage]
-    lines: LinePlan | None = None  # of a tile of the cube
-    map_lines: LinePlan | None = None  # of a tile of the maps
+    map_lines: LinePlan | None = None  # of a tile of the maps; those of the cube are in the plan of a tile
 
     @property
     def blurs_late(self) -> bool:
@@ -107,18 +107,17 @@ def lay_out(setup: Setup, precision: Precision, n_stars: int, tiled: bool = True
         seen_tile = with_field(whole, part)
         tile = with_field(whole, tile_instrument(sharp_instrument(whole), TILE)) if late else seen_tile
         engine = engine_of(setup, tile, n_stars)
-    lines, map_lines = (None if setup.gas is None else setup.gas.plan(plan, gas_levels) for plan in (tile, seen_tile))
-    deposit = None if lines is None else LineDeposit(lines=lines, a_v_ratio=setup.gas.a_v_ratio)  # type: ignore[union-attr]
-    lit: dict[str, Any] = {"lines": lines, "line_deposit": deposit}
-    stages = ifu_stages(plan=tile, engine=engine, curve=setup.curve, **setup.spectrograph, **lit)
+    if setup.gas is not None:
+        tile, seen_tile = (dataclasses.replace(p, lines=setup.gas.plan(p, gas_levels)) for p in (tile, seen_tile))
+    stages = ifu_stages(plan=tile, engine=engine, curve=setup.curve, **setup.spectrograph)
     seen = {name: setup.maps[name] for name in ("h_v_kms", "gauss_hermite")}
     of_light = seen_stages(seen_tile, setup.ssp, **seen, psf_scale=setup.spectrograph["psf_scale"])
     bins, maker = map_maker(seen_tile, setup.ssp, **setup.maps)
     maps: dict[str, Stage] = {**bare_stages(seen_tile, bins, maker), **of_light}
-    if setup.gas is not None and map_lines is not None:
-        maps["line_light"] = LineDeposit(lines=map_lines, a_v_ratio=setup.gas.a_v_ratio)
-        maps["line_maps"] = SeenLines(plan=seen_tile, lines=map_lines, psf_scale=setup.spectrograph["psf_scale"])
-    return Layout(whole, tile, engine, stages, maps, lines, map_lines)
+    if seen_tile.lines is not None:
+        maps["line_light"] = LineDeposit(lines=seen_tile.lines)
+        maps["line_maps"] = SeenLines(plan=seen_tile, psf_scale=setup.spectrograph["psf_scale"])
+    return Layout(whole, tile, engine, stages, maps, seen_tile.lines)
 
 
 def accuracy_of(layout: Layout, setup: Setup, stars: SkyStars, inside: np.ndarray) -> dict[str, float]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from galdiff.core.stage import Stage
 from galdiff.kinematics.spaxel_bins import bin_maps, bin_spaxels, sum_bins
+from galdiff.light_records import LineMaps
 from galdiff.observing.field import count_stars, gas_levels, served_precision, stars_in_field
 from galdiff.observing.layout import Layout, Setup, accuracy_of, lay_out
 from galdiff.observing.noise import EXPOSURE, level_of, warn_faint, with_noise
@@ -16,7 +17,7 @@ from galdiff.observing.render import render
 from galdiff.observing.sampling import count_in_spaxels, counts_of, measure_stars, quality_of, warn_few
 from galdiff.observing.sky import look
 from galdiff.observing.steps import Step, quiet
-from galdiff.records import Galaxy, KinematicMaps, LineMaps, ObservedCube, Placement, SkyStars
+from galdiff.records import Galaxy, KinematicMaps, ObservedCube, Placement, SkyStars
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -12,14 +12,15 @@ import numpy as np
 from galdiff.core.compiled import compiled
 from galdiff.core.pipeline import Pipeline
 from galdiff.ifu.deposit import Bins
-from galdiff.ifu.emission import LinePlan
 from galdiff.ifu.instrument import Instrument, aperture_mask
+from galdiff.ifu.line_plan import LinePlan
 from galdiff.ifu.spectrograph import blur_recorded, weights_of
 from galdiff.ifu.tiles import observe_in_tiles, sharp_instrument, tiles_of
+from galdiff.light_records import LineMaps, LineTable
 from galdiff.observing.layout import Layout
 from galdiff.observing.sky import Seen
 from galdiff.observing.steps import Step, quiet
-from galdiff.records import KinematicMaps, LineMaps, LineTable, ObservedCube, Placement, SkyStars
+from galdiff.records import KinematicMaps, ObservedCube, Placement, SkyStars
 
 MAPS = ("maps", "seen_maps")  # free of the PSF, and through it
 PLANES = 64  # wavelengths that are blurred at once
@@ -49,7 +50,7 @@ def render(
         sets["line_maps"] = _empty(LineMaps, instrument, flux=len(layout.map_lines.names))
     with step(f"observe {total} tile{'s' * (total > 1)}", total=total) as done:
         observe = _Programs(layout.cube, ("cube",), "spectrograph", sky, step)
-        also = _emitters(sky, layout.lines)
+        also = _emitters(sky, plan.lines)
         for part, made in observe_in_tiles(observe, stars, placement, covered, plan.bins, size, also):
             cube = made["cube"]
             flux[part.y, part.x] = cube.flux

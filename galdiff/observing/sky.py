@@ -12,7 +12,8 @@ from galdiff.core.compiled import compiled
 from galdiff.core.pipeline import Pipeline
 from galdiff.core.stage import Stage
 from galdiff.cosmology import Cosmology, age
-from galdiff.records import Galaxy, LineTable, Placement, SkyStars
+from galdiff.light_records import LineTable
+from galdiff.records import Galaxy, Placement, SkyStars
 
 NEAR = 0.002  # snapshots below this redshift are observed from DEFAULT_REDSHIFT
 DEFAULT_REDSHIFT = 0.015

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from galdiff.light_records import LineMaps
 from galdiff.plotting.figures import robust_limits
 from galdiff.plotting.maps_figure import MapPanel, draw_panels
-from galdiff.records import LineMaps, ObservedCube
+from galdiff.records import ObservedCube
 
 RATIOS = (("[OIII]5007", "Hbeta"), ("[NII]6584", "Halpha"), ("Halpha", "Hbeta"))
 LABELS = {"Halpha": r"H$\alpha$", "Hbeta": r"H$\beta$", "[OIII]5007": "[O III] 5007", "[NII]6584": "[N II] 6584"}
