@@ -2,8 +2,8 @@
 
 sed: mocks of the default model at z = 0.1 in eight bands, seven unknowns, drawn from the prior; usable posteriors per
 CPU-minute, all compiled. coverage: the same with the share of true values inside the 68 and 95 % intervals; give it a
-seed and as many galaxies as there is time for (--galaxies 500 --seed 11), on which no setting was chosen. map, nuts: eight
-parameters of a baryon cycle, three relations, 200 halos, by the most probable point of 8 starts, and by chains.
+seed on which no setting was chosen, and as many galaxies as there is time for (--galaxies 500 --seed 11). map, nuts:
+eight parameters of a baryon cycle, three relations, 200 halos, by the most probable point of 8 starts, and by chains.
 
 Published for comparison: 18 posteriors per CPU-second or about 1000 per GPU-minute by networks that were trained
 before, without a proof for each.
