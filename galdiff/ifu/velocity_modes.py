@@ -96,10 +96,11 @@ def velocity_modes(
     gram = sum(template.T @ template for template in moved)
     power = np.trace(gram) / n_shift
     weighted = root @ prefilter
-    modes = np.linalg.eigh(weighted @ gram @ weighted.T)[1][:, ::-1]
+    modes = _signed(np.linalg.eigh(weighted @ gram @ weighted.T)[1][:, ::-1])
     rows = modes.T @ weighted
     products = sum(np.matmul(part, part.transpose(0, 2, 1)) for part in _in_modes(moved, rows))
     energy, components = np.linalg.eigh(products / power)
+    components = _signed(components)
     kept = _strongest(np.maximum(energy, 0), max(SHARE * basis.rms, least) ** 2)
     if kept.sum() > WORTH * energy.size:
         return None
@@ -121,6 +122,12 @@ def _in_modes(moved: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
     """
     for first in range(0, moved.shape[1], AT_ONCE):
         yield np.stack([rows @ template[first : first + AT_ONCE].T for template in moved], 1)
+
+
+def _signed(vectors: np.ndarray) -> np.ndarray:
+    """Eigenvectors, shape (..., element, vector), with signs that round-off does not turn."""
+    along = 1 + np.arange(vectors.shape[-2]) / vectors.shape[-2]  # neither even nor odd
+    return vectors * np.where(along @ vectors < 0, -1.0, 1.0)[..., None, :]
 
 
 def _use_of_nodes(bins: Bins) -> np.ndarray:
