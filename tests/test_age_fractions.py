@@ -12,7 +12,7 @@ from galdiff.populations.formed import StarsByAge
 from galdiff.populations.point_tables import point_tables
 from galdiff.sfh.fractions import AgeFractions
 from galdiff.sfh.metallicity import MassMetallicity
-from galdiff.sfh.panels import AgePanels
+from galdiff.sfh.panels import LAST, AgePanels
 
 LG_AGE = np.concatenate([[-4.0], np.linspace(-3.0, 1.15, 25)])
 AGES, TIME = AgeFractions(), 9.3
@@ -89,3 +89,43 @@ def test_hats_have_the_slopes_of_differences():
 def test_steps_that_make_no_sense_are_named():
     with pytest.raises(InputError, match=r"step is 0\.5"):
         AgeFractions(step=0.5)
+
+
+@pytest.mark.parametrize("step", [0.001, 0.015, 0.2])
+def test_ages_begin_now_end_before_the_big_bang_and_stand_for_all_time(step):
+    ages = AgeFractions(step=step)
+    shares = ages.shares
+    assert (shares[0], shares[-1]) == (0.0, LAST)
+    assert np.diff(shares).max() <= step * (1 + step)
+    np.testing.assert_allclose(ages.widths.sum(), LAST, rtol=1e-12)
+    np.testing.assert_allclose(ages.widths @ shares, LAST**2 / 2, rtol=1e-12)  # the trapezoid of a straight line
+    np.testing.assert_allclose(ages.ages(2.0), 2 * shares, rtol=1e-6)
+
+
+def test_a_constant_rate_forms_rate_times_time_and_none_forms_next_to_nothing():
+    history = AGES.history(jnp.full(AGES.shares.size, 2.0), TIME)
+    np.testing.assert_allclose(history.mass.sum(), 2e9 * TIME * LAST, rtol=1e-5)
+    none = AGES.history(jnp.zeros(AGES.shares.size), TIME)
+    assert (none.mass > 0).all()  # logarithms of it are finite
+    assert none.mass.sum() < 1.0
+
+
+def test_ages_beyond_both_ends_of_a_library_count_at_its_ends():
+    young, old = AGES.on_library(np.array([-2.0, -1.5]), TIME), AGES.on_library(np.array([1.5, 2.0]), TIME)
+    assert young[0, 0] > 0.3
+    aged = AGES.shares * TIME > 0.2
+    np.testing.assert_allclose(young[aged], np.array([[0.0, 1.0]] * aged.sum()), atol=1e-12)
+    np.testing.assert_allclose(old, np.array([[1.0, 0.0]] * len(old)), atol=1e-12)
+    np.testing.assert_allclose(young.sum(1), 1.0, rtol=1e-12)
+
+
+def test_what_is_young_is_tabled_apart_and_stars_lose_mass_with_age():
+    flux = np.ones((2, LG_AGE.size, 3))
+    tables = point_tables(AGES, TIME, LG_AGE, flux, chabrier())
+    assert tables.flux.shape == (2 * AGES.shares.size, 6)
+    np.testing.assert_allclose(tables.flux[:, :3] + tables.flux[:, 3:], 1.0, rtol=1e-5)
+    young = np.asarray(tables.flux[: AGES.shares.size, 0])
+    assert young[0] > 10 * young[-1]
+    assert (np.diff(tables.left) < 1e-6).all()
+    assert ((tables.left > 0.5) & (tables.left <= 1.0)).all()
+    np.testing.assert_allclose(tables.recent @ (AGES.widths * TIME * 1e9), 1.0, rtol=1e-5)

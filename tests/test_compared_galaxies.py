@@ -3,6 +3,7 @@
 import dataclasses
 import runpy
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -104,3 +105,11 @@ def test_what_went_in_is_what_stays_over_the_share_that_stays():
     np.testing.assert_allclose(of_jax, found, rtol=1e-12)
     still = gross(np.ones((2, 3)), np.zeros((2, 3)), np.zeros((2, 3)))  # nothing ever formed
     np.testing.assert_array_equal(still, np.ones((2, 3)))
+
+
+def test_what_was_there_at_first_counts_with_its_share_and_galaxies_do_not_mix():
+    net, kept, fed = np.array([[3.0, 4.0, 4.0], [1.0, 1.0, 2.0]]), np.array([[0.5] * 3, [0.25] * 3]), np.ones((2, 3))
+    np.testing.assert_allclose(gross(net, kept, fed), [[6.0, 8.0, 8.0], [4.0, 4.0, 8.0]])
+    np.testing.assert_allclose(gross(net[1], kept[1], fed[1]), [4.0, 4.0, 8.0])
+    slope = jax.jit(jax.grad(lambda k: gross(jnp.asarray(net[0]), k, jnp.ones(3))[-1]))(jnp.zeros(3))
+    np.testing.assert_array_equal(slope, 0.0)  # where nothing grows, and not NaN

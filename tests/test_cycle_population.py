@@ -109,3 +109,13 @@ def test_too_few_times_are_named(config):
     with pytest.raises(InputError, match="n_times is 3; stars are read from 8"):
         dataclasses.replace(found, n_times=3)
     assert isinstance(found, CyclePopulation)
+
+
+@pytest.mark.parametrize(("level", "dead"), [(1e-12, 1.0), (0.9e-11, 1.0), (1.1e-11, 0.0), (1e-9, 0.0)])
+def test_a_galaxy_is_quenched_by_its_last_rate_over_its_mass(level, dead):
+    known = jnp.geomspace(0.3, 14.0, 12)
+    mass = jnp.full(12, 1e10)
+    made = formed_by(AGES, jnp.asarray(TIME), known, level * 1e9 * mass, mass, jnp.full(12, 0.02))
+    assert float(made.quenched) == float(made.quenched_share) == dead
+    np.testing.assert_allclose(made.sfr[0], level * 1e10, rtol=1e-5)
+    np.testing.assert_allclose(made.lgmet, np.log10(0.02), rtol=1e-5)  # also before its history begins

@@ -1,5 +1,6 @@
 """Traces that stay on disk give what the function gives, are never taken for another, and hold no code of others."""
 
+import dataclasses
 import functools
 import json
 import subprocess
@@ -14,11 +15,12 @@ from flax import nnx
 from galdiff import program_cache
 from galdiff.baryons.laws.power_law import PowerLaw
 from galdiff.core import naming
-from galdiff.core.kept import Kept
-from galdiff.core.naming import Unnamed, name_of
+from galdiff.core.fitted import fitted_on
+from galdiff.core.kept import Kept, restored, traced
+from galdiff.core.naming import Unnamed, address, name_of
 from galdiff.core.outline import outline, rebuilt, record_type
 from galdiff.core.record import quantity, record
-from galdiff.records import Galaxy, StarParticles
+from galdiff.records import BaryonHistory, Galaxy, StarParticles
 
 CACHE = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
 
@@ -204,3 +206,54 @@ def test_traces_are_limited_in_size(folder, monkeypatch):
     monkeypatch.setattr(program_cache, "MOST_OF_TRACES", 10)
     program_cache.keep_programs(folder.parent)
     assert list(folder.iterdir()) == []
+
+
+def test_plans_are_plain_data_and_settings_that_json_made_lists_are_tuples_again():
+    plan = outline(jax.tree.structure({"b": (1.0, None), "a": [2.0]}))
+    assert plan == ["dict", [["list", ["leaf"]], ["tuple", ["leaf", ["NoneType", []]]]], ["a", "b"]]
+    assert rebuilt(json.loads(json.dumps(plan)), [5.0, 6.0]) == {"a": [5.0], "b": (6.0, None)}
+    fields = {field.name for field in dataclasses.fields(BaryonHistory)} - {"ledgers"}
+    history = BaryonHistory(**dict.fromkeys(fields, 1.0), ledgers=("igm", "lost"))
+    said = json.loads(json.dumps(outline(jax.tree.structure(history))))
+    assert rebuilt(said, [2.0] * len(fields)).ledgers == ("igm", "lost")
+    with pytest.raises(StopIteration):
+        rebuilt(said, [2.0])
+    assert rebuilt("leaf", iter([3.0])) == 3.0
+
+
+@pytest.mark.parametrize("tree", [{1: 0.0}, {"a": {2: 0.0}}, jax.tree_util.Partial(max, 1.0), nnx.State({"a": 0.0})])
+def test_other_mappings_and_containers_have_no_outline(tree):
+    with pytest.raises(Unnamed, match="among the results"):
+        outline(jax.tree.structure(tree))
+
+
+def test_code_of_known_packages_is_addressed_by_module_and_name():
+    assert address(json.dumps) == ("json", "dumps")
+    assert address(name_of) == ("galdiff.core.naming", "name_of")
+    assert address(np.add) == ("numpy", "add")
+    assert address(Kept.compiled) == ("galdiff.core.kept", "Kept.compiled")
+    with pytest.raises(Unnamed, match=r"test_kept\.Own"):
+        address(Own)
+    with pytest.raises(Unnamed, match=r"galdiff.*<locals>"):  # which its name does not lead to
+        address(fitted_on())
+
+
+def test_leaves_of_a_program_are_told_from_numbers():
+    assert not traced({"x": jnp.ones(2), "y": [1.0, None]})
+    told = []
+    jax.jit(lambda x: told.append((traced(x), traced(1.0))) or x)(1.0)
+    jax.vmap(lambda x: told.append((traced({"x": x}), traced(np.ones(2)))) or x)(jnp.ones(2))
+    assert told == [(True, True), (True, False)]  # all there is inside jit belongs to it
+
+
+def test_an_exported_program_is_restored_from_its_text_without_what_it_does_not_read():
+    shapes = [jax.ShapeDtypeStruct((3,), np.float32), jax.ShapeDtypeStruct((), np.int32)] * 2
+    exported = jax.export.export(jax.jit(lambda a, unread, b, n: [a * n, (b > a).sum()]))(*shapes)
+    kinds = [jax.typeof(jnp.zeros(shape.shape, shape.dtype)) for shape in shapes]
+    assert exported.module_kept_var_idx == (0, 2, 3)
+    results = [(list(aval.shape), str(aval.dtype)) for aval in exported.out_avals]  # as JSON has them
+    again = restored(exported.mlir_module_serialized, kinds, list(exported.module_kept_var_idx), results)
+    a, b = np.array([1, 2, 3], np.float32), np.array([3, 2, 9], np.float32)
+    product, number = jax.jit(again.call)(a, np.int32(0), b, np.int32(2))
+    np.testing.assert_array_equal(product, 2 * a)
+    assert (int(number), product.dtype) == (2, np.float32)

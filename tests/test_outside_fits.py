@@ -32,6 +32,7 @@ from galdiff.observing.outside_fits import (
     baryon_fits,
     formed,
     halo_fits,
+    of_history,
     warn_metals,
     warn_outside,
 )
@@ -221,3 +222,34 @@ def test_laws_that_share_a_range_are_said_together():
         UserWarning, match=r"fitted range of PowerLaw \(baryons.eta_mass\), PowerLaw \(baryons.eta_metal"
     ):
         warn_outside(history(m_vir=(1e12, 1e13, 1e15)), fits)
+
+
+def test_quantities_are_read_by_their_names_where_the_history_has_them():
+    one = history(temperature=2e5, zsun=0.5)
+    np.testing.assert_array_equal(of_history(one, "m_vir"), [1e10, 1e11, 1e12])
+    np.testing.assert_array_equal(of_history(one, "diagnostics.temperature"), 2e5)
+    np.testing.assert_allclose(of_history(one, "metallicity.cgm"), 0.5 * Z_SUN)
+    with pytest.raises(AttributeError, match="spin"):
+        of_history(one, "diagnostics.spin")
+
+
+def test_halos_by_config_are_fits_of_the_concentration_that_is_chosen():
+    for name in concentration.MODELS:
+        chosen = {**SETTINGS, "concentration": name, "definition": "bn98" if name == "dutton14" else "200c"}
+        population, *fits = halo_fits({**POPULATION, "settings": chosen})
+        assert (population.key, population.law) == ("halo", "diffmah_population")
+        assert {fit.law for fit in fits} == {name}
+        assert tuple(fit.range for fit in fits) == concentration.FITTED[name]
+        assert "_target_" in chosen  # nothing of the config was taken out
+
+
+def test_just_enough_stars_are_not_said_and_a_bound_of_zero_allows_round_off():
+    for share, said in ((0.049, ""), (0.051, "5% of the stars form outside of m_vir from")):
+        counted = Outside([Fit("key", "law", EVER)])
+        counted.add(np.array([share, 1 - share]), lambda name: [1e13, 1e11])
+        assert counted.words().startswith(said)
+        assert bool(counted.words()) == bool(said)
+    zero = Range("redshift", "", 0.0, 5.0, "a paper")
+    np.testing.assert_array_equal(zero.outside([-2e-4, -5e-5, 5.0004, 5.01]), [True, False, False, True])
+    assert Outside([Fit("key", "law", zero)]).words() == ""  # nothing was counted
+    assert zero.words() == "redshift from 0 to 5 (a paper)"
