@@ -138,7 +138,7 @@ def test_missing_pixels_leave_the_median_and_places_go_from_end_to_end():
 def test_a_drawn_history_holds_all_mass_and_points_before_the_beginning_are_left_out():
     axes = Figure().subplots()
     age = np.array([0.5, 2.0, 5.0, 10.0, 10.0])  # Gyr; the last lies on top of the one before
-    draw_history(axes, age, np.tile([1e9, 2e9, 0.0, 4e9, 0.0], (3, 1)), 10.0)
+    draw_history(axes, age, np.tile([1e9, 2e9, 0.0, 4e9, 5e8], (3, 1)), 10.0)
     rates = axes.lines[0].get_ydata()
     np.testing.assert_allclose(rates.sum() * 10.0 / STEPS * 1e9, 7e9, rtol=1e-9)
     assert len(rates) == STEPS
