@@ -171,6 +171,7 @@ def test_the_cube_of_a_snapshot_holds_the_light_and_the_maps_the_mass_of_all_sta
         "instrument=muse_wfm",
         "instrument.psf.kind=none",
         "smoothing.kind=none",
+        "dust=none",
     )
     band = ("instrument.wave.start_angstrom=7000", "instrument.wave.end_angstrom=7400", "precision.rank=24")
     light = ("noise.snr=null", "maps.weight=mass", "engine=compressed", PLAIN)

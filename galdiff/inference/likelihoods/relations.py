@@ -67,6 +67,8 @@ def points_of(
         raise InputError(f"a relation has x of shape {x.shape}, means {mean.shape}, a covariance {matrix.shape}")
     if not (np.isfinite(x).all() and np.isfinite(mean).all() and np.isfinite(matrix).all() and x.size):
         raise InputError("a relation holds numbers that are not finite, or no point; leave those points out")
+    if not np.allclose(matrix, matrix.T, rtol=1e-6, atol=0.0):
+        raise InputError("the covariance of a relation is not symmetric; give cov[i, j] = cov[j, i]")
     if not (np.linalg.eigvalsh(matrix) > 0).all() or edge <= 0:
         raise InputError("the errors of a relation are 0 or below, or its covariance has directions without noise")
     width = bandwidth or (0.5 * float(np.median(np.diff(np.sort(x)))) if x.size > 1 else 0.1)
