@@ -94,9 +94,7 @@ class SSPGrid:
     ssp_lgmet: Float[Array, "met"] = quantity("dex", "log10(Z), Z the metal mass fraction, increasing")
     ssp_flux: Float[Array, "met age wave"] = quantity("Lsun/Angstrom/Msun", "luminosity density per Msun formed")
     ssp_fwhm: Float[Array, "wave"] = quantity("Angstrom", "resolution FWHM, rest frame")
-    line_wave: Float[Array, "line"] | None = quantity(
-        "Angstrom", "vacuum wavelength of emission lines that the library brings with it, where it does", default=None
-    )
+    line_wave: Float[Array, "line"] | None = quantity("Angstrom", "vacuum, of the library's own lines", default=None)
     line_lum_per_msun: Float[Array, "met age line"] | None = quantity(
         "Lsun/Msun", "luminosity of these lines per Msun formed", default=None
     )

@@ -187,6 +187,7 @@ def test_points_take_half_their_median_distance_as_bandwidth_in_any_order():
     [
         (dict(error=[0.1, 0.1], covariance=np.eye(2)), "or its covariance, one of the two"),
         (dict(covariance=np.ones((2, 2)) - 2 * np.eye(2)), "directions without noise"),
+        (dict(covariance=[[1.0, 0.9], [0.0, 1.0]]), "not symmetric"),
         (dict(error=[0.1, 0.1], edge=0.0), "0 or below"),
         (dict(error=[0.1, np.inf]), "not finite"),
     ],
