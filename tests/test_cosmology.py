@@ -36,7 +36,7 @@ CASES = [
 ]
 CONF = project_dir("conf")
 PRESETS = {"planck15": ac.Planck15, "planck18": ac.Planck18, "wmap9": ac.WMAP9}
-INFERRED = ("sed",)  # experiments of galdiff infer
+INFERRED = ("sed", "relations")  # experiments of galdiff infer
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 HALOS = sorted(path.stem for path in (CONF / "halo").glob("*.yaml"))
 INPUTS = ("disc", "file", "halo")
