@@ -40,16 +40,19 @@ class Limit(NamedTuple):
     closed: bool = False
     null: bool = False
     note: str = ""
+    whole: bool = False
 
     def allows(self, value: Any) -> bool:
         """Whether a value [unit] is a number inside, or the null that is allowed."""
         if value is None or isinstance(value, bool) or not isinstance(value, int | float):
             return value is None and self.null
         inside = self.low <= value <= self.high if self.closed else self.low < value < self.high
-        return inside and math.isfinite(value)
+        return inside and math.isfinite(value) and (not self.whole or float(value).is_integer())
 
     def words(self) -> str:
         """What is allowed, as a user reads it."""
+        if self.whole:
+            return f"a whole number from {self.low:g} to {self.high:g}{', or null' if self.null else ''}{self.note}"
         unit, null = f" {self.unit}" if self.unit else "", ", or null" if self.null else ""
         if self.high == math.inf:
             return f"{self.low:g} or more{unit}{null}{self.note}" if self.closed else f"a positive number{unit}{null}"
@@ -123,7 +126,8 @@ LIMITS: Mapping[str, Mapping[str, Limit | Choice | Place]] = {
         **dict.fromkeys(("precision.a_v_modes", "smoothing.neighbours", "maps.h_v_kms"), POSITIVE),
         **dict.fromkeys(("noise.background", "noise.exposure_s", "noise.n_exposures"), POSITIVE),
         **dict.fromkeys(("max_spaxels", "noise.snr", "noise.wave_ref", "maps.bin_stars"), OR_NULL),
-        **dict.fromkeys(("precision.rank", "precision.h_v_kms", "precision.v_max_kms"), OR_NULL),
+        **dict.fromkeys(("precision.h_v_kms", "precision.v_max_kms"), OR_NULL),
+        "precision.rank": Limit(1, MOST, closed=True, null=True, whole=True),
         "precision.a_v_max": Limit(0, 100, "mag", closed=True, null=True),
         **dict.fromkeys(("lsf_scale", "psf_scale"), Limit(0.2, 2.6, note=" (1: as published)")),
     },
@@ -269,5 +273,6 @@ def allowed(name: str, key: str, value: Any) -> list[str]:
     limit = LIMITS.get(name, {}).get(key)
     if limit is None:
         return []
-    kind = "a whole number, " if type(value) is int and isinstance(limit, Limit) else ""
+    counted = type(value) is int and isinstance(limit, Limit) and not limit.whole
+    kind = "a whole number, " if counted else ""
     return [f"{kind}{limit.words()}"]

@@ -49,9 +49,19 @@ os.environ["PYTHONWARNINGS"] = ",".join(
 )
 
 # JAX loads all dialects of its compiler anew for every program, a fifth of the time of the small ones: load them once
-# for each file of tests.
+# for each file of tests. A program that is lowered within another one has dialects of its own, as ever.
 CONTEXT = functools.lru_cache(1)(mlir.make_ir_context)
-sys.modules[mlir.make_ir_context.__module__].make_ir_context = CONTEXT
+_alone = mlir.make_ir_context
+sys.modules[mlir.make_ir_context.__module__].make_ir_context = lambda: _alone() if _within_another() else CONTEXT()
+
+
+def _within_another() -> bool:
+    try:
+        return mlir.ir.Context.current is not None
+    except ValueError:
+        return False
+
+
 
 if os.environ.get("GALDIFF_TYPECHECK") == "1":  # types and shapes of every annotated call, checked as the tests run
     jaxtyping.install_import_hook("galdiff", "beartype.beartype")

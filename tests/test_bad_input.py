@@ -149,7 +149,7 @@ def test_files_that_cannot_be_read_are_refused(write, words, tmp_path, capsys, n
         (("noise.mode=loud",), "noise.mode is 'loud'; choose one of photon"),
         (("engine=fast",), "engine is 'fast'; choose one of auto"),
         (("precision.kernel=gauss",), "precision.kernel is 'gauss'; choose one of nearest"),
-        (("precision.rank=0.5",), "precision.rank is '0.5'; expected a whole number"),
+        (("precision.rank=0.5",), "precision.rank is 0.5; give a whole number from 1"),
         (("maps.weight=gas",), "maps.weight is 'gas'; choose one of light, mass"),
         (("overwrite=maybe",), "overwrite is 'maybe'; expected true or false"),
         (("instrument.wave.end_angstrom=100",), "the end must be above the start"),
@@ -207,7 +207,7 @@ def test_existing_results_are_kept(tmp_path, capsys, no_long_work):
 @pytest.fixture
 def quick_render(monkeypatch):
     """A ready cube instead of an observation, so that only writing is real."""
-    monkeypatch.setattr(mock, "render", lambda *_: (make_cube(), make_maps(), make_maps()))
+    monkeypatch.setattr(mock, "render", lambda *_: (make_cube(), make_maps(), make_maps(), None))
     many = np.full(make_maps().v.shape, 50.0)
     monkeypatch.setattr(mock, "count_in_spaxels", lambda *x: (many, np.ones(len(x[2].mass))))
 
