@@ -62,7 +62,6 @@ def _within_another() -> bool:
         return False
 
 
-
 if os.environ.get("GALDIFF_TYPECHECK") == "1":  # types and shapes of every annotated call, checked as the tests run
     jaxtyping.install_import_hook("galdiff", "beartype.beartype")
 
