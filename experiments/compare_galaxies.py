@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from galdiff import runtime
+from galdiff import runtime, units
 from galdiff.baryons.evolve import Outputs
 from galdiff.baryons.population import Population
 from galdiff.build import build
@@ -91,7 +91,7 @@ def numbers(history) -> dict[str, str]:
     gas = np.log10(history.m_ism[:, -1]) - log10_m - observed.log10_gas_fraction_peeples14(log10_m)
     oxygen = observed.oxygen_of_metallicity(history.metallicity("ism")[:, -1])
     off_oxygen = oxygen - observed.oxygen_andrews_martini13(log10_m)
-    stars = np.log10(history.metallicity("stars")[:, -1] / 0.02)
+    stars = np.log10(history.metallicity("stars")[:, -1] / units.Z_SUN)
     rows = {
         f"M*, z = {z:g}, halos": binned(np.log10(history.m_vir[:, k]), off[:, k], HALOS)
         for k, z in reversed(list(enumerate(REDSHIFTS)))

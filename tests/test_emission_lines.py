@@ -23,7 +23,7 @@ from galdiff.light_records import LineTable, PopulationWeights
 from galdiff.nebular.emitters import StarFormingGas, YoungStars
 from galdiff.nebular.h_ii_regions import HIIRegions
 from galdiff.nebular.lines import LINES, NAMES, atomic_mass
-from galdiff.nebular.lines_per_mass import SPAN_GYR, LinesPerMass, thermal_sigma, time_shares
+from galdiff.nebular.lines_per_mass import SPAN, LinesPerMass, thermal_sigma, time_shares
 from galdiff.records import Bank, SkyGas, SkyStars, SpectralCube, SSPGrid
 from galdiff.sps.analytic import default_grid
 from galdiff.sps.ionising_light import IonisingLight
@@ -199,19 +199,19 @@ def test_lines_per_mass_are_those_of_the_whole_galaxy():
 def test_steady_star_formation_shines_as_published_in_h_alpha():
     """Kennicutt & Evans (2012, ARA&A 50, 531): log10 L(Halpha) = log10 SFR + 41.27, a Kroupa function at solar."""
     solar = int(np.argmin(np.abs(np.asarray(table_of(True).lgmet) + 1.85)))
-    per_rate = float(table_of(True).lum[solar, 0, NAMES.index("Halpha")]) * SPAN_GYR * units.YR_PER_GYR
+    per_rate = float(table_of(True).lum[solar, 0, NAMES.index("Halpha")]) * SPAN * units.YR_PER_GYR
     assert np.log10(per_rate * units.LSUN_ERG_S) == pytest.approx(41.27, abs=0.1)
 
 
 def test_gas_that_forms_stars_shines_as_stars_of_all_ages_do():
     rng = np.random.default_rng(3)
-    age = (rng.permutation(4000) + 0.5) / 4000 * SPAN_GYR
+    age = (rng.permutation(4000) + 0.5) / 4000 * SPAN
     stars = emitters(*np.zeros((3, 4000)), np.full(4000, 1e3), age=jnp.asarray(age), metallicity=jnp.full(4000, 0.012))
     gas = SkyGas(
         **{name: jnp.zeros(1) for name in ("x", "y", "z", "v_los")},
         mass=jnp.array([1e8]),
         metallicity=jnp.array([0.012]),
-        sfr=jnp.array([4e6 / (SPAN_GYR * units.YR_PER_GYR)]),
+        sfr=jnp.array([4e6 / (SPAN * units.YR_PER_GYR)]),
     )
     light = [
         np.asarray(LineDeposit(lines=of_all())(source, table, placement()).lum.sum((0, 1, 2)))

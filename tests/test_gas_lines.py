@@ -13,7 +13,7 @@ from simulate_run import library  # the embedded library, once for all tests
 import galdiff
 from galdiff.core.variables import Physical
 from galdiff.errors import InputError
-from galdiff.nebular.lines_per_mass import SPAN_GYR
+from galdiff.nebular.lines_per_mass import SPAN
 from galdiff.observing.gas_lines import gas_lines, source_of, young_smoothing
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* lie outside the SSP library")  # of few stars, a share is soon large
@@ -117,7 +117,7 @@ def test_auto_takes_gas_whose_star_formation_is_known():
 def test_only_young_stars_are_spread_by_their_young_neighbours():
     galaxy = disc().galaxy
     sigma = young_smoothing(galaxy, kind="auto", neighbours=8)
-    young = np.asarray(galaxy.stars.age) <= SPAN_GYR
+    young = np.asarray(galaxy.stars.age) <= SPAN
     assert (sigma[~young] == 0).all()
     assert (sigma[young] > 0).all()
     assert young_smoothing(galaxy, kind="none", neighbours=8) is None

@@ -11,11 +11,11 @@ from jaxtyping import ArrayLike, Float
 
 from galdiff.core.stage import Stage
 from galdiff.core.variables import table
-from galdiff.nebular.lines_per_mass import SPAN_GYR
+from galdiff.nebular.lines_per_mass import SPAN
 from galdiff.records import SkyGas, SkyStars
 from galdiff.units import YR_PER_GYR
 
-YOUNG_GYR = 1e-3  # age by which gas that forms stars is put behind birth clouds
+YOUNG = 1e-3  # Gyr: age by which gas that forms stars is put behind birth clouds
 
 
 class YoungStars(Stage):
@@ -56,8 +56,8 @@ class StarFormingGas(Stage):
             y=sky_gas.y,
             z=sky_gas.z,
             v_los=sky_gas.v_los,
-            mass=rate * (SPAN_GYR * YR_PER_GYR),
-            age=jnp.full_like(rate, YOUNG_GYR),
+            mass=rate * (SPAN * YR_PER_GYR),
+            age=jnp.full_like(rate, YOUNG),
             metallicity=sky_gas.metallicity,
             smoothing=sky_gas.smoothing,
         )

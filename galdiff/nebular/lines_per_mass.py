@@ -14,7 +14,7 @@ from galdiff.nebular.continuum import LOG10_PHOTONS
 from galdiff.nebular.h_ii_regions import HIIRegions
 from galdiff.records import SSPGrid
 
-SPAN_GYR = 0.02  # stars up to this age ionise gas
+SPAN = 10.0**OLDEST  # Gyr: stars up to this age ionise gas
 
 
 class LinesPerMass(Stage):
@@ -24,7 +24,7 @@ class LinesPerMass(Stage):
       regions: properties of the gas; where they give it no metallicity of its own, it has that of the stars.
       library: whose stars ionise it.
       ionising: photons of its populations.
-      steady: whether the table is that of stars which form at a constant rate, per mass formed in `SPAN_GYR`: one age
+      steady: whether the table is that of stars which form at a constant rate, per mass formed in `SPAN`: one age
         then stands for all.
     """
 
@@ -36,13 +36,13 @@ class LinesPerMass(Stage):
         if not young.any():
             raise InputError(
                 f"the youngest stars of library '{library.name}' are {1e3 * 10 ** lg_age[0]:.3g} Myr old, and stars"
-                f" older than {1e3 * SPAN_GYR:g} Myr ionise no gas; choose another library (ssp=analytic), or gas=none"
+                f" older than {1e3 * SPAN:g} Myr ionise no gas; choose another library (ssp=analytic), or gas=none"
             )
         kept = slice(0, int(young.sum()) + 1)  # and one age in which they are dark
         self.regions, self.steady = regions, steady
         self.log10_rate = table(np.asarray(ionising.log10_rate)[0, :, kept], jnp.result_type(float))
         self.lg_age, self.lgmet = (table(x, jnp.result_type(float)) for x in (lg_age[kept], library.ssp_lgmet))
-        shares = time_shares(10 ** lg_age[kept]) / SPAN_GYR
+        shares = time_shares(10 ** lg_age[kept]) / SPAN
         self.shares = table(np.where(young[kept], shares, 0.0), jnp.result_type(float))
 
     def __call__(self) -> LineTable:

@@ -22,7 +22,7 @@ from galdiff.light_records import LineLight, LineMaps
 from galdiff.nebular.emitters import StarFormingGas, YoungStars
 from galdiff.nebular.h_ii_regions import HIIRegions
 from galdiff.nebular.lines import LINES, NAMES, atomic_mass
-from galdiff.nebular.lines_per_mass import SPAN_GYR, LinesPerMass, thermal_sigma
+from galdiff.nebular.lines_per_mass import SPAN, LinesPerMass, thermal_sigma
 from galdiff.records import Galaxy, Placement, SSPGrid
 from galdiff.sps.ionising_light import IonisingLight
 from galdiff.units import FLUX_OF_ONE_LSUN_AT_ONE_MPC
@@ -109,7 +109,7 @@ def young_smoothing(galaxy: Galaxy, *, kind: str, neighbours: int) -> Float[np.n
     stars = galaxy.stars
     if kind == "none" or (kind == "auto" and stars.smoothing is not None):
         return None
-    young = np.asarray(stars.age) <= SPAN_GYR
+    young = np.asarray(stars.age) <= SPAN
     sigma = np.zeros(len(young))
     sigma[young] = smoothing_lengths(np.asarray(stars.pos)[young], neighbours) if young.any() else 0.0
     return sigma
