@@ -64,7 +64,7 @@ class Quick:
     """
 
     def __init__(
-        self, fun: Callable, static_argnames: Sequence[str] = (), often: float = math.inf, key: Any = None
+        self, fun: Callable, static_argnames: Sequence[str] = (), often: int | float = math.inf, key: Any = None
     ) -> None:
         self.plain = Kept(fun, key, static_argnames)
         self.often, self.calls = often, itertools.count()
