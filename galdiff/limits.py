@@ -129,6 +129,9 @@ LIMITS: Mapping[str, Mapping[str, Limit | Choice | Place]] = {
         **dict.fromkeys(("precision.h_v_kms", "precision.v_max_kms"), OR_NULL),
         "precision.rank": Limit(1, MOST, closed=True, null=True, whole=True),
         "precision.a_v_max": Limit(0, 100, "mag", closed=True, null=True),
+        "gas.source": _one_of("galdiff.observing.gas_lines.SOURCES"),
+        "gas.turbulence_kms": Limit(0, 1000, "km/s", closed=True),
+        "gas.a_v_ratio": Limit(0, 5),
         **dict.fromkeys(("lsf_scale", "psf_scale"), Limit(0.2, 2.6, note=" (1: as published)")),
     },
     "populate": {"batch": AT_LEAST_ONE, "chunk": AT_LEAST_ONE, "figure": Limit(2, closed=True), "n_steps": STEPS}

@@ -101,6 +101,65 @@ def test_a_cube_has_derivatives_in_the_ionisation_of_its_gas():
     assert float(slope) == pytest.approx(float(expected), rel=1e-3)
 
 
+def test_all_engines_draw_the_same_lines():
+    cubes = {
+        engine: np.asarray(galdiff.observe(disc(), gas="lines", engine=engine, **OBSERVED).cube.flux, float)
+        for engine in ("direct", "compressed", "per_star")
+    }
+    assert cubes["direct"].max() > 3 * np.median(cubes["direct"][4, 4])  # a line stands out
+    for engine in ("compressed", "per_star"):
+        difference = np.abs(cubes[engine] - cubes["direct"])
+        assert difference.max() < 2e-3 * cubes["direct"].max(), engine
+
+
+def test_the_summary_says_who_shines_and_by_whose_photons():
+    said = observed("lines").summary["emission_lines"]
+    assert (said["source"], said["lines"]) == ("gas", list(observed("lines").lines))
+    assert said["ionised_by"] == observed("lines").observation.setup.ssp.name
+    formed = np.asarray(disc().gas.sfr).sum()
+    assert 0 < said["sfr_in_field_msun_yr"] < formed
+    assert "emission_lines" not in observed("none").summary
+
+
+def test_a_range_without_lines_says_so_and_leaves_the_stars():
+    bare = OBSERVED | {"instrument.wave.start_angstrom": 6980.0, "instrument.wave.end_angstrom": 7080.0}
+    with pytest.warns(
+        UserWarning, match=r"no emission line of the list lies between 68\d\d and 69\d\d Angstrom at rest"
+    ):
+        mock = galdiff.observe(disc(), gas="lines", **bare)
+    assert (mock.lines, mock.line_maps) == ((), None)
+    assert float(np.asarray(mock.cube.flux).max()) > 0
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"metallicity": np.full(300, 0.05)}, r"100\.0% of the star formation .* outside of metallicities from"),
+        ({"sfr": np.zeros(300), "mass": np.ones(300)}, r"no star younger than 20 Myr is in the field"),
+    ],
+)
+def test_gas_out_of_range_and_nothing_to_shine_are_told(changed, said):
+    galaxy = disc().galaxy
+    gas = dataclasses.replace(galaxy.gas, **changed)
+    old = dataclasses.replace(galaxy.stars, age=np.maximum(np.asarray(galaxy.stars.age), 1.0))
+    with pytest.warns(UserWarning, match=said):
+        galdiff.observe(dataclasses.replace(galaxy, gas=gas, stars=old), gas="lines", **OBSERVED)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("gas.turbulence_kms", -5.0, "give 0 to 1000 km/s"),
+        ("gas.turbulence_kms", float("nan"), "give 0 to 1000 km/s"),
+        ("gas.a_v_ratio", 7.0, "give a number above 0 and below 5"),
+        ("gas.source", "moon", "choose one of auto, gas, stars"),
+    ],
+)
+def test_wrong_settings_of_gas_are_refused_before_anything_is_read(key, value, said):
+    with pytest.raises(InputError, match=said):
+        galdiff.observe(disc(), gas="lines", **OBSERVED, **{key: value})
+
+
 def test_auto_takes_gas_whose_star_formation_is_known():
     galaxy = disc().galaxy
     assert source_of("auto", galaxy) == "gas"

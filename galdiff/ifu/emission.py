@@ -29,6 +29,7 @@ from galdiff.ifu.lsf import fwhm_instrument
 from galdiff.ifu.per_star import sum_per_star
 from galdiff.ifu.plan import MAX_WIDER, Plan
 from galdiff.ifu.response import REACH
+from galdiff.ifu.spectrograph import of_wave
 from galdiff.ifu.spread_functions import lsf_fwhm
 from galdiff.light_records import LineLight, LineTable
 from galdiff.records import Placement, SkyStars
@@ -97,8 +98,7 @@ def line_profiles(
     """
     dtype = jnp.result_type(scale, redshift)
     wave = jnp.asarray(plan.wave_vacuum, dtype)
-    drivers = jnp.log(wave / 5000.0)[:, None]
-    fwhm = correction(fwhm_instrument(plan.instrument, wave, scale)[:, None], drivers)[:, 0]
+    fwhm = of_wave(correction, fwhm_instrument(plan.instrument, wave, scale), plan)
     at = jnp.asarray(lines.wave, dtype) * (1 + redshift)
     spread = jnp.hypot(jnp.interp(at, wave, fwhm) / FWHM_PER_SIGMA, at * jnp.asarray(lines.sigma / C_KMS, dtype))
     v_nodes = lines.bins.v_nodes

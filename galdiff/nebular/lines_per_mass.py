@@ -11,7 +11,7 @@ from galdiff.errors import InputError
 from galdiff.light_records import IonisingPhotons, LineTable
 from galdiff.nebular.byler17 import OLDEST
 from galdiff.nebular.continuum import LOG10_PHOTONS
-from galdiff.nebular.h_ii_regions import HIIRegions
+from galdiff.nebular.h_ii_regions import LOG10_Z_SUN, HIIRegions
 from galdiff.records import SSPGrid
 
 SPAN = 10.0**OLDEST  # Gyr: stars up to this age ionise gas
@@ -39,11 +39,17 @@ class LinesPerMass(Stage):
                 f" older than {1e3 * SPAN:g} Myr ionise no gas; choose another library (ssp=analytic), or gas=none"
             )
         kept = slice(0, int(young.sum()) + 1)  # and one age in which they are dark
-        self.regions, self.steady = regions, steady
+        self.regions, self.steady, self.library = regions, steady, library.name
         self.log10_rate = table(np.asarray(ionising.log10_rate)[0, :, kept], jnp.result_type(float))
         self.lg_age, self.lgmet = (table(x, jnp.result_type(float)) for x in (lg_age[kept], library.ssp_lgmet))
         shares = time_shares(10 ** lg_age[kept]) / SPAN
         self.shares = table(np.where(young[kept], shares, 0.0), jnp.result_type(float))
+
+    @property
+    def metallicities(self) -> tuple[float, float]:
+        """Least and largest metal mass fraction [1] that the table tells from its edge."""
+        grid, lgmet = self.regions.grid.get_value().log_z + LOG10_Z_SUN, self.lgmet[...]
+        return float(10 ** max(grid[0], lgmet[0])), float(10 ** min(grid[-1], lgmet[-1]))
 
     def __call__(self) -> LineTable:
         """All of `galdiff.nebular.lines.LINES`, in their order."""

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -28,6 +29,7 @@ from galdiff.sps.ionising_light import IonisingLight
 from galdiff.units import FLUX_OF_ONE_LSUN_AT_ONE_MPC
 
 SOURCES = ("auto", "gas", "stars")
+DARK = 1e-4  # of the brightest spaxel: in fainter ones round-off of the PSF's transforms moves the moments
 WIDENING = 0.5  # variance of a quintic B-spline [node spacing^2]
 
 
@@ -45,17 +47,22 @@ class GasLines:
     dimming: Float[np.ndarray, "line"]
     a_v_ratio: float
 
-    def plan(self, plan: Plan, levels: int) -> LinePlan:
-        """Those of its lines that an observation records, with as many levels of smoothing as they need."""
-        return plan_lines(
-            plan,
-            NAMES,
-            np.array([line.wave for line in LINES]),
-            self.sigma,
-            self.dimming,
-            levels=levels,
-            a_v_ratio=self.a_v_ratio,
+    def plan(self, plan: Plan, levels: int) -> LinePlan | None:
+        """Those of its lines that an observation records, with as many levels of smoothing as they need; None, with a
+        warning, where it records none.
+        """
+        wave = np.array([line.wave for line in LINES])
+        more: dict[str, Any] = {"levels": levels, "a_v_ratio": self.a_v_ratio}
+        made = plan_lines(plan, NAMES, wave, self.sigma, self.dimming, **more)
+        if made.names:
+            return made
+        ends = plan.wave_vacuum[[0, -1]] / (1 + plan.redshift)
+        warnings.warn(
+            f"no emission line of the list lies between {ends[0]:.0f} and {ends[1]:.0f} Angstrom at rest: gas=lines"
+            " adds nothing here; choose another wavelength range or redshift",
+            stacklevel=2,
         )
+        return None
 
 
 def gas_lines(*, turbulence_kms: float, a_v_ratio: float, curve: Any) -> GasLines:
@@ -144,7 +151,7 @@ class SeenLines(Stage):
         seen = functools.reduce(jnp.add, (image * jnp.asarray(w, lum.dtype) for (image, _, _), w in pairs))
         flux = jnp.maximum(seen[..., :-3], 0) * (FLUX_OF_ONE_LSUN_AT_ONE_MPC / placement.luminosity_distance**2)
         total = seen[..., -3]
-        lit = total > 1e-6 * total.max()
+        lit = total > DARK * total.max()
         mean, square = (seen[..., k] / jnp.where(lit, total, 1) for k in (-2, -1))
         variance = square - mean**2 - WIDENING * (v[1] - v[0]) ** 2
         turbulent = jnp.asarray(np.mean(self.lines.sigma**2), lum.dtype)

@@ -11,6 +11,7 @@ from galdiff.core.stage import Stage
 from galdiff.kinematics.spaxel_bins import bin_maps, bin_spaxels, sum_bins
 from galdiff.light_records import LineMaps
 from galdiff.observing.field import count_stars, gas_levels, served_precision, stars_in_field
+from galdiff.observing.gas_facts import gas_facts
 from galdiff.observing.layout import Layout, Setup, accuracy_of, lay_out
 from galdiff.observing.noise import EXPOSURE, level_of, warn_faint, with_noise
 from galdiff.observing.render import render
@@ -41,6 +42,7 @@ class Observation:
     of_stars: dict[str, Any]  # rotation with uncertainties, see `measure_stars`
     label: np.ndarray | None  # bin of each spaxel in the maps, from 0, -1 for none
     line_maps: LineMaps | None = None  # of emission lines, those of `layout.map_lines`
+    gas: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # what shines in lines, see `gas_facts`
 
 
 def observe(galaxy: Galaxy, sky: Mapping[str, Stage], setup: Setup, step: Step = quiet) -> Observation:
@@ -60,10 +62,14 @@ def observe(galaxy: Galaxy, sky: Mapping[str, Stage], setup: Setup, step: Step =
         stars, placement = seen_sky.stars, seen_sky.placement
         inside = stars_in_field(stars, placement, setup.instrument)
         precision = served_precision(setup.precision, stars, inside, placement, setup.instrument, seen_sky.emitters)
+    if galaxy.gas is None and "sky_gas" in sky["observed_stars"].reads():
+        with step("no gas in this galaxy, hence no dust"):
+            pass  # a line of the report
     with step("lay out the observation"):
         layout = lay_out(setup, precision, int(np.sum(inside)), gas_levels=gas_levels(seen_sky, setup.instrument))
         counts = count_stars(stars, inside, layout.whole, setup.ssp, layout.engine)
         accuracy = accuracy_of(layout, setup, stars, inside)
+        gas = gas_facts(sky["line_table"], seen_sky, layout) if "line_table" in sky else {}  # type: ignore[arg-type]
     with step("accuracy: rms {rms:.1e}, worst pixel {largest:.1e}".format(**accuracy)):
         pass  # a line of the report
     cube, maps, seen, line_maps = render(layout, seen_sky, step)
@@ -82,5 +88,12 @@ def observe(galaxy: Galaxy, sky: Mapping[str, Stage], setup: Setup, step: Step =
         if setup.noise["mode"] == EXPOSURE:
             warn_faint(cube, noisy.variance)
     facts: dict[str, Any] = {"counts": counts, "accuracy": accuracy}
-    facts |= {"effective": held, "quality": quality, "of_stars": of_stars, "label": label, "line_maps": line_maps}
+    facts |= {
+        "effective": held,
+        "quality": quality,
+        "of_stars": of_stars,
+        "label": label,
+        "line_maps": line_maps,
+        "gas": gas,
+    }
     return Observation(setup, layout, stars, placement, noisy, maps, seen, **facts)

@@ -32,6 +32,7 @@ def summary_of(seen: Observation) -> dict[str, Any]:
         "psf": psf_facts(plan, setup.spectrograph["psf_scale"]),
         "library_resolution": library_facts(plan),
         "stars": seen.counts,
+        **({"emission_lines": dict(seen.gas)} if seen.gas else {}),
         "engine": {
             "name": seen.layout.engine,
             "spaxels": [plan.instrument.n_y, plan.instrument.n_x],
