@@ -28,11 +28,11 @@ from galdiff.errors import InputError
 from galdiff.records import BaryonHistory, HaloHistory
 
 LANES = 256  # halos side by side on a device: the tables of more would not stay in a processor's cache
-# Polishing a program takes as long as 3e4 halos gain by it, or 800 groups on the finer grid. Who has solved thousands
+# Polishing a program takes as long as 3e4 halos gain by it, or 200 groups on the finer grid. Who has solved thousands
 # is likely to go on; a population that is known to be larger is polished at once.
 MANY = 4096  # halos after which the program of the grid is polished
-OFTEN = 800  # groups of galaxies that are solved again, after which that is
-GROUP = 8  # galaxies that are solved again together on a processor; a 16th of a chunk on an accelerator
+OFTEN = 200  # groups of galaxies that are solved again, after which that is
+GROUP = 32  # galaxies that are solved again together on a processor; a 16th of a chunk on an accelerator
 FINER = 8  # times the steps of the grid, before steps of their own, which cost some hundred times more
 MAX_STEPS = 4096
 LISTS = ("refined", "stiff", "failed", "double", "flagged")  # of ids in a report
